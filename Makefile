@@ -1,0 +1,61 @@
+# Needs git, make and Python 3.11 to 3.13; everything else comes into the virtual environment.
+
+# TensorFlow has no wheels for other versions: the first python here that fits, or PYTHON=/path/of/one.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+VENV ?= .venv
+export RNNLM_HOME ?= $(CURDIR)/.rnnlm
+
+installed := $(VENV)/installed
+bin := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test test-slow check format install lock clean
+
+help: ## this text
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(installed) ## run the whole pipeline on real text; ends with the verdict
+	$(bin)/rnnlm run demo
+
+ui: $(installed) ## start the Prefect and the MLflow server, with the runs in them
+	$(bin)/rnnlm ui
+
+test: $(installed) ## run the tests, except the slow ones
+	$(bin)/python -m pytest
+
+test-slow: $(installed) ## run the slow tests
+	$(bin)/python -m pytest -m slow
+
+check: $(installed) ## format, lint, types, one-way imports
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+format: $(installed) ## format, and mend what can be mended by itself
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+install: $(installed) ## make the virtual environment
+
+# The stamp comes last: an installation that was interrupted goes on at the next call.
+$(installed): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "rnnlm needs Python 3.11, 3.12 or 3.13, and none was found. \
+	Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; (3, 11) <= sys.version_info < (3, 14) or \
+	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(bin)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	$(bin)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## resolve all versions anew and write requirements.lock
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && $(PYTHON) -m venv $$work \
+	&& $$work/bin/python -m pip install --disable-pip-version-check --quiet uv \
+	&& $$work/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	--upgrade --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
+
+clean: ## remove the virtual environment and the caches of tools; the runs in .rnnlm stay
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
