@@ -1,0 +1,1 @@
+"""The workflow: what runs after what, and the command line."""

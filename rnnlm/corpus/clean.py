@@ -1,0 +1,39 @@
+"""Cleaning of a document's text."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from rnnlm.config import Corpus
+
+# Line tabulation, form feed, the separators and the C1 block stand between words (the C1 block mostly for a dash that
+# lost its code page): they become a space. The other control characters and the byte order mark stand for nothing.
+_BETWEEN_WORDS = {0x0B, 0x0C, *range(0x1C, 0x20), *range(0x80, 0xA0)}
+_CONTROL = {
+    code: " " if code in _BETWEEN_WORDS else None
+    for code in (*range(0x20), *range(0x7F, 0xA0), 0xFEFF)
+    if chr(code) not in "\t\n"
+}
+
+# No line break inside a tag: what one replacement leaves behind is then never a tag again.
+_HTML_BREAK = re.compile(r"</?(?:br|p)(?:[ \t][^<>\n]*)?/?>", re.IGNORECASE)
+
+
+def cleaner(corpus: Corpus) -> Callable[[str], str]:
+    """Give the function that cleans a document.
+
+    Line ends become LF, control characters go (but for LF and TAB), text becomes Unicode NFC, HTML breaks become line
+    ends if so configured, the replacements are made in order, and white space at both ends goes.
+    """
+    replacements = [(re.compile(replacement.pattern), replacement.by) for replacement in corpus.replace]
+
+    def clean(text: str) -> str:
+        text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROL)
+        text = unicodedata.normalize("NFC", text)
+        if corpus.html_breaks:
+            text = _HTML_BREAK.sub("\n", text)
+        for pattern, by in replacements:
+            text = pattern.sub(by, text)
+        return text.strip()
+
+    return clean

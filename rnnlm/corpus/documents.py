@@ -1,0 +1,268 @@
+"""The first step: text from anywhere becomes `documents.parquet`, cleaned, counted and split."""
+
+import hashlib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import Corpus
+from rnnlm.corpus.addresses import resolve
+from rnnlm.corpus.clean import cleaner
+from rnnlm.corpus.files import File
+from rnnlm.corpus.formats import aclimdb, read
+from rnnlm.corpus.formats.record import Record, too_long
+from rnnlm.corpus.schema import DOCUMENTS, with_counts
+from rnnlm.corpus.split import split_of
+from rnnlm.errors import ConfigError, DataError, StoreError
+from rnnlm.refs import SPLITS, DocumentsRef, Split
+from rnnlm.store import whole_folder
+
+# A row group is what is in memory at once: so many documents, or so many characters.
+_ROWS = 2_048
+_CHARACTERS = 4_000_000
+
+_BY_NAME: dict[str, Split] = {"train": "train", "valid": "valid", "test": "test"}
+_PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
+
+
+def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
+    """Read, clean and split a corpus; write `final/documents.parquet`, ordered by train, valid, test.
+
+    Documents pass one by one; of the whole corpus only a digest of 16 bytes for each document is in memory.
+
+    Args:
+        corpus: What to read and how.
+        final: The folder to write; it appears whole or not at all.
+        downloads: Folder that keeps archives of the package index.
+
+    Raises:
+        ConfigError: If fields contradict each other, or a file system is not installed.
+        DataError: If a file, a row or a document cannot be used, or nothing is left to train on.
+        StoreError: If a remote store does not answer, or the disk is full.
+    """
+    _check(corpus)
+    files = resolve(corpus, downloads=downloads)
+    with _writing(final), whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
+        parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
+        dropped, digests = _write_parts(corpus, files, parts)
+        overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
+        # What a document must not stand in: the splits that come after its own.
+        barred: dict[str, set[bytes]] = {split: set() for split in SPLITS}
+        if corpus.drop_overlap:
+            barred = {
+                "train": (digests["train"] & digests["valid"]) | (digests["train"] & digests["test"]),
+                "valid": digests["valid"] & digests["test"],
+                "test": set(),
+            }
+        ref = _summary(corpus, parts, barred, dropped, overlap, final)
+        with pq.ParquetWriter(work / "documents.parquet", with_counts(ref.documents), compression="zstd") as writer:
+            for split in SPLITS:
+                for table in _kept(parts[split], barred[split]):
+                    writer.write_table(table.cast(writer.schema))
+    return ref
+
+
+def _check(corpus: Corpus) -> None:
+    by_files = bool(corpus.train)
+    if corpus.format == "aclimdb" and by_files:
+        remedy = "Give the folder that holds train/ and test/ in `files`."
+        raise ConfigError("the layout aclimdb knows its splits itself.", where="train, valid, test", remedy=remedy)
+    if corpus.split and by_files:
+        raise ConfigError("the splits are given as files, and as a column too.", where="split", remedy="Give one.")
+
+
+def _write_parts(
+    corpus: Corpus, files: list[File], parts: dict[str, Path]
+) -> tuple[dict[str, int], dict[str, set[bytes]]]:
+    """Write the cleaned documents of each split to a part; give the counts of dropped ones and all digests."""
+    clean = cleaner(corpus)
+    assign = _assigner(corpus, files)
+    dropped = {"empty": 0, "duplicate": 0, "label": 0, "overlap": 0}
+    digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
+    with ExitStack() as stack:
+        writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
+        for file in files:
+            for record in read(file, corpus):
+                where = f"{file.address}, {record.place}" if record.place else file.address
+                if len(record.text) > corpus.max_characters:
+                    raise too_long(corpus, where)
+                label = _label(corpus, file, record, where)
+                if corpus.labels and label not in corpus.labels:
+                    dropped["label"] += 1
+                    continue
+                text = clean(record.text)
+                if not text:
+                    dropped["empty"] += 1
+                    continue
+                digest = _digest(text, where)
+                group = record.group or None
+                split = assign(file, record, digest, where)
+                if corpus.drop_duplicates and digest in digests[split]:
+                    dropped["duplicate"] += 1
+                    continue
+                digests[split].add(digest)
+                name = f"{file.name}, {record.place}" if record.place else file.name
+                writers[split].add((name, text, label, group, split, digest))
+    return dropped, digests
+
+
+def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None:
+    """Give a document's label; none only if none is configured, or the document has none by design."""
+    if corpus.label_pattern is not None:
+        # Below the corpus's own folder first: where that folder lies must not decide a label.
+        match = re.search(corpus.label_pattern, file.name) or re.search(corpus.label_pattern, file.address)
+        if match is None or not match[1]:
+            raise DataError("`label_pattern` finds no label in the address.", where=file.address)
+        return match[1]
+    if (corpus.label is None and corpus.format != "aclimdb") or record.unlabelled:
+        return None
+    label = (record.label or "").strip()
+    if not label:
+        remedy = "Give the document a label, or take it out."
+        raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
+    return label
+
+
+def _digest(text: str, where: str) -> bytes:
+    try:
+        content = text.encode()
+    except UnicodeEncodeError as error:
+        problem = f"character {error.start + 1} of the text is half of a surrogate pair: no text."
+        raise DataError(problem, where=where) from error
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, bytes, str], Split]:
+    """Give the function that says which split a document stands in."""
+    if corpus.format == "aclimdb":
+        given = {aclimdb.split_and_label(file)[0] for file in files}
+    else:
+        given = {file.split for file in files if file.split}
+    valid_share = 0.0 if corpus.split or "valid" in given else corpus.valid_share
+    test_share = 0.0 if corpus.split or "test" in given else corpus.test_share
+
+    def assign(file: File, record: Record, digest: bytes, where: str) -> Split:
+        stated = _stated(corpus, file, record, where)
+        if stated in ("valid", "test") or record.unlabelled:
+            return stated or "train"
+        return split_of(digest, record.group or None, valid_share=valid_share, test_share=test_share)
+
+    return assign
+
+
+def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | None:
+    """Give the split that a document is said to be in, by its file or its row."""
+    if file.split is not None or (record.split is None and corpus.split is None):
+        return file.split
+    split = _BY_NAME.get(record.split or "")
+    if split is None:
+        problem = f"the split is {record.split!r}." if record.split else "the split is empty."
+        raise DataError(problem, where=where, remedy=f"Accepted: {', '.join(_BY_NAME)}.")
+    return split
+
+
+class _Writer:
+    """Writes documents to a Parquet file, in row groups of modest size."""
+
+    def __init__(self, path: Path) -> None:
+        self._parquet = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
+        self._rows: list[tuple[Any, ...]] = []
+        self._characters = 0
+
+    def add(self, row: tuple[str, str, str | None, str | None, str, bytes]) -> None:
+        self._rows.append(row)
+        self._characters += len(row[1])
+        if len(self._rows) >= _ROWS or self._characters >= _CHARACTERS:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows = [dict(zip(DOCUMENTS.names, row, strict=True)) for row in self._rows]
+        self._parquet.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS))
+        self._rows = []
+        self._characters = 0
+
+    def __enter__(self) -> "_Writer":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._rows:
+            self._flush()
+        self._parquet.close()
+
+
+def _kept(part: Path, barred: set[bytes], columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """Read a part, one row group at a time, without the barred documents."""
+    with pq.ParquetFile(part) as parquet:
+        for index in range(parquet.num_row_groups):
+            table = parquet.read_row_group(index, columns=columns)
+            if barred:
+                table = table.filter(pa.array([digest not in barred for digest in table["digest"].to_pylist()]))
+            if table.num_rows:
+                yield table
+
+
+def _summary(
+    corpus: Corpus,
+    parts: dict[str, Path],
+    barred: dict[str, set[bytes]],
+    dropped: dict[str, int],
+    overlap: dict[str, int],
+    final: Path,
+) -> DocumentsRef:
+    """Count what is kept, check that it can be trained on, and digest it."""
+    documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    content = hashlib.sha256()
+    read_rows = 0
+    for split in SPLITS:
+        read_rows += pq.read_metadata(parts[split]).num_rows
+        for table in _kept(parts[split], barred[split], ["id", "label", "group", "split", "digest"]):
+            documents[split] += table.num_rows
+            labels[split].update(label for label in table["label"].to_pylist() if label is not None)
+            for row in table.to_pylist():
+                content.update(json.dumps([*row.values()], default=bytes.hex).encode() + b"\n")
+        labelled[split] = labels[split].total()
+    dropped = dropped | {"overlap": read_rows - sum(documents.values())}
+    _check_trainable(corpus, documents, labels["train"], dropped)
+    return DocumentsRef(
+        path=final,
+        sha256=content.hexdigest(),
+        documents=documents,
+        labels=sorted(set().union(*labels.values())),
+        labelled=labelled,
+        dropped=dropped,
+        overlap=overlap,
+    )
+
+
+def _check_trainable(corpus: Corpus, documents: dict[str, int], labels: Counter[str], dropped: dict[str, int]) -> None:
+    where = ", ".join((corpus.files or corpus.train)[:3])
+    if not documents["train"]:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+        problem = f"no training documents are left (dropped: {counts}; elsewhere: {sum(documents.values()):,})."
+        raise DataError(problem, where=where, remedy="Look at the text, at `labels` and at the shares of the splits.")
+    by_label = bool(corpus.label or corpus.label_pattern)
+    if len(labels) == 1 or (by_label and not labels):
+        kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
+        problem = f"the labelled training documents need two classes at least; {kept}."
+        raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
+
+
+@contextmanager
+def _writing(final: Path) -> Iterator[None]:
+    """Say where the disk failed; what goes wrong in reading was told before it comes here."""
+    try:
+        yield
+    except OSError as error:
+        problem = f"the documents cannot be written: {error.strerror or error}."
+        raise StoreError(
+            problem, where=str(final.parent), remedy="Free some space there, or set RNNLM_HOME."
+        ) from error

@@ -1,0 +1,157 @@
+"""What the steps hand to each other: small typed references, never an array or a model.
+
+A reference says where a step's output lies and what it is (`sha256` of its content). The cache key of a later
+step is made of the digests alone, so moving the store never computes anything again.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SPLITS = ("train", "valid", "test")
+Split = Literal["train", "valid", "test"]
+
+
+class Ref(BaseModel):
+    """One output of a step.
+
+    Attributes:
+        path: The folder that the step wrote; it is complete if it exists.
+        sha256: Digest of the content that later steps read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    sha256: str
+
+    def exists(self) -> bool:
+        """Tell whether the output is still there; a cached reference may outlive its folder."""
+        return self.path.is_dir()
+
+
+class DocumentsRef(Ref):
+    """Cleaned and split documents: `path/documents.parquet`.
+
+    Attributes:
+        documents: Number of documents of each split.
+        labels: The classes, sorted; empty for text without labels.
+        labelled: Number of labelled documents of each split.
+        dropped: Number of documents dropped, by reason.
+        overlap: Number of documents that stand in two splits, by pair of splits (`train+test`).
+    """
+
+    documents: dict[str, int]
+    labels: list[str]
+    labelled: dict[str, int]
+    dropped: dict[str, int]
+    overlap: dict[str, int]
+
+    @property
+    def file(self) -> Path:
+        """The Parquet file of the documents."""
+        return self.path / "documents.parquet"
+
+
+class TokensRef(Ref):
+    """Encoded documents `path/tokens.parquet` and the tokenizer `path/tokenizer.json`.
+
+    Attributes:
+        tokenizer_sha256: Digest of the tokenizer's file.
+        documents_sha256: Digest of the documents that were encoded.
+        vocabulary_size: Number of tokens in the vocabulary, special tokens included.
+        tokens: Number of tokens of each split, special tokens included.
+        unknown: Number of unknown tokens of each split.
+        documents: Number of documents of each split.
+        labels: The classes, sorted; a label is an index into them.
+    """
+
+    tokenizer_sha256: str
+    documents_sha256: str
+    vocabulary_size: int
+    tokens: dict[str, int]
+    unknown: dict[str, int]
+    documents: dict[str, int]
+    labels: list[str]
+
+    @property
+    def file(self) -> Path:
+        """The Parquet file of the tokens."""
+        return self.path / "tokens.parquet"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.path / "tokenizer.json"
+
+
+class CheckpointRef(Ref):
+    """A trained model: `weights.safetensors`, `model.json`, `tokenizer.json`, `history.json`.
+
+    Attributes:
+        kind: A language model or a classifier.
+        metrics: Scores of the best weights, by name (`valid/perplexity`).
+        seconds: Wall-clock time of the training.
+        tokens_sha256: Digest of the tokens that it was trained on.
+        mlflow_run_id: The MLflow run that recorded the training.
+    """
+
+    kind: Literal["language_model", "classifier"]
+    metrics: dict[str, float]
+    seconds: float
+    tokens_sha256: str
+    mlflow_run_id: str
+
+
+class ScoreRef(Ref):
+    """One cell of the comparison: an arm, a number of labels and a seed.
+
+    `predictions.parquet` holds what the arm said of each test document, `score.json` this reference's numbers,
+    `history.json` the learning curve.
+
+    Attributes:
+        task: What was scored.
+        arm: The way of transfer, or a baseline.
+        labels: Number of labelled training documents; 0 for a language model.
+        seed: Seed of the label subset, the initialisation and the order of documents.
+        metrics: Scores on the test split, by name (`accuracy`), and on the validation split (`valid/accuracy`).
+        seconds: Wall-clock time of the cell.
+        mlflow_run_id: The MLflow run that recorded the cell.
+    """
+
+    task: Literal["language_model", "classifier"]
+    arm: str
+    labels: int
+    seed: int
+    metrics: dict[str, float]
+    seconds: float
+    mlflow_run_id: str
+
+
+class ModelRef(BaseModel):
+    """A version of a registered model.
+
+    Attributes:
+        name: Name of the registered model.
+        version: Its version.
+        alias: The alias that was moved to this version.
+        uri: `models:/NAME/VERSION`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+    alias: str
+    uri: str
+
+
+class ReportRef(Ref):
+    """The end of a run: `report.html`, `verdict.json` and the figures.
+
+    Attributes:
+        verdict: The verdict's sentences.
+    """
+
+    verdict: list[str]

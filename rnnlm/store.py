@@ -1,0 +1,43 @@
+"""Where things lie on disk, and how a step's output appears there: all of it or nothing."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def home() -> Path:
+    """Give the folder of all that the workflow keeps: `$RNNLM_HOME`, or `.rnnlm` here."""
+    return Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
+
+
+@contextmanager
+def whole_folder(final: Path) -> Iterator[Path]:
+    """Give a folder to write into that becomes `final` at the end, in one rename.
+
+    If the body fails, nothing is left behind; a reader never sees half of an output. An earlier `final` stays in
+    place until the new one is whole.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    try:
+        yield work
+        if final.exists():
+            # A folder cannot be renamed onto one that is not empty: the old one steps aside first.
+            old = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
+            final.rename(old / "old")
+            work.rename(final)
+            shutil.rmtree(old)
+        else:
+            work.rename(final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,7 @@
+"""From documents to token ids: tokenizers, `tokens.parquet`, and its reader."""
+
+from rnnlm.tokens.encode import tokenize
+from rnnlm.tokens.reader import EncodedDocuments, read_split
+from rnnlm.tokens.tokenizer import TextTokenizer
+
+__all__ = ["EncodedDocuments", "TextTokenizer", "read_split", "tokenize"]

@@ -1,0 +1,82 @@
+"""A trained tokenizer as later steps use it: text to ids and back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from rnnlm.errors import DataError
+from rnnlm.store import file_sha256
+from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK
+
+
+@dataclass(frozen=True)
+class TextTokenizer:
+    """A tokenizer of this project, read from its `tokenizer.json`.
+
+    Attributes:
+        tokens: The vocabulary; a token's id is its place.
+        unk: Id of the unknown token.
+        eos: Id of the end of a document.
+        pad: Id of the padding; none for text that was tokenised already.
+        bos: Id of the start of a document; none for text that was tokenised already.
+        sha256: Digest of the file.
+    """
+
+    tokens: tuple[str, ...] = field(repr=False)
+    unk: int
+    eos: int
+    pad: int | None
+    bos: int | None
+    sha256: str
+    _tokenizer: Tokenizer = field(repr=False, compare=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "TextTokenizer":
+        """Read a `tokenizer.json`.
+
+        Raises:
+            DataError: If it cannot be read, or lacks `<unk>` or `<eos>`.
+        """
+        remedy = "Give a tokenizer.json that the tokenize step wrote, or run that step again."
+        try:
+            content = path.read_text(encoding="utf-8")
+            sha256 = file_sha256(path)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"the tokenizer cannot be read: {error}", where=str(path), remedy=remedy) from error
+        try:
+            tokenizer = Tokenizer.from_str(content)
+        except Exception as error:  # the library raises nothing more precise
+            raise DataError(f"is not a tokenizer: {error}", where=str(path), remedy=remedy) from error
+        # Text that spells a special token ("<eos>" in a web page) is text all the same.
+        tokenizer.encode_special_tokens = True
+        ids = tokenizer.get_vocab()
+        if UNK not in ids or EOS not in ids or sorted(ids.values()) != list(range(len(ids))):
+            raise DataError(f"the vocabulary lacks {UNK}, {EOS} or a number", where=str(path), remedy=remedy)
+        return cls(
+            tokens=tuple(sorted(ids, key=ids.__getitem__)),
+            unk=ids[UNK],
+            eos=ids[EOS],
+            pad=ids.get(PAD),
+            bos=ids.get(BOS),
+            sha256=sha256,
+            _tokenizer=tokenizer,
+        )
+
+    @property
+    def size(self) -> int:
+        """Number of tokens in the vocabulary, special tokens included."""
+        return len(self.tokens)
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        """Give the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Give the text of ids, without padding, starts and ends of documents; `<unk>` stays visible.
+
+        For bpe, byte and character this is the normalised text itself; words are joined by spaces.
+        """
+        silent = {self.pad, self.bos, self.eos}
+        return self._tokenizer.decode([int(i) for i in ids if int(i) not in silent], skip_special_tokens=False)

@@ -1,0 +1,90 @@
+"""What all tests share: an environment of their own, one Prefect server, MLflow stores that cost nothing."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+# Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
+# module is. Nothing that the developer has set may leak in, neither a server nor a store.
+_SESSION = Path(tempfile.mkdtemp(prefix="rnnlm-tests-"))
+for _name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_"))]:
+    del os.environ[_name]
+os.environ["RNNLM_HOME"] = str(_SESSION / "home")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# Matplotlib would otherwise look for a display.
+os.environ["MPLBACKEND"] = "agg"
+
+from flows import environment  # noqa: E402
+
+environment.prepare()
+
+import hypothesis  # noqa: E402
+import pytest  # noqa: E402
+
+# No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
+hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("rnnlm")
+
+
+def pytest_unconfigure() -> None:
+    """Remove all that the session wrote."""
+    shutil.rmtree(_SESSION, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """Run flows against one Prefect server of the session, with a database of its own.
+
+    Results and caches lie in $PREFECT_HOME, which the tests share: use data of your own in each test.
+    """
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def _migrated_store() -> Path:
+    """Make the tables of an MLflow store once: it takes seconds, a copy takes none."""
+    import mlflow
+
+    file = _SESSION / "migrated.db"
+    mlflow.MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments(max_results=1)
+    return file
+
+
+@pytest.fixture
+def mlflow_store(_migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Give the address of an empty MLflow store, the test's own; RNNLM_HOME is the test's folder with it."""
+    import mlflow
+
+    folder = tmp_path / "mlflow"
+    folder.mkdir()
+    shutil.copy(_migrated_store, folder / "mlflow.db")
+    # The copy still knows where the migrated one would have kept artifacts.
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
+        location = (folder / "artifacts").as_uri()
+        database.execute("UPDATE experiments SET artifact_location = ? || '/' || experiment_id", (location,))
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    # MLflow keeps the artifacts of an experiment that names no place under the working directory.
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield uri
+    while mlflow.active_run():
+        mlflow.end_run("KILLED")
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Give the folder of the real corpora ($RNNLM_DATA); tests that need it are skipped without."""
+    folder = os.environ.get("RNNLM_DATA")
+    if not folder:
+        pytest.skip("RNNLM_DATA names no folder of real corpora")
+    return Path(folder)

@@ -1,0 +1,60 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.config import NEWS, Corpus, Replacement
+from rnnlm.corpus.clean import cleaner
+
+# Text that is rich in what cleaning looks at.
+TEXT = st.lists(
+    st.one_of(st.text(), st.sampled_from(["<br", "<p", "/>", ">", "</p>", "\r", "\n", "\x00", "\u0338", "\ufeff"]))
+)
+
+
+def _corpus(**fields: object) -> Corpus:
+    return NEWS.model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    ("raw", "cleaned"),
+    [
+        ("cafe\u0301", "café"),
+        ("a\x00b\x08c\x7fd", "abcd"),
+        ("film\x97but\x0cnext\x85line", "film but next line"),
+        ("a\tb\r\nc\rd", "a\tb\nc\nd"),
+        ("\ufeffbegin", "begin"),
+        (" \n text \u2028 \n", "text"),
+        ("a<br />b", "a<br />b"),
+        ("\x00 \n", ""),
+    ],
+)
+def test_clean(raw: str, cleaned: str) -> None:
+    assert cleaner(NEWS)(raw) == cleaned
+
+
+@pytest.mark.parametrize("tag", ["<br>", "<br/>", "<br />", "<BR clear='all'>", "<p>", "</p>", "<p class='x'>"])
+def test_html_breaks(tag: str) -> None:
+    assert cleaner(_corpus(html_breaks=True))(f"a{tag}b<pre>") == "a\nb<pre>"
+
+
+def test_replacements_are_made_in_order() -> None:
+    replace = [Replacement(pattern=r"(\w)/[a-z]+", by=r"\1"), Replacement(pattern=" +", by="")]
+    assert cleaner(_corpus(replace=replace))("新/a  年/t") == "新年"
+
+
+@given(parts=TEXT, html_breaks=st.booleans())
+def test_clean_text_stays_as_it_is(parts: list[str], html_breaks: bool) -> None:
+    clean = cleaner(_corpus(html_breaks=html_breaks))
+    once = clean("".join(parts))
+    assert clean(once) == once
+
+
+@given(parts=TEXT)
+def test_clean_text_is_nfc_without_control_characters(parts: list[str]) -> None:
+    cleaned = cleaner(NEWS)("".join(parts))
+    assert unicodedata.is_normalized("NFC", cleaned)
+    assert not [
+        character for character in cleaned if unicodedata.category(character) == "Cc" and character not in "\n\t"
+    ]
