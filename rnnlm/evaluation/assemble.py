@@ -1,0 +1,98 @@
+"""From the cells on disk to the verdict."""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from rnnlm.config import Experiment
+from rnnlm.evaluation.comparison import Predictions, gains, verdict_sentences
+from rnnlm.evaluation.verdict import Cell, Point, Verdict
+from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
+
+LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "pyarrow", "mlflow", "prefect")
+
+
+def assemble(
+    experiment: Experiment,
+    source_tokens: TokensRef,
+    source: CheckpointRef,
+    documents: DocumentsRef,
+    tokens: TokensRef,
+    scores: list[ScoreRef],
+) -> Verdict:
+    """Compare all cells and say what they show.
+
+    Args:
+        experiment: The experiment.
+        source_tokens: The source text.
+        source: The source model.
+        documents: The target's documents.
+        tokens: The target's tokens.
+        scores: All cells, those of the baseline among them.
+    """
+    found = gains([predictions_of(score) for score in scores])
+    seconds = {"source model": source.seconds}
+    for score in scores:
+        part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
+        seconds[part] = seconds.get(part, 0.0) + score.seconds
+    return Verdict(
+        experiment=experiment.name,
+        sentences=verdict_sentences(found),
+        cells=[_cell(score) for score in scores],
+        gains=found,
+        source={
+            "task": experiment.source.task,
+            "vocabulary": source_tokens.vocabulary_size,
+            "training tokens": source_tokens.tokens["train"],
+            **source.metrics,
+            "seconds": source.seconds,
+        },
+        documents=documents.documents,
+        digests={
+            "source tokens": source_tokens.sha256,
+            "source documents": source_tokens.documents_sha256,
+            "source tokenizer": source_tokens.tokenizer_sha256,
+            "source model": source.sha256,
+            "target documents": documents.sha256,
+            "target tokens": tokens.sha256,
+            "target tokenizer": tokens.tokenizer_sha256,
+        },
+        versions={"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
+        seconds=seconds,
+        configuration=experiment.model_dump(mode="json"),
+        command="rnnlm run experiment.yaml",
+    )
+
+
+def predictions_of(score: ScoreRef) -> Predictions:
+    """Read what a cell said of each test document."""
+    table = pq.read_table(score.path / "predictions.parquet")
+    if score.task == "language_model":
+        values = table["nll"].to_numpy() / np.log(2.0)
+        weight = table["n_characters"].to_numpy().astype(np.float64)
+    else:
+        probabilities = np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
+        values = (probabilities.argmax(axis=1) == table["label"].to_numpy()).astype(np.float64)
+        weight = np.ones(len(values))
+    return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
+
+
+def _cell(score: ScoreRef) -> Cell:
+    return Cell(
+        task=score.task,
+        arm=score.arm,
+        labels=score.labels,
+        seed=score.seed,
+        metrics=score.metrics,
+        seconds=score.seconds,
+        history=_history(score.path),
+    )
+
+
+def _history(folder: Path) -> list[Point]:
+    points = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    return [Point.model_validate(point) for point in points]

@@ -1,0 +1,172 @@
+"""What a comparison allows to say: gains over the baseline with their intervals, and the verdict in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.evaluation.verdict import Gain, Interval, Outcome
+
+RESAMPLES = 2_000
+FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
+BASELINE = "scratch"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one cell said of each test document.
+
+    Attributes:
+        task: Language model or classifier.
+        arm: The arm.
+        labels: Number of labels; 0 for a language model.
+        seed: The seed.
+        score: (documents,) right or wrong (1 or 0) for a classifier, negative log-likelihood in bits for a language
+            model.
+        weight: (documents,) what the mean is taken over: 1 a document for a classifier, its characters for a
+            language model.
+    """
+
+    task: str
+    arm: str
+    labels: int
+    seed: int
+    score: np.ndarray
+    weight: np.ndarray
+
+
+def gains(cells: list[Predictions]) -> list[Gain]:
+    """Compare every arm with the baseline, at each number of labels, seed by seed on the same test documents."""
+    by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
+    for cell in cells:
+        by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
+    found = []
+    for (task, labels), arms in by_place.items():
+        baseline = arms.get(BASELINE, {})
+        for arm, by_seed in arms.items():
+            seeds = sorted(set(by_seed) & set(baseline))
+            if arm != BASELINE and seeds:
+                found.append(_gain(task, arm, labels, by_seed, baseline, seeds))
+    return found
+
+
+def _gain(
+    task: str,
+    arm: str,
+    labels: int,
+    cells: Mapping[int, Predictions],
+    baseline: Mapping[int, Predictions],
+    seeds: list[int],
+) -> Gain:
+    # Bits are saved, right answers are won: above zero is better than the baseline for both.
+    sign = 1.0 if task == "classifier" else -1.0
+    difference = np.stack([sign * (cells[seed].score - baseline[seed].score) for seed in seeds])
+    weight = baseline[seeds[0]].weight
+    by_seed = difference.sum(axis=1) / weight.sum()
+    interval = paired_bootstrap(difference, weight)
+    metric = "accuracy" if task == "classifier" else "bits_per_character"
+    outcome = outcome_of(interval)
+    return Gain(
+        task="classifier" if task == "classifier" else "language_model",
+        metric=metric,
+        arm=arm,
+        labels=labels,
+        gain=interval,
+        spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
+        seeds=len(seeds),
+        outcome=outcome,
+        sentence=_sentence(metric, arm, labels, interval, outcome, len(seeds)),
+    )
+
+
+def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) -> Interval:
+    """Give the mean difference with its 95 % interval by a hierarchical bootstrap: seeds, then documents.
+
+    Both are drawn anew, because both are samples: another seed and other documents would give another difference
+    (Efron & Tibshirani 1993; for test sets in NLP, Berg-Kirkpatrick et al. 2012). The pairs stay together.
+
+    Args:
+        difference: (seeds, documents) difference of two arms on each document.
+        weight: (documents,) what the mean is taken over.
+        seed: Seed of the resampling.
+    """
+    seeds, documents = difference.shape
+    generator = np.random.default_rng(seed)
+    means = []
+    at_once = max(1, 20_000_000 // documents)  # keeps the resampled counts below 160 MB
+    for start in range(0, RESAMPLES, at_once):
+        n = min(at_once, RESAMPLES - start)
+        seed_share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
+        drawn = generator.integers(0, documents, size=(n, documents), dtype=np.int32)
+        counts = np.stack([np.bincount(row, minlength=documents) for row in drawn])
+        means.append(((seed_share @ difference) * counts).sum(axis=1) / (counts @ weight))
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
+    return Interval(value=float(difference.mean(axis=0).sum() / weight.sum()), low=float(low), high=float(high))
+
+
+def outcome_of(interval: Interval) -> Outcome:
+    """Say what an interval allows to say, and no more."""
+    if interval.low > 0.0:
+        return "positive"
+    return "negative" if interval.high < 0.0 else "none found"
+
+
+WORDS: dict[str, str] = {
+    "target_text": "training on the target text first",
+    "parameter": "parameter transfer",
+    "feature": "feature transfer",
+    "source": "the source model as it is",
+}
+
+
+def _sentence(metric: str, arm: str, labels: int, gain: Interval, outcome: Outcome, seeds: int) -> str:
+    if metric == "accuracy":
+        amount = f"{abs(100 * gain.value):.1f} points of accuracy"
+        interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+        where = f"With {labels:,} labels"
+    else:
+        amount = f"{abs(gain.value):.3f} bits per character"
+        interval = f"95 % interval of what is saved {gain.low:+.3f} to {gain.high:+.3f}"
+        where = "For the language model of the target text"
+    name = WORDS.get(arm, arm)
+    said = {
+        "positive": f"{name} helps: {amount} better than from scratch",
+        "negative": f"{name} hurts: {amount} worse than from scratch",
+        "none found": f"no effect of {name} was found: {amount} {'better' if gain.value >= 0 else 'worse'}",
+    }[outcome]
+    few = "" if seeds >= FEW_SEEDS else f"; {seeds} seed{'s' if seeds > 1 else ''} only, another one may differ"
+    return f"{where}, {said} ({interval}{few})."
+
+
+def verdict_sentences(found: list[Gain]) -> list[str]:
+    """Give the verdict, the answer first: where transfer of the source helps, where it hurts, and the best way."""
+    transfer = [gain for gain in found if gain.arm not in ("target_text", "source")]
+    answers = [
+        _answer(task, [gain for gain in transfer if gain.task == task]) for task in ("language_model", "classifier")
+    ]
+    return [answer for answer in answers if answer] + [gain.sentence for gain in found]
+
+
+def _answer(task: str, found: list[Gain]) -> str:
+    if not found:
+        return ""
+    name = "language model" if task == "language_model" else "classifier"
+    helps, hurts = ([g for g in found if g.outcome == outcome] for outcome in ("positive", "negative"))
+    if not helps and not hurts:
+        return f"Target {name}: no effect of the source was found, neither good nor bad."
+    parts = []
+    if helps:
+        best = max(helps, key=lambda g: g.gain.value)
+        places = _places(helps)
+        parts.append(f"transfer helps{places}; the best way is {WORDS.get(best.arm, best.arm)}{_places([best])}")
+    if hurts:
+        parts.append(
+            f"{'it' if helps else 'transfer'} hurts: "
+            + ", ".join(f"{WORDS.get(g.arm, g.arm)}{_places([g])}" for g in hurts)
+        )
+    return f"Target {name}: {'; '.join(parts)}."
+
+
+def _places(found: list[Gain]) -> str:
+    counts = sorted({g.labels for g in found if g.labels})
+    return f" with {', '.join(f'{n:,}' for n in counts)} labels" if counts else ""

@@ -1,0 +1,117 @@
+"""The comparison's numbers in one typed value: what `verdict.json` holds and the report draws."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Outcome = Literal["positive", "none found", "negative"]
+
+
+class Interval(BaseModel):
+    """An estimate with its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+
+
+class Point(BaseModel):
+    """One evaluation while a model was trained.
+
+    Attributes:
+        step: Training steps taken.
+        tokens: Training tokens read (or documents, for a classifier).
+        train_loss: Mean training loss since the last point, in nats.
+        metrics: Scores on the validation split, by name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    step: int
+    tokens: int
+    train_loss: float
+    metrics: dict[str, float]
+
+
+class Cell(BaseModel):
+    """One arm at one number of labels with one seed, scored on the test split.
+
+    Attributes:
+        task: Language model or classifier.
+        arm: Way of transfer or baseline.
+        labels: Number of labelled training documents; 0 for a language model.
+        seed: The seed.
+        metrics: accuracy, macro_f1, nll (nats a document) for a classifier; perplexity, bits_per_character,
+            nll (nats a token) for a language model; `valid/...` for the validation split.
+        seconds: Wall-clock time.
+        history: The learning curve.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Literal["language_model", "classifier"]
+    arm: str
+    labels: int
+    seed: int
+    metrics: dict[str, float]
+    seconds: float
+    history: list[Point]
+
+
+class Gain(BaseModel):
+    """What an arm gains over `scratch`, at one number of labels.
+
+    Attributes:
+        metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
+        gain: Mean over seeds with its 95 % interval; above zero is better than scratch, for every metric.
+        spread: Standard deviation of the gain over seeds; none with a single seed.
+        seeds: Number of seeds.
+        outcome: What the interval allows to say.
+        sentence: The same in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Literal["language_model", "classifier"]
+    metric: str
+    arm: str
+    labels: int
+    gain: Interval
+    spread: float | None
+    seeds: int
+    outcome: Outcome
+    sentence: str
+
+
+class Verdict(BaseModel):
+    """All that the comparison found.
+
+    Attributes:
+        experiment: Name of the experiment.
+        sentences: The verdict in plain words, most important first.
+        cells: Every score.
+        gains: Every arm against scratch.
+        source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
+        documents: Documents of the target by split.
+        digests: Digests of documents, tokens, tokenizers and models, by name.
+        versions: Versions of Python and of the libraries.
+        seconds: Seconds of each part of the run.
+        configuration: The whole experiment.
+        command: The command that repeats it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    sentences: list[str]
+    cells: list[Cell]
+    gains: list[Gain]
+    source: dict[str, float | int | str]
+    documents: dict[str, int]
+    digests: dict[str, str]
+    versions: dict[str, str]
+    seconds: dict[str, float]
+    configuration: dict[str, object]
+    command: str

@@ -1,0 +1,109 @@
+"""A model on disk: a folder that says all of itself.
+
+`weights.safetensors` (plain arrays by name), `model.json` (what to build), `tokenizer.json` (how text becomes
+tokens). Nothing is pickled, and the digest of the weights depends on the weights alone.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from safetensors.numpy import load_file, save_file
+
+from rnnlm.config import ClassifierTraining, Model
+from rnnlm.errors import DataError
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+
+Weights = dict[str, np.ndarray]
+
+
+class Description(BaseModel):
+    """What to build before the weights are loaded.
+
+    Attributes:
+        kind: A language model or a classifier.
+        settings: Widths, layers, dropout.
+        vocabulary_size: Number of tokens.
+        classifier: The classifier's pooling and limits; none for a language model.
+        labels: The classes; empty for a language model.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Literal["language_model", "classifier"]
+    settings: Model
+    vocabulary_size: int
+    classifier: ClassifierTraining | None = None
+    labels: list[str] = []
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A description and weights by name, read from or written to a folder."""
+
+    description: Description
+    weights: Weights
+
+    def build(self) -> LanguageModel | Classifier:
+        """Build the model and load the weights into it."""
+        d = self.description
+        model: LanguageModel | Classifier
+        if d.classifier is None:
+            model = LanguageModel(d.settings, d.vocabulary_size)
+        else:
+            model = Classifier(d.settings, d.classifier, d.vocabulary_size, len(d.labels))
+        set_weights(model, self.weights)
+        return model
+
+    def save(self, folder: Path, tokenizer: Path) -> None:
+        """Write into an existing folder, with a copy of the tokenizer's file."""
+        save_file(dict(sorted(self.weights.items())), folder / "weights.safetensors")
+        (folder / "model.json").write_text(self.description.model_dump_json(indent=2), encoding="utf-8")
+        shutil.copyfile(tokenizer, folder / "tokenizer.json")
+
+    @staticmethod
+    def load(folder: Path) -> "Checkpoint":
+        """Read a folder.
+
+        Raises:
+            DataError: If a file is missing or broken.
+        """
+        try:
+            description = Description.model_validate(json.loads((folder / "model.json").read_text(encoding="utf-8")))
+            return Checkpoint(description, load_file(folder / "weights.safetensors"))
+        except Exception as error:
+            raise DataError(
+                f"no whole checkpoint: {error}", where=str(folder), remedy="Run the step that writes it again."
+            ) from error
+
+
+def get_weights(model: keras.layers.Layer) -> Weights:
+    """Give copies of a model's weights by name (`lstm_0/kernel`), those that are not trained included."""
+    return {name: np.array(variable) for name, variable in _variables(model).items()}
+
+
+def set_weights(model: keras.layers.Layer, weights: Weights) -> None:
+    """Load weights by name; names and shapes must be the model's.
+
+    Raises:
+        DataError: If a name is missing or strange, or a shape differs.
+    """
+    variables = _variables(model)
+    if strange := set(variables) ^ set(weights):
+        raise DataError(f"weights do not fit the model: {', '.join(sorted(strange))} on one side only")
+    for name, variable in variables.items():
+        if tuple(variable.shape) != weights[name].shape:
+            raise DataError(f"weights {name} have shape {weights[name].shape}, the model {tuple(variable.shape)}")
+        variable.assign(weights[name])
+
+
+def _variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
+    # Keras puts the model's own name before some paths, depending on the scope that the model was made in.
+    prefix = f"{model.name}/"
+    return {variable.path.removeprefix(prefix): variable for variable in model.weights}

@@ -1,0 +1,110 @@
+"""From encoded documents to the arrays of a training step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.tokens import EncodedDocuments
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of the token stream, time-major.
+
+    Attributes:
+        tokens: (time, batch) token ids.
+        targets: (time, batch) the token after each.
+        weights: (time, batch) 1 where the target counts; 0 for `<bos>`, which is given, and behind the end.
+        keep: (time, batch, 1), 0 where a document begins and the state is reset, 1 elsewhere.
+    """
+
+    tokens: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    keep: np.ndarray
+
+
+def window_count(tokens: int, batch: int, window: int) -> int:
+    """Give the number of windows of a stream of so many tokens."""
+    return -(-((tokens - 1) // batch) // window)
+
+
+def windows(ids: np.ndarray, batch: int, window: int, bos: int | None) -> Iterator[Window]:
+    """Cut a token stream into `batch` rows that are read side by side, window after window.
+
+    Each token is the target once, but for fewer than `batch` at the end of the stream. All windows have the same
+    shape, so that the step is traced once; the last is filled up with targets that do not count.
+
+    Args:
+        ids: The stream of documents, one after the other.
+        batch: Number of rows.
+        window: Time steps.
+        bos: The token that begins a document; none: the stream is running text and the state is carried through.
+    """
+    length = (len(ids) - 1) // batch
+    rows = np.ascontiguousarray(ids[: batch * length].reshape(batch, length).T).astype(np.int32)
+    targets = np.ascontiguousarray(ids[1 : batch * length + 1].reshape(batch, length).T).astype(np.int32)
+    for start in range(0, length, window):
+        x, y = rows[start : start + window], targets[start : start + window]
+        weights = np.ones(x.shape, np.float32) if bos is None else (y != bos).astype(np.float32)
+        keep = np.ones(x.shape, np.float32) if bos is None else (x != bos).astype(np.float32)
+        missing = ((0, window - len(x)), (0, 0))
+        yield Window(
+            np.pad(x, missing), np.pad(y, missing), np.pad(weights, missing), np.pad(keep, missing)[:, :, None]
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded documents, time-major.
+
+    Attributes:
+        tokens: (time, batch) token ids, padded behind with zeros.
+        lengths: (batch,) true lengths.
+        labels: (batch,) class indices; -1 without a label.
+        documents: (batch,) which documents they are.
+    """
+
+    tokens: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+    documents: np.ndarray
+
+
+def pad(documents: EncodedDocuments, chosen: np.ndarray, max_tokens: int) -> Batch:
+    """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read."""
+    lengths = np.minimum(documents.lengths[chosen], max_tokens).astype(np.int32)
+    time = np.arange(lengths.max())
+    starts = documents.offsets[chosen + 1] - lengths
+    inside = time[:, None] < lengths[None, :]
+    tokens = documents.ids[np.where(inside, starts[None, :] + time[:, None], 0)].astype(np.int32)
+    return Batch(np.where(inside, tokens, 0), lengths, documents.labels[chosen].astype(np.int32), chosen)
+
+
+def shuffled_batches(
+    documents: EncodedDocuments, batch: int, max_tokens: int, generator: np.random.Generator
+) -> Iterator[Batch]:
+    """Give every document once, in random batches of documents of about the same length.
+
+    The order is random; within 20 batches' worth it is sorted by length, so that little is padded, and the batches
+    are shuffled again. A rest too small for batch statistics (one document) joins the batch before it.
+    """
+    order = generator.permutation(len(documents))
+    pool = 20 * batch
+    batches = []
+    for start in range(0, len(order), pool):
+        part = order[start : start + pool]
+        part = part[np.argsort(documents.lengths[part], kind="stable")]
+        batches += np.split(part, range(batch, len(part), batch))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [np.concatenate(batches[-2:])]
+    for n in generator.permutation(len(batches)):
+        yield pad(documents, batches[n], max_tokens)
+
+
+def sorted_batches(documents: EncodedDocuments, batch: int, max_tokens: int) -> Iterator[Batch]:
+    """Give every document once, shortest first, for evaluation."""
+    order = np.argsort(documents.lengths, kind="stable")
+    for start in range(0, len(order), batch):
+        yield pad(documents, order[start : start + batch], max_tokens)

@@ -1,0 +1,197 @@
+"""Training of a classifier: all of it, or the head alone on features that are computed once."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from rnnlm.config import ClassifierTraining, Model
+from rnnlm.errors import TrainingError
+from rnnlm.evaluation.classification import classification_metrics
+from rnnlm.evaluation.verdict import Point
+from rnnlm.model.checkpoint import get_weights, set_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.tokens import EncodedDocuments
+from rnnlm.training.batches import shuffled_batches, sorted_batches
+from rnnlm.training.language_model import BETA_2
+from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
+from rnnlm.training.schedule import one_cycle
+
+EVALUATION_BATCH = 64
+STATISTICS = 1_024  # training documents that the statistics of the normalisation are taken from
+
+Trainable = Literal["all", "head"]
+
+
+def train_classifier(
+    model: Classifier,
+    train: EncodedDocuments,
+    valid: EncodedDocuments,
+    learning_rate: float,
+    *,
+    trainable: Trainable,
+    seed: int,
+    report: Report = silent,
+) -> list[Point]:
+    """Train a classifier; it ends with the weights that were best on the validation split.
+
+    Args:
+        model: The classifier, with its training settings; its weights are where the training starts.
+        train: Labelled training documents.
+        valid: Labelled validation documents.
+        learning_rate: Peak of the one-cycle schedule.
+        trainable: all, or the head alone: the pooled states of the frozen encoder are then computed once, without
+            dropout, and an epoch costs next to nothing.
+        seed: Seed of the order and of dropout.
+        report: Called every few seconds and at each evaluation.
+
+    Returns:
+        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split.
+
+    Raises:
+        TrainingError: If the loss is no longer a number.
+    """
+    settings = model.training
+    per_epoch = math.ceil(len(train) / settings.batch_size)
+    epochs = max(settings.epochs, math.ceil(settings.min_steps / per_epoch))
+    steps = epochs * per_epoch
+    evaluate_at = evaluation_steps(steps, settings.evaluations)
+    features_now: Callable[[], tuple[np.ndarray, np.ndarray]]
+    if trainable == "all":
+        batches = functools.partial(_document_batches, train, settings)
+        sample = train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
+        features_now = functools.partial(_features_of, model, sample, valid)
+    else:
+        features = _features_of(model, train, valid)
+        batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
+        features_now = lambda: features  # noqa: E731
+    train_step = _Step.of(model, trainable)
+    train_step.restart()
+    points: list[Point] = []
+    best, best_score = get_weights(model), (-math.inf, -math.inf)
+    meter, since, read, step = Meter("documents"), [], 0, 0
+    for epoch in range(epochs):
+        for inputs, labels_of_batch in batches(np.random.default_rng([seed, epoch])):
+            rate = one_cycle(step, steps, learning_rate)
+            loss, norm = train_step(inputs, labels_of_batch, np.array([seed, step], np.int32), rate)
+            if not math.isfinite(loss) or not math.isfinite(norm):
+                raise TrainingError(
+                    f"the loss or its gradient is no longer a number at step {step + 1} of {steps}",
+                    remedy="Make learning_rates or clip_norm smaller.",
+                )
+            step += 1
+            read += len(labels_of_batch)
+            meter.add(len(labels_of_batch), loss, norm)
+            since.append(loss)
+            if step in evaluate_at:
+                train_features, valid_features = features_now()
+                model.settle_statistics(train_features)
+                metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
+                points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
+                report(meter.progress(step, steps, rate, metrics))
+                since = []
+                score = (metrics["accuracy"] if settings.select == "accuracy" else 0.0, -metrics["nll"])
+                if score > best_score:
+                    best, best_score = get_weights(model), score
+            elif meter.due:
+                report(meter.progress(step, steps, rate, {}))
+    set_weights(model, best)
+    return points
+
+
+def _document_batches(
+    train: EncodedDocuments, settings: ClassifierTraining, generator: np.random.Generator
+) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
+    """Give the inputs of the whole model, and the labels, of an epoch."""
+    for batch in shuffled_batches(train, settings.batch_size, settings.max_tokens, generator):
+        yield (batch.tokens, batch.lengths), batch.labels
+
+
+def _feature_batches(
+    features: np.ndarray, labels: np.ndarray, batches: int, generator: np.random.Generator
+) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
+    """Give the inputs of the head alone, and the labels, of an epoch."""
+    for chosen in np.array_split(generator.permutation(len(labels)), batches):
+        yield (features[chosen],), labels[chosen].astype(np.int32)
+
+
+def predict(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+    """Give the probability of each class of each document: (documents, classes)."""
+    return _predict_features(model, pooled_features(model, documents))
+
+
+def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+    """Give the pooled states of each document, without dropout: (documents, width)."""
+    features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
+    for batch in sorted_batches(documents, EVALUATION_BATCH, model.training.max_tokens):
+        features[batch.documents] = model.compiled_features(batch.tokens, batch.lengths).numpy()
+    return features
+
+
+def _features_of(model: Classifier, train: EncodedDocuments, valid: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
+    return pooled_features(model, train), pooled_features(model, valid)
+
+
+def _predict_features(model: Classifier, features: np.ndarray) -> np.ndarray:
+    return np.array(model.probabilities(model.logits(tf.constant(features))))
+
+
+class _Step:
+    """A compiled training step of a model, traced once and used for every cell of the comparison."""
+
+    def __init__(self, model: Classifier, trainable: Trainable) -> None:
+        settings = model.training
+        self.optimizer = keras.optimizers.AdamW(
+            learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay or None
+        )
+        variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
+        self.optimizer.build(variables)
+        # Any batch size and length: one trace for all.
+        inputs: tuple[tf.TensorSpec, ...]
+        if trainable == "all":
+            inputs = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
+        else:
+            inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
+        labels, seed, rate = (
+            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((2,), tf.int32),
+            tf.TensorSpec((), tf.float32),
+        )
+
+        @tf.function(input_signature=[inputs, labels, seed, rate], autograph=False)
+        def train_step(inputs, labels, seed, learning_rate):  # type: ignore[no-untyped-def]
+            with tf.GradientTape() as tape:
+                features = model.features(inputs[0], inputs[1], seed) if trainable == "all" else inputs[0]
+                loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
+            gradients = tape.gradient(loss, [variable.value for variable in variables])
+            gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], settings.clip_norm)
+            self.optimizer.learning_rate.assign(learning_rate)
+            self.optimizer.apply(gradients, variables)
+            return loss, norm
+
+        self._train_step = train_step
+
+    @staticmethod
+    @functools.lru_cache(maxsize=4)
+    def of(model: Classifier, trainable: Trainable) -> "_Step":
+        """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
+        return _Step(model, trainable)
+
+    def restart(self) -> None:
+        """Forget what the optimizer has gathered in an earlier training."""
+        for variable in self.optimizer.variables:
+            variable.assign(tf.zeros_like(variable.value))
+
+    def __call__(self, inputs: Any, labels: np.ndarray, seed: np.ndarray, learning_rate: float) -> tuple[float, float]:
+        loss, norm = self._train_step(inputs, labels, seed, np.float32(learning_rate))
+        return float(loss), float(norm)
+
+
+@functools.lru_cache(maxsize=2)
+def reusable_classifier(settings: Model, training_json: str, vocabulary_size: int, classes: int) -> Classifier:
+    """Give one classifier of an architecture, for cells that load their own weights into it."""
+    return Classifier(settings, ClassifierTraining.model_validate_json(training_json), vocabulary_size, classes)

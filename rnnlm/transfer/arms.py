@@ -1,0 +1,34 @@
+"""The arms of a comparison. A new way of transfer is one line here and its name in `rnnlm.config.ArmName`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from rnnlm.config import ArmName
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to come to a classifier of the target.
+
+    Attributes:
+        start: Where the encoder's weights come from: random numbers, a language model of the target text alone, or
+            the source (fine-tuned on the target text first, where the experiment says so).
+        trainable: What is trained on the labels: all weights, or the head alone.
+        baseline: Whether the arm does without the source.
+    """
+
+    start: Literal["random", "target_text", "source"]
+    trainable: Literal["all", "head"]
+
+    @property
+    def baseline(self) -> bool:
+        """Whether the arm does without the source."""
+        return self.start != "source"
+
+
+ARMS: dict[ArmName, Arm] = {
+    "scratch": Arm("random", "all"),
+    "target_text": Arm("target_text", "all"),
+    "parameter": Arm("source", "all"),
+    "feature": Arm("source", "head"),
+}

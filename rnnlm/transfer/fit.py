@@ -1,0 +1,216 @@
+"""One training from tokens on disk to a scored model on disk: what pretraining, fine-tuning and baselines share.
+
+They differ in where the weights start and in what is trained, in nothing else.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.errors import DataError
+from rnnlm.evaluation.classification import classification_metrics
+from rnnlm.evaluation.language_model import score_documents
+from rnnlm.evaluation.verdict import Point
+from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.refs import Split, TokensRef
+from rnnlm.store import file_sha256, whole_folder
+from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
+from rnnlm.training.classifier import Trainable, predict, reusable_classifier, train_classifier
+from rnnlm.training.language_model import train_language_model
+from rnnlm.training.progress import Report
+from rnnlm.transfer.subsets import label_subset
+from rnnlm.transfer.vocabulary import map_vocabulary
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained and scored model on disk.
+
+    Attributes:
+        sha256: Digest of weights and predictions.
+        metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
+        seconds: Wall-clock time.
+    """
+
+    sha256: str
+    metrics: dict[str, float]
+    seconds: float
+
+
+def fit_language_model(
+    settings: Model,
+    tokens: TokensRef,
+    training: LanguageModelTraining | None,
+    final: Path,
+    *,
+    start: Path | None,
+    seed: int,
+    report: Report,
+) -> Fitted:
+    """Train a language model and score it on the test split.
+
+    Args:
+        settings: Widths, layers, dropout.
+        tokens: The text.
+        training: Epochs, batch, window, learning rate; none: the start is scored as it is.
+        final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
+        start: Folder of a language model to start from; its rows are mapped to this vocabulary. None: from scratch.
+        seed: Seed of the initial weights, the order and dropout.
+        report: Called while it trains.
+    """
+    began = time.perf_counter()
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    train, valid, test = (_documents(tokens, split) for split in ("train", "valid", "test"))
+    counts = np.bincount(train.ids, minlength=tokenizer.size)
+    model = LanguageModel(settings, tokenizer.size, seed, counts)
+    if start is not None:
+        set_weights(model, _mapped(start, tokenizer))
+    history = []
+    if training is not None:
+        history = train_language_model(
+            model, train, valid, training, bos=tokenizer.bos, eos=tokenizer.eos, seed=seed, report=report
+        )
+    scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
+    on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos)
+    predictions = pa.table(
+        {
+            "id": pa.array(test.document_ids, pa.string()),
+            "nll": scores.nll,
+            "tokens": scores.tokens,
+            "n_characters": scores.n_characters,
+        }
+    )
+    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.metrics.items()}
+    description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
+    checkpoint = Checkpoint(description, get_weights(model))
+    return _write(checkpoint, tokens, history, predictions, metrics, time.perf_counter() - began, final)
+
+
+def fit_classifier(
+    settings: Model,
+    tokens: TokensRef,
+    training: ClassifierTraining,
+    final: Path,
+    *,
+    start: Path | None,
+    trainable: Trainable,
+    labels: int | None,
+    seed: int,
+    report: Report,
+) -> Fitted:
+    """Train a classifier and score it on the test split.
+
+    The validation split chooses the best of `training.learning_rates` and of all evaluations; the test split is
+    scored once, after that.
+
+    Args:
+        settings: Widths, layers, dropout.
+        tokens: The labelled documents.
+        training: Epochs, batch, learning rates.
+        final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
+        start: Folder of a language model or a classifier whose encoder to start from. None: from scratch.
+        trainable: all weights, or the head alone.
+        labels: Number of labelled training documents to use; none: all.
+        seed: Seed of the label subset, the initial weights, the order and dropout.
+        report: Called while it trains.
+    """
+    began = time.perf_counter()
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    train, valid, test = (_labelled(tokens, split) for split in ("train", "valid", "test"))
+    if labels is not None:
+        train = train.take(label_subset(train.labels, labels, seed))
+    initial = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
+    if start is not None:
+        mapped = _mapped(start, tokenizer)
+        # The head and the statistics before it belong to the source's labels: they start anew.
+        initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", "lstm_"))}
+    model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
+    best: tuple[tuple[float, float], Weights, list[Point], dict[str, float]] | None = None
+    for rate in training.learning_rates:
+        set_weights(model, initial)
+        history = train_classifier(model, train, valid, rate, trainable=trainable, seed=seed, report=report)
+        on_valid = classification_metrics(predict(model, valid), valid.labels)
+        score = (on_valid["accuracy"] if training.select == "accuracy" else 0.0, -on_valid["nll"])
+        if best is None or score > best[0]:
+            best = score, get_weights(model), history, on_valid | {"learning_rate": rate}
+    assert best is not None  # there is at least one learning rate
+    _, weights, history, on_valid = best
+    set_weights(model, weights)
+    probabilities = predict(model, test)
+    predictions = pa.table(
+        {
+            "id": pa.array(test.document_ids, pa.string()),
+            "label": test.labels,
+            "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
+        }
+    )
+    metrics = classification_metrics(probabilities, test.labels) | {f"valid/{n}": v for n, v in on_valid.items()}
+    description = Description(
+        kind="classifier",
+        settings=settings,
+        vocabulary_size=tokenizer.size,
+        classifier=training,
+        labels=tokens.labels,
+    )
+    return _write(
+        Checkpoint(description, weights), tokens, history, predictions, metrics, time.perf_counter() - began, final
+    )
+
+
+def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
+    """Give the weights of a checkpoint over the vocabulary of this tokenizer."""
+    source = TextTokenizer.load(start / "tokenizer.json")
+    weights, _ = map_vocabulary(Checkpoint.load(start).weights, list(source.tokens), list(tokenizer.tokens))
+    return weights
+
+
+def _documents(tokens: TokensRef, split: Split) -> EncodedDocuments:
+    documents = read_split(tokens.file, split)
+    if len(documents) == 0:
+        raise DataError(
+            f"the {split} split has no documents",
+            where=str(tokens.file),
+            remedy="Give the corpus a larger valid_share or test_share, or files for this split.",
+        )
+    return documents
+
+
+def _labelled(tokens: TokensRef, split: Split) -> EncodedDocuments:
+    documents = read_split(tokens.file, split)
+    documents = documents.take(np.flatnonzero(documents.labels >= 0))
+    if len(documents) == 0:
+        raise DataError(
+            f"the {split} split has no labelled documents",
+            where=str(tokens.file),
+            remedy="Give the corpus a larger valid_share or test_share, or labelled files for this split.",
+        )
+    return documents
+
+
+def _write(
+    checkpoint: Checkpoint,
+    tokens: TokensRef,
+    history: list[Point],
+    predictions: pa.Table,
+    metrics: dict[str, float],
+    seconds: float,
+    final: Path,
+) -> Fitted:
+    with whole_folder(final) as folder:
+        checkpoint.save(folder, tokens.tokenizer)
+        (folder / "history.json").write_text(
+            json.dumps([point.model_dump() for point in history], indent=1), encoding="utf-8"
+        )
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+        pq.write_table(predictions, folder / "predictions.parquet")
+        parts = [file_sha256(folder / name) for name in ("weights.safetensors", "predictions.parquet")]
+    return Fitted(hashlib.sha256("".join(parts).encode()).hexdigest(), metrics, seconds)

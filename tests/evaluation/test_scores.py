@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.config import Model
+from rnnlm.evaluation import language_model
+from rnnlm.evaluation.classification import classification_metrics
+from rnnlm.evaluation.language_model import score_documents
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import EncodedDocuments
+
+BOS, EOS = 2, 3
+
+
+def encoded(texts: list[list[int]]) -> EncodedDocuments:
+    lengths = np.array([len(text) for text in texts])
+    return EncodedDocuments(
+        ids=np.array([token for text in texts for token in text], np.uint16),
+        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        labels=np.full(len(texts), -1, np.int16),
+        n_characters=3 * lengths,
+        n_bytes=3 * lengths,
+        n_words=lengths,
+        document_ids=np.array([str(n) for n in range(len(texts))], object),
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return LanguageModel(Model(embedding=4, hidden=6, layers=2), 12, seed=1, counts=np.arange(12))
+
+
+def by_hand(model: LanguageModel, ids: list[int], context: int | None = None) -> list[float]:
+    """Negative log-likelihood of each token after the first (or after `context`), one step at a time."""
+    given_ids = ids[:-1] if context is None else [context, *ids[:-1]]
+    targets = ids[1:] if context is None else ids
+    states, found = model.encoder.zero_states(1), []
+    for token, target in zip(given_ids, targets, strict=True):
+        logits, states = model(tf.constant([[token]]), states)
+        values = np.array(logits, np.float64)[0, 0]
+        found.append(math.log(np.exp(values).sum()) - values[target])
+    return found
+
+
+def random_documents(count: int) -> list[list[int]]:
+    generator = np.random.default_rng(0)
+    return [[BOS, *generator.integers(4, 12, generator.integers(0, 9)).tolist(), EOS] for _ in range(count)]
+
+
+@pytest.mark.parametrize("window", [2, 128])
+def test_perplexity_by_hand(model: LanguageModel, window: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every token once, each document from a zero state, whatever the windows and the batches."""
+    monkeypatch.setattr(language_model, "WINDOW", window)
+    monkeypatch.setattr(language_model, "BATCH", 3)
+    texts = random_documents(8)
+    scores = score_documents(model, encoded(texts), bos=BOS, eos=EOS)
+    expected = [by_hand(model, text) for text in texts]
+    np.testing.assert_allclose(scores.nll, [sum(one) for one in expected], rtol=1e-5)
+    np.testing.assert_array_equal(scores.tokens, [len(one) for one in expected])
+    every = [nll for one in expected for nll in one]
+    assert scores.metrics["perplexity"] == pytest.approx(math.exp(sum(every) / len(every)), rel=1e-5)
+    characters = sum(3 * len(text) for text in texts)
+    assert scores.metrics["bits_per_character"] == pytest.approx(sum(every) / math.log(2) / characters, rel=1e-5)
+
+
+def test_a_documents_score_does_not_depend_on_the_others(model: LanguageModel) -> None:
+    texts = random_documents(9)
+    together = score_documents(model, encoded(texts), bos=BOS, eos=EOS).nll
+    alone = [score_documents(model, encoded([text]), bos=BOS, eos=EOS).nll[0] for text in texts]
+    np.testing.assert_allclose(together, alone, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [2, 128])
+def test_running_text_carries_the_state_through(
+    model: LanguageModel, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(language_model, "WINDOW", window)
+    monkeypatch.setattr(language_model, "STREAM_ROWS", 1)
+    texts = [[5, 6, EOS], [7, EOS], [8, 9, 10, 4, EOS]]
+    scores = score_documents(model, encoded(texts), bos=None, eos=EOS)
+    every = by_hand(model, [token for text in texts for token in text], context=EOS)
+    assert len(every) == 10
+    np.testing.assert_allclose(scores.nll, [sum(every[:3]), sum(every[3:5]), sum(every[5:])], rtol=1e-5)
+    np.testing.assert_array_equal(scores.tokens, [3, 2, 5])
+
+
+def test_running_text_in_rows_still_counts_every_token_once(model: LanguageModel) -> None:
+    texts = [[5, 6, EOS], [7, EOS], [8, 9, 10, 4, EOS]] * 5
+    scores = score_documents(model, encoded(texts), bos=None, eos=EOS)
+    assert scores.tokens.sum() == 50
+    assert (scores.nll > 0).all()
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.lists(st.floats(0.01, 1.0), min_size=3, max_size=3)), min_size=2, max_size=40
+    )
+)
+def test_classification_scores_agree_with_scikit_learn(cases: list[tuple[int, list[float]]]) -> None:
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    labels = np.array([label for label, _ in cases])
+    probabilities = np.array([values for _, values in cases])
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    found = classification_metrics(probabilities, labels)
+    predicted = probabilities.argmax(axis=1)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
+    every = [0, 1, 2]
+    assert found["macro_f1"] == pytest.approx(
+        f1_score(labels, predicted, labels=every, average="macro", zero_division=0)
+    )
+    assert found["nll"] == pytest.approx(log_loss(labels, probabilities, labels=every), rel=1e-6)

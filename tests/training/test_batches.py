@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.tokens import EncodedDocuments
+from rnnlm.training.batches import pad, shuffled_batches, sorted_batches, window_count, windows
+from rnnlm.training.progress import evaluation_steps
+from rnnlm.training.schedule import one_cycle
+
+BOS, EOS = 2, 3
+
+
+def encoded(texts: list[list[int]], labels: list[int] | None = None) -> EncodedDocuments:
+    lengths = [len(text) for text in texts]
+    zeros = np.zeros(len(texts), np.int64)
+    return EncodedDocuments(
+        ids=np.array([token for text in texts for token in text], np.uint16),
+        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        labels=np.array(labels or [0] * len(texts), np.int16),
+        n_characters=zeros,
+        n_bytes=zeros,
+        n_words=zeros,
+        document_ids=np.array([str(n) for n in range(len(texts))], object),
+    )
+
+
+@given(ids=st.lists(st.integers(0, 9), min_size=2, max_size=200), batch=st.integers(1, 7), window=st.integers(1, 9))
+def test_each_target_follows_its_token_and_is_given_once(ids: list[int], batch: int, window: int) -> None:
+    stream = np.array(ids, np.uint16)
+    length = (len(stream) - 1) // batch
+    found = list(windows(stream, batch, window, bos=None))
+    assert len(found) == window_count(len(stream), batch, window)
+    if not found:
+        return
+    assert {w.tokens.shape for w in found} == {(window, batch)}
+    tokens, targets, weights = (
+        np.concatenate([getattr(w, name) for w in found]).T for name in ("tokens", "targets", "weights")
+    )
+    counted = weights[:, :length]
+    assert counted.all()
+    assert not weights[:, length:].any()
+    np.testing.assert_array_equal(tokens[:, :length].reshape(-1), stream[: batch * length])
+    np.testing.assert_array_equal(targets[:, :length].reshape(-1), stream[1 : batch * length + 1])
+
+
+def test_the_state_is_reset_where_a_document_begins_and_bos_is_no_target() -> None:
+    stream = np.array([BOS, 7, EOS, BOS, 8, 9, EOS, BOS], np.uint16)
+    (window,) = windows(stream, 1, 7, bos=BOS)
+    np.testing.assert_array_equal(window.keep[:, 0, 0], [0, 1, 1, 0, 1, 1, 1])
+    np.testing.assert_array_equal(window.weights[:, 0], [1, 1, 0, 1, 1, 1, 0])
+
+
+def test_a_batch_is_padded_behind_and_reads_the_end_of_long_documents() -> None:
+    batch = pad(encoded([[BOS, 5, EOS], [BOS, 6, 7, 8, EOS], [BOS, EOS]], [1, 0, 1]), np.array([1, 0]), max_tokens=4)
+    np.testing.assert_array_equal(batch.tokens.T, [[6, 7, 8, EOS], [BOS, 5, EOS, 0]])
+    np.testing.assert_array_equal(batch.lengths, [4, 3])
+    np.testing.assert_array_equal(batch.labels, [0, 1])
+
+
+@given(lengths=st.lists(st.integers(2, 30), min_size=2, max_size=150), size=st.integers(2, 9), seed=st.integers(0, 9))
+def test_an_epoch_has_every_document_once(lengths: list[int], size: int, seed: int) -> None:
+    documents = encoded([[BOS] + [4] * (length - 2) + [EOS] for length in lengths])
+    for batches in (
+        list(shuffled_batches(documents, size, 64, np.random.default_rng(seed))),
+        list(sorted_batches(documents, size, 64)),
+    ):
+        seen = np.concatenate([batch.documents for batch in batches])
+        np.testing.assert_array_equal(np.sort(seen), np.arange(len(lengths)))
+
+
+@given(count=st.integers(2, 150), size=st.integers(2, 9))
+def test_no_training_batch_has_a_single_document(count: int, size: int) -> None:
+    documents = encoded([[BOS, EOS]] * count)
+    batches = shuffled_batches(documents, size, 64, np.random.default_rng(0))
+    assert min(len(batch.documents) for batch in batches) > 1
+
+
+@given(steps=st.integers(1, 500), evaluations=st.integers(1, 20))
+def test_evaluations_end_with_the_last_step(steps: int, evaluations: int) -> None:
+    found = evaluation_steps(steps, evaluations)
+    assert max(found) == steps
+    assert min(found) >= 1
+    assert len(found) == min(steps, evaluations)
+
+
+def test_one_cycle_goes_up_and_down_again() -> None:
+    rates = [one_cycle(step, 1_000, 0.01) for step in range(1_000)]
+    top = int(np.argmax(rates))
+    assert rates[top] == pytest.approx(0.01)
+    assert top == 100
+    assert rates[0] == pytest.approx(0.01 / 25)
+    assert rates[-1] == pytest.approx(0.01 / 10_000, rel=0.1)
+    assert (np.diff(rates[: top + 1]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
