@@ -1,0 +1,351 @@
+"""The figures of a report, drawn without pyplot so that nothing global remains."""
+
+import io
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from rnnlm.evaluation.verdict import Cell, Verdict
+from rnnlm.report import words
+from rnnlm.report.summary import Summary, summaries
+
+# Okabe and Ito's palette, told apart with every common colour blindness; its yellow is too pale on white.
+_COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_GREY = "#595959"
+_WIDTH = 5.2
+_STYLE: dict[str, object] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 6.5,
+    # An arm's name is no formula, and a figure's bytes depend on nothing but the verdict.
+    "text.parse_math": False,
+    "svg.hashsalt": "rnnlm",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure and what one sees on it."""
+
+    figure: Figure
+    title: str
+    caption: str
+
+
+def figures(verdict: Verdict) -> dict[str, Figure]:
+    """Draw a verdict's figures, by name; one whose data is missing is left out."""
+    return {name: drawing.figure for name, drawing in drawings(verdict).items()}
+
+
+def drawings(verdict: Verdict) -> dict[str, Drawing]:
+    """Draw a verdict's figures with their captions, by name, in the order of the report."""
+    with _style():
+        drawn = {name: draw(verdict) for name, draw in _FIGURES.items()}
+    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
+
+
+def render(figure: Figure, kind: str) -> bytes:
+    """Give a figure as the bytes of an SVG or PNG; equal figures give equal bytes."""
+    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
+    buffer = io.BytesIO()
+    with _style():
+        figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
+        # An arm's name in a script that the font lacks is drawn as boxes; its marker and the tables still tell it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        yield
+
+
+def _figure(height: float) -> Figure:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _looks(verdict: Verdict) -> dict[str, tuple[str, str]]:
+    """Give each arm its colour and marker; a known arm has the same ones in every report."""
+    known = list(words.ARMS)
+    order = known + [name for name in words.arms(verdict) if name not in words.ARMS]
+    return {
+        name: (_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]) for place, name in enumerate(order)
+    }
+
+
+def _legend(figure: Figure, verdict: Verdict, shown: set[str]) -> None:
+    looks = _looks(verdict)
+    arms = [name for name in words.arms(verdict) if name in shown]
+    handles = [Line2D([], [], color=looks[name][0], marker=looks[name][1], label=words.arm(name)) for name in arms]
+    # Three names stand side by side where they are short enough for it.
+    columns = 3 if len(arms) == 3 and sum(len(words.arm(name)) for name in arms) <= 45 else 2
+    # The legend's further lines take no room from the plot.
+    figure.set_figheight(figure.get_figheight() + 0.22 * (-(-len(arms) // columns) - 1))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
+
+
+def _accuracy(verdict: Verdict) -> Drawing | None:
+    rows = [row for row in summaries(verdict, "classifier") if row.labels and row.values("accuracy")]
+    if not rows:
+        return None
+    figure = _figure(3.9)
+    axes = figure.add_subplot()
+    shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
+    for place, name in enumerate(shown):
+        # The arms stand a little beside each other, so that their spreads can be told apart.
+        aside = 1.07 ** (place / max(1, len(shown) - 1) - 0.5)
+        _accuracy_line(axes, [row for row in rows if row.arm == name], aside, _looks(verdict)[name])
+    _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
+    axes.set_xlabel("labelled training documents")
+    axes.set_ylabel("accuracy on the test split (%)")
+    _legend(figure, verdict, set(shown))
+    caption = "Share of test documents that each arm classifies correctly, against the number of labels it learnt from"
+    several = any(len(row.values("accuracy")) > 1 for row in rows)
+    caption += " (log scale): mean over seeds, and from the lowest to the highest seed." if several else " (log scale)."
+    if several and any(len(row.values("accuracy")) == 1 for row in rows):
+        caption += " A point without a band is a single seed."
+    return Drawing(figure, "Accuracy against number of labels", caption)
+
+
+def _accuracy_line(axes: Axes, rows: list[Summary], aside: float, look: tuple[str, str]) -> None:
+    colour, marker = look
+    x = [row.labels * aside for row in rows]
+    values = [[100 * value for value in row.values("accuracy")] for row in rows]
+    mean = [sum(some) / len(some) for some in values]
+    low, high = [min(some) for some in values], [max(some) for some in values]
+    # A band that narrowed to a single seed's point would look like certainty: it ends before.
+    spread = [len(some) > 1 for some in values]
+    axes.fill_between(x, low, high, where=spread, color=colour, alpha=0.13, linewidth=0)
+    axes.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
+    axes.plot(x, mean, color=colour, marker=marker)
+
+
+def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
+    """Mark the label counts on a log axis; where two stand too close, the larger one is named."""
+    axes.set_xscale("log")
+    axes.set_xlim(numbers[0] / 1.25, numbers[-1] * 1.25)
+    apart = (numbers[-1] / numbers[0]) ** 0.12
+    named: list[int] = []
+    for number in reversed(numbers):
+        if not named or named[-1] / number >= apart:
+            named.append(number)
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(named, [words.labels(verdict, number).replace(" (", "\n(") for number in named])
+
+
+def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], Drawing | None]:
+    def draw(verdict: Verdict) -> Drawing | None:
+        rows = [row for row in summaries(verdict, task) if row.gain is not None]
+        if not rows:
+            return None
+        lines = _forest_lines(verdict, rows)
+        figure = _figure(1.0 + 0.27 * len(lines))
+        axes = figure.add_subplot()
+        for place, (_, row) in enumerate(lines):
+            if row is not None:
+                _forest_line(axes, row, place, _looks(verdict)[row.arm])
+        axes.axvline(0, color=_GREY, linewidth=1.2, zorder=1)
+        axes.set_yticks(range(len(lines)), [text for text, _ in lines])
+        for tick, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
+            tick.set_fontweight("bold" if row is None else "normal")
+        axes.set_ylim(len(lines) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(_round_ticks(5))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.signed(value, _tick_decimals(axes))))
+        axes.set_xlabel(axis)
+        caption = f"What each arm gains over scratch, with its 95 % interval; right of the line is better{better}."
+        if any(row.gain is not None and row.gain.outcome == "none found" for row in rows):
+            caption += " A hollow mark: no difference was found."
+        return Drawing(figure, title, caption)
+
+    return draw
+
+
+def _round_ticks(most: int) -> MaxNLocator:
+    return MaxNLocator(most, steps=[1, 2, 5, 10])
+
+
+def _tick_decimals(axes: Axes) -> int:
+    """Give the decimals that tell the ticks apart."""
+    ticks = axes.get_xticks()
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
+def _forest_lines(verdict: Verdict, rows: list[Summary]) -> list[tuple[str, Summary | None]]:
+    """Give the lines of a forest plot from the top: under each number of labels, its arms."""
+    lines: list[tuple[str, Summary | None]] = []
+    for number in sorted({row.labels for row in rows}):
+        if number:
+            lines.append((f"{words.labels(verdict, number)} labels", None))
+        lines += [(words.arm(row.arm), row) for row in rows if row.labels == number]
+    return lines
+
+
+def _forest_line(axes: Axes, row: Summary, place: int, look: tuple[str, str]) -> None:
+    assert row.gain is not None
+    colour, marker = look
+    factor, _ = words.gain_unit(row.gain.metric)
+    interval = row.gain.gain
+    axes.hlines(place, factor * interval.low, factor * interval.high, color=colour, linewidth=2.2)
+    inside = "white" if row.gain.outcome == "none found" else colour
+    axes.plot(factor * interval.value, place, marker=marker, color=colour, markerfacecolor=inside, markersize=7.5)
+
+
+def _language_model(verdict: Verdict) -> Drawing | None:
+    rows = summaries(verdict, "language_model")
+    metrics = [name for name in ("perplexity", "bits_per_character") if any(row.values(name) for row in rows)]
+    if not metrics:
+        return None
+    figure = _figure(1.0 + 0.5 * len(rows))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, name in zip(panels, metrics, strict=True):
+        _dots(axes, rows, name, _looks(verdict))
+        axes.set_title(words.metric(name))
+    panels[0].set_yticks(range(len(rows)), [words.arm(row.arm) for row in rows])
+    panels[0].set_ylim(len(rows) - 0.5, -0.7)
+    caption = "The language models of the arms on the target's test split; further left is better"
+    several = any(len(row.cells) > 1 for row in rows)
+    caption += ". Mean over seeds, and from the lowest to the highest seed." if several else "."
+    return Drawing(figure, "Language model of the target text", caption)
+
+
+def _dots(axes: Axes, rows: list[Summary], name: str, looks: dict[str, tuple[str, str]]) -> None:
+    everything = [value for row in rows for value in row.values(name)]
+    for place, row in enumerate(rows):
+        values, mean = row.values(name), row.mean(name)
+        if mean is None:
+            continue
+        colour, marker = looks[row.arm]
+        axes.hlines(place, min(values), max(values), color=colour, linewidth=2.2)
+        axes.plot(mean, place, marker=marker, color=colour, markersize=7.5)
+        axes.annotate(
+            words.score(name, mean), (mean, place), (0, 7), textcoords="offset points", ha="center", va="bottom"
+        )
+    _positive_axis(axes, everything, "x")
+    # Room at both ends for the numbers above the marks.
+    axes.margins(x=0.28)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _positive_axis(axes: Axes, values: Sequence[float], direction: str) -> None:
+    """Scale an axis of perplexities: linear, unless one is many times another."""
+    axis = axes.xaxis if direction == "x" else axes.yaxis
+    if min(values) > 0 and max(values) / min(values) > 8:
+        if direction == "x":
+            axes.set_xscale("log")
+        else:
+            axes.set_yscale("log")
+        wide = max(values) / min(values) > 300
+        axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 3.0) if direction == "x" else (1.0, 2.0, 5.0)))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(_round_ticks(3 if direction == "x" else 6))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
+
+
+def _learning_language_model(verdict: Verdict) -> Drawing | None:
+    curves = _curves(verdict, "language_model", "perplexity")
+    if not curves:
+        return None
+    figure = _figure(3.9)
+    axes = figure.add_subplot()
+    _draw_curves(axes, curves, _looks(verdict))
+    _positive_axis(axes, [value for _, _, y in curves for value in y], "y")
+    axes.set_xlabel("training tokens read")
+    axes.set_ylabel("perplexity on the validation split")
+    _legend(figure, verdict, {cell.arm for cell, _, _ in curves})
+    caption = (
+        "Validation perplexity of each language model while it read the target text; one line a seed. Lower is better."
+    )
+    return Drawing(figure, "Learning curves of the language models", caption)
+
+
+def _learning_classifier(verdict: Verdict) -> Drawing | None:
+    curves = _curves(verdict, "classifier", "accuracy")
+    if not curves:
+        return None
+    numbers = sorted({cell.labels for cell, _, _ in curves})
+    columns = min(2, len(numbers))
+    lines = -(-len(numbers) // columns)
+    figure = _figure(1.2 + 2.1 * lines if columns > 1 else 3.9)
+    panels = list(figure.subplots(lines, columns, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08}).flat)
+    for axes, number in zip(panels, numbers, strict=False):
+        some = [(cell, x, [100 * value for value in y]) for cell, x, y in curves if cell.labels == number]
+        _draw_curves(axes, some, _looks(verdict))
+        axes.xaxis.set_major_locator(_round_ticks(3))
+        axes.set_title(f"{words.labels(verdict, number)} labels")
+        axes.yaxis.set_major_locator(_round_ticks(6))
+    for axes in panels[len(numbers) :]:
+        axes.set_axis_off()
+    figure.supxlabel("training documents read", fontsize=10)
+    figure.supylabel("accuracy on the validation split (%)", fontsize=10)
+    _legend(figure, verdict, {cell.arm for cell, _, _ in curves})
+    caption = "Validation accuracy of each classifier while it read its labelled documents; one line a seed."
+    return Drawing(figure, "Learning curves of the classifiers", caption)
+
+
+def _curves(verdict: Verdict, task: str, metric: str) -> list[tuple[Cell, list[int], list[float]]]:
+    """Give the learning curves of a metric, whether its name says that it is of the validation split or not."""
+    curves = []
+    for row in summaries(verdict, task):
+        for cell in row.cells:
+            points = [
+                (point.tokens, point.metrics.get(f"valid/{metric}", point.metrics.get(metric)))
+                for point in cell.history
+            ]
+            known = [(x, y) for x, y in points if y is not None]
+            if known:
+                curves.append((cell, [x for x, _ in known], [y for _, y in known]))
+    return curves
+
+
+def _draw_curves(
+    axes: Axes, curves: list[tuple[Cell, list[int], list[float]]], looks: dict[str, tuple[str, str]]
+) -> None:
+    for cell, x, y in curves:
+        colour, marker = looks[cell.arm]
+        axes.plot(x, y, color=colour, marker=marker, markersize=4, linewidth=1.2, alpha=0.8)
+    axes.xaxis.set_major_locator(_round_ticks(4))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+
+
+_FIGURES: dict[str, Callable[[Verdict], Drawing | None]] = {
+    "accuracy": _accuracy,
+    "gain": _gain("classifier", "Gain in accuracy over scratch", "gain in accuracy (points)", ""),
+    "language_model": _language_model,
+    "language_model_gain": _gain(
+        "language_model",
+        "Gain of the language model over scratch",
+        "bits per character saved",
+        " (fewer bits per character)",
+    ),
+    "learning_classifier": _learning_classifier,
+    "learning_language_model": _learning_language_model,
+}

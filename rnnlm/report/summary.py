@@ -1,0 +1,68 @@
+"""A verdict's cells, brought together over seeds."""
+
+import statistics
+from dataclasses import dataclass
+
+from rnnlm.evaluation.verdict import Cell, Gain, Verdict
+from rnnlm.report import words
+
+GAIN_METRIC = {"classifier": "accuracy", "language_model": "bits_per_character"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One arm at one number of labels, over its seeds.
+
+    Attributes:
+        task: Language model or classifier.
+        arm: The arm.
+        labels: Number of labels; 0 for a language model.
+        cells: Its cells, by seed.
+        gain: What it gains over scratch; none for the baseline itself.
+    """
+
+    task: str
+    arm: str
+    labels: int
+    cells: tuple[Cell, ...]
+    gain: Gain | None
+
+    def values(self, metric: str) -> list[float]:
+        """Give a metric's value at each seed that has it."""
+        return [cell.metrics[metric] for cell in self.cells if metric in cell.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """Give the mean over seeds, if any seed has the metric."""
+        values = self.values(metric)
+        return statistics.fmean(values) if values else None
+
+    def spread(self, metric: str) -> float | None:
+        """Give the standard deviation over seeds, if there are two at least."""
+        values = self.values(metric)
+        return statistics.stdev(values) if len(values) > 1 else None
+
+    def score(self, metric: str) -> str:
+        """Write the metric's mean and standard deviation."""
+        return words.score(metric, self.mean(metric), self.spread(metric))
+
+
+def summaries(verdict: Verdict, task: str) -> list[Summary]:
+    """Bring a task's cells together over seeds, in the order of labels, then of arms."""
+    groups: dict[tuple[int, str], list[Cell]] = {}
+    for cell in verdict.cells:
+        if cell.task == task:
+            groups.setdefault((cell.labels, cell.arm), []).append(cell)
+    gains = {
+        (gain.labels, gain.arm): gain
+        for gain in verdict.gains
+        if gain.task == task and gain.metric == GAIN_METRIC[task]
+    }
+    order = {name: place for place, name in enumerate(words.arms(verdict))}
+    return [
+        Summary(task, arm, labels, tuple(sorted(groups[labels, arm], key=_seed)), gains.get((labels, arm)))
+        for labels, arm in sorted(groups, key=lambda key: (key[0], order[key[1]]))
+    ]
+
+
+def _seed(cell: Cell) -> int:
+    return cell.seed

@@ -1,0 +1,142 @@
+"""How names and numbers are written for people, the same in the page, the figures and the artifacts."""
+
+import re
+from collections.abc import Iterable
+
+from rnnlm.evaluation.verdict import Gain, Verdict
+
+ARMS = {
+    "scratch": "scratch",
+    "target_text": "target text only",
+    "parameter": "parameter transfer",
+    "feature": "feature transfer",
+    "source": "source model as it is",
+}
+TASKS = {"language_model": "language model", "classifier": "classifier"}
+METRICS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "nll": "negative log-likelihood",
+    "perplexity": "perplexity",
+    "bits_per_character": "bits per character",
+}
+_SHARES = {"accuracy", "macro_f1"}
+MINUS = "\N{MINUS SIGN}"
+NONE = "\N{EN DASH}"
+
+
+def arm(name: str) -> str:
+    """Give an arm's name in words; an unknown arm is called by its own name."""
+    return ARMS.get(name, name)
+
+
+def arms(verdict: Verdict) -> list[str]:
+    """Give the arms of a verdict: the known ones in their order, then the others as they come."""
+    found = list(dict.fromkeys([cell.arm for cell in verdict.cells] + [gain.arm for gain in verdict.gains]))
+    return [name for name in ARMS if name in found] + [name for name in found if name not in ARMS]
+
+
+def task(name: str) -> str:
+    """Give a task's name in words."""
+    return TASKS.get(name, plain(name))
+
+
+def metric(name: str) -> str:
+    """Give a metric's name in words; `valid/accuracy` is the accuracy on the validation split."""
+    split, slash, last = name.rpartition("/")
+    words = METRICS.get(last, plain(last))
+    return f"{words} ({'validation' if split == 'valid' else split})" if slash else words
+
+
+def plain(name: str) -> str:
+    """Give a key (`target_tokens`) as words."""
+    return name.replace("_", " ")
+
+
+def labels(verdict: Verdict, number: int) -> str:
+    """Give a number of labels; where it stands for all that there are, it says so."""
+    return f"all ({number:,})" if is_all(verdict, number) else f"{number:,}"
+
+
+def is_all(verdict: Verdict, number: int) -> bool:
+    """Tell whether this number of labels is all that there are."""
+    largest = max((cell.labels for cell in verdict.cells), default=0)
+    comparison = verdict.configuration.get("comparison")
+    asked = comparison.get("labels") if isinstance(comparison, dict) else None
+    return number > 0 and number == largest and isinstance(asked, list | tuple) and "all" in asked
+
+
+def signed(value: float, decimals: int, plus: bool = True) -> str:
+    """Write a number with a real minus sign, and with a plus; what rounds to zero has neither."""
+    text = f"{abs(value):,.{decimals}f}"
+    if not text.strip("0.,"):
+        return text
+    return f"{MINUS}{text}" if value < 0 else f"+{text}" if plus else text
+
+
+def score(name: str, value: float | None, spread: float | None = None) -> str:
+    """Write a score, with its standard deviation if there is one: `70.3 ± 1.2 %`, `165.3`, `1.412 ± 0.003`."""
+    if value is None:
+        return NONE
+    last = name.rpartition("/")[2]
+    factor, unit = (100.0, " %") if last in _SHARES else (1.0, "")
+    decimals = _decimals(last, value)
+    text = signed(factor * value, decimals, plus=False)
+    return f"{text} ± {factor * spread:,.{decimals}f}{unit}" if spread is not None else text + unit
+
+
+def _decimals(name: str, value: float) -> int:
+    if name in _SHARES:
+        return 1
+    if name == "perplexity":
+        return 1 if value >= 20 else 2
+    return 3
+
+
+def gain(found: Gain | None) -> str:
+    """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`."""
+    if found is None:
+        return NONE
+    factor, unit = gain_unit(found.metric)
+    decimals = 1 if found.metric in _SHARES else 3
+    value, low, high = (factor * number for number in (found.gain.value, found.gain.low, found.gain.high))
+    middle = f" {unit}" if unit else ""
+    return f"{signed(value, decimals)}{middle} [{signed(low, decimals, False)}, {signed(high, decimals, False)}]"
+
+
+def gain_unit(name: str) -> tuple[float, str]:
+    """Give what a gain in this metric is multiplied by to be shown, and its unit."""
+    if name in _SHARES:
+        return 100.0, "points"
+    return 1.0, "bits" if name.startswith("bits") else ""
+
+
+def duration(seconds: float) -> str:
+    """Write a time: `0.4 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def fact(name: str, value: float | int | str) -> str:
+    """Write one known thing of the source model, by its name."""
+    last = re.split(r"[/.]", name)[-1]
+    if isinstance(value, str):
+        return task(value) if last == "task" else value
+    if last.endswith("seconds"):
+        return duration(value)
+    if last in METRICS:
+        return score(last, float(value))
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def listing(items: Iterable[str]) -> str:
+    """Write items as `a, b and c`."""
+    *first, last = items
+    return f"{', '.join(first)} and {last}" if first else last

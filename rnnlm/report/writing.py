@@ -1,0 +1,212 @@
+"""The report's files, and the same in the forms that Prefect's artifacts take."""
+
+import base64
+import html
+import math
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from rnnlm.errors import DataError
+from rnnlm.evaluation.verdict import Cell, Verdict
+from rnnlm.report import words
+from rnnlm.report.drawing import drawings, render
+from rnnlm.report.summary import Summary, summaries
+
+
+def write_report(verdict: Verdict, folder: Path) -> None:
+    """Write `verdict.json`, `report.html` and `figures/*.png` into a folder that exists.
+
+    Equal verdicts give equal files. The page needs nothing beside itself: no network, no scripts.
+
+    Raises:
+        DataError: If a number of the verdict is infinite or not a number; it names the field.
+    """
+    for field, value in _leaves(verdict.model_dump(), ""):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(
+                f"the verdict holds a number that is not finite: {value}",
+                where=field,
+                remedy="Look at the training of this cell; lower its learning rate if its loss went astray.",
+            )
+    (folder / "verdict.json").write_text(verdict.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    drawn = drawings(verdict)
+    pictures = folder / "figures"
+    pictures.mkdir(exist_ok=True)
+    for name, drawing in drawn.items():
+        (pictures / f"{name}.png").write_bytes(render(drawing.figure, "png"))
+    shown = [
+        {
+            "title": drawing.title,
+            "caption": drawing.caption,
+            "svg": base64.b64encode(render(drawing.figure, "svg")).decode("ascii"),
+        }
+        for drawing in drawn.values()
+    ]
+    (folder / "report.html").write_text(_page(verdict, shown), encoding="utf-8")
+
+
+def table(verdict: Verdict) -> list[dict[str, str]]:
+    """Give the scores as rows with the same columns, for a table artifact."""
+    rows = [
+        {
+            "task": words.task(row.task),
+            "labels": words.labels(verdict, row.labels) if row.labels else "",
+            "arm": words.arm(row.arm),
+            "seeds": str(len(row.cells)),
+            **{
+                words.metric(name): row.score(name) if row.values(name) else ""
+                for name in ("perplexity", "bits_per_character", "accuracy", "macro_f1")
+            },
+            "gain over scratch": words.gain(row.gain),
+            "outcome": _outcome(row),
+        }
+        for task in ("language_model", "classifier")
+        for row in summaries(verdict, task)
+    ]
+    empty = [column for column in (rows[0] if rows else {}) if not any(row[column] for row in rows)]
+    return [{column: text for column, text in row.items() if column not in empty} for row in rows]
+
+
+def markdown(verdict: Verdict) -> str:
+    """Give the verdict and its two tables as markdown."""
+    parts = [f"# Verdict of {_escaped(verdict.experiment)}"]
+    parts += ["\n".join(f"- {_escaped(sentence)}" for sentence in verdict.sentences)]
+    language_model = summaries(verdict, "language_model")
+    if language_model:
+        parts += ["## Language model", _markdown_table(_language_model_table(language_model))]
+    classifier = summaries(verdict, "classifier")
+    if classifier:
+        parts += ["## Classifier", _markdown_table(_classifier_table(verdict, classifier))]
+    # An indented block needs no closing fence that the command could hold.
+    parts += ["## Repeat it", textwrap.indent(verdict.command, "    ")]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _language_model_table(rows: list[Summary]) -> list[list[str]]:
+    head = ["arm", "perplexity", "bits per character", "gain over scratch [95 %]", "outcome", "seeds"]
+    return [head] + [
+        [
+            words.arm(row.arm),
+            row.score("perplexity"),
+            row.score("bits_per_character"),
+            words.gain(row.gain),
+            _outcome(row),
+            str(len(row.cells)),
+        ]
+        for row in rows
+    ]
+
+
+def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
+    head = ["labels", "arm", "accuracy", "gain over scratch [95 %]", "outcome", "macro-F1", "seeds"]
+    return [head] + [
+        [
+            words.labels(verdict, row.labels),
+            words.arm(row.arm),
+            row.score("accuracy"),
+            words.gain(row.gain),
+            _outcome(row),
+            row.score("macro_f1"),
+            str(len(row.cells)),
+        ]
+        for row in rows
+    ]
+
+
+def _outcome(row: Summary) -> str:
+    if row.gain is not None:
+        return row.gain.outcome
+    return "baseline" if row.arm == "scratch" else words.NONE
+
+
+def _markdown_table(rows: list[list[str]]) -> str:
+    head, *body = [" | ".join(_escaped(text) for text in row) for row in rows]
+    rule = " | ".join("---" for _ in rows[0])
+    return "\n".join(f"| {line} |" for line in [head, rule, *body])
+
+
+def _escaped(text: str) -> str:
+    """Keep text from being read as markdown or HTML."""
+    line = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"([\\`*|]|\](?=\())", r"\\\1", line)
+
+
+def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    language_model, classifier = summaries(verdict, "language_model"), summaries(verdict, "classifier")
+    configuration = verdict.model_dump(mode="json")["configuration"]
+    return environment.get_template("report.html.j2").render(
+        verdict=verdict,
+        facts=_facts(verdict),
+        language_model=_language_model_table(language_model) if language_model else [],
+        classifier=_classifier_table(verdict, classifier) if classifier else [],
+        in_words=[gain.sentence for gain in verdict.gains],
+        figures=shown,
+        cells=[
+            (words.task(task), _cell_table(verdict, [cell for row in rows for cell in row.cells]))
+            for task, rows in (("language_model", language_model), ("classifier", classifier))
+            if rows
+        ],
+        source=[
+            (words.plain(name).replace("seconds", "time"), words.fact(name, value))
+            for name, value in verdict.source.items()
+        ],
+        documents=[(words.plain(name), f"{number:,}") for name, number in verdict.documents.items()],
+        seconds=[(words.plain(name), words.duration(value)) for name, value in verdict.seconds.items()],
+        configuration=yaml.safe_dump(configuration, allow_unicode=True, sort_keys=False, width=100),
+    )
+
+
+def _facts(verdict: Verdict) -> str:
+    """Say in one line what was compared."""
+    if not verdict.cells:
+        return ""
+    names = [words.arm(name) for name in words.arms(verdict)]
+    numbers = sorted({cell.labels for cell in verdict.cells if cell.labels})
+    facts = f"Compared: {words.listing(names)}"
+    if numbers:
+        facts += f"; at {words.listing(words.labels(verdict, number) for number in numbers)} labels"
+    seeds = sorted({len(row.cells) for task in words.TASKS for row in summaries(verdict, task)})
+    most = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed{'s' * (seeds[0] > 1)}"
+    return f"{facts}; {most} each."
+
+
+def _cell_table(verdict: Verdict, cells: list[Cell]) -> list[list[str]]:
+    metrics = list(dict.fromkeys(name for cell in cells for name in cell.metrics))
+    # What was measured on the test split comes before what was measured on the way.
+    metrics.sort(key=lambda name: "/" in name)
+    with_labels = any(cell.labels for cell in cells)
+    head = [*(["labels"] if with_labels else []), "arm", "seed", *(words.metric(name) for name in metrics), "time"]
+    return [head] + [
+        [
+            *([words.labels(verdict, cell.labels)] if with_labels else []),
+            words.arm(cell.arm),
+            str(cell.seed),
+            *(words.score(name, cell.metrics.get(name)) for name in metrics),
+            words.duration(cell.seconds),
+        ]
+        for cell in cells
+    ]
+
+
+def _leaves(value: object, field: str) -> Iterator[tuple[str, object]]:
+    """Give every single value of nested dictionaries and lists, with the way to it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{field}.{key}" if field else str(key))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _leaves(inner, f"{field}[{place}]")
+    else:
+        yield field, value
