@@ -1,0 +1,140 @@
+"""The command line: `rnnlm run`, `show`, `list` and `ui`."""
+
+import contextlib
+import errno
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from flows import environment
+from rnnlm.config import EXPERIMENTS, load_experiment
+from rnnlm.errors import RnnlmError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Does a language model pretrained on one text help on another task, by how much, and which way is best?",
+    epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
+)
+
+NameOrFile = Annotated[
+    str, typer.Argument(metavar="NAME_OR_FILE", help="An experiment's name (see `rnnlm list`) or its YAML file.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, for example model.hidden=256; may be repeated."),
+]
+Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65_535, show_default="the usual one, or the next that is free")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="rnnlm")
+
+
+def run_alone() -> None:
+    """Run `rnnlm run` as a program of its own, for `python -m flows.transfer`."""
+    program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    program.command()(run)
+    program(prog_name="python -m flows.transfer")
+
+
+@app.command()
+def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+    """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
+    with _errors_for_people(traceback):
+        settings = load_experiment(experiment, override)
+        environment.prepare()
+        # Imported here, after the environment stands: this loads Prefect.
+        from flows.transfer import transfer
+
+        _quieten_prefect(traceback)
+        report = transfer(settings)
+        servers = environment.running_servers()
+        typer.echo()
+        for sentence in report.verdict:
+            typer.echo(sentence)
+        typer.echo()
+        if servers:
+            typer.echo(f"Runs     {servers['prefect']} (Prefect), {servers['mlflow']} (MLflow)")
+        else:
+            typer.echo("Runs     start `rnnlm ui` (or `make ui`) to see them in Prefect and MLflow")
+        typer.echo(f"Report   {report.path / 'report.html'}")
+        typer.echo(f"Verdict  {report.path / 'verdict.json'}")
+
+
+@app.command()
+def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+    """Check an experiment and print all of it, defaults included, as YAML."""
+    with _errors_for_people(traceback):
+        settings = load_experiment(experiment, override).model_dump(mode="json")
+        typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+@app.command(name="list")
+def list_experiments() -> None:
+    """List the experiments that come with rnnlm."""
+    files = sorted(EXPERIMENTS.glob("*.yaml"))
+    width = max((len(file.stem) for file in files), default=0)
+    for file in files:
+        typer.echo(f"{file.stem:<{width}}  {_first_comment(file)}".rstrip())
+
+
+@app.command()
+def ui(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback = False) -> None:
+    """Start the Prefect and the MLflow server on this machine, with the runs of $RNNLM_HOME; Ctrl-C stops them."""
+    with _errors_for_people(traceback):
+        environment.prepare()
+        from flows.ui import serve
+
+        serve(prefect_port, mlflow_port)
+
+
+def _first_comment(file: Path) -> str:
+    first = file.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+@contextlib.contextmanager
+def _errors_for_people(traceback: bool) -> Iterator[None]:
+    """End with one message on stderr and exit code 1 where a person can mend it; other errors are ours, and pass."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; finished steps are kept.", err=True)
+        raise typer.Exit(130) from None
+    except (RnnlmError, OSError) as error:
+        if traceback:
+            raise
+        typer.echo(f"Error: {_explain(error)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _explain(error: RnnlmError | OSError) -> str:
+    if isinstance(error, RnnlmError) or error.errno is None:
+        return str(error)
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full. Free some space and run the same command again; finished steps are kept."
+    return f"{where}{error.strerror}."
+
+
+def _quieten_prefect(traceback: bool) -> None:
+    """Keep out of the terminal what is explained at the end; Prefect's UI still has all of it."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        # It would come after the report's place, which is to stand last.
+        if message.startswith("Stopping temporary server"):
+            return False
+        explained = record.exc_info is not None and isinstance(record.exc_info[1], RnnlmError | OSError)
+        return traceback or not (explained or message.startswith("Finished in state Failed("))
+
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_news)

@@ -1,0 +1,152 @@
+"""From text to verdict: the source model, the target's arms and baselines, the comparison.
+
+python -m flows.transfer NAME_OR_FILE [--set field=value]…
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows import environment
+
+environment.prepare()
+
+from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+from prefect.runtime import flow_run  # noqa: E402
+
+from rnnlm import registry, tracking  # noqa: E402
+from rnnlm.config import Experiment  # noqa: E402
+from rnnlm.corpus import fingerprint  # noqa: E402
+from rnnlm.errors import ConfigError  # noqa: E402
+from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
+from rnnlm.store import home  # noqa: E402
+from rnnlm.transfer.arms import ARMS  # noqa: E402
+from tasks.baseline import baseline_classifier, baseline_language_model  # noqa: E402
+from tasks.compare import compare, show  # noqa: E402
+from tasks.finetune import finetune_classifier, finetune_language_model  # noqa: E402
+from tasks.ingest import ingest  # noqa: E402
+from tasks.pretrain import pretrain  # noqa: E402
+from tasks.register import register  # noqa: E402
+from tasks.step import run_step  # noqa: E402
+from tasks.tokenize import tokenize  # noqa: E402
+
+
+@flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
+def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008  (frozen; the form shows its values)
+    """Does a model pretrained on the source help on the target, by how much, and which way is best?
+
+    Args:
+        experiment: Source, target, model, and what is compared.
+    """
+    with _mlflow_run(experiment) as parent:
+        documents = _ingest(experiment)
+        source_tokens, target_tokens = _tokenize(experiment, *documents)
+        seed = experiment.comparison.seed
+        source = run_step(pretrain, experiment.source, experiment.model, source_tokens, seed, parent)
+        run_step(
+            register,
+            experiment.name,
+            source,
+            source_tokens,
+            experiment.source.model_dump_json(),
+            str(flow_run.id),
+        )
+        language_models = _language_models(experiment, source, target_tokens, parent)
+        classifiers = _classifiers(experiment, source, language_models, documents[1], target_tokens, parent)
+        scores = [*language_models.values(), *classifiers]
+        report = run_step(compare, experiment, source_tokens, source, documents[1], target_tokens, scores)
+        show(report, parent)
+        return report
+
+
+@contextmanager
+def _mlflow_run(experiment: Experiment) -> Iterator[str]:
+    """Give the MLflow run of this flow run; it ends as the flow run does."""
+    registry.check_store()
+    parent = tracking.flow_run(experiment.name, str(flow_run.id), flow_run.name, experiment.model_dump(mode="json"))
+    try:
+        yield parent
+    except BaseException as error:
+        # Cancelling raises what is no Exception: such a run did not fail, it was ended.
+        tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    tracking.finish(parent, "FINISHED")
+
+
+def _ingest(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
+    """Read source and target, and check that the experiment fits them before anything is trained."""
+    source, target = (
+        run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+        for corpus in (experiment.source.corpus, experiment.target.corpus)
+    )
+    labelled = target.labelled.get("train", 0)
+    for size in experiment.comparison.labels:
+        if isinstance(size, int) and size > labelled:
+            raise ConfigError(
+                f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
+                remedy=f"Give numbers up to {labelled:,}, or `all`.",
+            )
+    for name, documents in (("source", source), ("target", target)):
+        for split in ("valid", "test"):
+            if not documents.documents.get(split):
+                raise ConfigError(
+                    f"{name}.corpus.{split}_share: the {split} split is empty, and the best model is chosen on valid "
+                    "and scored on test",
+                    remedy="Give a larger share, or files for this split.",
+                )
+    return source, target
+
+
+def _tokenize(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
+    source_tokens = run_step(tokenize, source, experiment.source.tokenizer)
+    return source_tokens, run_step(tokenize, target, experiment.target.tokenizer or source_tokens)
+
+
+def _language_models(
+    experiment: Experiment, source: CheckpointRef, tokens: TokensRef, parent: str
+) -> dict[str, ScoreRef]:
+    """Train the target's language models: from the source and from scratch; and score the source as it is."""
+    training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
+    if training is None:
+        return {}
+    return {
+        "scratch": run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent),
+        "source": run_step(finetune_language_model, "source", source, None, model, tokens, seed, parent),
+        "parameter": run_step(finetune_language_model, "parameter", source, training, model, tokens, seed, parent),
+    }
+
+
+def _classifiers(
+    experiment: Experiment,
+    source: CheckpointRef,
+    language_models: dict[str, ScoreRef],
+    documents: DocumentsRef,
+    tokens: TokensRef,
+    parent: str,
+) -> list[ScoreRef]:
+    """Train every arm at every number of labels with every seed."""
+    comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
+    scores = []
+    for size in comparison.labels:
+        labels = documents.labelled["train"] if size == "all" else size
+        for seed in range(
+            comparison.seed, comparison.seed + (comparison.seeds_all if size == "all" else comparison.seeds)
+        ):
+            for name in comparison.arms:
+                arm = ARMS[name]
+                if arm.baseline:
+                    start = language_models["scratch"] if arm.start == "target_text" else None
+                    score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
+                else:
+                    # The source that has read the target's text already, where the experiment has it do so.
+                    encoder = language_models.get("parameter", source)
+                    score = run_step(
+                        finetune_classifier, name, encoder, arm.trainable, training, model, tokens, labels, seed, parent
+                    )
+                scores.append(score)
+    return scores
+
+
+if __name__ == "__main__":
+    from flows.cli import run_alone
+
+    run_alone()

@@ -1,0 +1,280 @@
+"""From a checkpoint to a version of a registered model that takes text."""
+
+import hashlib
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import mlflow
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Object, Property
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+
+from rnnlm.errors import DataError, StoreError
+from rnnlm.refs import CheckpointRef, ModelRef
+
+CHECKPOINT_TAG = "rnnlm.checkpoint"
+LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
+
+# What rnnlm.serving imports. Written down, because MLflow would find it out by loading the model in another process.
+REQUIREMENTS = (
+    "mlflow",
+    "tensorflow",
+    "keras",
+    "numpy",
+    "pyarrow",
+    "tokenizers",
+    "safetensors",
+    "pydantic",
+    "pyyaml",
+    "fsspec",
+)
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, tags: dict[str, str]) -> ModelRef:
+    """Make a checkpoint a version of a registered model, and move the alias to it.
+
+    A version of this checkpoint with these tags is used again, and so is a model that an earlier attempt logged
+    without registering it: a retry only finishes what is missing, after whichever step the earlier one ended.
+
+    Args:
+        checkpoint: What to register.
+        name: Name of the registered model; it is made if there is none.
+        alias: Alias that points to the version afterwards.
+        run_id: The MLflow run that the model belongs to.
+        tags: Lineage of the version. One that is too long for a tag is replaced by its digest; the model's metadata
+            hold all of them in full. Those that begin with `prefect` say who asked: they do not make another version.
+
+    Raises:
+        DataError: If the checkpoint's folder is gone or is none.
+        StoreError: If MLflow does not answer, or does not do as asked.
+    """
+    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256}
+    check_store()
+    with _answering():
+        client = mlflow.MlflowClient()
+        found = _find_version(client, name, tags)
+        if found is None:
+            model = _find_model(client, run_id, tags) or _log_model(client, checkpoint, name, run_id, tags)
+            found = _create_version(client, name, model, tags)
+        for key, value in _short(tags).items():
+            if key not in found.tags:
+                client.set_model_version_tag(name, found.version, key, value)
+        _log_metrics(client, found, checkpoint.metrics)
+        client.set_registered_model_alias(name, alias, found.version)
+    return ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+
+
+def check_store() -> None:
+    """Ask whether MLflow's store answers, for half a minute at most; MLflow itself would go on for minutes.
+
+    Raises:
+        StoreError: If it does not.
+    """
+    address = mlflow.get_tracking_uri()
+    scheme = urlsplit(address).scheme.split("+")[0]
+    with _answering():
+        if scheme in ("http", "https"):
+            # Almost any answer will do: a server that refuses says why when it is asked for something.
+            http_request(get_default_host_creds(address), "/health", "GET", max_retries=2, backoff_factor=1, timeout=5)
+        elif scheme in ("sqlite", "postgresql", "mysql", "mssql"):
+            _connect(address, scheme)
+
+
+def _connect(address: str, scheme: str) -> None:
+    # They come with MLflow's own SQL stores, and are slow to import for those who have a server.
+    import sqlalchemy
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    url = sqlalchemy.make_url(address)
+    if scheme == "sqlite" and not Path(url.database or "").is_file():
+        return  # MLflow makes it
+    waiting = {"connect_timeout": 10} if scheme in ("postgresql", "mysql") else {}
+    try:
+        sqlalchemy.inspect(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=waiting)).get_table_names()
+    except SQLAlchemyError as error:
+        raise MlflowException(f"{getattr(error, 'orig', None) or error}") from error
+
+
+def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str]) -> ModelVersion | None:
+    """Give the newest usable version of this checkpoint with this lineage."""
+    lineage = _lineage(tags)
+    # A query could also filter by tag, but not every store's does so for every character of a value.
+    versions = _pages(client.search_model_versions, filter_string=f"name = '{name}'")
+    same = [v for v in versions if v.status == "READY" and lineage.items() <= v.tags.items()]
+    return max(same, key=lambda version: int(version.version), default=None)
+
+
+def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> LoggedModel | None:
+    """Give the model that an earlier attempt logged completely but did not register."""
+    models = _pages(
+        client.search_logged_models,
+        experiment_ids=[client.get_run(run_id).info.experiment_id],
+        filter_string=f"tags.`{CHECKPOINT_TAG}` = '{tags[CHECKPOINT_TAG]}'",
+    )
+    lineage = _lineage(tags)
+    same = (m for m in models if m.status == LoggedModelStatus.READY and lineage.items() <= m.tags.items())
+    return next(same, None)
+
+
+def _log_model(
+    client: mlflow.MlflowClient, checkpoint: CheckpointRef, name: str, run_id: str, tags: Mapping[str, str]
+) -> LoggedModel:
+    """Log the model that takes text into the run, with all that a stranger needs to load it.
+
+    `mlflow.pyfunc.log_model` would need the run to be this thread's active one, and would take the run's metrics of
+    step 0 for the model's.
+    """
+    outputs = _outputs(checkpoint)
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id,
+        name=re.sub(r"[/:.%\"']", "-", name),
+        source_run_id=run_id,
+        tags=_short(tags),
+        params=run.data.params,
+        model_type=checkpoint.kind,
+    )
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary) / "model"
+            mlflow.pyfunc.save_model(
+                folder,
+                mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
+                python_model=str(_PACKAGE / "serving.py"),
+                artifacts={"checkpoint": str(checkpoint.path)},
+                code_paths=[str(_PACKAGE)],
+                pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+                metadata=dict(tags),
+            )
+            # The types of `predict` say what comes in; what comes out depends on the checkpoint.
+            description = Model.load(folder)
+            assert description.signature is not None
+            description.signature.outputs = outputs
+            description.save(folder / "MLmodel")
+            client.log_model_artifacts(model.model_id, str(folder))
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    except BaseException:
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        raise
+    return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+
+
+def _outputs(checkpoint: CheckpointRef) -> Schema:
+    """Say what a row of `rnnlm.serving.TextModel.predict` holds."""
+    try:
+        # Only the labels are wanted: rnnlm.model.checkpoint would load TensorFlow.
+        labels = json.loads((checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            f"no whole checkpoint: {error}", where=str(checkpoint.path), remedy="Run the step that writes it again."
+        ) from error
+    if checkpoint.kind == "classifier":
+        probabilities = Object([Property(label, DataType.double) for label in labels])
+        return Schema([ColSpec(DataType.string, "label"), ColSpec(probabilities, "probabilities")])
+    return Schema(
+        [
+            ColSpec(DataType.double, "nll"),
+            ColSpec(DataType.long, "tokens"),
+            ColSpec(DataType.double, "perplexity"),
+            ColSpec(DataType.double, "bits_per_character", required=False),
+        ]
+    )
+
+
+def _create_version(
+    client: mlflow.MlflowClient, name: str, model: LoggedModel, tags: Mapping[str, str]
+) -> ModelVersion:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # The tags come with the version: there is no moment at which a retry would not know it again.
+    return client.create_model_version(
+        name,
+        f"models:/{model.model_id}",
+        model.source_run_id,
+        tags=_short(tags),
+        await_creation_for=0,  # it is ready when the call returns; waiting only says that it waits
+        model_id=model.model_id,
+    )
+
+
+def _log_metrics(client: mlflow.MlflowClient, version: ModelVersion, metrics: Mapping[str, float]) -> None:
+    """Log those metrics that the version's model does not have yet."""
+    # Only _create_version makes versions with these tags, and it sets both.
+    assert version.source is not None
+    assert version.run_id is not None
+    model = client.get_logged_model(version.source.removeprefix("models:/"))
+    missing = metrics.keys() - {metric.key for metric in model.metrics or []}
+    if not missing:
+        return
+    now = int(time.time() * 1000)
+    step = _step(client, version.run_id, metrics)
+    client.log_batch(
+        version.run_id,
+        [Metric(key, metrics[key], now, step, model_id=model.model_id) for key in sorted(missing)],
+    )
+
+
+def _step(client: mlflow.MlflowClient, run_id: str, metrics: Mapping[str, float]) -> int:
+    """Give the step at which the run recorded the metrics, or one behind its last.
+
+    MLflow keeps the metrics of a model in its run as well: they must not bend the learning curve there.
+    """
+    recorded = [point for key in metrics for point in client.get_metric_history(run_id, key)]
+    behind = max((point.step for point in recorded), default=-1) + 1
+    return max((point.step for point in recorded if point.value == metrics[point.key]), default=behind)
+
+
+def _short(tags: Mapping[str, str]) -> dict[str, str]:
+    return {
+        key: value if len(value) <= LONGEST_TAG else f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
+        for key, value in tags.items()
+    }
+
+
+def _lineage(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in _short(tags).items() if not key.startswith("prefect")}
+
+
+def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn MLflow's errors into one that says which store it was and what to do."""
+    try:
+        yield
+    except MlflowException as error:
+        raise StoreError(
+            _without_password(f"MLflow does not do as asked: {error}"),
+            where=_without_password(mlflow.get_tracking_uri()),
+            remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
+        ) from error
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)

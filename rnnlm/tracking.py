@@ -1,0 +1,162 @@
+"""Runs and metrics in MLflow: a parent run for a flow run, a child for each step and arm.
+
+Run ids are passed on explicitly: MLflow's active run belongs to a thread, and the tasks may run in any.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from rnnlm.errors import StoreError
+from rnnlm.store import home
+
+# What the store accepts in one call.
+PARAMS_AT_ONCE = 100
+LONGEST_PARAM = 6_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in MLflow that a step writes to."""
+
+    client: MlflowClient
+    run_id: str
+
+    @staticmethod
+    def of(run_id: str) -> "Run":
+        """Give the run of this id."""
+        return Run(MlflowClient(), run_id)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics at a step, in one call."""
+        now = int(time.time() * 1000)
+        with _answering():
+            self.client.log_batch(
+                self.run_id, metrics=[Metric(name, float(value), now, step) for name, value in metrics.items()]
+            )
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Log parameters; a nested mapping becomes `model.hidden`."""
+        entries = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in _flat(params).items()]
+        with _answering():
+            for start in range(0, len(entries), PARAMS_AT_ONCE):
+                self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_AT_ONCE])
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set tags."""
+        with _answering():
+            self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def log_folder(self, folder: Path, name: str = "") -> None:
+        """Log all files of a folder as artifacts."""
+        with _answering():
+            self.client.log_artifacts(self.run_id, str(folder), name or None)
+
+
+def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object]) -> str:
+    """Give the parent run of a flow run; a retry of the flow run finds the one that it began with.
+
+    Args:
+        experiment: Name of the MLflow experiment; it is made if there is none.
+        key: What tells this flow run apart: Prefect's id of it.
+        name: Name of the run.
+        params: The experiment's settings.
+
+    Returns:
+        The run's id.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with _answering():
+        client = MlflowClient()
+        found = client.search_runs([_experiment(client, experiment)], f"tags.`prefect.flow_run_id` = '{key}'")
+        if found:
+            client.update_run(found[0].info.run_id, status="RUNNING")
+            return str(found[0].info.run_id)
+        tags = {"prefect.flow_run_id": key}
+        run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
+    Run.of(run.info.run_id).log_params(params)
+    return str(run.info.run_id)
+
+
+def finish(run_id: str, status: str) -> None:
+    """End a run: FINISHED, FAILED or KILLED."""
+    with _answering():
+        MlflowClient().set_terminated(run_id, status)
+
+
+@contextmanager
+def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+    """Run a step's body with a child run of its own; it ends as the body ends.
+
+    A retry begins a run anew: metrics of one step would be added to the first attempt's curve otherwise.
+
+    Args:
+        parent: Id of the parent run.
+        name: Name of the run, the same for every attempt.
+        params: The step's settings.
+        tags: What else to find the run by.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with _answering():
+        client = MlflowClient()
+        experiment = client.get_run(parent).info.experiment_id
+        run = Run(
+            client,
+            client.create_run(experiment, tags={"mlflow.parentRunId": parent, **tags}, run_name=name).info.run_id,
+        )
+    try:
+        run.log_params(params)
+        yield run
+    except BaseException as error:
+        # Cancelling raises what is no Exception; such a run did not fail, it was ended.
+        with _answering():
+            client.set_terminated(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    with _answering():
+        client.set_terminated(run.run_id, "FINISHED")
+
+
+def _experiment(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if client.tracking_uri.startswith("sqlite:"):
+        # Without a place of its own it would lie under whatever folder this process was started in.
+        location = (home() / "mlflow" / "artifacts" / name).as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Turn MLflow's errors into one that says which store it was and what to do."""
+    try:
+        yield
+    except MlflowException as error:
+        raise StoreError(
+            f"MLflow does not do as asked: {error}",
+            where=mlflow.get_tracking_uri(),
+            remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
+        ) from error

@@ -1,0 +1,70 @@
+"""Step 7: every arm against the baseline; the verdict, for people and for programs."""
+
+import yaml
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from rnnlm.config import Experiment
+from rnnlm.evaluation.assemble import assemble
+from rnnlm.evaluation.verdict import Verdict
+from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef
+from rnnlm.report import markdown, table, write_report
+from rnnlm.store import file_sha256, home, whole_folder
+from rnnlm.tracking import Run
+from tasks.step import output_folder, step
+
+
+@step(version=1)
+def compare(
+    experiment: Experiment,
+    source_tokens: TokensRef,
+    source: CheckpointRef,
+    documents: DocumentsRef,
+    tokens: TokensRef,
+    scores: list[ScoreRef],
+) -> ReportRef:
+    """Compare all arms with the baseline, and write the report.
+
+    Args:
+        experiment: The experiment.
+        source_tokens: The source text.
+        source: The source model.
+        documents: The target's documents.
+        tokens: The target's tokens.
+        scores: All cells.
+    """
+    verdict = assemble(experiment, source_tokens, source, documents, tokens, scores)
+    folder = home() / "runs" / experiment.name / output_folder().name.removeprefix("compare-")[:12]
+    with whole_folder(folder) as work:
+        (work / "experiment.yaml").write_text(
+            yaml.safe_dump(verdict.configuration, sort_keys=False, allow_unicode=True), encoding="utf-8"
+        )
+        write_report(verdict, work)
+    return ReportRef(path=folder, sha256=file_sha256(folder / "verdict.json"), verdict=verdict.sentences)
+
+
+def show(report: ReportRef, parent_run_id: str) -> None:
+    """Show a report in Prefect's UI (artifacts of the flow run) and in MLflow (metrics and figures of its run).
+
+    Not part of the cached step: a flow run whose comparison comes from the cache shows it, too.
+
+    Args:
+        report: The report.
+        parent_run_id: MLflow run of the flow run.
+    """
+    verdict = Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
+    create_markdown_artifact(markdown(verdict), key=f"verdict-{verdict.experiment}", description="The verdict")
+    create_table_artifact(table(verdict), key=f"scores-{verdict.experiment}", description="Every arm against scratch")
+    run = Run.of(parent_run_id)
+    means: dict[str, list[float]] = {}
+    for cell in verdict.cells:
+        for name, value in cell.metrics.items():
+            if not name.startswith("valid/"):
+                place = f"{cell.task}/{cell.arm}/{name}" + (f"/{cell.labels}_labels" if cell.labels else "")
+                means.setdefault(place, []).append(value)
+    metrics = {place: sum(values) / len(values) for place, values in means.items()}
+    for gain in verdict.gains:
+        place = f"gain/{gain.task}/{gain.arm}/{gain.metric}" + (f"/{gain.labels}_labels" if gain.labels else "")
+        metrics |= {place: gain.gain.value, f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}
+    run.log_metrics(metrics)
+    run.set_tags({"mlflow.note.content": "\n\n".join(verdict.sentences), "rnnlm.verdict": verdict.sentences[0]})
+    run.log_folder(report.path, "report")

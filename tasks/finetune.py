@@ -1,0 +1,60 @@
+"""Step 5: from the source model to the target's."""
+
+from typing import Literal
+
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.refs import CheckpointRef, ScoreRef, TokensRef
+from tasks.cell import classifier_cell, language_model_cell
+from tasks.step import step
+
+
+@step(version=1)
+def finetune_language_model(
+    arm: str,
+    source: CheckpointRef,
+    training: LanguageModelTraining | None,
+    model: Model,
+    tokens: TokensRef,
+    seed: int,
+    parent_run_id: str,
+) -> ScoreRef:
+    """Fine-tune the source language model on the target text.
+
+    Args:
+        arm: Name of the arm.
+        source: The source language model.
+        training: Epochs, batch, learning rate; none: the source model is scored as it is.
+        model: Widths, layers, dropout.
+        tokens: The target text.
+        seed: Seed of the order and dropout.
+        parent_run_id: MLflow run of the flow run.
+    """
+    return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id)
+
+
+@step(version=1)
+def finetune_classifier(
+    arm: str,
+    start: CheckpointRef | ScoreRef,
+    trainable: Literal["all", "head"],
+    training: ClassifierTraining,
+    model: Model,
+    tokens: TokensRef,
+    labels: int,
+    seed: int,
+    parent_run_id: str,
+) -> ScoreRef:
+    """Train a classifier of the target on the encoder of a source model.
+
+    Args:
+        arm: Name of the arm.
+        start: The source model, or the language model that was fine-tuned from it.
+        trainable: all weights, or the head alone.
+        training: Epochs, batch, learning rates.
+        model: Widths, layers, dropout.
+        tokens: The target's documents.
+        labels: Number of labelled training documents.
+        seed: Seed of the label subset, the head, the order and dropout.
+        parent_run_id: MLflow run of the flow run.
+    """
+    return classifier_cell(arm, start, trainable, training, model, tokens, labels, seed, parent_run_id)

@@ -1,0 +1,38 @@
+"""Step 4: the source model becomes a version of a registered model."""
+
+from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
+from tasks.step import logger, step
+
+ALIAS = "champion"
+
+
+@step(version=1)
+def register(
+    experiment: str, checkpoint: CheckpointRef, tokens: TokensRef, configuration: str, flow_run_id: str
+) -> ModelRef:
+    """Register the source model; a retry finds the version that is there.
+
+    Args:
+        experiment: Name of the experiment; the model is called `NAME-source`.
+        checkpoint: The source model.
+        tokens: The tokens that it was trained on.
+        configuration: The source's settings, as JSON.
+        flow_run_id: The Prefect flow run.
+    """
+    from rnnlm.registry import register as register_model
+
+    model = register_model(
+        checkpoint,
+        name=f"{experiment}-source",
+        alias=ALIAS,
+        run_id=checkpoint.mlflow_run_id,
+        tags={
+            "rnnlm.documents": tokens.documents_sha256,
+            "rnnlm.tokens": tokens.sha256,
+            "rnnlm.tokenizer": tokens.tokenizer_sha256,
+            "rnnlm.configuration": configuration,
+            "prefect.flow_run_id": flow_run_id,
+        },
+    )
+    logger.info("Registered %s as %s@%s", model.uri, model.name, model.alias)
+    return model

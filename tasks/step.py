@@ -1,0 +1,149 @@
+"""What all steps share: cache keys made of content, retries for what may pass, progress that is seen."""
+
+import errno
+import hashlib
+import json
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+from uuid import UUID
+
+from prefect import Task, task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import TaskRunContext
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel
+
+from rnnlm.errors import RnnlmError, StoreError
+from rnnlm.refs import Ref
+from rnnlm.store import home
+from rnnlm.tracking import Run
+from rnnlm.training import progress as training
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("rnnlm.steps")
+
+# Arguments that say for whom a step runs and where it reports to, not what it computes.
+NOT_IN_KEY = {"parent_run_id", "flow_run_id"}
+
+_versions: dict[str, int] = {}
+
+
+def step(version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Make a function a step of the workflow.
+
+    Its result is cached by the content of what goes in: the step's name and version, settings by value, references
+    by digest. So a retry, or another run, computes only what has changed.
+
+    Args:
+        version: To be raised when the step computes something else from the same input.
+    """
+
+    def decorate(function: Callable[P, R]) -> Task[P, R]:
+        _versions[function.__name__] = version
+
+        def key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
+            return step_key(function.__name__, version, parameters)
+
+        return task(
+            name=function.__name__,
+            cache_key_fn=key,
+            persist_result=True,
+            # The default would pickle, which breaks when a class moves and is not safe to read from a shared store.
+            result_serializer="json",
+            retries=3,
+            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            retry_condition_fn=may_pass,
+        )(function)
+
+    return decorate
+
+
+def step_key(name: str, version: int, parameters: Mapping[str, Any]) -> str:
+    """Give the cache key of a step with these arguments."""
+    content = {k: _content(v) for k, v in parameters.items() if k not in NOT_IN_KEY}
+    text = json.dumps(["rnnlm", name, version, content], sort_keys=True, ensure_ascii=False)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, Ref):
+        return value.sha256
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list):
+        return [_content(item) for item in value]
+    return value
+
+
+def output_folder() -> Path:
+    """Give the folder for the output of the step that runs now: its place follows from its cache key."""
+    context = TaskRunContext.get()
+    if context is None:
+        raise RuntimeError("only a running step has an output folder")
+    name = context.task.name
+    return home() / "store" / step_key(name, _versions[name], context.parameters)
+
+
+def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run a step, or take its result from the cache; again, if what the cached reference points to is gone."""
+    result = function(*args, **kwargs)
+    if isinstance(result, Ref) and not result.exists():
+        logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)
+        result = function.with_options(refresh_cache=True)(*args, **kwargs)
+    return result
+
+
+def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:
+    """Tell whether a failure may pass by itself: a store or a network that did not answer, never data or settings."""
+    try:
+        state.result()
+    except RnnlmError as error:
+        return isinstance(error, StoreError)
+    except (ConnectionError, TimeoutError, sqlite3.OperationalError):
+        return True
+    except OSError as error:
+        return error.errno in (errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE)
+    except Exception:
+        return False
+    return False
+
+
+class Progress:
+    """Shows a training's progress in the log, in MLflow and as an artifact in Prefect's UI.
+
+    Args:
+        run: The MLflow run of the step.
+        key: Key of the progress artifact (lower case, digits, dashes).
+        description: What is in progress.
+    """
+
+    def __init__(self, run: Run, key: str, description: str) -> None:
+        self.run = run
+        self.description = description
+        # Prefect's hints allow for asynchronous callers; here it is the id at once.
+        self.artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
+
+    def __call__(self, progress: training.Progress) -> None:
+        """Show where the training is."""
+        logger.info("%s: %s", self.description, progress)
+        self.run.log_metrics(
+            {
+                "train/loss": progress.train_loss,
+                f"train/{progress.unit}_per_second": progress.rate,
+                "train/learning_rate": progress.learning_rate,
+                "train/gradient_norm": progress.gradient_norm,
+                **{f"valid/{name}": value for name, value in progress.metrics.items()},
+            },
+            step=progress.step,
+        )
+        update_progress_artifact(
+            self.artifact,
+            progress=100.0 * progress.step / progress.steps,
+            description=f"{self.description}: {progress}",
+        )

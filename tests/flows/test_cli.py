@@ -1,0 +1,205 @@
+import errno
+import logging
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from flows import cli, environment
+from rnnlm.config import Experiment, load_experiment
+from rnnlm.errors import DataError
+from rnnlm.refs import ReportRef
+
+Start = Callable[..., Result]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    file = tmp_path / "small.yaml"
+    file.write_text("# A small one.\nname: small\nmodel: {hidden: 32}\n", encoding="utf-8")
+    return file
+
+
+@pytest.fixture
+def start(monkeypatch: pytest.MonkeyPatch) -> Start:
+    """Start the command line in this process; `flow` stands for the flow that it would call."""
+    # It works on the handlers of the whole process; it has its own test.
+    monkeypatch.setattr(cli, "_quieten_prefect", lambda traceback: None)
+
+    def call(*arguments: str, flow: Callable[[Experiment], ReportRef] | None = None) -> Result:
+        module = types.ModuleType("flows.transfer")
+        module.transfer = flow  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "flows.transfer", module)
+        return CliRunner().invoke(cli.app, arguments)
+
+    return call
+
+
+def test_help_loads_neither_prefect_nor_tensorflow() -> None:
+    script = """
+import sys
+from flows.cli import main
+try:
+    main()
+finally:
+    heavy = {"prefect", "mlflow", "tensorflow", "keras", "pyarrow", "matplotlib"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+    command = [sys.executable, "-c", script, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parents[1], check=False)
+    assert done.returncode == 0, done.stderr
+    assert "NAME_OR_FILE" not in done.stdout
+    assert all(command in done.stdout for command in ("run", "show", "list", "ui"))
+
+
+def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Path, tmp_path: Path) -> None:
+    seen: list[Experiment] = []
+
+    def flow(settings: Experiment) -> ReportRef:
+        seen.append(settings)
+        return ReportRef(path=tmp_path, sha256="0", verdict=["Transfer helps.", "By 3 points."])
+
+    result = start("run", str(experiment), "--set", "model.layers=1", "--set", "target.tokenizer=null", flow=flow)
+
+    assert result.exit_code == 0, result.output
+    assert (seen[0].name, seen[0].model.hidden, seen[0].model.layers) == ("small", 32, 1)
+    assert seen[0].target.tokenizer is None
+    lines = [line for line in result.stdout.splitlines() if line]
+    assert lines[:2] == ["Transfer helps.", "By 3 points."]
+    assert "rnnlm ui" in lines[-3]
+    assert lines[-2:] == [f"Report   {tmp_path / 'report.html'}", f"Verdict  {tmp_path / 'verdict.json'}"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml"),
+        (["{file}", "--set", "model.hiden=3"], "model.hiden"),
+        (["{file}", "--set", "model.hidden=5000"], "model.hidden"),
+        (["{file}", "--set", "hidden"], "hidden"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "show"])
+def test_a_wrong_experiment_is_one_message_that_names_the_field(
+    start: Start, experiment: Path, command: str, arguments: list[str], named: str
+) -> None:
+    result = start(command, *(argument.format(file=experiment) for argument in arguments))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (DataError("has no column 'text'.", where="a.csv", remedy="Set corpus.text."), "a.csv: has no column 'text'."),
+        (OSError(errno.ENOSPC, "No space left on device", "/full/x"), "/full/x: the disk is full."),
+        (PermissionError(errno.EACCES, "Permission denied", "/locked/x"), "/locked/x: Permission denied."),
+        (ConnectionError("no answer"), "no answer"),
+    ],
+)
+def test_an_error_in_the_flow_is_one_message(start: Start, experiment: Path, error: Exception, message: str) -> None:
+    def flow(settings: Experiment) -> ReportRef:
+        raise error
+
+    result = start("run", str(experiment), flow=flow)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {message}")
+    assert len(result.stderr.splitlines()) == 1
+
+    asked = start("run", str(experiment), "--traceback", flow=flow)
+    assert asked.exception is error
+
+
+def test_a_fault_of_ours_is_not_hidden(start: Start, experiment: Path) -> None:
+    def flow(settings: Experiment) -> ReportRef:
+        raise ZeroDivisionError
+
+    assert isinstance(start("run", str(experiment), flow=flow).exception, ZeroDivisionError)
+
+
+def test_an_interrupt_ends_with_130(start: Start, experiment: Path) -> None:
+    def flow(settings: Experiment) -> ReportRef:
+        raise KeyboardInterrupt
+
+    result = start("run", str(experiment), flow=flow)
+    assert result.exit_code == 130
+    assert "finished steps are kept" in result.stderr
+
+
+def test_show_prints_what_would_run(start: Start, experiment: Path, tmp_path: Path) -> None:
+    result = start("show", str(experiment), "--set", "comparison.labels=[50, all]")
+    assert result.exit_code == 0
+    assert next(iter(yaml.safe_load(result.stdout))) == "name"
+    again = tmp_path / "again.yaml"
+    again.write_text(result.stdout, encoding="utf-8")
+    assert load_experiment(str(again)) == load_experiment(str(experiment), ["comparison.labels=[50, all]"])
+
+
+def test_list_gives_the_first_comment(
+    start: Start, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "silent.yaml").write_text("name: silent\n", encoding="utf-8")
+    monkeypatch.setattr(cli, "EXPERIMENTS", tmp_path)
+    assert start("list").stdout.splitlines() == ["silent", "small   A small one."]
+
+
+@pytest.mark.parametrize("traceback", [False, True])
+def test_the_terminal_keeps_quiet_of_what_is_explained(traceback: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+
+    class Terminal(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            shown.append(record.getMessage())
+
+    terminal = Terminal()
+    with monkeypatch.context() as patch:
+        patch.setattr(logging.getLogger(), "handlers", [terminal])
+        cli._quieten_prefect(traceback)
+    for message, error in [
+        ("Beginning flow run", None),
+        ("Encountered exception during execution", DataError("broken")),
+        ("Encountered an unknown one", ZeroDivisionError()),
+        ("Finished in state Failed('…')", None),
+        ("Stopping temporary server on …", None),
+    ]:
+        trace = (type(error), error, None) if error else None
+        terminal.handle(logging.LogRecord("prefect", logging.ERROR, "x.py", 1, message, None, trace))
+    explained = ["Encountered exception during execution"] if traceback else []
+    state = ["Finished in state Failed('…')"] if traceback else []
+    assert shown == ["Beginning flow run", *explained, "Encountered an unknown one", *state]
+
+
+def test_the_environment_lies_under_one_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {"TF_CPP_MIN_LOG_LEVEL": "0", "RNNLM_HOME": "runs"})
+    environment.prepare()
+    assert os.environ["RNNLM_HOME"] == str(tmp_path / "runs")
+    assert os.environ["PREFECT_HOME"] == str(tmp_path / "runs" / "prefect")
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/runs/mlflow/mlflow.db"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0", "what the user has set stays"
+    assert "PREFECT_API_URL" not in os.environ
+
+
+def test_empty_variables_count_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "environ", {"RNNLM_HOME": "", "MLFLOW_TRACKING_URI": ""})
+    environment.prepare()
+    assert os.environ["RNNLM_HOME"] == str(tmp_path / ".rnnlm")
+    assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/.rnnlm/mlflow/mlflow.db"
+
+
+def test_servers_that_are_gone_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"RNNLM_HOME": str(tmp_path)})
+    (tmp_path / environment.SERVERS).write_text('{"prefect": "http://127.0.0.1:1", "pid": 1}', encoding="utf-8")
+    environment.prepare()
+    assert environment.running_servers() is None
+    assert "PREFECT_API_URL" not in os.environ

@@ -1,0 +1,216 @@
+"""The whole workflow on tiny real runs: real files, real training, a real Prefect server, a real MLflow store."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnlm.config import Experiment, check_experiment
+from rnnlm.errors import ConfigError, DataError
+
+THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
+GOOD = ["great", "lovely", "moving", "funny", "clever"]
+BAD = ["dull", "boring", "weak", "silly", "flat"]
+
+
+def write_source(folder: Path) -> None:
+    generator = np.random.default_rng(1)
+    folder.mkdir()
+    for n in range(60):
+        sentences = [
+            f"The {generator.choice(THINGS)} was {generator.choice(GOOD + BAD)} and the {generator.choice(THINGS)} too."
+            for _ in range(12)
+        ]
+        (folder / f"{n}.txt").write_text(" ".join(sentences))
+
+
+def write_target(file: Path) -> None:
+    generator = np.random.default_rng(2)
+    lines = ["text,label"]
+    for n in range(240):
+        good = n % 2
+        words = [f"the {generator.choice(THINGS)} is {generator.choice(GOOD if good else BAD)}" for _ in range(3)]
+        lines.append(f'"{", ".join(words)} {n}",{"good" if good else "bad"}')
+    file.write_text("\n".join(lines))
+
+
+def settings(tmp_path: Path) -> dict[str, Any]:
+    training = {"batch_size": 4, "window": 8, "learning_rate": 0.02, "evaluations": 2}
+    return {
+        "name": "tiny",
+        "model": {"embedding": 8, "hidden": 12, "layers": 2},
+        "source": {
+            "corpus": {"files": [str(tmp_path / "source")], "format": "text", "valid_share": 0.15, "test_share": 0.15},
+            "tokenizer": {"kind": "word", "vocabulary_size": 60},
+            "language_model": {**training, "epochs": 2},
+        },
+        "target": {
+            "corpus": {
+                "files": [str(tmp_path / "target.csv")],
+                "label": "label",
+                "valid_share": 0.15,
+                "test_share": 0.2,
+            },
+            "tokenizer": {"kind": "word", "vocabulary_size": 60},
+            "language_model": {**training, "epochs": 1},
+            "classifier": {"epochs": 1, "min_steps": 10, "batch_size": 8, "learning_rates": [0.02], "evaluations": 2},
+        },
+        "comparison": {
+            "arms": ["scratch", "target_text", "parameter", "feature"],
+            "labels": [20, "all"],
+            "seeds": 2,
+        },
+    }
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    write_source(tmp_path / "source")
+    write_target(tmp_path / "target.csv")
+    return check_experiment(settings(tmp_path))
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
+    import rnnlm.registry
+    import rnnlm.transfer.fit
+    import tasks.compare
+    import tasks.ingest
+    import tasks.tokenize
+
+    counts: Counter[str] = Counter()
+
+    def counted(module: Any, name: str, key: str) -> None:
+        original = getattr(module, name)
+
+        def count(*args: Any, **kwargs: Any) -> Any:
+            counts[key] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(tasks.ingest, "ingest_corpus", "ingest")
+    counted(tasks.tokenize, "tokenize_documents", "tokenize")
+    counted(rnnlm.transfer.fit, "fit_language_model", "language model")
+    counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
+    counted(rnnlm.registry, "register", "register")
+    counted(tasks.compare, "assemble", "compare")
+    return counts
+
+
+ALL_STEPS = {"ingest": 2, "tokenize": 2, "language model": 4, "classifier": 12, "register": 1, "compare": 1}
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counter[str], tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    from flows.transfer import transfer
+
+    report = transfer(experiment)
+    assert executed == ALL_STEPS
+    assert {"report.html", "verdict.json", "experiment.yaml", "figures"} <= {
+        file.name for file in report.path.iterdir()
+    }
+    verdict = json.loads((report.path / "verdict.json").read_text())
+    assert verdict["sentences"] == report.verdict
+    cells = {(c["task"], c["arm"], c["labels"], c["seed"]) for c in verdict["cells"]}
+    labelled = max(c["labels"] for c in verdict["cells"])
+    assert cells == {("language_model", arm, 0, 1) for arm in ("scratch", "source", "parameter")} | {
+        ("classifier", arm, labels, seed)
+        for arm in ("scratch", "target_text", "parameter", "feature")
+        for labels, seed in ((20, 1), (20, 2), (labelled, 1))
+    }
+
+    # MLflow: one parent, a child a training, all ended; the source model under its alias.
+    client = MlflowClient()
+    found = client.get_experiment_by_name("tiny")
+    assert found is not None
+    runs = client.search_runs([found.experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    assert len(runs) == 1 + 4 + 12
+    assert parent.data.params["model.hidden"] == "12"
+    mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
+    assert parent.data.metrics["classifier/feature/accuracy/20_labels"] == pytest.approx(mean)
+    assert "report.html" in {Path(a.path).name for a in client.list_artifacts(parent.info.run_id, "report")}
+    version = client.get_model_version_by_alias("tiny-source", "champion")
+    assert version.tags["rnnlm.tokens"]
+
+    # The same again: nothing runs, the same report.
+    executed.clear()
+    assert transfer(experiment) == report
+    assert executed == {}
+
+    # Another target option: the source is not touched.
+    raw = settings(tmp_path)
+    raw["target"]["classifier"]["epochs"] = 2
+    transfer(check_experiment(raw))
+    assert executed == {"classifier": 12, "compare": 1}
+    executed.clear()
+
+    # An output that was deleted is made again, to the same bits.
+    import shutil
+
+    digest = report.sha256
+    shutil.rmtree(report.path)
+    again = transfer(experiment)
+    assert executed == {"compare": 1}
+    assert again.sha256 == digest
+    assert (again.path / "report.html").is_file()
+    assert len(client.search_model_versions("name = 'tiny-source'")) == 1
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_a_failed_step_is_retried_alone(
+    experiment: Experiment, executed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import rnnlm.transfer.fit
+    from flows.transfer import transfer
+
+    # Prefect's result storage is the session's: another seed is what makes this test's steps its own.
+    raw = settings(tmp_path)
+    raw["comparison"]["seed"] = 7
+    experiment = check_experiment(raw)
+
+    working = rnnlm.transfer.fit.fit_classifier
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if kwargs["trainable"] == "head":
+            raise DataError("this arm is broken today", where="here")
+        return working(*args, **kwargs)
+
+    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing)
+    with pytest.raises(DataError, match="broken today"):
+        transfer(experiment)
+    done = executed["classifier"]
+    assert 0 < done < 12
+    executed.clear()
+    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", working)
+    transfer(experiment)
+    assert executed == {"classifier": 12 - done, "compare": 1}
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    found = client.get_experiment_by_name("tiny")
+    assert found is not None
+    status = Counter(run.info.status for run in client.search_runs([found.experiment_id]))
+    assert status == {"FINISHED": 1 + 4 + 12, "FAILED": 2}  # the parent and the cell that failed
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_too_many_labels_are_refused_before_anything_is_trained(
+    experiment: Experiment, executed: Counter[str], tmp_path: Path
+) -> None:
+    from flows.transfer import transfer
+
+    raw = settings(tmp_path)
+    raw["comparison"]["labels"] = [20, 5_000]
+    with pytest.raises(ConfigError, match=r"comparison.labels: 5,000 labels"):
+        transfer(check_experiment(raw))
+    assert set(executed) <= {"ingest"}

@@ -1,0 +1,167 @@
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mlflow.pyfunc import PythonModelContext
+
+from rnnlm import config
+from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.serving import TextModel
+from rnnlm.tokens import TextTokenizer
+from rnnlm.tokens.kinds import train
+
+TEXTS = [
+    "the film was a delight , and the cast was fine",
+    "一部很好的电影 ， 我很喜欢",
+    "فيلم جميل جدا و القصة رائعة",
+    "great 😀👍🏽 fun 👨‍👩‍👧",
+    "Ein Café, naïve, wie ein schöner Tag",
+]
+SETTINGS = config.Model(embedding=8, hidden=12, layers=2)
+LABELS = ["neg", "pos", "néutral 🙂"]
+
+Loaded = Callable[..., TextModel]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+    """Make the served model of a fresh checkpoint, once for each tokenizer and number of classes."""
+    made: dict[tuple[str, int], TextModel] = {}
+
+    def make(kind: Any = "word", classes: int = 0) -> TextModel:
+        if (kind, classes) not in made:
+            folder = tmp_path_factory.mktemp("checkpoint")
+            train(config.Tokenizer(kind=kind, vocabulary_size=300), [TEXTS] * 3).save(str(folder / "own.json"))
+            size = TextTokenizer.load(folder / "own.json").size
+            model: LanguageModel | Classifier
+            if classes:
+                training = config.ClassifierTraining(max_tokens=16)
+                model = Classifier(SETTINGS, training, size, classes, seed=3)
+                description = Description(
+                    kind="classifier",
+                    settings=SETTINGS,
+                    vocabulary_size=size,
+                    classifier=training,
+                    labels=LABELS[:classes],
+                )
+            else:
+                model = LanguageModel(SETTINGS, size, seed=3)
+                description = Description(kind="language_model", settings=SETTINGS, vocabulary_size=size)
+            Checkpoint(description, get_weights(model)).save(folder, folder / "own.json")
+            served = TextModel()
+            served.load_context(PythonModelContext({"checkpoint": str(folder)}, None))
+            made[kind, classes] = served
+        return made[kind, classes]
+
+    return make
+
+
+def predict(model: TextModel, texts: list[str]) -> list[dict[str, Any]]:
+    return model.predict(PythonModelContext({}, None), texts)
+
+
+def by_hand(model: TextModel, text: str) -> tuple[float, int]:
+    """Score one text token by token, with the model's logits of the whole text."""
+    ids = model.tokenizer.encode([text])[0]
+    if model.tokenizer.bos is None:
+        ids = [model.tokenizer.eos, *ids]
+    logits, _ = model.model(np.array(ids[:-1], np.int32)[:, None])
+    logits = np.asarray(logits, np.float64)[:, 0]
+    nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(ids) - 1), ids[1:]]
+    return float(nll.sum()), len(ids) - 1
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe", "byte", "whitespace"])
+def test_a_language_model_scores_each_text_by_itself(loaded: Loaded, kind: str) -> None:
+    model = loaded(kind)
+    rows = predict(model, TEXTS)
+    for text, row in zip(TEXTS, rows, strict=True):
+        nll, tokens = by_hand(model, text)
+        assert row["tokens"] == tokens
+        assert row["nll"] == pytest.approx(nll, rel=1e-5)
+        assert row["perplexity"] == pytest.approx(math.exp(nll / tokens), rel=1e-5)
+        assert row["bits_per_character"] == pytest.approx(nll / math.log(2) / len(text), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["word", "whitespace"])
+def test_of_an_empty_text_the_end_is_scored(loaded: Loaded, kind: str) -> None:
+    model = loaded(kind)
+    nll, _ = by_hand(model, "")
+    for row in predict(model, ["", " \n\t", "\x00"]):
+        assert row["tokens"] == 1
+        assert row["nll"] == pytest.approx(nll, rel=1e-5)
+        assert row["bits_per_character"] is None
+
+
+def test_a_long_text_is_scored_whole_beside_short_ones(loaded: Loaded) -> None:
+    model = loaded("word")
+    long = " ".join(TEXTS[0].split()[n % 7] for n in range(400))
+    rows = predict(model, ["", long, TEXTS[0]])
+    assert rows[1]["tokens"] == 401
+    nll, _ = by_hand(model, long)
+    assert rows[1]["nll"] == pytest.approx(nll, rel=1e-4)
+    assert rows[2]["nll"] == pytest.approx(predict(model, [TEXTS[0]])[0]["nll"], rel=1e-5)
+
+
+def test_texts_are_cleaned_as_ingest_cleans_them(loaded: Loaded) -> None:
+    model = loaded("word")
+    composed, decomposed = "Ein Café", "\ufeff Ein\x0bCafe\u0301 \r\n"
+    rows = predict(model, [composed, decomposed])
+    assert rows[0]["nll"] == pytest.approx(rows[1]["nll"], rel=1e-6)
+    assert rows[0]["bits_per_character"] == pytest.approx(rows[1]["bits_per_character"], rel=1e-6)
+
+
+def test_halves_of_surrogate_pairs_are_joined_or_replaced(loaded: Loaded) -> None:
+    rows = predict(loaded("byte"), ["\ud83d\ude00", "😀", "\ud83d", "\ufffd"])
+    assert rows[0] == pytest.approx(rows[1])
+    assert rows[2] == pytest.approx(rows[3])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_classifier_gives_a_label_and_the_probability_of_each_class(loaded: Loaded, classes: int) -> None:
+    model = loaded("word", classes)
+    rows = predict(model, [*TEXTS, "", "the film " * 5_000])
+    for row in rows:
+        assert list(row["probabilities"]) == LABELS[:classes]
+        assert sum(row["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
+        assert row["label"] == max(row["probabilities"], key=row["probabilities"].__getitem__)
+    ids = np.array(model.tokenizer.encode([TEXTS[0]])[0], np.int32)
+    direct = np.asarray(model.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
+    assert list(rows[0]["probabilities"].values()) == pytest.approx(direct.tolist(), abs=1e-6)
+
+
+def test_of_a_text_too_long_for_a_classifier_the_end_is_read(loaded: Loaded) -> None:
+    model = loaded("word", 2)
+    same_end = " ".join(["delight"] * 30)
+    rows = predict(model, ["the film " * 40 + same_end, same_end])
+    assert rows[0] == rows[1] or rows[0]["probabilities"] == pytest.approx(rows[1]["probabilities"], abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [0, 2])
+def test_no_texts_give_no_rows(loaded: Loaded, classes: int) -> None:
+    assert predict(loaded("word", classes), []) == []
+
+
+@given(st.lists(st.text(st.characters()), max_size=5))
+def test_any_text_gets_its_row_in_its_place_as_plain_json(loaded: Loaded, texts: list[str]) -> None:
+    model = loaded("bpe")
+    rows = predict(model, texts)
+    assert len(rows) == len(texts)
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    for text, row in zip(texts, rows, strict=True):
+        assert row["nll"] == pytest.approx(predict(model, [text])[0]["nll"], rel=1e-4)
+
+
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
+    from rnnlm.errors import DataError
+
+    with pytest.raises(DataError, match=tmp_path.name):
+        TextModel().load_context(PythonModelContext({"checkpoint": str(tmp_path)}, None))
