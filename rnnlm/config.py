@@ -80,6 +80,9 @@ class Corpus(Settings):
     )
     html_breaks: bool = _field("Turn <br> and <p> tags into line breaks.", default=False)
     replace: list[Replacement] = _field("Replacements in each document, in order.", default=[])
+    drop_empty: bool = _field(
+        "Drop documents without text. Off keeps the empty lines of WikiText, which count an <eos> each.", default=True
+    )
     drop_duplicates: bool = _field(
         "Drop documents whose cleaned text was seen before in the same split. Off keeps an official split whole.",
         default=True,

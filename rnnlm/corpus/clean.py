@@ -7,13 +7,16 @@ from collections.abc import Callable
 from rnnlm.config import Corpus
 
 # Line tabulation, form feed, the separators and the C1 block stand between words (the C1 block mostly for a dash that
-# lost its code page): they become a space. The other control characters and the byte order mark stand for nothing.
+# lost its code page): they become a space. The other control characters stand for nothing.
 _BETWEEN_WORDS = {0x0B, 0x0C, *range(0x1C, 0x20), *range(0x80, 0xA0)}
 _CONTROL = {
     code: " " if code in _BETWEEN_WORDS else None
-    for code in (*range(0x20), *range(0x7F, 0xA0), 0xFEFF)
+    for code in (*range(0x20), *range(0x7F, 0xA0))
     if chr(code) not in "\t\n"
 }
+
+# A byte order mark stands at the start; inside, the same character is a word joiner (36 tokens of WikiText-2).
+_START = re.compile(r"\A[\s\ufeff]+")
 
 # No line break inside a tag: what one replacement leaves behind is then never a tag again.
 _HTML_BREAK = re.compile(r"</?(?:br|p)(?:[ \t][^<>\n]*)?/?>", re.IGNORECASE)
@@ -34,6 +37,6 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
             text = _HTML_BREAK.sub("\n", text)
         for pattern, by in replacements:
             text = pattern.sub(by, text)
-        return text.strip()
+        return _START.sub("", text).rstrip()
 
     return clean

@@ -99,7 +99,7 @@ def _write_parts(
                     dropped["label"] += 1
                     continue
                 text = clean(record.text)
-                if not text:
+                if not text and corpus.drop_empty:
                     dropped["empty"] += 1
                     continue
                 digest = _digest(text, where)

@@ -31,10 +31,8 @@ def tokenize(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, final:
     Writes `tokens.parquet` (id, split, label, ids, n_characters, n_bytes, n_words; train, valid, test) and
     `tokenizer.json`. Every document is `<bos> tokens <eos>`; of the kind whitespace it is `tokens <eos>`.
 
-    Documents are never empty, since ingest drops those that are. So WikiText counts one `<eos>` for each line that
-    has text: published counts hold one for empty lines too (2,088,628 tokens in WikiText-2's training split, where
-    this gives 2,075,677). The vocabulary is not touched by that; it is exactly the text's own only if `lowercase`
-    is off.
+    WikiText's published counts hold an `<eos>` for empty lines too (2,088,628 tokens in WikiText-2's training split):
+    ingest keeps those with `drop_empty` off.
 
     Args:
         documents: The documents of the ingest step.

@@ -22,7 +22,7 @@ from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
 
 EVALUATION_BATCH = 64
-STATISTICS = 1_024  # training documents that the statistics of the normalisation are taken from
+STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
 
 Trainable = Literal["all", "head"]
 
@@ -94,13 +94,18 @@ def train_classifier(
                 points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
                 report(meter.progress(step, steps, rate, metrics))
                 since = []
-                score = (metrics["accuracy"] if settings.select == "accuracy" else 0.0, -metrics["nll"])
+                score = selection_score(metrics, settings.select)
                 if score > best_score:
                     best, best_score = get_weights(model), score
             elif meter.due:
                 report(meter.progress(step, steps, rate, {}))
     set_weights(model, best)
     return points
+
+
+def selection_score(metrics: dict[str, float], select: Literal["accuracy", "nll"]) -> tuple[float, float]:
+    """Give what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
+    return (metrics["accuracy"] if select == "accuracy" else 0.0), -metrics["nll"]
 
 
 def _document_batches(

@@ -3,6 +3,7 @@
 They differ in where the weights start and in what is trained, in nothing else.
 """
 
+import functools
 import hashlib
 import json
 import time
@@ -24,7 +25,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import Split, TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
-from rnnlm.training.classifier import Trainable, predict, reusable_classifier, train_classifier
+from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Report
 from rnnlm.transfer.subsets import label_subset
@@ -134,16 +135,16 @@ def fit_classifier(
         # The head and the statistics before it belong to the source's labels: they start anew.
         initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", "lstm_"))}
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
-    best: tuple[tuple[float, float], Weights, list[Point], dict[str, float]] | None = None
+    training_score = functools.partial(selection_score, select=training.select)
+    best: tuple[Weights, list[Point], dict[str, float]] | None = None
     for rate in training.learning_rates:
         set_weights(model, initial)
         history = train_classifier(model, train, valid, rate, trainable=trainable, seed=seed, report=report)
-        on_valid = classification_metrics(predict(model, valid), valid.labels)
-        score = (on_valid["accuracy"] if training.select == "accuracy" else 0.0, -on_valid["nll"])
-        if best is None or score > best[0]:
-            best = score, get_weights(model), history, on_valid | {"learning_rate": rate}
+        on_valid = max((point.metrics for point in history), key=training_score)
+        if best is None or training_score(on_valid) > training_score(best[2]):
+            best = get_weights(model), history, on_valid | {"learning_rate": rate}
     assert best is not None  # there is at least one learning rate
-    _, weights, history, on_valid = best
+    weights, history, on_valid = best
     set_weights(model, weights)
     probabilities = predict(model, test)
     predictions = pa.table(

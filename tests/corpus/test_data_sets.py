@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Corpus
+from rnnlm.config import Corpus, Tokenizer
 from rnnlm.corpus import ingest
+from rnnlm.tokens import tokenize
 
 DATA = Path(os.environ.get("RNNLM_DATA", "/nonexistent"))
 
@@ -27,8 +28,10 @@ def test_imdb_keeps_the_official_split_and_finds_the_known_overlap(tmp_path: Pat
 
 
 @pytest.mark.skipif(not (DATA / "wikitext2").is_dir(), reason="RNNLM_DATA names no folder with wikitext2")
-def test_wikitext2_by_line(tmp_path: Path) -> None:
+def test_wikitext2_has_the_published_counts(tmp_path: Path) -> None:
     splits = {split: [f"{DATA}/wikitext2/wiki.{split}.tokens.gz"] for split in ("train", "valid", "test")}
-    corpus = Corpus(**splits, document="line", drop_duplicates=False, drop_overlap=False)
+    corpus = Corpus(**splits, document="line", drop_empty=False, drop_duplicates=False, drop_overlap=False)
     ref = ingest(corpus, tmp_path / "out", downloads=tmp_path)
-    assert ref.documents == {"train": 23_767, "valid": 2_461, "test": 2_891}
+    tokens = tokenize(ref, Tokenizer(kind="whitespace"), tmp_path / "tokens")
+    assert tokens.tokens == {"train": 2_088_628, "valid": 217_646, "test": 245_569}
+    assert tokens.vocabulary_size == 33_278
