@@ -151,7 +151,7 @@ class Model(Settings):
     """The LSTM language model: embedding, stacked LSTM, softmax tied to the embedding."""
 
     embedding: int = _field("Width of the embedding and of the last LSTM layer (they are tied).", default=128, ge=4)
-    hidden: int = _field("Width of the LSTM layers before the last.", default=256, ge=4, le=4_096)
+    hidden: int = _field("Width of the LSTM layers before the last.", default=192, ge=4, le=4_096)
     layers: int = _field("Number of LSTM layers.", default=2, ge=1, le=8)
     dropout: float = _field(
         "Share of units dropped, one mask a sequence, after embedding, between layers and before the softmax.",
@@ -164,12 +164,12 @@ class Model(Settings):
 class LanguageModelTraining(Settings):
     """How a language model is trained, from scratch or from a source model."""
 
-    epochs: float = _field("Passes over the training tokens; may be a fraction.", default=1.0, gt=0.0, le=1_000.0)
+    epochs: float = _field("Passes over the training tokens; may be a fraction.", default=0.75, gt=0.0, le=1_000.0)
     batch_size: int = _field("Rows of the token stream read side by side.", default=32, ge=1, le=4_096)
     window: int = _field(
         "Tokens of back-propagation through time; the state is carried on.", default=64, ge=2, le=2_048
     )
-    learning_rate: float = _field("Peak of the one-cycle schedule.", default=4e-3, gt=0.0, le=1.0)
+    learning_rate: float = _field("Peak of the one-cycle schedule.", default=0.015, gt=0.0, le=1.0)
     weight_decay: float = _field(
         "Decoupled weight decay, as a share of the learning rate.", default=0.01, ge=0.0, le=1.0
     )
@@ -182,12 +182,12 @@ class LanguageModelTraining(Settings):
 class ClassifierTraining(Settings):
     """How a classifier is trained on the encoder of a language model, or on a fresh one."""
 
-    epochs: int = _field("Passes over the labelled training documents.", default=4, ge=1, le=1_000)
-    min_steps: int = _field("Steps at least, for few labels: more epochs are added.", default=120, ge=1, le=1_000_000)
+    epochs: int = _field("Passes over the labelled training documents.", default=2, ge=1, le=1_000)
+    min_steps: int = _field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
     batch_size: int = _field("Documents a step.", default=32, ge=2, le=4_096)
     learning_rates: list[Annotated[float, Field(gt=0.0, le=1.0)]] = _field(
         "Peaks of the one-cycle schedule to try, for every arm; the validation split chooses.",
-        default=[3e-3],
+        default=[5e-3],
         min_length=1,
     )
     weight_decay: float = _field(
@@ -195,7 +195,7 @@ class ClassifierTraining(Settings):
     )
     clip_norm: float = _field("Largest global norm of the gradient.", default=1.0, gt=0.0, le=1_000.0)
     evaluations: int = _field(
-        "Evaluations on the validation split in all; the best is kept.", default=4, ge=1, le=1_000
+        "Evaluations on the validation split in all; the best is kept.", default=2, ge=1, le=1_000
     )
     max_tokens: int = _field(
         "Longest document, in tokens; of a longer one the end is read.", default=256, ge=4, le=65_536
@@ -228,7 +228,7 @@ REVIEWS = Corpus(
     label="category",
     labels=["fresh", "rotten"],
     group="movie_name",
-    valid_share=0.1,
+    valid_share=0.06,
     test_share=0.2,
 )
 
@@ -238,7 +238,7 @@ class Source(Settings):
 
     task: Literal["language_model", "classification"] = _field("The source task.", default="language_model")
     corpus: Corpus = _field("The source text.", default=NEWS)
-    tokenizer: Tokenizer = _field("The source's tokenizer.", default=Tokenizer())
+    tokenizer: Tokenizer = _field("The source's tokenizer.", default=Tokenizer(kind="bpe", vocabulary_size=5_000))
     language_model: LanguageModelTraining = _field(
         "Training of the source language model.", default=LanguageModelTraining()
     )
@@ -253,11 +253,11 @@ class Target(Settings):
     corpus: Corpus = _field("The target text.", default=REVIEWS)
     tokenizer: Tokenizer | None = _field(
         "The target's own tokenizer: rows of shared words are copied. None: the source's tokenizer.",
-        default=Tokenizer(),
+        default=None,
     )
     language_model: LanguageModelTraining | None = _field(
         "Fine-tuning of the language model on the target text (and its baseline from scratch). None: left out.",
-        default=LanguageModelTraining(epochs=3.0),
+        default=LanguageModelTraining(epochs=2.0, learning_rate=0.01, evaluations=2),
     )
     classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
 
@@ -271,7 +271,7 @@ class Comparison(Settings):
     arms: list[ArmName] = _field(
         "scratch: random start, what the others are measured against. target_text: starts from a language model of "
         "the target text alone. parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
-        default=["scratch", "parameter", "feature"],
+        default=["scratch", "target_text", "parameter", "feature"],
         min_length=2,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
-from rnnlm.evaluation.comparison import Predictions, gains, verdict_sentences
+from rnnlm.evaluation.comparison import Predictions, gains, gains_beyond_target_text, verdict_sentences
 from rnnlm.evaluation.verdict import Cell, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
 
@@ -34,16 +34,18 @@ def assemble(
         tokens: The target's tokens.
         scores: All cells, those of the baseline among them.
     """
-    found = gains([predictions_of(score) for score in scores])
+    predictions = [predictions_of(score) for score in scores]
+    found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
-        sentences=verdict_sentences(found),
+        sentences=verdict_sentences(found, beyond),
         cells=[_cell(score) for score in scores],
         gains=found,
+        beyond=beyond,
         source={
             "task": experiment.source.task,
             "vocabulary": source_tokens.vocabulary_size,

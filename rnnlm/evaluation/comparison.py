@@ -9,7 +9,8 @@ from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
 RESAMPLES = 2_000
 FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
-BASELINE = "scratch"
+SCRATCH, TARGET_TEXT = "scratch", "target_text"
+NO_TRANSFER = (SCRATCH, TARGET_TEXT, "source")  # the source as it is was not transferred yet
 
 
 @dataclass(frozen=True)
@@ -35,33 +36,39 @@ class Predictions:
     weight: np.ndarray
 
 
-def gains(cells: list[Predictions]) -> list[Gain]:
-    """Compare every arm with the baseline, at each number of labels, seed by seed on the same test documents."""
+def gains(cells: list[Predictions], baseline: str = SCRATCH) -> list[Gain]:
+    """Compare every arm with a baseline, at each number of labels, seed by seed on the same test documents."""
     by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
     for cell in cells:
         by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
     found = []
     for (task, labels), arms in by_place.items():
-        baseline = arms.get(BASELINE, {})
+        against = arms.get(baseline, {})
         for arm, by_seed in arms.items():
-            seeds = sorted(set(by_seed) & set(baseline))
-            if arm != BASELINE and seeds:
-                found.append(_gain(task, arm, labels, by_seed, baseline, seeds))
+            seeds = sorted(set(by_seed) & set(against))
+            if arm != baseline and seeds:
+                found.append(_gain(task, arm, baseline, labels, by_seed, against, seeds))
     return found
+
+
+def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
+    """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
+    return [gain for gain in gains(cells, TARGET_TEXT) if gain.arm not in NO_TRANSFER]
 
 
 def _gain(
     task: str,
     arm: str,
+    baseline: str,
     labels: int,
     cells: Mapping[int, Predictions],
-    baseline: Mapping[int, Predictions],
+    against: Mapping[int, Predictions],
     seeds: list[int],
 ) -> Gain:
     # Bits are saved, right answers are won: above zero is better than the baseline for both.
     sign = 1.0 if task == "classifier" else -1.0
-    difference = np.stack([sign * (cells[seed].score - baseline[seed].score) for seed in seeds])
-    weight = baseline[seeds[0]].weight
+    difference = np.stack([sign * (cells[seed].score - against[seed].score) for seed in seeds])
+    weight = against[seeds[0]].weight
     by_seed = difference.sum(axis=1) / weight.sum()
     interval = paired_bootstrap(difference, weight)
     metric = "accuracy" if task == "classifier" else "bits_per_character"
@@ -70,12 +77,13 @@ def _gain(
         task="classifier" if task == "classifier" else "language_model",
         metric=metric,
         arm=arm,
+        baseline=baseline,
         labels=labels,
         gain=interval,
         spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
         seeds=len(seeds),
         outcome=outcome,
-        sentence=_sentence(metric, arm, labels, interval, outcome, len(seeds)),
+        sentence=_sentence(metric, arm, baseline, labels, interval, outcome, len(seeds)),
     )
 
 
@@ -119,7 +127,7 @@ WORDS: dict[str, str] = {
 }
 
 
-def _sentence(metric: str, arm: str, labels: int, gain: Interval, outcome: Outcome, seeds: int) -> str:
+def _sentence(metric: str, arm: str, baseline: str, labels: int, gain: Interval, outcome: Outcome, seeds: int) -> str:
     if metric == "accuracy":
         amount = f"{abs(100 * gain.value):.1f} points of accuracy"
         interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
@@ -129,42 +137,47 @@ def _sentence(metric: str, arm: str, labels: int, gain: Interval, outcome: Outco
         interval = f"95 % interval of what is saved {gain.low:+.3f} to {gain.high:+.3f}"
         where = "For the language model of the target text"
     name = WORDS.get(arm, arm)
+    than = "from scratch" if baseline == SCRATCH else "from the target's own text alone"
+    more = "better" if gain.value >= 0 else "worse"
     said = {
-        "positive": f"{name} helps: {amount} better than from scratch",
-        "negative": f"{name} hurts: {amount} worse than from scratch",
-        "none found": f"no effect of {name} was found: {amount} {'better' if gain.value >= 0 else 'worse'}",
+        "positive": f"{name} helps: {amount} better than {than}",
+        "negative": f"{name} hurts: {amount} worse than {than}",
+        "none found": f"no effect of {name} was found: {amount} {more} than {than}",
     }[outcome]
     few = "" if seeds >= FEW_SEEDS else f"; {seeds} seed{'s' if seeds > 1 else ''} only, another one may differ"
     return f"{where}, {said} ({interval}{few})."
 
 
-def verdict_sentences(found: list[Gain]) -> list[str]:
-    """Give the verdict, the answer first: where transfer of the source helps, where it hurts, and the best way."""
-    transfer = [gain for gain in found if gain.arm not in ("target_text", "source")]
+def verdict_sentences(found: list[Gain], beyond: list[Gain]) -> list[str]:
+    """Give the verdict, the answer first: where transfer helps, where it hurts, the best way, what the source adds.
+
+    Args:
+        found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
+    """
+    transfer = [gain for gain in found if gain.arm not in NO_TRANSFER]
     answers = [
-        _answer(task, [gain for gain in transfer if gain.task == task]) for task in ("language_model", "classifier")
+        _answer(f"Target {name}: transfer", [gain for gain in transfer if gain.task == task])
+        for task, name in (("language_model", "language model"), ("classifier", "classifier"))
     ]
-    return [answer for answer in answers if answer] + [gain.sentence for gain in found]
+    answers.append(_answer("Beyond what the target's own text gives by itself, the source", beyond))
+    return [answer for answer in answers if answer] + [gain.sentence for gain in [*found, *beyond]]
 
 
-def _answer(task: str, found: list[Gain]) -> str:
+def _answer(subject: str, found: list[Gain]) -> str:
     if not found:
         return ""
-    name = "language model" if task == "language_model" else "classifier"
-    helps, hurts = ([g for g in found if g.outcome == outcome] for outcome in ("positive", "negative"))
+    helps, hurts = ([gain for gain in found if gain.outcome == outcome] for outcome in ("positive", "negative"))
     if not helps and not hurts:
-        return f"Target {name}: no effect of the source was found, neither good nor bad."
+        return f"{subject} has no effect that was found, neither good nor bad."
     parts = []
     if helps:
-        best = max(helps, key=lambda g: g.gain.value)
-        places = _places(helps)
-        parts.append(f"transfer helps{places}; the best way is {WORDS.get(best.arm, best.arm)}{_places([best])}")
+        best = max(helps, key=lambda gain: gain.gain.value)
+        parts.append(f"helps{_places(helps)}, most by {WORDS.get(best.arm, best.arm)}{_places([best])}")
     if hurts:
-        parts.append(
-            f"{'it' if helps else 'transfer'} hurts: "
-            + ", ".join(f"{WORDS.get(g.arm, g.arm)}{_places([g])}" for g in hurts)
-        )
-    return f"Target {name}: {'; '.join(parts)}."
+        ways = ", ".join(dict.fromkeys(f"{WORDS.get(gain.arm, gain.arm)}{_places([gain])}" for gain in hurts))
+        parts.append(f"hurts by {ways}")
+    return f"{subject} {'; it '.join(parts)}."
 
 
 def _places(found: list[Gain]) -> str:

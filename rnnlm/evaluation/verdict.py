@@ -61,9 +61,10 @@ class Cell(BaseModel):
 
 
 class Gain(BaseModel):
-    """What an arm gains over `scratch`, at one number of labels.
+    """What an arm gains over a baseline, at one number of labels.
 
     Attributes:
+        baseline: What the arm is compared with: `scratch`, or `target_text`.
         metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
         gain: Mean over seeds with its 95 % interval; above zero is better than scratch, for every metric.
         spread: Standard deviation of the gain over seeds; none with a single seed.
@@ -77,6 +78,7 @@ class Gain(BaseModel):
     task: Literal["language_model", "classifier"]
     metric: str
     arm: str
+    baseline: str = "scratch"
     labels: int
     gain: Interval
     spread: float | None
@@ -93,6 +95,7 @@ class Verdict(BaseModel):
         sentences: The verdict in plain words, most important first.
         cells: Every score.
         gains: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -108,6 +111,7 @@ class Verdict(BaseModel):
     sentences: list[str]
     cells: list[Cell]
     gains: list[Gain]
+    beyond: list[Gain] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

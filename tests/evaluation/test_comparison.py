@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from rnnlm.evaluation.comparison import Predictions, gains, outcome_of, paired_bootstrap, verdict_sentences
+from rnnlm.evaluation.comparison import (
+    Predictions,
+    gains,
+    gains_beyond_target_text,
+    outcome_of,
+    paired_bootstrap,
+    verdict_sentences,
+)
 from rnnlm.evaluation.verdict import Interval
 
 DOCUMENTS = 400
@@ -86,12 +93,24 @@ def test_the_outcome_never_says_more_than_the_interval(low: float, high: float, 
 def test_the_verdict_names_help_and_harm() -> None:
     shares = [("scratch", 0.6, 100), ("parameter", 0.95, 100), ("scratch", 0.9, 500), ("parameter", 0.5, 500)]
     found = gains([cell(arm, 1, share, labels) for arm, share, labels in shares])
-    first, *rest = verdict_sentences(found)
+    first, *rest = verdict_sentences(found, [])
     assert first == (
-        "Target classifier: transfer helps with 100 labels; the best way is parameter transfer with 100 labels; "
-        "it hurts: parameter transfer with 500 labels."
+        "Target classifier: transfer helps with 100 labels, most by parameter transfer with 100 labels; "
+        "it hurts by parameter transfer with 500 labels."
     )
     assert rest == [gain.sentence for gain in found]
-    assert verdict_sentences(gains([cell("scratch", 1, 0.6), cell("parameter", 1, 0.6)]))[0].startswith(
-        "Target classifier: no effect"
-    )
+
+
+def test_no_effect_is_called_so() -> None:
+    found = gains([cell("scratch", 1, 0.6), cell("parameter", 1, 0.6)])
+    assert verdict_sentences(found, [])[0].startswith("Target classifier: transfer has no effect that was found")
+
+
+def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -> None:
+    cells = [cell("scratch", 1, 0.6), cell("target_text", 1, 0.9), cell("feature", 1, 0.9)]
+    beyond = gains_beyond_target_text(cells)
+    assert [(gain.arm, gain.baseline, gain.outcome) for gain in beyond] == [("feature", "target_text", "none found")]
+    sentences = verdict_sentences(gains(cells), beyond)
+    assert sentences[0].startswith("Target classifier: transfer helps")
+    assert sentences[1].startswith("Beyond what the target's own text gives by itself, the source has no effect")
+    assert "than from the target's own text alone" in sentences[-1]
