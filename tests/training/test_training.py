@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.errors import TrainingError
+from rnnlm.model.checkpoint import get_weights, set_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import EncodedDocuments
+from rnnlm.training.classifier import predict, reusable_classifier, train_classifier
+from rnnlm.training.language_model import train_language_model
+from rnnlm.training.progress import Progress
+
+BOS, EOS, SIZE = 2, 3, 14
+SMALL = Model(embedding=8, hidden=12, layers=2, dropout=0.2)
+LM = LanguageModelTraining(epochs=3.0, batch_size=4, window=8, learning_rate=0.03, evaluations=3)
+CLASSIFIER = ClassifierTraining(epochs=4, min_steps=40, batch_size=8, evaluations=4)
+
+
+def documents(count: int, seed: int) -> EncodedDocuments:
+    """A language in which each word has one follower; even words make class 0, odd words class 1."""
+    generator = np.random.default_rng(seed)
+    texts, labels = [], []
+    for n in range(count):
+        word = 4 + n % 2
+        text = [BOS]
+        for _ in range(generator.integers(3, 9)):
+            text.append(word)
+            word = 4 + (word - 4 + 2) % 10
+        texts.append([*text, EOS])
+        labels.append(n % 2)
+    lengths = np.array([len(text) for text in texts])
+    return EncodedDocuments(
+        ids=np.array([token for text in texts for token in text], np.uint8),
+        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        labels=np.array(labels, np.int16),
+        n_characters=4 * lengths,
+        n_bytes=4 * lengths,
+        n_words=lengths,
+        document_ids=np.array([str(n) for n in range(count)], object),
+    )
+
+
+TRAIN, VALID = documents(120, 1), documents(30, 2)
+
+
+def language_model(seed: int = 1) -> LanguageModel:
+    return LanguageModel(SMALL, SIZE, seed, np.bincount(TRAIN.ids, minlength=SIZE))
+
+
+def test_a_language_model_learns_and_ends_with_its_best_weights() -> None:
+    from rnnlm.evaluation.language_model import score_documents
+
+    model = language_model()
+    before = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["perplexity"]
+    seen: list[Progress] = []
+    points = train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1, report=seen.append)
+    after = score_documents(model, VALID, bos=BOS, eos=EOS).metrics
+    assert after["perplexity"] < before / 2
+    assert after["nll"] == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
+    assert len(points) == LM.evaluations
+    assert points[-1].step == seen[-1].step == seen[-1].steps
+    assert points[-1].tokens <= 3 * (TRAIN.lengths - 1).sum()
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    models = [language_model(seed) for seed in (1, 1, 2)]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=seed)
+    first, again, other = (get_weights(model) for model in models)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name], err_msg=name)
+    assert (first["softmax_bias"] != other["softmax_bias"]).any()
+
+
+def test_part_of_an_epoch_is_trained_if_so_asked() -> None:
+    whole, part = (
+        train_language_model(
+            language_model(), TRAIN, VALID, LM.model_copy(update={"epochs": epochs}), bos=BOS, eos=EOS, seed=1
+        )[-1].step
+        for epochs in (1.0, 0.5)
+    )
+    assert part == round(whole / 2)
+
+
+def test_a_loss_that_is_no_number_stops_and_names_the_step() -> None:
+    model = language_model()
+    weights = get_weights(model)
+    weights["lstm_0/kernel"][0, 0] = np.nan
+    set_weights(model, weights)
+    with pytest.raises(TrainingError, match=r"no longer a number at step 1 of .*learning_rate"):
+        train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1)
+
+
+def test_too_little_text_is_refused() -> None:
+    settings = LM.model_copy(update={"batch_size": 4_000})
+    with pytest.raises(TrainingError, match=r"too few for 4000 rows.*batch_size"):
+        train_language_model(language_model(), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+
+
+def test_running_text_is_trained_in_its_order() -> None:
+    points = train_language_model(language_model(), TRAIN, VALID, LM, bos=None, eos=EOS, seed=1)
+    assert points[-1].metrics["perplexity"] < points[0].metrics["perplexity"]
+
+
+@pytest.mark.parametrize("trainable", ["all", "head"])
+def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
+    results = []
+    model = reusable_classifier(SMALL, CLASSIFIER.model_dump_json(), SIZE, 2)
+    for seed in (1, 2, 1):  # the second training must leave nothing behind in the reused model
+        set_weights(model, get_weights(Classifier(SMALL, CLASSIFIER, SIZE, 2, seed)))
+        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed)  # type: ignore[arg-type]
+        results.append(get_weights(model))
+        accuracy = (predict(model, VALID).argmax(axis=1) == VALID.labels).mean()
+        assert accuracy == pytest.approx(max(point.metrics["accuracy"] for point in points))
+        assert accuracy > 0.9
+    for name, value in results[0].items():
+        np.testing.assert_array_equal(value, results[2][name], err_msg=name)
+
+
+def test_frozen_stays_frozen() -> None:
+    model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
+    before = get_weights(model)
+    train_classifier(model, TRAIN, VALID, 0.02, trainable="head", seed=1)
+    after = get_weights(model)
+    for name in before:
+        changed = (before[name] != after[name]).any()
+        assert changed == name.startswith(("head/", "normalise/")), name
+
+
+def test_few_labels_are_trained_for_min_steps() -> None:
+    model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
+    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1)
+    assert points[-1].step == CLASSIFIER.min_steps
