@@ -161,7 +161,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain]) -> list[str]:
         for task, name in (("language_model", "language model"), ("classifier", "classifier"))
     ]
     answers.append(_answer("Beyond what the target's own text gives by itself, the source", beyond))
-    return [answer for answer in answers if answer] + [gain.sentence for gain in [*found, *beyond]]
+    return [answer for answer in answers if answer]
 
 
 def _answer(subject: str, found: list[Gain]) -> str:
@@ -173,13 +173,28 @@ def _answer(subject: str, found: list[Gain]) -> str:
     parts = []
     if helps:
         best = max(helps, key=lambda gain: gain.gain.value)
-        parts.append(f"helps{_places(helps)}, most by {WORDS.get(best.arm, best.arm)}{_places([best])}")
+        most = f", most by {_ways([best])}" if len(helps) > 1 else ""
+        parts.append(f"helps by {_ways(helps)}{most}: {_amount(best)}")
     if hurts:
-        ways = ", ".join(dict.fromkeys(f"{WORDS.get(gain.arm, gain.arm)}{_places([gain])}" for gain in hurts))
-        parts.append(f"hurts by {ways}")
+        parts.append(f"hurts by {_ways(hurts)}")
     return f"{subject} {'; it '.join(parts)}."
 
 
-def _places(found: list[Gain]) -> str:
-    counts = sorted({g.labels for g in found if g.labels})
-    return f" with {', '.join(f'{n:,}' for n in counts)} labels" if counts else ""
+def _ways(found: list[Gain]) -> str:
+    """Name arms, each with its numbers of labels."""
+    ways = []
+    for arm in dict.fromkeys(gain.arm for gain in found):
+        counts = sorted(gain.labels for gain in found if gain.arm == arm and gain.labels)
+        ways.append(WORDS.get(arm, arm) + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else ""))
+    return _listed(ways)
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _amount(gain: Gain) -> str:
+    if gain.metric == "accuracy":
+        values = [f"{100 * value:+.1f}" for value in (gain.gain.value, gain.gain.low, gain.gain.high)]
+        return f"{values[0]} points of accuracy (95 % interval {values[1]} to {values[2]})"
+    return f"{gain.gain.value:.3f} bits per character saved (95 % interval {gain.gain.low:.3f} to {gain.gain.high:.3f})"

@@ -150,9 +150,7 @@ class _Step:
 
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
-        self.optimizer = keras.optimizers.AdamW(
-            learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay or None
-        )
+        self.optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay)
         variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
         self.optimizer.build(variables)
         # Any batch size and length: one trace for all.

@@ -61,7 +61,7 @@ def train_language_model(
         )
     steps = max(1, round(settings.epochs * per_epoch))
     evaluate_at = evaluation_steps(steps, settings.evaluations)
-    optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay or None)
+    optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay)
     train_step = _train_step(model, optimizer, settings.clip_norm)
     zero = model.encoder.zero_states(settings.batch_size)
     states = zero

@@ -93,12 +93,17 @@ def test_the_outcome_never_says_more_than_the_interval(low: float, high: float, 
 def test_the_verdict_names_help_and_harm() -> None:
     shares = [("scratch", 0.6, 100), ("parameter", 0.95, 100), ("scratch", 0.9, 500), ("parameter", 0.5, 500)]
     found = gains([cell(arm, 1, share, labels) for arm, share, labels in shares])
-    first, *rest = verdict_sentences(found, [])
-    assert first == (
-        "Target classifier: transfer helps with 100 labels, most by parameter transfer with 100 labels; "
-        "it hurts by parameter transfer with 500 labels."
-    )
-    assert rest == [gain.sentence for gain in found]
+    (sentence,) = verdict_sentences(found, [])
+    assert sentence.startswith("Target classifier: transfer helps by parameter transfer with 100 labels: +")
+    assert sentence.endswith("; it hurts by parameter transfer with 500 labels.")
+
+
+def test_the_verdict_names_the_best_of_several() -> None:
+    shares = [("scratch", 0.5), ("parameter", 0.7), ("feature", 0.9)]
+    found = gains([cell(arm, 1, share, labels) for arm, share in shares for labels in (100, 2_000)])
+    (sentence,) = verdict_sentences(found, [])
+    assert "parameter transfer with 100 and 2,000 labels and feature transfer with 100 and 2,000 labels" in sentence
+    assert "most by feature transfer with" in sentence
 
 
 def test_no_effect_is_called_so() -> None:
@@ -113,4 +118,4 @@ def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -
     sentences = verdict_sentences(gains(cells), beyond)
     assert sentences[0].startswith("Target classifier: transfer helps")
     assert sentences[1].startswith("Beyond what the target's own text gives by itself, the source has no effect")
-    assert "than from the target's own text alone" in sentences[-1]
+    assert "than from the target's own text alone" in beyond[0].sentence

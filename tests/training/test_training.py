@@ -14,7 +14,7 @@ from rnnlm.training.progress import Progress
 BOS, EOS, SIZE = 2, 3, 14
 SMALL = Model(embedding=8, hidden=12, layers=2, dropout=0.2)
 LM = LanguageModelTraining(epochs=3.0, batch_size=4, window=8, learning_rate=0.03, evaluations=3)
-CLASSIFIER = ClassifierTraining(epochs=4, min_steps=40, batch_size=8, evaluations=4)
+CLASSIFIER = ClassifierTraining(weight_decay=0.0, epochs=4, min_steps=40, batch_size=8, evaluations=4)
 
 
 def documents(count: int, seed: int) -> EncodedDocuments:
