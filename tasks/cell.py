@@ -25,7 +25,7 @@ def language_model_cell(
     if training is not None:
         params["language_model"] = training.model_dump()
     with step_run(parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens)) as run:
-        progress = Progress(run, f"language-model-{_key(arm)}", f"Target language model, {arm}")
+        progress = Progress(run, f"Target language model, {arm}")
         folder = output_folder()
         fitted = fit_language_model(model, tokens, training, folder, start=_path(start), seed=seed, report=progress)
         run.log_metrics(fitted.metrics)
@@ -65,9 +65,7 @@ def classifier_cell(
     }
     name = f"classifier {arm} labels={labels} seed={seed}"
     with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens)) as run:
-        progress = Progress(
-            run, f"classifier-{_key(arm)}-{labels}-{seed}", f"Classifier, {arm}, {labels} labels, seed {seed}"
-        )
+        progress = Progress(run, f"Classifier, {arm}, {labels} labels, seed {seed}")
         folder = output_folder()
         fitted = fit_classifier(
             model,
@@ -96,11 +94,6 @@ def classifier_cell(
 
 def _path(start: Ref | None) -> Path | None:
     return None if start is None else start.path
-
-
-def _key(arm: str) -> str:
-    """Write an arm as Prefect's artifact keys want it."""
-    return arm.replace("_", "-")
 
 
 def _tags(task: str, arm: str, tokens: TokensRef) -> dict[str, str]:

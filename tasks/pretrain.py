@@ -22,7 +22,7 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     with step_run(parent_run_id, "pretrain", params, {"rnnlm.tokens": tokens.sha256}) as run:
-        progress = Progress(run, "pretrain", "Source model")
+        progress = Progress(run, "Source model")
         folder = output_folder()
         if source.task == "language_model":
             run.log_params({"language_model": source.language_model.model_dump()})

@@ -34,7 +34,7 @@ NOT_IN_KEY = {"parent_run_id", "flow_run_id"}
 _versions: dict[str, int] = {}
 
 
-def step(version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
+def step(version: int, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step of the workflow.
 
     Its result is cached by the content of what goes in: the step's name and version, settings by value, references
@@ -42,6 +42,7 @@ def step(version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
 
     Args:
         version: To be raised when the step computes something else from the same input.
+        run_name: Name of its task runs, with arguments in braces; none: the step's name.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
@@ -52,6 +53,7 @@ def step(version: int) -> Callable[[Callable[P, R]], Task[P, R]]:
 
         return task(
             name=function.__name__,
+            task_run_name=run_name or function.__name__,
             cache_key_fn=key,
             persist_result=True,
             # The default would pickle, which breaks when a class moves and is not safe to read from a shared store.
@@ -119,15 +121,15 @@ class Progress:
 
     Args:
         run: The MLflow run of the step.
-        key: Key of the progress artifact (lower case, digits, dashes).
         description: What is in progress.
     """
 
-    def __init__(self, run: Run, key: str, description: str) -> None:
+    def __init__(self, run: Run, description: str) -> None:
         self.run = run
         self.description = description
-        # Prefect's hints allow for asynchronous callers; here it is the id at once.
-        self.artifact = cast(UUID, create_progress_artifact(progress=0.0, key=key, description=description))
+        # One key for all: the Artifacts page then has one entry for progress, and does not bury the verdict. Prefect's
+        # hints allow for asynchronous callers; here it is the id at once.
+        self.artifact = cast(UUID, create_progress_artifact(progress=0.0, key="progress", description=description))
 
     def __call__(self, progress: training.Progress) -> None:
         """Show where the training is."""

@@ -157,27 +157,29 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain]) -> list[str]:
     """
     transfer = [gain for gain in found if gain.arm not in NO_TRANSFER]
     answers = [
-        _answer(f"Target {name}: transfer", [gain for gain in transfer if gain.task == task])
+        _answer(f"Transfer to the target {name}.", [gain for gain in transfer if gain.task == task])
         for task, name in (("language_model", "language model"), ("classifier", "classifier"))
     ]
-    answers.append(_answer("Beyond what the target's own text gives by itself, the source", beyond))
+    answers.append(_answer("What the source adds to the target's own text.", beyond))
     return [answer for answer in answers if answer]
 
 
 def _answer(subject: str, found: list[Gain]) -> str:
     if not found:
         return ""
-    helps, hurts = ([gain for gain in found if gain.outcome == outcome] for outcome in ("positive", "negative"))
-    if not helps and not hurts:
-        return f"{subject} has no effect that was found, neither good nor bad."
+    by_outcome: dict[str, list[Gain]] = {}
+    for gain in found:
+        by_outcome.setdefault(gain.outcome, []).append(gain)
     parts = []
-    if helps:
+    if helps := by_outcome.get("positive"):
         best = max(helps, key=lambda gain: gain.gain.value)
-        most = f", most by {_ways([best])}" if len(helps) > 1 else ""
-        parts.append(f"helps by {_ways(helps)}{most}: {_amount(best)}")
-    if hurts:
-        parts.append(f"hurts by {_ways(hurts)}")
-    return f"{subject} {'; it '.join(parts)}."
+        most = f"; most: {_ways([best])}," if len(helps) > 1 else ","
+        parts.append(f"It helps: {_ways(helps)}{most} {_amount(best)}.")
+    if hurts := by_outcome.get("negative"):
+        parts.append(f"It hurts: {_ways(hurts)}.")
+    if nothing := by_outcome.get("none found"):
+        parts.append(f"No effect was found: {_ways(nothing)}.")
+    return f"{subject} {' '.join(parts)}"
 
 
 def _ways(found: list[Gain]) -> str:

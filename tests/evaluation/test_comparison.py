@@ -94,8 +94,8 @@ def test_the_verdict_names_help_and_harm() -> None:
     shares = [("scratch", 0.6, 100), ("parameter", 0.95, 100), ("scratch", 0.9, 500), ("parameter", 0.5, 500)]
     found = gains([cell(arm, 1, share, labels) for arm, share, labels in shares])
     (sentence,) = verdict_sentences(found, [])
-    assert sentence.startswith("Target classifier: transfer helps by parameter transfer with 100 labels: +")
-    assert sentence.endswith("; it hurts by parameter transfer with 500 labels.")
+    assert sentence.startswith("Transfer to the target classifier. It helps: parameter transfer with 100 labels, +")
+    assert sentence.endswith(". It hurts: parameter transfer with 500 labels.")
 
 
 def test_the_verdict_names_the_best_of_several() -> None:
@@ -103,12 +103,14 @@ def test_the_verdict_names_the_best_of_several() -> None:
     found = gains([cell(arm, 1, share, labels) for arm, share in shares for labels in (100, 2_000)])
     (sentence,) = verdict_sentences(found, [])
     assert "parameter transfer with 100 and 2,000 labels and feature transfer with 100 and 2,000 labels" in sentence
-    assert "most by feature transfer with" in sentence
+    assert "; most: feature transfer with" in sentence
 
 
 def test_no_effect_is_called_so() -> None:
     found = gains([cell("scratch", 1, 0.6), cell("parameter", 1, 0.6)])
-    assert verdict_sentences(found, [])[0].startswith("Target classifier: transfer has no effect that was found")
+    assert verdict_sentences(found, []) == [
+        "Transfer to the target classifier. No effect was found: parameter transfer with 100 labels."
+    ]
 
 
 def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -> None:
@@ -116,6 +118,8 @@ def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -
     beyond = gains_beyond_target_text(cells)
     assert [(gain.arm, gain.baseline, gain.outcome) for gain in beyond] == [("feature", "target_text", "none found")]
     sentences = verdict_sentences(gains(cells), beyond)
-    assert sentences[0].startswith("Target classifier: transfer helps")
-    assert sentences[1].startswith("Beyond what the target's own text gives by itself, the source has no effect")
+    assert sentences[0].startswith("Transfer to the target classifier. It helps: feature transfer")
+    assert sentences[1] == (
+        "What the source adds to the target's own text. No effect was found: feature transfer with 100 labels."
+    )
     assert "than from the target's own text alone" in beyond[0].sentence
