@@ -204,6 +204,43 @@ def test_a_failed_step_is_retried_alone(
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_a_retried_flow_run_goes_on_where_it_failed(
+    experiment: Experiment, executed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
+    import rnnlm.transfer.fit
+    from flows.transfer import transfer
+
+    working, calls = rnnlm.transfer.fit.fit_classifier, Counter[str]()
+
+    def failing_once(*args: Any, **kwargs: Any) -> Any:
+        calls["all"] += 1
+        if calls["all"] == 5:
+            raise DataError("the fifth cell is broken today", where="here")
+        return working(*args, **kwargs)
+
+    raw = settings(tmp_path)
+    raw["comparison"]["seed"] = 11
+    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing_once)
+    report = transfer.with_options(retries=1)(check_experiment(raw))
+    assert (report.path / "verdict.json").is_file()
+    # `executed` counts the cells that worked: each of the twelve once, and nothing before them twice.
+    assert executed["classifier"] == 12
+    assert calls["all"] == 13
+    assert executed["language model"] == 4
+    assert executed["register"] == executed["compare"] == 1
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient()
+    found = client.get_experiment_by_name("tiny")
+    assert found is not None
+    runs = client.search_runs([found.experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert [run.info.status for run in parents] == ["FINISHED"]
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_too_many_labels_are_refused_before_anything_is_trained(
     experiment: Experiment, executed: Counter[str], tmp_path: Path
 ) -> None:
