@@ -1,5 +1,6 @@
 """Where things lie on disk, and how a step's output appears there: all of it or nothing."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -7,6 +8,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rnnlm.errors import StoreError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def home() -> Path:
@@ -20,6 +25,9 @@ def whole_folder(final: Path) -> Iterator[Path]:
 
     If the body fails, nothing is left behind; a reader never sees half of an output. An earlier `final` stays in
     place until the new one is whole.
+
+    Raises:
+        StoreError: If the disk is full.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
@@ -33,6 +41,14 @@ def whole_folder(final: Path) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             work.rename(final)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise StoreError(
+            f"cannot be written: {os.strerror(error.errno)}.",
+            where=str(final.parent),
+            remedy="Free some space there, or set RNNLM_HOME, and run it again: finished steps are kept.",
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -6,7 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from rnnlm.corpus.formats import aclimdb, read
 from rnnlm.corpus.formats.record import Record, too_long
 from rnnlm.corpus.schema import DOCUMENTS, with_counts
 from rnnlm.corpus.split import split_of
-from rnnlm.errors import ConfigError, DataError, StoreError
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, Split
 from rnnlm.store import whole_folder
 
@@ -50,7 +50,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
     """
     _check(corpus)
     files = resolve(corpus, downloads=downloads)
-    with _writing(final), whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
+    with whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
         dropped, digests = _write_parts(corpus, files, parts)
         overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
@@ -254,15 +254,3 @@ def _check_trainable(corpus: Corpus, documents: dict[str, int], labels: Counter[
         kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
         problem = f"the labelled training documents need two classes at least; {kept}."
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
-
-
-@contextmanager
-def _writing(final: Path) -> Iterator[None]:
-    """Say where the disk failed; what goes wrong in reading was told before it comes here."""
-    try:
-        yield
-    except OSError as error:
-        problem = f"the documents cannot be written: {error.strerror or error}."
-        raise StoreError(
-            problem, where=str(final.parent), remedy="Free some space there, or set RNNLM_HOME."
-        ) from error

@@ -13,7 +13,7 @@ from typing import Literal
 import keras
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from rnnlm.config import ClassifierTraining, Model
 from rnnlm.errors import DataError
@@ -63,7 +63,8 @@ class Checkpoint:
 
     def save(self, folder: Path, tokenizer: Path) -> None:
         """Write into an existing folder, with a copy of the tokenizer's file."""
-        save_file(dict(sorted(self.weights.items())), folder / "weights.safetensors")
+        # Not the library's save_file: its error says of a full disk only that it is its own.
+        (folder / "weights.safetensors").write_bytes(save(dict(sorted(self.weights.items()))))
         (folder / "model.json").write_text(self.description.model_dump_json(indent=2), encoding="utf-8")
         shutil.copyfile(tokenizer, folder / "tokenizer.json")
 
