@@ -6,7 +6,6 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from mlflow.types.schema import Object, Property
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from rnnlm.errors import DataError, StoreError
+from rnnlm.errors import DataError
 from rnnlm.refs import CheckpointRef, ModelRef
+from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
@@ -64,7 +64,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
     """
     tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256}
     check_store()
-    with _answering():
+    with answering():
         client = mlflow.MlflowClient()
         found = _find_version(client, name, tags)
         if found is None:
@@ -86,7 +86,7 @@ def check_store() -> None:
     """
     address = mlflow.get_tracking_uri()
     scheme = urlsplit(address).scheme.split("+")[0]
-    with _answering():
+    with answering():
         if scheme in ("http", "https"):
             # Almost any answer will do: a server that refuses says why when it is asked for something.
             http_request(get_default_host_creds(address), "/health", "GET", max_retries=2, backoff_factor=1, timeout=5)
@@ -261,20 +261,3 @@ def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    """Turn MLflow's errors into one that says which store it was and what to do."""
-    try:
-        yield
-    except MlflowException as error:
-        raise StoreError(
-            _without_password(f"MLflow does not do as asked: {error}"),
-            where=_without_password(mlflow.get_tracking_uri()),
-            remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
-        ) from error
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)

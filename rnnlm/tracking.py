@@ -3,6 +3,7 @@
 Run ids are passed on explicitly: MLflow's active run belongs to a thread, and the tasks may run in any.
 """
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ class Run:
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step, in one call."""
         now = int(time.time() * 1000)
-        with _answering():
+        with answering():
             self.client.log_batch(
                 self.run_id, metrics=[Metric(name, float(value), now, step) for name, value in metrics.items()]
             )
@@ -46,18 +47,18 @@ class Run:
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; a nested mapping becomes `model.hidden`."""
         entries = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in _flat(params).items()]
-        with _answering():
+        with answering():
             for start in range(0, len(entries), PARAMS_AT_ONCE):
                 self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_AT_ONCE])
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
-        with _answering():
+        with answering():
             self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def log_folder(self, folder: Path, name: str = "") -> None:
         """Log all files of a folder as artifacts."""
-        with _answering():
+        with answering():
             self.client.log_artifacts(self.run_id, str(folder), name or None)
 
 
@@ -76,7 +77,7 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
     Raises:
         StoreError: If MLflow does not answer.
     """
-    with _answering():
+    with answering():
         client = MlflowClient()
         found = client.search_runs([_experiment(client, experiment)], f"tags.`prefect.flow_run_id` = '{key}'")
         if found:
@@ -90,7 +91,7 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
 
 def finish(run_id: str, status: str) -> None:
     """End a run: FINISHED, FAILED or KILLED."""
-    with _answering():
+    with answering():
         MlflowClient().set_terminated(run_id, status)
 
 
@@ -109,7 +110,7 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
     Raises:
         StoreError: If MLflow does not answer.
     """
-    with _answering():
+    with answering():
         client = MlflowClient()
         experiment = client.get_run(parent).info.experiment_id
         run = Run(
@@ -121,10 +122,10 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         yield run
     except BaseException as error:
         # Cancelling raises what is no Exception; such a run did not fail, it was ended.
-        with _answering():
+        with answering():
             client.set_terminated(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    with _answering():
+    with answering():
         client.set_terminated(run.run_id, "FINISHED")
 
 
@@ -150,13 +151,21 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
-    """Turn MLflow's errors into one that says which store it was and what to do."""
+def answering() -> Iterator[None]:
+    """Turn MLflow's errors into one that says which store it was and what to do.
+
+    Raises:
+        StoreError: In place of any error of MLflow's; passwords in addresses are left out.
+    """
     try:
         yield
     except MlflowException as error:
         raise StoreError(
-            f"MLflow does not do as asked: {error}",
-            where=mlflow.get_tracking_uri(),
+            _without_password(f"MLflow does not do as asked: {error}"),
+            where=_without_password(mlflow.get_tracking_uri()),
             remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
         ) from error
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//", text)
