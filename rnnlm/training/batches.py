@@ -82,6 +82,11 @@ def pad(documents: EncodedDocuments, chosen: np.ndarray, max_tokens: int) -> Bat
     return Batch(np.where(inside, tokens, 0), lengths, documents.labels[chosen].astype(np.int32), chosen)
 
 
+def batch_count(documents: int, batch: int) -> int:
+    """Give the number of training batches of an epoch; a rest of one document joins another batch."""
+    return max(1, documents // batch + (documents % batch > 1))
+
+
 def shuffled_batches(
     documents: EncodedDocuments, batch: int, max_tokens: int, generator: np.random.Generator
 ) -> Iterator[Batch]:

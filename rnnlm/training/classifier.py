@@ -16,7 +16,7 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.tokens import EncodedDocuments
-from rnnlm.training.batches import shuffled_batches, sorted_batches
+from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.language_model import BETA_2
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
@@ -56,7 +56,7 @@ def train_classifier(
         TrainingError: If the loss is no longer a number.
     """
     settings = model.training
-    per_epoch = math.ceil(len(train) / settings.batch_size)
+    per_epoch = batch_count(len(train), settings.batch_size)
     epochs = max(settings.epochs, math.ceil(settings.min_steps / per_epoch))
     steps = epochs * per_epoch
     evaluate_at = evaluation_steps(steps, settings.evaluations)

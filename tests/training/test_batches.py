@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.tokens import EncodedDocuments
-from rnnlm.training.batches import pad, shuffled_batches, sorted_batches, window_count, windows
+from rnnlm.training.batches import batch_count, pad, shuffled_batches, sorted_batches, window_count, windows
 from rnnlm.training.progress import evaluation_steps
 from rnnlm.training.schedule import one_cycle
 
@@ -72,8 +72,9 @@ def test_an_epoch_has_every_document_once(lengths: list[int], size: int, seed: i
 @given(count=st.integers(2, 150), size=st.integers(2, 9))
 def test_no_training_batch_has_a_single_document(count: int, size: int) -> None:
     documents = encoded([[BOS, EOS]] * count)
-    batches = shuffled_batches(documents, size, 64, np.random.default_rng(0))
+    batches = list(shuffled_batches(documents, size, 64, np.random.default_rng(0)))
     assert min(len(batch.documents) for batch in batches) > 1
+    assert len(batches) == batch_count(count, size)
 
 
 @given(steps=st.integers(1, 500), evaluations=st.integers(1, 20))

@@ -132,3 +132,13 @@ def test_few_labels_are_trained_for_min_steps() -> None:
     model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
     points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1)
     assert points[-1].step == CLASSIFIER.min_steps
+
+
+@pytest.mark.parametrize("trainable", ["all", "head"])
+def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str) -> None:
+    """33 documents in batches of 8 are 4 batches, for the last document joins another: no fifth step is waited for."""
+    settings = CLASSIFIER.model_copy(update={"epochs": 1, "min_steps": 1, "evaluations": 1})
+    model = Classifier(SMALL, settings, SIZE, 2, seed=1)
+    train = TRAIN.take(np.arange(33))
+    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    assert [(point.step, point.tokens) for point in points] == [(4, 33)]
