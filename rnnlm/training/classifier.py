@@ -5,21 +5,19 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from rnnlm.config import ClassifierTraining, Model
-from rnnlm.errors import TrainingError
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
-from rnnlm.training.language_model import BETA_2
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
+from rnnlm.training.update import adamw, check_finite, clipped_update
 
 EVALUATION_BATCH = 64
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
@@ -78,11 +76,7 @@ def train_classifier(
         for inputs, labels_of_batch in batches(np.random.default_rng([seed, epoch])):
             rate = one_cycle(step, steps, learning_rate)
             loss, norm = train_step(inputs, labels_of_batch, np.array([seed, step], np.int32), rate)
-            if not math.isfinite(loss) or not math.isfinite(norm):
-                raise TrainingError(
-                    f"the loss or its gradient is no longer a number at step {step + 1} of {steps}",
-                    remedy="Make learning_rates or clip_norm smaller.",
-                )
+            check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
             step += 1
             read += len(labels_of_batch)
             meter.add(len(labels_of_batch), loss, norm)
@@ -150,9 +144,8 @@ class _Step:
 
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
-        self.optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay)
         variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
-        self.optimizer.build(variables)
+        self.optimizer = adamw(variables, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable == "all":
@@ -170,10 +163,7 @@ class _Step:
             with tf.GradientTape() as tape:
                 features = model.features(inputs[0], inputs[1], seed) if trainable == "all" else inputs[0]
                 loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
-            gradients = tape.gradient(loss, [variable.value for variable in variables])
-            gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], settings.clip_norm)
-            self.optimizer.learning_rate.assign(learning_rate)
-            self.optimizer.apply(gradients, variables)
+            norm = clipped_update(self.optimizer, variables, tape, loss, settings.clip_norm, learning_rate)
             return loss, norm
 
         self._train_step = train_step

@@ -1,9 +1,9 @@
 """Training of a language model, from scratch or from wherever its weights stand."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -17,9 +17,7 @@ from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import Window, window_count, windows
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
-
-# Decay of Adam's second moment. 0.99 forgets in 100 steps: short trainings have few, Howard & Ruder 2018 use it too.
-BETA_2 = 0.99
+from rnnlm.training.update import adamw, check_finite, clipped_update
 
 
 def train_language_model(
@@ -61,8 +59,7 @@ def train_language_model(
         )
     steps = max(1, round(settings.epochs * per_epoch))
     evaluate_at = evaluation_steps(steps, settings.evaluations)
-    optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=settings.weight_decay)
-    train_step = _train_step(model, optimizer, settings.clip_norm)
+    train_step = _train_step(model, settings)
     zero = model.encoder.zero_states(settings.batch_size)
     states = zero
     points: list[Point] = []
@@ -76,12 +73,8 @@ def train_language_model(
             window.tokens, window.targets, window.weights, window.keep, states, np.array([seed, step], np.int32), rate
         )
         loss, norm, count = float(loss), float(norm), int(window.weights.sum())
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise TrainingError(
-                f"the loss or its gradient is no longer a number at step {step + 1} of {steps} "
-                f"(window {step % per_epoch + 1} of epoch {step // per_epoch + 1})",
-                remedy="Make learning_rate or clip_norm smaller.",
-            )
+        place = f"(window {step % per_epoch + 1} of epoch {step // per_epoch + 1})"
+        check_finite(loss, norm, f"step {step + 1} of {steps} {place}", "learning_rate")
         read += count
         meter.add(count, loss, norm)
         since.append(loss)
@@ -114,22 +107,17 @@ def _all_windows(
             taken += 1
 
 
-def _train_step(
-    model: LanguageModel, optimizer: keras.optimizers.Optimizer, clip_norm: float
-) -> tf.types.experimental.GenericFunction:
+def _train_step(model: LanguageModel, settings: LanguageModelTraining) -> Callable[..., Any]:
     """Compile one step: loss, gradient, clipping, update."""
     variables = model.trainable_variables
-    optimizer.build(variables)
+    optimizer = adamw(variables, settings.weight_decay)
 
     @tf.function(autograph=False)
     def train_step(tokens, targets, weights, keep, states, seed, learning_rate):  # type: ignore[no-untyped-def]
         with tf.GradientTape() as tape:
             total, states = model.loss_sum(tokens, targets, weights, states, keep, seed)
             loss = total / tf.maximum(tf.reduce_sum(weights), 1.0)
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], clip_norm)
-        optimizer.learning_rate.assign(learning_rate)
-        optimizer.apply(gradients, variables)
+        norm = clipped_update(optimizer, variables, tape, loss, settings.clip_norm, learning_rate)
         return loss, norm, states
 
     def call(tokens, targets, weights, keep, states, seed, learning_rate):  # type: ignore[no-untyped-def]

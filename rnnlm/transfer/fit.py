@@ -22,7 +22,7 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
-from rnnlm.refs import Split, TokensRef
+from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
 from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
@@ -70,18 +70,21 @@ def fit_language_model(
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train, valid, test = (_documents(tokens, split) for split in ("train", "valid", "test"))
+    train, valid, test = (_documents(tokens, split) for split in SPLITS)
     counts = np.bincount(train.ids, minlength=tokenizer.size)
     model = LanguageModel(settings, tokenizer.size, seed, counts)
     if start is not None:
         set_weights(model, _mapped(start, tokenizer))
     history = []
-    if training is not None:
+    if training is None:
+        on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
+    else:
         history = train_language_model(
             model, train, valid, training, bos=tokenizer.bos, eos=tokenizer.eos, seed=seed, report=report
         )
+        # The model ends with the weights of its best evaluation: they were scored there.
+        on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
     scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
-    on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos)
     predictions = pa.table(
         {
             "id": pa.array(test.document_ids, pa.string()),
@@ -90,7 +93,7 @@ def fit_language_model(
             "n_characters": scores.n_characters,
         }
     )
-    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.metrics.items()}
+    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()}
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
     return _write(checkpoint, tokens, history, predictions, metrics, time.perf_counter() - began, final)
@@ -126,7 +129,7 @@ def fit_classifier(
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train, valid, test = (_labelled(tokens, split) for split in ("train", "valid", "test"))
+    train, valid, test = (_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
     initial = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
@@ -174,25 +177,17 @@ def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
     return weights
 
 
-def _documents(tokens: TokensRef, split: Split) -> EncodedDocuments:
+def _documents(tokens: TokensRef, split: str, *, labelled: bool = False) -> EncodedDocuments:
+    """Read the documents of a split, or those of them that have a label; there must be one."""
     documents = read_split(tokens.file, split)
+    if labelled:
+        documents = documents.take(np.flatnonzero(documents.labels >= 0))
     if len(documents) == 0:
+        kind = "labelled " if labelled else ""
         raise DataError(
-            f"the {split} split has no documents",
+            f"the {split} split has no {kind}documents",
             where=str(tokens.file),
-            remedy="Give the corpus a larger valid_share or test_share, or files for this split.",
-        )
-    return documents
-
-
-def _labelled(tokens: TokensRef, split: Split) -> EncodedDocuments:
-    documents = read_split(tokens.file, split)
-    documents = documents.take(np.flatnonzero(documents.labels >= 0))
-    if len(documents) == 0:
-        raise DataError(
-            f"the {split} split has no labelled documents",
-            where=str(tokens.file),
-            remedy="Give the corpus a larger valid_share or test_share, or labelled files for this split.",
+            remedy=f"Give the corpus a larger valid_share or test_share, or {kind}files for this split.",
         )
     return documents
 
