@@ -1,4 +1,4 @@
-"""The command line: `rnnlm run`, `show`, `list` and `ui`."""
+"""The command line: `rnnlm run`, `lr`, `show`, `list` and `ui`."""
 
 import contextlib
 import errno
@@ -67,6 +67,30 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
             typer.echo("Runs     start `rnnlm ui` (or `make ui`) to see them in Prefect and MLflow")
         typer.echo(f"Report   {report.path / 'report.html'}")
         typer.echo(f"Verdict  {report.path / 'verdict.json'}")
+
+
+@app.command()
+def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+    """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
+    with _errors_for_people(traceback):
+        settings = load_experiment(experiment, override)
+        environment.prepare()
+        from flows.learning_rate import learning_rate
+
+        _quieten_prefect(traceback)
+        found = learning_rate(settings)
+        present = settings.source.language_model.learning_rate
+        typer.echo()
+        if found.suggestions:
+            minimum, steep = found.suggestions.minimum, found.suggestions.steep
+            typer.echo(f"minimum  {minimum:.2g}, a tenth of the rate at which the smoothed loss is lowest")
+            typer.echo(f"steep    {steep:.2g}, the rate at which it falls most steeply")
+            typer.echo(f"It is {present:g} now; --set source.language_model.learning_rate={minimum:.2g} tries another.")
+        else:
+            typer.echo("The loss did not fall at any learning rate: there is nothing to suggest. See the curve.")
+        typer.echo()
+        typer.echo(f"Figure   {found.path / 'learning-rate.png'}")
+        typer.echo(f"Curve    {found.path / 'learning-rate.json'}")
 
 
 @app.command()

@@ -147,35 +147,99 @@ class Tokenizer(Settings):
         return self
 
 
-class Model(Settings):
-    """The LSTM language model: embedding, stacked LSTM, softmax tied to the embedding."""
+Rate = Annotated[float, Field(ge=0.0, le=0.9)]
 
-    embedding: int = _field("Width of the embedding and of the last LSTM layer (they are tied).", default=128, ge=4)
-    hidden: int = _field("Width of the LSTM layers before the last.", default=192, ge=4, le=4_096)
-    layers: int = _field("Number of LSTM layers.", default=2, ge=1, le=8)
-    dropout: float = _field(
-        "Share of units dropped, one mask a sequence, after embedding, between layers and before the softmax.",
-        default=0.1,
-        ge=0.0,
-        le=0.9,
+
+class Dropout(Settings):
+    """Shares of what is dropped in training, with one mask for a whole window (the recipe of the AWD-LSTM)."""
+
+    input: Rate = _field("Units of the embedded tokens.", default=0.1)
+    hidden: Rate = _field("Units between LSTM layers.", default=0.1)
+    output: Rate = _field("Units before the softmax.", default=0.1)
+    embedding: Rate = _field("Word types: a type is dropped wherever it stands in the window.", default=0.0)
+    weight: Rate = _field("Recurrent weights (DropConnect).", default=0.0)
+
+
+class Model(Settings):
+    """The recurrent language model: embedding, stacked LSTM or GRU, softmax tied to the embedding."""
+
+    embedding: int = _field("Width of the embedding and of the last layer (they are tied).", default=128, ge=4)
+    hidden: int = _field("Width of the layers before the last.", default=192, ge=4, le=4_096)
+    layers: int = _field("Number of recurrent layers.", default=2, ge=1, le=8)
+    cell: Literal["lstm", "gru"] = _field("The recurrent cell.", default="lstm")
+    softmax: Literal["exact", "adaptive"] = _field(
+        "exact: over the whole vocabulary at each step. adaptive: frequent tokens and groups of rarer ones, faster for "
+        "large vocabularies. Evaluation gives the exact probability with both.",
+        default="exact",
     )
+    dropout: Dropout = _field("What is dropped in training.", default=Dropout())
 
 
 class LanguageModelTraining(Settings):
     """How a language model is trained, from scratch or from a source model."""
 
     epochs: float = _field("Passes over the training tokens; may be a fraction.", default=0.75, gt=0.0, le=1_000.0)
+    extend: list[Annotated[float, Field(gt=0.0, le=1_000.0)]] = _field(
+        "Further passes after a finished training, a schedule each: the finished part is not trained again.",
+        default=[],
+    )
     batch_size: int = _field("Rows of the token stream read side by side.", default=32, ge=1, le=4_096)
+    accumulate: int = _field("Windows whose gradients are added up for one update.", default=1, ge=1, le=1_024)
     window: int = _field(
         "Tokens of back-propagation through time; the state is carried on.", default=64, ge=2, le=2_048
     )
-    learning_rate: float = _field("Peak of the one-cycle schedule.", default=0.015, gt=0.0, le=1.0)
+    vary_window: bool = _field(
+        "Draw the length of each window around `window` (5 % around its half), the learning rate in proportion.",
+        default=False,
+    )
+    optimizer: Literal["adamw", "sgd"] = _field("AdamW, or plain stochastic gradient descent.", default="adamw")
+    schedule: Literal["one_cycle", "slanted_triangular", "cosine", "constant"] = _field(
+        "How the learning rate goes from step to step.", default="one_cycle"
+    )
+    learning_rate: float = _field("Highest learning rate of the schedule.", default=0.015, gt=0.0, le=100.0)
     weight_decay: float = _field(
         "Decoupled weight decay, as a share of the learning rate.", default=0.01, ge=0.0, le=1.0
     )
     clip_norm: float = _field("Largest global norm of the gradient.", default=1.0, gt=0.0, le=1_000.0)
+    activation_penalty: float = _field(
+        "AR: weight of the mean square of the last layer's dropped outputs, in training only.", default=0.0, ge=0.0
+    )
+    temporal_penalty: float = _field(
+        "TAR: weight of the mean square of the change of the last layer's outputs, in training only.",
+        default=0.0,
+        ge=0.0,
+    )
+    averaging: Literal["none", "ema", "nt_asgd"] = _field(
+        "Which weights are evaluated and kept. ema: an exponential average. nt_asgd: the mean since validation stopped "
+        "getting better.",
+        default="none",
+    )
+    ema_decay: float = _field("Decay of the exponential average, a step.", default=0.999, gt=0.0, lt=1.0)
     evaluations: int = _field(
-        "Evaluations on the validation split in all; the best is kept.", default=3, ge=1, le=1_000
+        "Evaluations on the validation split in all; the best is kept.", default=3, ge=1, le=10_000
+    )
+    trigger_after: int = _field(
+        "nt_asgd: averaging begins when an evaluation is worse than the best before the last so many.",
+        default=5,
+        ge=1,
+        le=1_000,
+    )
+    patience: int | None = _field(
+        "Stop when so many evaluations in a row were no better than the best; none: never.", default=None, ge=1
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = _field(
+        "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",
+        default="auto",
+    )
+    halve_on_divergence: bool = _field(
+        "Where the loss is no longer a number, go on once from the best weights so far, at half the learning rate.",
+        default=False,
+    )
+    save_every: float = _field(
+        "Seconds between saved training states (more where a save takes long); 0: after every step.",
+        default=60.0,
+        ge=0.0,
+        le=86_400.0,
     )
 
 
@@ -207,6 +271,10 @@ class ClassifierTraining(Settings):
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
     select: Literal["accuracy", "nll"] = _field(
         "What the best checkpoint is best in, on validation.", default="accuracy"
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = _field(
+        "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",
+        default="auto",
     )
 
 

@@ -5,7 +5,7 @@ Run ids are passed on explicitly: MLflow's active run belongs to a thread, and t
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from rnnlm.store import home
 
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
+METRICS_AT_ONCE = 1_000
 LONGEST_PARAM = 6_000
 
 
@@ -38,11 +39,15 @@ class Run:
 
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step, in one call."""
+        self.log_curve([(step, metrics)])
+
+    def log_curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Log metrics at several steps, in as few calls as the server allows."""
         now = int(time.time() * 1000)
+        entries = [Metric(name, float(value), now, step) for step, found in points for name, value in found.items()]
         with answering():
-            self.client.log_batch(
-                self.run_id, metrics=[Metric(name, float(value), now, step) for name, value in metrics.items()]
-            )
+            for start in range(0, len(entries), METRICS_AT_ONCE):
+                self.client.log_batch(self.run_id, metrics=entries[start : start + METRICS_AT_ONCE])
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; a nested mapping becomes `model.hidden`."""

@@ -6,7 +6,7 @@ from typing import Literal
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
 from rnnlm.refs import Ref, ScoreRef, TokensRef
 from rnnlm.tracking import step_run
-from tasks.step import Progress, output_folder
+from tasks.step import Progress, output_folder, states_folder
 
 
 def language_model_cell(
@@ -27,7 +27,16 @@ def language_model_cell(
     with step_run(parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens)) as run:
         progress = Progress(run, f"Target language model, {arm}")
         folder = output_folder()
-        fitted = fit_language_model(model, tokens, training, folder, start=_path(start), seed=seed, report=progress)
+        fitted = fit_language_model(
+            model,
+            tokens,
+            training,
+            folder,
+            start=_path(start),
+            seed=seed,
+            report=progress,
+            states=states_folder(),
+        )
         run.log_metrics(fitted.metrics)
     return ScoreRef(
         path=folder,

@@ -3,10 +3,10 @@
 from rnnlm.config import Model, Source
 from rnnlm.refs import CheckpointRef, TokensRef
 from rnnlm.tracking import step_run
-from tasks.step import Progress, output_folder, step
+from tasks.step import Progress, output_folder, states_folder, step
 
 
-@step(version=1)
+@step(version=2)
 def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_run_id: str) -> CheckpointRef:
     """Train a language model of the source text, or a classifier of the source's labelled documents.
 
@@ -27,7 +27,14 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
         if source.task == "language_model":
             run.log_params({"language_model": source.language_model.model_dump()})
             fitted = fit_language_model(
-                model, tokens, source.language_model, folder, start=None, seed=seed, report=progress
+                model,
+                tokens,
+                source.language_model,
+                folder,
+                start=None,
+                seed=seed,
+                report=progress,
+                states=states_folder(),
             )
         else:
             run.log_params({"classifier": source.classifier.model_dump()})

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -30,6 +31,9 @@ logger = logging.getLogger("rnnlm.steps")
 
 # Arguments that say for whom a step runs and where it reports to, not what it computes.
 NOT_IN_KEY = {"parent_run_id", "flow_run_id"}
+
+# Seconds between two signs of life of a training.
+SECONDS_BETWEEN = 5.0
 
 _versions: dict[str, int] = {}
 
@@ -92,6 +96,11 @@ def output_folder() -> Path:
     return home() / "store" / step_key(name, _versions[name], context.parameters)
 
 
+def states_folder() -> Path:
+    """Give the folder where trainings save their states; each training finds its own by its content."""
+    return home() / "training"
+
+
 def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a step, or take its result from the cache; again, if what the cached reference points to is gone."""
     result = function(*args, **kwargs)
@@ -119,6 +128,9 @@ def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:
 class Progress:
     """Shows a training's progress in the log, in MLflow and as an artifact in Prefect's UI.
 
+    Every report goes to MLflow; they are sent, and the log and the artifact brought up to date, every few seconds and
+    at each evaluation.
+
     Args:
         run: The MLflow run of the step.
         description: What is in progress.
@@ -130,22 +142,34 @@ class Progress:
         # One key for all: the Artifacts page then has one entry for progress, and does not bury the verdict. Prefect's
         # hints allow for asynchronous callers; here it is the id at once.
         self.artifact = cast(UUID, create_progress_artifact(progress=0.0, key="progress", description=description))
+        self._waiting: list[tuple[int, dict[str, float]]] = []
+        self._shown = time.monotonic()
 
     def __call__(self, progress: training.Progress) -> None:
         """Show where the training is."""
+        self._waiting.append((progress.step, _metrics(progress)))
+        if not progress.metrics and time.monotonic() - self._shown < SECONDS_BETWEEN:
+            return
         logger.info("%s: %s", self.description, progress)
-        self.run.log_metrics(
-            {
-                "train/loss": progress.train_loss,
-                f"train/{progress.unit}_per_second": progress.rate,
-                "train/learning_rate": progress.learning_rate,
-                "train/gradient_norm": progress.gradient_norm,
-                **{f"valid/{name}": value for name, value in progress.metrics.items()},
-            },
-            step=progress.step,
-        )
+        self.run.log_curve(self._waiting)
         update_progress_artifact(
             self.artifact,
             progress=100.0 * progress.step / progress.steps,
             description=f"{self.description}: {progress}",
         )
+        self._waiting, self._shown = [], time.monotonic()
+
+
+def _metrics(progress: training.Progress) -> dict[str, float]:
+    metrics = {
+        "train/loss": progress.train_loss,
+        f"train/{progress.unit}_per_second": progress.rate,
+        "train/learning_rate": progress.learning_rate,
+        "train/gradient_norm": progress.gradient_norm,
+        "train/clipped": progress.clipped,
+        "train/waiting_for_data": progress.waiting,
+        "train/memory_mb": progress.memory,
+    }
+    if progress.unit == "tokens":
+        metrics["train/perplexity"] = progress.perplexity
+    return metrics | {f"valid/{name}": value for name, value in progress.metrics.items()}

@@ -5,7 +5,9 @@ import numpy as np
 import tensorflow as tf
 
 from rnnlm.config import ClassifierTraining, Model
-from rnnlm.model.encoder import Encoder, locked_dropout
+from rnnlm.model.dropout import locked_dropout
+from rnnlm.model.encoder import Encoder
+from rnnlm.model.precision import Precision, float32
 
 
 class Classifier(keras.layers.Layer):
@@ -45,16 +47,23 @@ class Classifier(keras.layers.Layer):
             autograph=False,
         )
 
-    def features(self, tokens: tf.Tensor, lengths: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def features(
+        self,
+        tokens: tf.Tensor,
+        lengths: tf.Tensor,
+        seed: tf.Tensor | None = None,
+        precision: Precision = "float32",
+    ) -> tf.Tensor:
         """Give the pooled states of documents: (batch, embedding or 3 embedding).
 
         Args:
             tokens: (time, batch) token ids, padded behind.
             lengths: (batch,) true lengths, at least 1.
             seed: Two integers that choose the encoder's dropout masks; none: no dropout.
+            precision: Type of the products.
         """
-        hidden, _ = self.encoder(tokens, seed=seed)
-        return pool(hidden, lengths, self.training.pooling)
+        hidden, _ = self.encoder(tokens, seed=seed, precision=precision)
+        return pool(float32(hidden), lengths, self.training.pooling)
 
     def logits(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Give the logits of pooled features: (batch, 1) for two classes, (batch, classes) for more.

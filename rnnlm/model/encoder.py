@@ -1,4 +1,4 @@
-"""Embedding and stacked LSTM: what a language model and a classifier share, and what is transferred."""
+"""Embedding and stacked recurrent layers: what a language model and a classifier share, and what is transferred."""
 
 from typing import Any
 
@@ -6,18 +6,26 @@ import keras
 import tensorflow as tf
 
 from rnnlm.config import Model
+from rnnlm.model.dropout import drop_weights, drop_word_types, locked_dropout
+from rnnlm.model.gru import GRU
 from rnnlm.model.lstm import LSTM, State
+from rnnlm.model.precision import Precision
 
 # Wider than the 0.1 of Merity et al. 2018, whose trainings last for days: here the first hundred steps decide, and
 # small embeddings give the LSTM too little to tell apart (after 150 steps perplexity 741 against 869).
 EMBEDDING_RANGE = 0.5
+
+CELLS: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
+
+# Places of the dropout masks that share a step's seed; those of layer n are moved on by n.
+WORD_TYPES, INPUT, HIDDEN, WEIGHTS, OUTPUT = 0, 1, 100, 200, 300
 
 
 class Encoder(keras.layers.Layer):
     """Token ids to hidden states.
 
     Args:
-        settings: Widths, number of layers and dropout.
+        settings: Widths, number of layers, cell and dropout.
         vocabulary_size: Number of tokens.
         seed: Seed of the initial weights.
     """
@@ -25,6 +33,7 @@ class Encoder(keras.layers.Layer):
     def __init__(self, settings: Model, vocabulary_size: int, seed: int) -> None:
         super().__init__(name="encoder")
         self.settings = settings
+        self.vocabulary_size = vocabulary_size
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             settings.embedding,
@@ -33,10 +42,11 @@ class Encoder(keras.layers.Layer):
         )
         # The last layer is as wide as the embedding, to which the softmax is tied.
         widths = [settings.hidden] * (settings.layers - 1) + [settings.embedding]
-        self.lstms = [LSTM(width, seed + 10 * (n + 1), name=f"lstm_{n}") for n, width in enumerate(widths)]
+        cell = CELLS[settings.cell]
+        self.cells = [cell(width, seed + 10 * (n + 1), name=f"{settings.cell}_{n}") for n, width in enumerate(widths)]
         self.embedding.build(None)
-        for lstm, width in zip(self.lstms, [settings.embedding, *widths], strict=False):
-            lstm.build((None, None, width))
+        for layer, width in zip(self.cells, [settings.embedding, *widths], strict=False):
+            layer.build((None, None, width))
         self.built = True
 
     def call(
@@ -45,6 +55,7 @@ class Encoder(keras.layers.Layer):
         states: list[State] | None = None,
         keep: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
+        precision: Precision = "float32",
     ) -> Any:
         """Run over a window of tokens.
 
@@ -52,36 +63,31 @@ class Encoder(keras.layers.Layer):
             tokens: (time, batch) token ids.
             states: State of each layer before the first step; none: zeros.
             keep: (time, batch, 1), 0 where the state is reset before a step; none: never.
-            seed: Two integers that choose the dropout masks; none: no dropout.
+            seed: Two integers that choose the dropout masks; none: evaluation, nothing is dropped.
+            precision: Type of the products.
 
         Returns:
-            The last layer's outputs (time, batch, embedding), and the state of each layer after the last step.
+            The last layer's outputs (time, batch, embedding), before `drop_outputs`, and the state of each layer
+            after the last step.
         """
-        rate = self.settings.dropout
-        hidden = locked_dropout(self.embedding(tokens), rate, seed, 0)
+        dropout = self.settings.dropout
+        hidden = drop_word_types(
+            self.embedding(tokens), tokens, self.vocabulary_size, dropout.embedding, seed, WORD_TYPES
+        )
+        hidden = locked_dropout(hidden, dropout.input, seed, INPUT)
         after = []
-        for n, lstm in enumerate(self.lstms):
-            hidden, state = lstm(hidden, states[n] if states else None, keep)
-            hidden = locked_dropout(hidden, rate, seed, n + 1)
+        for n, layer in enumerate(self.cells):
+            if n > 0:
+                hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
+            recurrent = drop_weights(tf.convert_to_tensor(layer.recurrent_kernel), dropout.weight, seed, WEIGHTS + n)
+            hidden, state = layer(hidden, states[n] if states else None, keep, recurrent, precision=precision)
             after.append(state)
         return hidden, after
 
-    def zero_states(self, batch: int) -> list[State]:
+    def drop_outputs(self, outputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        """Drop units of the last layer's outputs (time, batch, embedding), as before the softmax."""
+        return locked_dropout(outputs, self.settings.dropout.output, seed, OUTPUT)
+
+    def zero_states(self, batch: int | tf.Tensor) -> list[State]:
         """Give the state before the first token, for `batch` rows."""
-        return [(tf.zeros((batch, lstm.units)), tf.zeros((batch, lstm.units))) for lstm in self.lstms]
-
-
-def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
-    """Drop units with one mask for all time steps (Gal & Ghahramani 2016); `x` is (time, batch, units).
-
-    Args:
-        x: Activations.
-        rate: Share of units dropped; the others are scaled up by 1 / (1 - rate).
-        seed: Two integers that choose the mask; none: nothing is dropped.
-        place: Tells apart the masks that share a seed.
-    """
-    if seed is None or rate == 0.0:
-        return x
-    shape = tf.stack([1, tf.shape(x)[1], tf.shape(x)[2]])
-    kept = tf.random.stateless_uniform(shape, seed + tf.constant([0, place])) >= rate
-    return x * (tf.cast(kept, x.dtype) / (1.0 - rate))
+        return [tuple(tf.zeros((batch, width)) for width in layer.state_widths) for layer in self.cells]

@@ -5,12 +5,17 @@ and a backward pass derived by hand gathers each weight gradient in one product 
 up a small one at each step. Hochreiter & Schmidhuber 1997, with the forget gate of Gers et al. 2000.
 """
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-State = tuple[tf.Tensor, tf.Tensor]
+from rnnlm.model import cudnn
+from rnnlm.model.initial import orthogonal_gates
+from rnnlm.model.precision import Precision, float32, product_type
+
+State = tuple[tf.Tensor, ...]
 
 
 class LSTM(keras.layers.Layer):
@@ -35,17 +40,8 @@ class LSTM(keras.layers.Layer):
         self.kernel = self.add_weight(
             shape=(width, 4 * self.units), initializer=keras.initializers.GlorotUniform(self.seed), name="kernel"
         )
-        # One orthogonal block a gate: a single (units, 4 units) matrix would make the gates' norms uneven.
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, 4 * self.units),
-            initializer=lambda shape, dtype: keras.ops.concatenate(
-                [
-                    keras.initializers.Orthogonal(seed=self.seed + 1 + gate)((shape[0], shape[0]), dtype)
-                    for gate in range(4)
-                ],
-                axis=1,
-            ),
-            name="recurrent_kernel",
+            shape=(self.units, 4 * self.units), initializer=orthogonal_gates(4, self.seed + 1), name="recurrent_kernel"
         )
         # A forget gate that starts open (bias 1) lets gradients through from the first step: Jozefowicz et al. 2015.
         self.bias = self.add_weight(
@@ -61,25 +57,44 @@ class LSTM(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, state: State | None = None, keep: tf.Tensor | None = None) -> Any:
+    @property
+    def state_widths(self) -> tuple[int, ...]:
+        """Widths of the state's parts: output and cell."""
+        return self.units, self.units
+
+    def call(
+        self,
+        inputs: tf.Tensor,
+        state: State | None = None,
+        keep: tf.Tensor | None = None,
+        recurrent_kernel: tf.Tensor | None = None,
+        precision: Precision = "float32",
+    ) -> tuple[tf.Tensor, State]:
         """Run over a sequence.
 
         Args:
             inputs: (time, batch, width).
-            state: Output and cell before the first step, each (batch, units); none: zeros.
+            state: Output and cell before the first step, each (batch, units) in float32; none: zeros.
             keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; none: never reset.
+            recurrent_kernel: Stands in for the layer's own, as where some of its weights are dropped.
+            precision: Type of the products.
 
         Returns:
-            The outputs (time, batch, units), and the state after the last step.
+            The outputs (time, batch, units) in the type of the products, and the state after the last step.
         """
         if state is None:
-            zeros = tf.zeros((tf.shape(inputs)[1], self.units), inputs.dtype)
-            state = (zeros, zeros)
+            state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
+        recurrent = self.recurrent_kernel if recurrent_kernel is None else recurrent_kernel
+        weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
+        # cuDNN knows no reset inside a sequence.
+        if keep is None and precision == "float32" and cudnn.is_usable():
+            outputs, h, cell = cudnn.lstm(inputs, *weights, *state)
+            return outputs, (h, cell)
         if keep is None:
-            keep = tf.ones((tf.shape(inputs)[0], 1, 1), inputs.dtype)
-        weights = [tf.convert_to_tensor(w) for w in (self.kernel, self.recurrent_kernel, self.bias)]
-        outputs, cell = _sequence(inputs, *weights, *state, keep)
-        return outputs, (outputs[-1], cell)
+            outputs, cell = _sequence(precision, reset=False)(inputs, *weights, *state)
+        else:
+            outputs, cell = _sequence(precision, reset=True)(inputs, *weights, *state, keep)
+        return outputs, (float32(outputs[-1]), cell)
 
 
 def _sigmoids_first(weights: tf.Tensor) -> tf.Tensor:
@@ -94,72 +109,88 @@ def _candidate_third(weights: tf.Tensor) -> tf.Tensor:
     return tf.concat([i, f, g, o], axis=-1)
 
 
-@tf.custom_gradient
-def _sequence(
-    x: tf.Tensor,
-    kernel: tf.Tensor,
-    recurrent: tf.Tensor,
-    bias: tf.Tensor,
-    h0: tf.Tensor,
-    c0: tf.Tensor,
-    keep: tf.Tensor,
-) -> Any:
-    """Run the LSTM; return all outputs (time, batch, units) and the last cell (batch, units)."""
-    steps, batch, width = tf.shape(x)[0], tf.shape(x)[1], x.shape[2]
-    units = recurrent.shape[0]
-    kernel_, recurrent_, bias_ = (_sigmoids_first(w) for w in (kernel, recurrent, bias))
-    projected = tf.reshape(tf.matmul(tf.reshape(x, (-1, width)), kernel_) + bias_, (steps, batch, 4 * units))
+@functools.cache
+def _sequence(precision: Precision, reset: bool) -> Any:
+    """Give the function that runs the LSTM and returns all outputs (time, batch, units) and the last cell.
 
-    def array(size: int) -> tf.TensorArray:
-        return tf.TensorArray(x.dtype, steps, element_shape=(None, size))
+    A gradient written by hand must know what is a tensor and what is not, so the rest is fixed here.
+    """
+    dtype = product_type(precision)
 
-    def step(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, hs: Any, cs: Any, gates: Any) -> Any:
-        h, c = h * keep[t], c * keep[t]
-        z = projected[t] + tf.matmul(h, recurrent_)
-        sigmoids, g = tf.sigmoid(z[:, : 3 * units]), tf.tanh(z[:, 3 * units :])
-        i, f, o = tf.split(sigmoids, 3, axis=1)
-        c = f * c + i * g
-        h = o * tf.tanh(c)
-        return t + 1, h, c, hs.write(t, h), cs.write(t, c), gates.write(t, tf.concat([sigmoids, g], 1))
+    @tf.custom_gradient
+    def sequence(
+        x: tf.Tensor,
+        kernel: tf.Tensor,
+        recurrent: tf.Tensor,
+        bias: tf.Tensor,
+        h0: tf.Tensor,
+        c0: tf.Tensor,
+        *resets: tf.Tensor,
+    ) -> Any:
+        steps, batch, width = tf.shape(x)[0], tf.shape(x)[1], x.shape[2]
+        units = recurrent.shape[0]
+        kernel_, recurrent_, bias_ = (_sigmoids_first(tf.cast(w, dtype)) for w in (kernel, recurrent, bias))
+        rows = tf.reshape(tf.cast(x, dtype), (-1, width))
+        projected = tf.reshape(tf.nn.bias_add(tf.matmul(rows, kernel_), bias_), (steps, batch, 4 * units))
+        # Where nothing is reset, neither is multiplied by a one at each step.
+        keep = resets[0] if reset else tf.ones((1,))
+        keep_ = tf.cast(keep, dtype)
 
-    loop = tf.while_loop(
-        lambda t, *_: t < steps, step, (0, h0, c0, array(units), array(units), array(4 * units)), parallel_iterations=1
-    )
-    cell = loop[2]
-    hs, cs, gates = (written.stack() for written in loop[3:])
+        def array(kind: tf.DType, size: int) -> tf.TensorArray:
+            return tf.TensorArray(kind, steps, element_shape=(None, size))
 
-    def gradient(dhs: tf.Tensor, dcell: tf.Tensor) -> Any:
-        recurrent_t = tf.transpose(recurrent_)
-        tanh_cs = tf.tanh(cs)
-        c_before = tf.concat([c0[None], cs[:-1]], 0) * keep
-        h_before = tf.concat([h0[None], hs[:-1]], 0) * keep
+        def step(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, hs: Any, cs: Any, zs: Any) -> Any:
+            if reset:
+                h, c = h * keep_[t], c * keep[t]
+            z = float32(tf.matmul(h, recurrent_)) + float32(projected[t])
+            i, f, o = tf.split(tf.sigmoid(z[:, : 3 * units]), 3, axis=1)
+            c = f * c + i * tf.tanh(z[:, 3 * units :])
+            h = tf.cast(o * tf.tanh(c), dtype)
+            return t + 1, h, c, hs.write(t, h), cs.write(t, c), zs.write(t, tf.cast(z, dtype))
 
-        def step_back(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, dzs: Any) -> Any:
-            i, f, o, g = tf.split(gates[t], 4, axis=1)
-            dh = dh + dhs[t]
-            dc = dc + dh * o * (1.0 - tanh_cs[t] ** 2)
-            dz = tf.concat(
-                [
-                    dc * g * i * (1.0 - i),
-                    dc * c_before[t] * f * (1.0 - f),
-                    dh * tanh_cs[t] * o * (1.0 - o),
-                    dc * i * (1.0 - g**2),
-                ],
-                axis=1,
+        h0_ = tf.cast(h0, dtype)
+        arrays = array(dtype, units), array(tf.float32, units), array(dtype, 4 * units)
+        loop = tf.while_loop(lambda t, *_: t < steps, step, (0, h0_, c0, *arrays), parallel_iterations=1)
+        last_cell = loop[2]
+        hs, cs, zs = (written.stack() for written in loop[3:])
+
+        def gradient(dhs: tf.Tensor, dcell: tf.Tensor) -> Any:
+            # All that does not depend on the gradient of the next step is computed for the whole sequence at once:
+            # dz = (dc, dc, dh, dc) * slope, with dc gathering dh * h_by_c on its way back.
+            i, f, o = tf.split(tf.sigmoid(float32(zs[:, :, : 3 * units])), 3, axis=2)
+            g, tanh_cs = tf.tanh(float32(zs[:, :, 3 * units :])), tf.tanh(cs)
+            h_before, c_before = tf.concat([h0_[None], hs[:-1]], 0), tf.concat([c0[None], cs[:-1]], 0)
+            if reset:
+                h_before, c_before = h_before * keep_, c_before * keep
+            slope = tf.concat(
+                [g * i * (1.0 - i), c_before * f * (1.0 - f), tanh_cs * o * (1.0 - o), i * (1.0 - g**2)], 2
             )
-            return t - 1, tf.matmul(dz, recurrent_t) * keep[t], dc * f * keep[t], dzs.write(t, dz)
+            h_by_c = o * (1.0 - tanh_cs**2)
+            forget = f * keep if reset else f
+            recurrent_t = tf.transpose(recurrent_)
 
-        _, dh0, dc0, dzs = tf.while_loop(
-            lambda t, *_: t >= 0,
-            step_back,
-            (steps - 1, tf.zeros_like(h0), dcell, array(4 * units)),
-            parallel_iterations=1,
-        )
-        dz = tf.reshape(dzs.stack(), (-1, 4 * units))
-        dx = tf.reshape(tf.matmul(dz, kernel_, transpose_b=True), tf.shape(x))
-        dkernel = tf.matmul(tf.reshape(x, (-1, width)), dz, transpose_a=True)
-        drecurrent = tf.matmul(tf.reshape(h_before, (-1, units)), dz, transpose_a=True)
-        dweights = [_candidate_third(w) for w in (dkernel, drecurrent, tf.reduce_sum(dz, 0))]
-        return dx, *dweights, dh0, dc0, None
+            def step_back(t: tf.Tensor, dh: tf.Tensor, dc: tf.Tensor, dzs: Any) -> Any:
+                dh = float32(dh) + float32(dhs[t])
+                dc = dc + dh * h_by_c[t]
+                dz = tf.cast(tf.concat([dc, dc, dh, dc], 1) * slope[t], dtype)
+                dh = tf.matmul(dz, recurrent_t)
+                return t - 1, dh * keep_[t] if reset else dh, dc * forget[t], dzs.write(t, dz)
 
-    return (hs, cell), gradient
+            _, dh0, dc0, dzs = tf.while_loop(
+                lambda t, *_: t >= 0,
+                step_back,
+                (steps - 1, tf.zeros_like(h0_), dcell, array(dtype, 4 * units)),
+                parallel_iterations=1,
+            )
+            dz = tf.reshape(dzs.stack(), (-1, 4 * units))
+            dx = tf.cast(tf.reshape(tf.matmul(dz, kernel_, transpose_b=True), tf.shape(x)), x.dtype)
+            dkernel = tf.matmul(rows, dz, transpose_a=True)
+            drecurrent = tf.matmul(tf.reshape(h_before, (-1, units)), dz, transpose_a=True)
+            # As a product: the sum over rows is then in float32 whatever the type of dz.
+            dbias = tf.matmul(tf.ones((1, tf.shape(dz)[0]), dtype), dz)[0]
+            dweights = [_candidate_third(float32(w)) for w in (dkernel, drecurrent, dbias)]
+            return dx, *dweights, float32(dh0), dc0, *[None for _ in resets]
+
+        return (hs, last_cell), gradient
+
+    return sequence

@@ -1,46 +1,18 @@
-"""The figures of a report, drawn without pyplot so that nothing global remains."""
+"""The figures of a report."""
 
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import matplotlib.style
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.report import words
+from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
 from rnnlm.report.summary import Summary, summaries
-
-# Okabe and Ito's palette, told apart with every common colour blindness; its yellow is too pale on white.
-_COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
-_GREY = "#595959"
-_WIDTH = 5.2
-_STYLE: dict[str, object] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#e3e3e3",
-    "grid.linewidth": 0.8,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 6.5,
-    # An arm's name is no formula, and a figure's bytes depend on nothing but the verdict.
-    "text.parse_math": False,
-    "svg.hashsalt": "rnnlm",
-}
 
 
 @dataclass(frozen=True)
@@ -59,41 +31,16 @@ def figures(verdict: Verdict) -> dict[str, Figure]:
 
 def drawings(verdict: Verdict) -> dict[str, Drawing]:
     """Draw a verdict's figures with their captions, by name, in the order of the report."""
-    with _style():
+    with style():
         drawn = {name: draw(verdict) for name, draw in _FIGURES.items()}
     return {name: drawing for name, drawing in drawn.items() if drawing is not None}
-
-
-def render(figure: Figure, kind: str) -> bytes:
-    """Give a figure as the bytes of an SVG or PNG; equal figures give equal bytes."""
-    metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
-    buffer = io.BytesIO()
-    with _style():
-        figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
-    return buffer.getvalue()
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # An arm's name in a script that the font lacks is drawn as boxes; its marker and the tables still tell it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        yield
-
-
-def _figure(height: float) -> Figure:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _looks(verdict: Verdict) -> dict[str, tuple[str, str]]:
     """Give each arm its colour and marker; a known arm has the same ones in every report."""
     known = list(words.ARMS)
     order = known + [name for name in words.arms(verdict) if name not in words.ARMS]
-    return {
-        name: (_COLOURS[place % len(_COLOURS)], _MARKERS[place % len(_MARKERS)]) for place, name in enumerate(order)
-    }
+    return {name: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, name in enumerate(order)}
 
 
 def _legend(figure: Figure, verdict: Verdict, shown: set[str]) -> None:
@@ -111,7 +58,7 @@ def _accuracy(verdict: Verdict) -> Drawing | None:
     rows = [row for row in summaries(verdict, "classifier") if row.labels and row.values("accuracy")]
     if not rows:
         return None
-    figure = _figure(3.9)
+    figure = blank_figure(3.9)
     axes = figure.add_subplot()
     shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
     for place, name in enumerate(shown):
@@ -162,12 +109,12 @@ def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], 
         if not rows:
             return None
         lines = _forest_lines(verdict, rows)
-        figure = _figure(1.0 + 0.27 * len(lines))
+        figure = blank_figure(1.0 + 0.27 * len(lines))
         axes = figure.add_subplot()
         for place, (_, row) in enumerate(lines):
             if row is not None:
                 _forest_line(axes, row, place, _looks(verdict)[row.arm])
-        axes.axvline(0, color=_GREY, linewidth=1.2, zorder=1)
+        axes.axvline(0, color=GREY, linewidth=1.2, zorder=1)
         axes.set_yticks(range(len(lines)), [text for text, _ in lines])
         for tick, (_, row) in zip(axes.get_yticklabels(), lines, strict=True):
             tick.set_fontweight("bold" if row is None else "normal")
@@ -222,7 +169,7 @@ def _language_model(verdict: Verdict) -> Drawing | None:
     metrics = [name for name in ("perplexity", "bits_per_character") if any(row.values(name) for row in rows)]
     if not metrics:
         return None
-    figure = _figure(1.0 + 0.5 * len(rows))
+    figure = blank_figure(1.0 + 0.5 * len(rows))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, metrics, strict=True):
         _dots(axes, rows, name, _looks(verdict))
@@ -274,7 +221,7 @@ def _learning_language_model(verdict: Verdict) -> Drawing | None:
     curves = _curves(verdict, "language_model", "perplexity")
     if not curves:
         return None
-    figure = _figure(3.9)
+    figure = blank_figure(3.9)
     axes = figure.add_subplot()
     _draw_curves(axes, curves, _looks(verdict))
     _positive_axis(axes, [value for _, _, y in curves for value in y], "y")
@@ -294,7 +241,7 @@ def _learning_classifier(verdict: Verdict) -> Drawing | None:
     numbers = sorted({cell.labels for cell, _, _ in curves})
     columns = min(2, len(numbers))
     lines = -(-len(numbers) // columns)
-    figure = _figure(1.2 + 2.1 * lines if columns > 1 else 3.9)
+    figure = blank_figure(1.2 + 2.1 * lines if columns > 1 else 3.9)
     panels = list(figure.subplots(lines, columns, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08}).flat)
     for axes, number in zip(panels, numbers, strict=False):
         some = [(cell, x, [100 * value for value in y]) for cell, x, y in curves if cell.labels == number]

@@ -14,7 +14,8 @@ import yaml
 from rnnlm.errors import DataError
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.report import words
-from rnnlm.report.drawing import drawings, render
+from rnnlm.report.drawing import drawings
+from rnnlm.report.style import render
 from rnnlm.report.summary import Summary, summaries
 
 

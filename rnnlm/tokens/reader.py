@@ -1,4 +1,4 @@
-"""Reading `tokens.parquet`: one split as flat NumPy arrays."""
+"""Reading `tokens.parquet`: one split as flat NumPy arrays, in memory or memory-mapped."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
+from rnnlm.store import whole_folder
 
 NO_LABEL = -1
+COUNTED_AT_ONCE = 10_000_000  # NumPy counts in 64-bit integers: 80 MB at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,13 @@ class EncodedDocuments:
         index = range(len(self))[index]
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
+    def counts(self, size: int) -> npt.NDArray[np.int64]:
+        """Give how often each of `size` tokens stands in the documents."""
+        total = np.zeros(size, np.int64)
+        for start in range(0, len(self.ids), COUNTED_AT_ONCE):
+            total += np.bincount(self.ids[start : start + COUNTED_AT_ONCE], minlength=size)
+        return total
+
     def take(self, indices: npt.ArrayLike) -> "EncodedDocuments":
         """Give the documents at these places, in this order; a place may come twice."""
         places = np.asarray(indices, dtype=np.int64)
@@ -80,9 +89,53 @@ def read_split(file: Path, split: str) -> EncodedDocuments:
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise unreadable(file, error) from error
     ids = table["ids"].combine_chunks()
+    return _documents(table, ids.values.to_numpy(), ids.offsets.to_numpy())
+
+
+def map_split(file: Path, split: str) -> EncodedDocuments:
+    """Read one split with its ids memory-mapped, for text that is larger than the memory.
+
+    Parquet cannot be mapped: at the first call the ids are copied to a flat file beside it, a row group at a time.
+
+    Raises:
+        DataError: If the file cannot be read.
+        StoreError: If the disk is full.
+    """
+    flat = file.with_name(f"{file.stem}-{split}")
+    try:
+        with pq.ParquetFile(file, memory_map=True) as parquet:
+            groups = split_row_groups(parquet, split)
+            if not flat.exists():
+                with whole_folder(flat) as work:
+                    _copy_ids(parquet, groups, split, work)
+            others = [name for name in parquet.schema_arrow.names if name != "ids"]
+            table = parquet.read_row_groups(groups, columns=others)
+            dtype = parquet.schema_arrow.field("ids").type.value_type.to_pandas_dtype()
+        table = table.filter(pc.equal(table["split"], split)).combine_chunks()
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise unreadable(file, error) from error
+    offsets = np.concatenate(([0], np.cumsum(np.fromfile(flat / "lengths", np.int64))))
+    # An empty file cannot be mapped.
+    ids = np.memmap(flat / "ids", dtype, mode="r") if offsets[-1] else np.zeros(0, dtype)
+    return _documents(table, ids, offsets)
+
+
+def _copy_ids(parquet: pq.ParquetFile, groups: list[int], split: str, folder: Path) -> None:
+    """Write the ids of a split, and the documents' lengths, one after the other."""
+    with (folder / "ids").open("wb") as ids, (folder / "lengths").open("wb") as lengths:
+        for group in groups:
+            table = parquet.read_row_group(group, columns=["split", "ids"])
+            documents = table.filter(pc.equal(table["split"], split))["ids"].combine_chunks()
+            lengths.write(np.diff(documents.offsets.to_numpy()).astype(np.int64).data)
+            ids.write(np.ascontiguousarray(documents.flatten().to_numpy()).data)
+
+
+def _documents(
+    table: pa.Table, ids: npt.NDArray[np.unsignedinteger[Any]], offsets: npt.NDArray[np.int64]
+) -> EncodedDocuments:
     return EncodedDocuments(
-        ids=ids.values.to_numpy(),
-        offsets=ids.offsets.to_numpy(),
+        ids=ids,
+        offsets=offsets,
         labels=table["label"].fill_null(NO_LABEL).to_numpy(),
         n_characters=table["n_characters"].to_numpy(),
         n_bytes=table["n_bytes"].to_numpy(),

@@ -7,6 +7,9 @@ import numpy as np
 
 from rnnlm.tokens import EncodedDocuments
 
+# Padded lengths are multiples of it: few shapes of products, for each of which the library makes a kernel.
+TIMES = 8
+
 
 @dataclass(frozen=True)
 class Window:
@@ -25,34 +28,48 @@ class Window:
     keep: np.ndarray
 
 
-def window_count(tokens: int, batch: int, window: int) -> int:
-    """Give the number of windows of a stream of so many tokens."""
-    return -(-((tokens - 1) // batch) // window)
+def row_length(tokens: int, batch: int) -> int:
+    """Give the time steps of each of `batch` rows that a stream of so many tokens is cut into."""
+    return (tokens - 1) // batch
 
 
-def windows(ids: np.ndarray, batch: int, window: int, bos: int | None) -> Iterator[Window]:
-    """Cut a token stream into `batch` rows that are read side by side, window after window.
+def windows(
+    documents: EncodedDocuments, order: np.ndarray, batch: int, lengths: np.ndarray, bos: int | None, skipped: int = 0
+) -> Iterator[Window]:
+    """Cut a stream of documents into `batch` rows that are read side by side, window after window.
 
-    Each token is the target once, but for fewer than `batch` at the end of the stream. All windows have the same
-    shape, so that the step is traced once; the last is filled up with targets that do not count.
+    Each token is the target once, but for fewer than `batch` at the end of the stream. The last window is filled up
+    with targets that do not count, so that windows have no other lengths than those given. Tokens are looked up
+    window by window: the ids may be memory-mapped and larger than the memory.
 
     Args:
-        ids: The stream of documents, one after the other.
+        documents: The documents.
+        order: Their order in the stream.
         batch: Number of rows.
-        window: Time steps.
+        lengths: Time steps of each window.
         bos: The token that begins a document; none: the stream is running text and the state is carried through.
+        skipped: Windows at the beginning that are passed over.
     """
-    length = (len(ids) - 1) // batch
-    rows = np.ascontiguousarray(ids[: batch * length].reshape(batch, length).T).astype(np.int32)
-    targets = np.ascontiguousarray(ids[1 : batch * length + 1].reshape(batch, length).T).astype(np.int32)
-    for start in range(0, length, window):
-        x, y = rows[start : start + window], targets[start : start + window]
-        weights = np.ones(x.shape, np.float32) if bos is None else (y != bos).astype(np.float32)
-        keep = np.ones(x.shape, np.float32) if bos is None else (x != bos).astype(np.float32)
-        missing = ((0, window - len(x)), (0, 0))
+    begins = np.concatenate(([0], np.cumsum(documents.lengths[order])))  # where each document begins in the stream
+    shift = documents.offsets[:-1][order] - begins[:-1]
+    length = row_length(int(begins[-1]), batch)
+    rows = np.arange(batch) * length
+    start = int(lengths[:skipped].sum())
+    for steps in lengths[skipped:]:
+        time = np.minimum(np.arange(start, start + steps + 1), length)
+        places = rows[None, :] + time[:, None]
+        ids = documents.ids[places + shift[np.searchsorted(begins, places, side="right") - 1]].astype(np.int32)
+        x, y = ids[:-1], ids[1:]
+        inside = np.arange(start, start + steps)[:, None] < length
+        counted = inside if bos is None else inside & (y != bos)
+        keep = np.ones(x.shape, bool) if bos is None else x != bos
         yield Window(
-            np.pad(x, missing), np.pad(y, missing), np.pad(weights, missing), np.pad(keep, missing)[:, :, None]
+            x,
+            y,
+            np.broadcast_to(counted, x.shape).astype(np.float32),
+            keep[:, :, None].astype(np.float32),
         )
+        start += int(steps)
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class Batch:
 def pad(documents: EncodedDocuments, chosen: np.ndarray, max_tokens: int) -> Batch:
     """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read."""
     lengths = np.minimum(documents.lengths[chosen], max_tokens).astype(np.int32)
-    time = np.arange(lengths.max())
+    time = np.arange(-(-int(lengths.max()) // TIMES) * TIMES)
     starts = documents.offsets[chosen + 1] - lengths
     inside = time[:, None] < lengths[None, :]
     tokens = documents.ids[np.where(inside, starts[None, :] + time[:, None], 0)].astype(np.int32)

@@ -15,9 +15,11 @@ from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
+from rnnlm.training.precision import choose_precision
+from rnnlm.training.prefetch import Prefetch
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
-from rnnlm.training.update import adamw, check_finite, clipped_update
+from rnnlm.training.update import check_finite, clipped_update, make_optimizer
 
 EVALUATION_BATCH = 64
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
@@ -71,28 +73,31 @@ def train_classifier(
     train_step.restart()
     points: list[Point] = []
     best, best_score = get_weights(model), (-math.inf, -math.inf)
-    meter, since, read, step = Meter("documents"), [], 0, 0
+    meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
+    waited = 0.0
     for epoch in range(epochs):
-        for inputs, labels_of_batch in batches(np.random.default_rng([seed, epoch])):
-            rate = one_cycle(step, steps, learning_rate)
-            loss, norm = train_step(inputs, labels_of_batch, np.array([seed, step], np.int32), rate)
-            check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
-            step += 1
-            read += len(labels_of_batch)
-            meter.add(len(labels_of_batch), loss, norm)
-            since.append(loss)
-            if step in evaluate_at:
-                train_features, valid_features = features_now()
-                model.settle_statistics(train_features)
-                metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
-                points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
-                report(meter.progress(step, steps, rate, metrics))
-                since = []
-                score = selection_score(metrics, settings.select)
-                if score > best_score:
-                    best, best_score = get_weights(model), score
-            elif meter.due:
-                report(meter.progress(step, steps, rate, {}))
+        with Prefetch(batches(np.random.default_rng([seed, epoch]))) as prepared:
+            for inputs, labels_of_batch in prepared:
+                rate = one_cycle(step, steps, learning_rate)
+                loss, norm = train_step(inputs, labels_of_batch, np.array([seed, step], np.int32), rate)
+                check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
+                step += 1
+                read += len(labels_of_batch)
+                meter.add(len(labels_of_batch), loss, norm, waited + prepared.waited)
+                since.append(loss)
+                if step in evaluate_at:
+                    train_features, valid_features = features_now()
+                    model.settle_statistics(train_features)
+                    metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
+                    points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
+                    report(meter.progress(step, rate, metrics))
+                    since = []
+                    score = selection_score(metrics, settings.select)
+                    if score > best_score:
+                        best, best_score = get_weights(model), score
+                elif meter.due(step):
+                    report(meter.progress(step, rate, {}))
+        waited += prepared.waited
     set_weights(model, best)
     return points
 
@@ -145,7 +150,10 @@ class _Step:
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
         variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
-        self.optimizer = adamw(variables, settings.weight_decay)
+        precision = choose_precision(
+            settings.precision, model.settings, model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
+        )
+        self.optimizer = make_optimizer("adamw", variables, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable == "all":
@@ -161,10 +169,10 @@ class _Step:
         @tf.function(input_signature=[inputs, labels, seed, rate], autograph=False)
         def train_step(inputs, labels, seed, learning_rate):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
-                features = model.features(inputs[0], inputs[1], seed) if trainable == "all" else inputs[0]
+                features = model.features(inputs[0], inputs[1], seed, precision) if trainable == "all" else inputs[0]
                 loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
-            norm = clipped_update(self.optimizer, variables, tape, loss, settings.clip_norm, learning_rate)
-            return loss, norm
+            gradients = tape.gradient(loss, [variable.value for variable in variables])
+            return loss, clipped_update(self.optimizer, variables, gradients, settings.clip_norm, learning_rate)
 
         self._train_step = train_step
 

@@ -1,23 +1,36 @@
-"""Training of a language model, from scratch or from wherever its weights stand."""
+"""Training of a language model, from scratch or from wherever its weights or its last saved state stand."""
 
+import contextlib
+import logging
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
-
-import numpy as np
-import tensorflow as tf
+import time
 
 from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
-from rnnlm.model.checkpoint import get_weights, set_weights
+from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.precision import Precision
 from rnnlm.tokens import EncodedDocuments
-from rnnlm.training.batches import Window, window_count, windows
-from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
-from rnnlm.training.schedule import one_cycle
-from rnnlm.training.update import adamw, check_finite, clipped_update
+from rnnlm.training.averaging import averaging_rate, is_triggered
+from rnnlm.training.plan import Phase, Plan, Step
+from rnnlm.training.precision import choose_precision
+from rnnlm.training.prefetch import Prefetch
+from rnnlm.training.progress import Meter, Progress, Report, silent
+from rnnlm.training.state import StateFolder, TrainingState
+from rnnlm.training.step import LanguageModelStep
+from rnnlm.training.update import check_finite
+
+logger = logging.getLogger("rnnlm.training")
+
+# To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
+VERSION = 1
+# A save may take this share of the time at most: where it takes long, states are saved more seldom.
+SAVING_SHARE = 0.02
+# Clipping is meant for rare steps; where nearly all are clipped, it is the learning rate that is set by it.
+CLIPPED_SHARE = 0.95
+CLIPPED_STEPS = 50
 
 
 def train_language_model(
@@ -30,99 +43,262 @@ def train_language_model(
     eos: int,
     seed: int,
     report: Report = silent,
+    states: StateFolder | None = None,
 ) -> list[Point]:
     """Train a language model; it ends with the weights that were best on the validation split.
 
-    The state is carried from window to window and reset where a document begins and where an epoch begins.
+    The state is carried from window to window and reset where a document begins and where an epoch begins. With a
+    folder for its states a training that was stopped at any moment goes on where it was saved last, and ends with
+    the same weights and the same curve, bit for bit.
 
     Args:
         model: The model; its weights are where the training starts.
         train: Training documents, read in a new order each epoch (running text without `bos` keeps its order).
         valid: Validation documents.
-        settings: Epochs, batch, window, learning rate.
+        settings: The recipe.
         bos: The token that begins a document; none: running text.
         eos: The token that ends a document.
         seed: Seed of the order and of dropout.
-        report: Called every few seconds and at each evaluation.
+        report: Called about 200 times and at each evaluation; after a stop, once more for what was reported before.
+        states: Where states are saved; none: nothing is saved.
 
     Returns:
         The learning curve, with `perplexity`, `nll` and `bits_per_character` of the validation split.
 
     Raises:
         TrainingError: If there is too little text for one window, or the loss is no longer a number.
+        StoreError: If a state cannot be written.
     """
-    per_epoch = window_count(len(train.ids), settings.batch_size, settings.window)
-    if per_epoch < 1:
-        raise TrainingError(
-            f"{len(train.ids)} training tokens are too few for {settings.batch_size} rows",
-            remedy="Make language_model.batch_size smaller or give more text.",
+    training = _Training(model, train, valid, settings, bos, eos, seed, report, states)
+    training.resume()
+    for phase in training.plan.phases:
+        training.run(phase)
+    set_weights(model, training.best)
+    return training.points
+
+
+class _Training:
+    """A training on its way: all that changes from step to step, and how it is saved and taken up again."""
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        train: EncodedDocuments,
+        valid: EncodedDocuments,
+        settings: LanguageModelTraining,
+        bos: int | None,
+        eos: int,
+        seed: int,
+        report: Report,
+        states: StateFolder | None,
+    ) -> None:
+        self.model, self.train, self.valid, self.settings = model, train, valid, settings
+        self.bos, self.eos, self.seed, self.report, self.states = bos, eos, seed, report, states
+        self.plan = Plan.of(len(train.ids), settings, seed)
+        self.meter = Meter("tokens", self.plan.steps, settings.clip_norm)
+        self.step = 0
+        self.read = 0  # targets that counted
+        self.waited = 0.0  # seconds, for data, since this process began
+        self.since: list[float] = [0.0, 0]  # sum of losses, and steps, since the last point
+        self.points: list[Point] = []
+        self.reports: list[Progress] = []
+        self.best: Weights = get_weights(model)
+        self.best_nll = math.inf
+        self.triggered: int | None = None  # nt_asgd: the step after which averaging began
+        self.factor = 1.0  # of the learning rate: 0.5 after a divergence
+        self.warned = False
+        self.precision: Precision | None = None
+        self._updates: LanguageModelStep | None = None
+        self._saved, self._save_took = time.monotonic(), 0.0
+
+    @property
+    def updates(self) -> LanguageModelStep:
+        """The compiled update, made when it is needed first."""
+        if self._updates is None:
+            s = self.settings
+            self.precision = self.precision or choose_precision(
+                s.precision, self.model.settings, self.model.vocabulary_size, s.batch_size, s.window
+            )
+            self._updates = LanguageModelStep(self.model, s, self.precision, resets=self.bos is not None)
+        return self._updates
+
+    def run(self, phase: Phase) -> None:
+        """Train to the end of a phase, or until `patience` is used up."""
+        if self.step >= phase.end:
+            return
+        evaluations = self.plan.evaluations(phase)
+        while self.step < phase.end:
+            try:
+                with Prefetch(self.plan.read(phase, self.train, self.bos, self.step)) as steps:
+                    before = self.waited
+                    for step in steps:
+                        self.waited = before + steps.waited
+                        self._update(phase, step)
+                        if self.step in evaluations:
+                            self._evaluate(phase)
+                            if self._is_patience_used_up(phase):
+                                logger.info("step %d: no better for %s evaluations", self.step, self.settings.patience)
+                                self._skip(phase)
+                                break
+                        elif self.meter.due(self.step):
+                            self._report(phase, {})
+                        self._save_if_due()
+            except TrainingError as error:
+                self._restart_at_half_rate(error)
+        self._save()
+
+    def _update(self, phase: Phase, step: Step) -> None:
+        rate = self.factor * self.plan.rate(phase, self.step)
+        average = averaging_rate(self.settings, self.step + 1, self.triggered)
+        result = self.updates.run(step.windows, step.first, self.seed, self.step, rate, average)
+        check_finite(
+            result.loss, result.norm, f"step {self.step + 1} of {self.plan.steps} ({step.where})", "learning_rate"
         )
-    steps = max(1, round(settings.epochs * per_epoch))
-    evaluate_at = evaluation_steps(steps, settings.evaluations)
-    train_step = _train_step(model, settings)
-    zero = model.encoder.zero_states(settings.batch_size)
-    states = zero
-    points: list[Point] = []
-    best, best_nll = get_weights(model), math.inf
-    meter, since, read = Meter("tokens"), [], 0
-    for step, (window, first) in enumerate(_all_windows(train, settings, bos, seed, steps)):
-        if first:
-            states = zero
-        rate = one_cycle(step, steps, settings.learning_rate)
-        loss, norm, states = train_step(
-            window.tokens, window.targets, window.weights, window.keep, states, np.array([seed, step], np.int32), rate
-        )
-        loss, norm, count = float(loss), float(norm), int(window.weights.sum())
-        place = f"(window {step % per_epoch + 1} of epoch {step // per_epoch + 1})"
-        check_finite(loss, norm, f"step {step + 1} of {steps} {place}", "learning_rate")
-        read += count
-        meter.add(count, loss, norm)
-        since.append(loss)
-        if step + 1 in evaluate_at:
-            metrics = score_documents(model, valid, bos=bos, eos=eos).metrics
-            points.append(Point(step=step + 1, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
-            report(meter.progress(step + 1, steps, rate, metrics))
-            since = []
-            if metrics["nll"] < best_nll:
-                best, best_nll = get_weights(model), metrics["nll"]
-        elif meter.due:
-            report(meter.progress(step + 1, steps, rate, {}))
-    set_weights(model, best)
-    return points
+        self.step += 1
+        self.read += result.tokens
+        self.since = [self.since[0] + result.loss, self.since[1] + 1]
+        self.meter.add(result.tokens, result.loss, result.norm, self.waited)
 
+    def _evaluate(self, phase: Phase) -> None:
+        """Score the validation split, with the averaged weights if there are any; keep the best."""
+        metrics = self._score()
+        if not math.isfinite(metrics["nll"]):
+            # The training loss tells of the weights before the update: this is where the update is seen first.
+            self._restart_at_half_rate(
+                TrainingError(
+                    f"the loss on the validation split is no longer a number after step {self.step} of "
+                    f"{self.plan.steps}",
+                    remedy="Make learning_rate or clip_norm smaller.",
+                )
+            )
+            metrics = self._score()
+        if self.points and self.best_nll < metrics["nll"] > self.points[-1].metrics["nll"]:
+            logger.warning(
+                "step %d: validation gets worse: perplexity %.4g after %.4g, best %.4g",
+                self.step,
+                metrics["perplexity"],
+                self.points[-1].metrics["perplexity"],
+                math.exp(min(self.best_nll, 700.0)),
+            )
+        loss = self.since[0] / max(1, self.since[1])
+        self.points.append(Point(step=self.step, tokens=self.read, train_loss=loss, metrics=metrics))
+        self.since = [0.0, 0]
+        if self.settings.averaging == "nt_asgd" and self.triggered is None:
+            scores = [point.metrics["nll"] for point in self.points]
+            if is_triggered(scores, self.settings.trigger_after):
+                logger.info("step %d: the weights are averaged from here on", self.step)
+                self.triggered = self.step
+        self._report(phase, metrics)
 
-def _all_windows(
-    train: EncodedDocuments, settings: LanguageModelTraining, bos: int | None, seed: int, steps: int
-) -> Iterator[tuple[Window, bool]]:
-    """Give the windows of all steps, and whether each is the first of an epoch."""
-    taken = 0
-    for epoch in range(math.ceil(settings.epochs) + 1):
-        documents = train
-        if bos is not None:
-            documents = train.take(np.random.default_rng([seed, epoch]).permutation(len(train)))
-        for n, window in enumerate(windows(documents.ids, settings.batch_size, settings.window, bos)):
-            if taken == steps:
-                return
-            yield window, n == 0
-            taken += 1
+    def _score(self) -> dict[str, float]:
+        """Score the validation split with the weights that would be published now; keep them if they are the best."""
+        averaged = self.settings.averaging == "ema" or self.triggered is not None
+        weights = self.updates.averaged_weights() if averaged else contextlib.nullcontext()
+        with self.meter.paused(), weights:
+            metrics = score_documents(self.model, self.valid, bos=self.bos, eos=self.eos).metrics
+            if metrics["nll"] < self.best_nll:
+                self.best, self.best_nll = get_weights(self.model), metrics["nll"]
+        return metrics
 
+    def _is_patience_used_up(self, phase: Phase) -> bool:
+        here = [point.metrics["nll"] for point in self.points if point.step > phase.first_step]
+        patience = self.settings.patience
+        return patience is not None and len(here) > patience and min(here[-patience:]) >= min(here[:-patience])
 
-def _train_step(model: LanguageModel, settings: LanguageModelTraining) -> Callable[..., Any]:
-    """Compile one step: loss, gradient, clipping, update."""
-    variables = model.trainable_variables
-    optimizer = adamw(variables, settings.weight_decay)
+    def _skip(self, phase: Phase) -> None:
+        """Go to the end of a phase as if its last steps had been taken, but for the mean of the weights."""
+        if self.triggered is not None:
+            self.triggered += phase.end - self.step
+        self.step = phase.end
 
-    @tf.function(autograph=False)
-    def train_step(tokens, targets, weights, keep, states, seed, learning_rate):  # type: ignore[no-untyped-def]
-        with tf.GradientTape() as tape:
-            total, states = model.loss_sum(tokens, targets, weights, states, keep, seed)
-            loss = total / tf.maximum(tf.reduce_sum(weights), 1.0)
-        norm = clipped_update(optimizer, variables, tape, loss, settings.clip_norm, learning_rate)
-        return loss, norm, states
+    def _report(self, phase: Phase, metrics: dict[str, float]) -> None:
+        rate = self.factor * self.plan.rate(phase, self.step - 1)
+        progress = self.meter.progress(self.step, rate, metrics)
+        self.reports.append(progress)
+        self.report(progress)
+        if not self.warned and self._is_nearly_always_clipped():
+            self.warned = True
+            logger.warning(
+                "step %d: gradients are clipped on nearly every step (mean norm %.3g, clip_norm %g): it is clip_norm "
+                "that sets the size of the steps now.",
+                self.step,
+                progress.gradient_norm,
+                self.settings.clip_norm,
+            )
 
-    def call(tokens, targets, weights, keep, states, seed, learning_rate):  # type: ignore[no-untyped-def]
-        # As tensors: a Python number or a NumPy array would be traced anew.
-        arrays = [tf.constant(a) for a in (tokens, targets, weights, keep)]
-        return train_step(*arrays, states, tf.constant(seed), tf.constant(learning_rate, tf.float32))
+    def _is_nearly_always_clipped(self) -> bool:
+        """Whether it is so in the newest reports that have CLIPPED_STEPS steps together."""
+        clipped, steps = 0.0, 0
+        for n in range(len(self.reports) - 1, -1, -1):
+            here = self.reports[n].step - (self.reports[n - 1].step if n else 0)
+            clipped, steps = clipped + self.reports[n].clipped * here, steps + here
+            if steps >= CLIPPED_STEPS:
+                return clipped > CLIPPED_SHARE * steps
+        return False
 
-    return call
+    def _restart_at_half_rate(self, error: TrainingError) -> None:
+        """Go on from the best weights so far at half the learning rate; once, and only if that was asked for."""
+        if not self.settings.halve_on_divergence or self.factor != 1.0:
+            raise error
+        logger.warning("%s. It goes on from the best weights so far, at half the learning rate.", error.problem)
+        self.factor = 0.5
+        if self.triggered is not None:
+            self.triggered = self.step  # the mean begins anew, too
+        set_weights(self.model, self.best)
+        self.updates.restart()
+
+    def _save_if_due(self) -> None:
+        """Save a state every `save_every` seconds, or more seldom where saving takes long; at 0 after every step."""
+        every = self.settings.save_every
+        if every == 0.0 or time.monotonic() - self._saved >= max(every, self._save_took / SAVING_SHARE):
+            self._save()
+
+    def _save(self) -> None:
+        if self.states is None:
+            return
+        began = time.monotonic()
+        meta = {
+            "phases": [self.settings.epochs, *self.settings.extend],
+            "read": self.read,
+            "since": self.since,
+            "points": [point.model_dump() for point in self.points],
+            "reports": [report.to_json() for report in self.reports],
+            "meter": self.meter.sums,
+            "best_nll": self.best_nll,
+            "triggered": self.triggered,
+            "factor": self.factor,
+            "warned": self.warned,
+            "precision": self.precision,
+        }
+        with self.meter.paused():
+            self.states.save(TrainingState(self.step, meta, self.updates.arrays()), self.best)
+        self._saved = time.monotonic()
+        self._save_took = self._saved - began
+
+    def resume(self) -> None:
+        """Take up the last saved state, if there is one that this training passes through."""
+        loaded = self.states.load() if self.states is not None else None
+        if loaded is None:
+            return
+        (state, best), phases = loaded, [self.settings.epochs, *self.settings.extend]
+        meta = state.meta
+        begun = sum(state.step > phase.first_step for phase in self.plan.phases) or 1
+        # A state beyond the last step is one of an extension that is no longer asked for.
+        if meta["phases"][:begun] != phases[:begun] or state.step > self.plan.steps:
+            logger.warning("The saved training was extended in another way: this one starts from the beginning.")
+            return
+        self.precision = meta["precision"]
+        self.step, self.read, self.since = state.step, meta["read"], meta["since"]
+        self.points = [Point.model_validate(point) for point in meta["points"]]
+        # An extension has added steps to those that were reported.
+        self.reports = [Progress(**report | {"steps": self.plan.steps}) for report in meta["reports"]]
+        self.meter.sums = meta["meter"]
+        self.best_nll, self.triggered, self.factor = meta["best_nll"], meta["triggered"], meta["factor"]
+        self.warned = meta["warned"]
+        if best is not None:
+            self.best = best
+        if self.step < self.plan.steps:
+            self.updates.restore(state.arrays)
+        logger.info("The training goes on after step %d of %d.", self.step, self.plan.steps)
+        for progress in self.reports:
+            self.report(progress)

@@ -1,8 +1,18 @@
 """What a training tells while it runs."""
 
+import contextlib
+import math
+import resource
+import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+# Reports of a training: enough for a curve, few enough to cost nothing.
+REPORTS = 200
+# ru_maxrss is in KiB, on macOS in bytes.
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 
 @dataclass(frozen=True)
@@ -17,6 +27,10 @@ class Progress:
         train_loss: Mean training loss since the last report, in nats.
         learning_rate: The current learning rate.
         gradient_norm: Mean global norm of the gradient before clipping, since the last report.
+        clipped: Share of the steps since the last report whose gradient was clipped.
+        waiting: Share of the time since the last report in which the training waited for data.
+        memory: Most memory of the process so far, in MB.
+        remaining: Estimated seconds to the end, evaluations not counted.
         metrics: Scores on the validation split, at an evaluation; else empty.
     """
 
@@ -27,13 +41,30 @@ class Progress:
     train_loss: float
     learning_rate: float
     gradient_norm: float
+    clipped: float = 0.0
+    waiting: float = 0.0
+    memory: float = 0.0
+    remaining: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def perplexity(self) -> float:
+        """Perplexity of the training text, for a language model."""
+        return math.exp(min(self.train_loss, 700.0))  # float64 ends at exp(709)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give plain values."""
+        return asdict(self)
 
     def __str__(self) -> str:
         scores = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
+        perplexity = f" (perplexity {self.perplexity:.4g})" if self.unit == "tokens" else ""
+        minutes, seconds = divmod(round(self.remaining), 60)
         return (
-            f"step {self.step}/{self.steps}: loss {self.train_loss:.4f}, {self.rate:,.0f} {self.unit}/s, "
-            f"learning rate {self.learning_rate:.2e}, gradient norm {self.gradient_norm:.2f}{scores}"
+            f"step {self.step}/{self.steps}: loss {self.train_loss:.4f}{perplexity}, {self.rate:,.0f} {self.unit}/s, "
+            f"learning rate {self.learning_rate:.2e}, gradient norm {self.gradient_norm:.2f} "
+            f"({self.clipped:.0%} clipped), waited for data {self.waiting:.1%}, {self.memory:,.0f} MB, "
+            f"{minutes}:{seconds:02} left{scores}"
         )
 
 
@@ -49,45 +80,74 @@ class Meter:
 
     Args:
         unit: What is counted a second.
-        every: Seconds between reports.
+        steps: Steps in all: there are about `REPORTS` reports, after the same steps in every run.
+        clip_norm: Norm from which gradients are clipped.
+
+    Attributes:
+        sums: What was added up; a training that is taken up again goes on with them.
     """
 
-    def __init__(self, unit: str, every: float = 5.0) -> None:
+    def __init__(self, unit: str, steps: int, clip_norm: float) -> None:
         self.unit = unit
-        self.every = every
-        self._reset()
+        self.steps = steps
+        self.clip_norm = clip_norm
+        self.every = max(1, steps // REPORTS)
+        self.sums = self._zero()
+        self._start, self._count, self._here, self._waited, self._waited_before = time.perf_counter(), 0, 0, 0.0, 0.0
 
-    def _reset(self) -> None:
-        self._start = time.perf_counter()
-        self._count, self._steps, self._loss, self._norm = 0, 0, 0.0, 0.0
+    @staticmethod
+    def _zero() -> dict[str, float]:
+        return {"steps": 0, "loss": 0.0, "norm": 0.0, "clipped": 0}
 
-    def add(self, count: int, loss: float, norm: float) -> None:
-        """Add a step of `count` tokens or documents."""
+    def add(self, count: int, loss: float, norm: float, waited: float = 0.0) -> None:
+        """Add a step of `count` tokens or documents; `waited` is the seconds waited for data since the beginning."""
         self._count += count
-        self._steps += 1
-        self._loss += loss
-        self._norm += norm
+        self._here += 1
+        self._waited = waited
+        self.sums["steps"] += 1
+        self.sums["loss"] += loss
+        self.sums["norm"] += norm
+        self.sums["clipped"] += norm > self.clip_norm
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time for a report."""
-        return time.perf_counter() - self._start >= self.every
+    def due(self, step: int) -> bool:
+        """Whether there is a report after this step."""
+        return step % self.every == 0
 
-    def progress(self, step: int, steps: int, learning_rate: float, metrics: dict[str, float]) -> Progress:
+    def progress(self, step: int, learning_rate: float, metrics: dict[str, float]) -> Progress:
         """Give what happened since the last call, and begin anew."""
-        done = max(1, self._steps)
+        seconds = max(1e-9, time.perf_counter() - self._start)
+        done = max(1.0, self.sums["steps"])
         progress = Progress(
             step=step,
-            steps=steps,
-            rate=self._count / max(1e-9, time.perf_counter() - self._start),
+            steps=self.steps,
+            rate=self._count / seconds,
             unit=self.unit,
-            train_loss=self._loss / done,
+            train_loss=self.sums["loss"] / done,
             learning_rate=learning_rate,
-            gradient_norm=self._norm / done,
+            gradient_norm=self.sums["norm"] / done,
+            clipped=self.sums["clipped"] / done,
+            waiting=(self._waited - self._waited_before) / seconds,
+            memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 1e6,
+            remaining=(self.steps - step) * seconds / max(1, self._here),
             metrics=metrics,
         )
-        self._reset()
+        self.sums = self._zero()
+        self._waited_before = self._waited
+        self.restart_clock()
         return progress
+
+    def restart_clock(self) -> None:
+        """Begin to count anew what is a second."""
+        self._start, self._count, self._here = time.perf_counter(), 0, 0
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave out of the rate the time that an evaluation or a save takes."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._start += time.perf_counter() - began
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:

@@ -1,7 +1,7 @@
 """The update of a training step: what a language model and a classifier share."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -12,9 +12,17 @@ from rnnlm.errors import TrainingError
 BETA_2 = 0.99
 
 
-def adamw(variables: list[keras.Variable], weight_decay: float) -> keras.optimizers.Optimizer:
-    """Give AdamW (Loshchilov & Hutter 2019) with its slots made; the learning rate comes with each update."""
-    optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=weight_decay)
+def make_optimizer(
+    name: Literal["adamw", "sgd"], variables: list[keras.Variable], weight_decay: float
+) -> keras.optimizers.Optimizer:
+    """Give an optimizer with decoupled weight decay (Loshchilov & Hutter 2019) and its slots made.
+
+    The learning rate comes with each update.
+    """
+    if name == "adamw":
+        optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=weight_decay)
+    else:
+        optimizer = keras.optimizers.SGD(learning_rate=0.0, weight_decay=weight_decay)
     optimizer.build(variables)
     return optimizer
 
@@ -22,17 +30,22 @@ def adamw(variables: list[keras.Variable], weight_decay: float) -> keras.optimiz
 def clipped_update(
     optimizer: keras.optimizers.Optimizer,
     variables: list[keras.Variable],
-    tape: tf.GradientTape,
-    loss: tf.Tensor,
+    gradients: list[tf.Tensor],
     clip_norm: float,
     learning_rate: tf.Tensor,
 ) -> Any:
-    """Update the variables; give the global norm of the gradient before it was clipped to `clip_norm`."""
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    """Update the variables; give the global norm of the gradient before it was clipped to `clip_norm`.
+
+    A gradient that is not a number changes nothing: the weights are then still those of the step before.
+    """
     gradients, norm = tf.clip_by_global_norm([tf.convert_to_tensor(g) for g in gradients], clip_norm)
-    optimizer.learning_rate.assign(learning_rate)
-    optimizer.apply(gradients, variables)
-    return norm
+
+    def update() -> tf.Tensor:
+        optimizer.learning_rate.assign(learning_rate)
+        optimizer.apply(gradients, variables)
+        return norm
+
+    return tf.cond(tf.math.is_finite(norm), update, lambda: norm)
 
 
 def check_finite(loss: float, norm: float, where: str, field: str) -> None:

@@ -24,12 +24,13 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256, whole_folder
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
+from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
 from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
-from rnnlm.training.language_model import train_language_model
+from rnnlm.training.language_model import VERSION, train_language_model
 from rnnlm.training.progress import Report
+from rnnlm.training.state import StateFolder
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.vocabulary import map_vocabulary
+from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def fit_language_model(
     start: Path | None,
     seed: int,
     report: Report,
+    states: Path | None = None,
 ) -> Fitted:
     """Train a language model and score it on the test split.
 
@@ -67,20 +69,31 @@ def fit_language_model(
         start: Folder of a language model to start from; its rows are mapped to this vocabulary. None: from scratch.
         seed: Seed of the initial weights, the order and dropout.
         report: Called while it trains.
+        states: Folder of training states, where a training that was stopped is taken up again; none: none are kept.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train, valid, test = (_documents(tokens, split) for split in SPLITS)
-    counts = np.bincount(train.ids, minlength=tokenizer.size)
-    model = LanguageModel(settings, tokenizer.size, seed, counts)
+    train = _documents(tokens, "train", mapped=True)
+    valid, test = _documents(tokens, "valid"), _documents(tokens, "test")
+    model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
     if start is not None:
-        set_weights(model, _mapped(start, tokenizer))
+        # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
+        fresh = get_weights(model)
+        set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | _mapped(start, tokenizer))
     history = []
     if training is None:
         on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
     else:
         history = train_language_model(
-            model, train, valid, training, bos=tokenizer.bos, eos=tokenizer.eos, seed=seed, report=report
+            model,
+            train,
+            valid,
+            training,
+            bos=tokenizer.bos,
+            eos=tokenizer.eos,
+            seed=seed,
+            report=report,
+            states=_state_folder(states, settings, tokens, training, start, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
@@ -136,7 +149,7 @@ def fit_classifier(
     if start is not None:
         mapped = _mapped(start, tokenizer)
         # The head and the statistics before it belong to the source's labels: they start anew.
-        initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", "lstm_"))}
+        initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
@@ -170,6 +183,22 @@ def fit_classifier(
     )
 
 
+def _state_folder(
+    states: Path, settings: Model, tokens: TokensRef, training: LanguageModelTraining, start: Path | None, seed: int
+) -> StateFolder:
+    """Give the folder of one training's states: all that its result depends on, but for what may be added later."""
+    content = [
+        VERSION,
+        settings.model_dump(),
+        training.model_dump(exclude={"extend", "save_every"}),
+        tokens.sha256,
+        file_sha256(start / "weights.safetensors") if start else None,
+        seed,
+    ]
+    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return StateFolder(states / identity[:32], identity)
+
+
 def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
     """Give the weights of a checkpoint over the vocabulary of this tokenizer."""
     source = TextTokenizer.load(start / "tokenizer.json")
@@ -177,9 +206,9 @@ def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
     return weights
 
 
-def _documents(tokens: TokensRef, split: str, *, labelled: bool = False) -> EncodedDocuments:
+def _documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> EncodedDocuments:
     """Read the documents of a split, or those of them that have a label; there must be one."""
-    documents = read_split(tokens.file, split)
+    documents = map_split(tokens.file, split) if mapped else read_split(tokens.file, split)
     if labelled:
         documents = documents.take(np.flatnonzero(documents.labels >= 0))
     if len(documents) == 0:

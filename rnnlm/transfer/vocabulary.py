@@ -4,10 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.model.adaptive import group_starts
 from rnnlm.model.checkpoint import Weights
 
 # Everything that has a row for each token: the embedding, to which the softmax is tied, and the softmax bias.
 BY_TOKEN = ("embedding/embeddings", "softmax_bias")
+# What an adaptive softmax has for each group of rare tokens.
+BY_GROUP = ("softmax_tombstones", "softmax_tombstone_bias")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ def map_vocabulary(weights: Weights, source: list[str], target: list[str]) -> tu
     """Give the weights of a model over the target's vocabulary.
 
     A new word's row is the mean of the source's rows: it is close to all and predicts nothing by itself, while
-    small random rows could draw all the probability (Hewitt 2021). Rows and biases move together.
+    small random rows could draw all the probability (Hewitt 2021). Rows and biases move together. The groups of an
+    adaptive softmax are bands of frequency: each keeps its own tombstone, though not all of its tokens.
 
     Args:
         weights: Weights of the source model, by name.
@@ -48,4 +52,11 @@ def map_vocabulary(weights: Weights, source: list[str], target: list[str]) -> tu
             new = np.broadcast_to(mean, (len(target), *old.shape[1:])).copy()
             new[known] = old[rows[known]]
             mapped[name] = new
+    groups = len(group_starts(len(target)))
+    for name in BY_GROUP:
+        if name in mapped:
+            old = mapped.pop(name)
+            # A band that the source lacks is the next rarer one than its last.
+            if groups:
+                mapped[name] = old[np.minimum(np.arange(groups), len(old) - 1)]
     return mapped, Coverage(int(known.sum()), int((~known).sum()))

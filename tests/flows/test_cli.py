@@ -15,6 +15,7 @@ from flows import cli, environment
 from rnnlm.config import Experiment, load_experiment
 from rnnlm.errors import DataError
 from rnnlm.refs import ReportRef
+from rnnlm.training.range_test import Suggestions
 
 Start = Callable[..., Result]
 
@@ -55,7 +56,7 @@ finally:
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parents[1], check=False)
     assert done.returncode == 0, done.stderr
     assert "NAME_OR_FILE" not in done.stdout
-    assert all(command in done.stdout for command in ("run", "show", "list", "ui"))
+    assert all(command in done.stdout for command in ("run", "lr", "show", "list", "ui"))
 
 
 def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Path, tmp_path: Path) -> None:
@@ -77,6 +78,45 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
 
 
 @pytest.mark.parametrize(
+    ("suggestions", "lines"),
+    [
+        (
+            Suggestions(steep=0.0321, minimum=0.00456),
+            [
+                "minimum  0.0046, a tenth of the rate at which the smoothed loss is lowest",
+                "steep    0.032, the rate at which it falls most steeply",
+                "It is 0.25 now; --set source.language_model.learning_rate=0.0046 tries another.",
+            ],
+        ),
+        (None, ["The loss did not fall at any learning rate: there is nothing to suggest. See the curve."]),
+    ],
+)
+def test_lr_prints_the_suggestions_and_the_files(
+    start: Start,
+    experiment: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    suggestions: Suggestions | None,
+    lines: list[str],
+) -> None:
+    seen: list[Experiment] = []
+
+    def flow(settings: Experiment) -> types.SimpleNamespace:
+        seen.append(settings)
+        return types.SimpleNamespace(path=tmp_path, suggestions=suggestions)
+
+    module = types.ModuleType("flows.learning_rate")
+    module.learning_rate = flow  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "flows.learning_rate", module)
+    result = start("lr", str(experiment), "--set", "source.language_model.learning_rate=0.25")
+
+    assert result.exit_code == 0, result.output
+    assert seen[0].model.hidden == 32
+    files = [f"Figure   {tmp_path / 'learning-rate.png'}", f"Curve    {tmp_path / 'learning-rate.json'}"]
+    assert [line for line in result.stdout.splitlines() if line] == [*lines, *files]
+
+
+@pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (["nowhere.yaml"], "nowhere.yaml"),
@@ -85,7 +125,7 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
         (["{file}", "--set", "hidden"], "hidden"),
     ],
 )
-@pytest.mark.parametrize("command", ["run", "show"])
+@pytest.mark.parametrize("command", ["run", "lr", "show"])
 def test_a_wrong_experiment_is_one_message_that_names_the_field(
     start: Start, experiment: Path, command: str, arguments: list[str], named: str
 ) -> None:

@@ -1,18 +1,29 @@
+import itertools
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as arrays_of
 
 from rnnlm.model.lstm import LSTM
 
 TIME, BATCH, WIDTH, UNITS = 7, 3, 5, 4
 
 
-@pytest.fixture
-def layer() -> LSTM:
+def make_layer() -> LSTM:
     layer = LSTM(UNITS, seed=3)
     layer.build((None, None, WIDTH))
     return layer
+
+
+@pytest.fixture
+def layer() -> LSTM:
+    return make_layer()
 
 
 @pytest.fixture
@@ -25,16 +36,19 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def reference(
-    x: np.ndarray, weights: list[np.ndarray], keep: np.ndarray | None = None
+    x: np.ndarray,
+    weights: list[np.ndarray],
+    keep: np.ndarray | None = None,
+    state: tuple[np.ndarray, ...] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The LSTM's equations in float64, one step and one gate at a time (gates i, f, g, o)."""
-    kernel, recurrent, bias = (w.astype(np.float64) for w in weights)
-    h = c = np.zeros((x.shape[1], recurrent.shape[0]))
+    kernel, recurrent, bias = weights
+    h, c = state or (np.zeros((x.shape[1], recurrent.shape[0])),) * 2
     outputs = []
     for t in range(len(x)):
         if keep is not None:
             h, c = h * keep[t], c * keep[t]
-        z = x[t].astype(np.float64) @ kernel + h @ recurrent + bias
+        z = x[t] @ kernel + h @ recurrent + bias
         i, f, g, o = np.split(z, 4, axis=1)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
@@ -42,8 +56,21 @@ def reference(
     return np.stack(outputs), c
 
 
+def derivatives(function: Callable[..., Any], arguments: list[np.ndarray]) -> list[np.ndarray]:
+    """Gradient of a real function by complex steps: f(x + ih) = f(x) + ih f'(x), without a difference's lost digits."""
+    gradients = []
+    for n, argument in enumerate(arguments):
+        gradient = np.zeros(argument.shape)
+        for place in np.ndindex(argument.shape):
+            moved = [a.astype(np.complex128) for a in arguments]
+            moved[n][place] += 1e-30j
+            gradient[place] = function(*moved).imag / 1e-30
+        gradients.append(gradient)
+    return gradients
+
+
 def arrays(layer: LSTM) -> list[np.ndarray]:
-    return [np.array(w) for w in (layer.kernel, layer.recurrent_kernel, layer.bias)]
+    return [np.array(w, np.float64) for w in (layer.kernel, layer.recurrent_kernel, layer.bias)]
 
 
 def test_forward_agrees_with_a_float64_reference(layer: LSTM, inputs: np.ndarray) -> None:
@@ -55,60 +82,109 @@ def test_forward_agrees_with_a_float64_reference(layer: LSTM, inputs: np.ndarray
 
 
 def test_the_same_weights_give_the_same_as_keras(layer: LSTM, inputs: np.ndarray) -> None:
+    """Outputs, and the gradients of the inputs and of each weight."""
     theirs = keras.layers.LSTM(UNITS, return_sequences=True)
     theirs.build((None, None, WIDTH))
     theirs.set_weights(arrays(layer))
-    outputs, _ = layer(inputs)
-    np.testing.assert_allclose(outputs, np.transpose(theirs(np.transpose(inputs, (1, 0, 2))), (1, 0, 2)), atol=1e-6)
+    x = tf.constant(inputs)
+    runs: list[tuple[Callable[[], tf.Tensor], list[Any]]] = [
+        (lambda: layer(x)[0], [layer.kernel, layer.recurrent_kernel, layer.bias]),
+        (lambda: tf.transpose(theirs(tf.transpose(x, (1, 0, 2))), (1, 0, 2)), theirs.trainable_variables),
+    ]
+    results = []
+    for run, variables in runs:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs = run()
+            loss = tf.reduce_sum(tf.sin(3.0 * outputs))  # no two outputs have the same gradient
+        results.append([outputs, *tape.gradient(loss, [x, *(v.value for v in variables)])])
+    for mine, keras_ in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, keras_, atol=1e-5)
 
 
-def test_gradients_agree_with_automatic_differentiation(layer: LSTM, inputs: np.ndarray) -> None:
-    """Every input's gradient, the states' and the last cell's among them, against TensorFlow's own of a plain loop."""
+def some_resets() -> np.ndarray:
+    keep = np.ones((TIME, BATCH, 1), np.float32)
+    keep[3, 1] = keep[0, 2] = keep[5, 2] = 0.0
+    return keep
+
+
+@pytest.mark.parametrize("keep", [None, some_resets()])
+def test_every_gradient_agrees_with_a_float64_reference(
+    layer: LSTM, inputs: np.ndarray, keep: np.ndarray | None
+) -> None:
+    """Of inputs, weights and the state before, through the outputs and both parts of the state after."""
     generator = np.random.default_rng(1)
-    x, upstream = tf.constant(inputs), tf.constant(generator.normal(size=(TIME, BATCH, UNITS)).astype(np.float32))
-    h0, c0, upstream_c = (tf.constant(generator.normal(size=(BATCH, UNITS)).astype(np.float32)) for _ in range(3))
-    keep = np.ones((TIME, BATCH, 1), np.float32)
-    keep[3, 1] = keep[0, 2] = 0.0
-    weights = [w.value for w in (layer.kernel, layer.recurrent_kernel, layer.bias)]
+    up, up_h, up_c = (generator.normal(size=s) for s in ((TIME, BATCH, UNITS), (BATCH, UNITS), (BATCH, UNITS)))
+    state = [generator.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in range(2)]
+    layer.bias.assign(generator.normal(size=4 * UNITS))
 
+    def loss(x: np.ndarray, kernel: Any, recurrent: Any, bias: Any, h0: np.ndarray, c0: np.ndarray) -> Any:
+        outputs, cell = reference(x, [kernel, recurrent, bias], keep, (h0, c0))
+        return (outputs * up).sum() + (outputs[-1] * up_h).sum() + (cell * up_c).sum()
+
+    expected = derivatives(loss, [inputs, *arrays(layer), *state])
+    x, h0, c0 = map(tf.constant, (inputs, *state))
     with tf.GradientTape() as tape:
         tape.watch([x, h0, c0])
-        outputs, (_, cell) = layer(x, (h0, c0), tf.constant(keep))
-        loss = tf.reduce_sum(outputs * upstream) + tf.reduce_sum(cell * upstream_c)
-    found = tape.gradient(loss, [x, h0, c0, *weights])
-
-    with tf.GradientTape() as tape:
-        tape.watch([x, h0, c0])
-        h, c, plain_loss = h0, c0, 0.0
-        for t in range(TIME):
-            h, c = h * keep[t], c * keep[t]
-            i, f, g, o = tf.split(x[t] @ weights[0] + h @ weights[1] + weights[2], 4, axis=1)
-            c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
-            h = tf.sigmoid(o) * tf.tanh(c)
-            plain_loss += tf.reduce_sum(h * upstream[t])
-        plain_loss += tf.reduce_sum(c * upstream_c)
-    expected = tape.gradient(plain_loss, [x, h0, c0, *weights])
-
-    assert float(loss) == pytest.approx(float(plain_loss), rel=1e-5)
-    for mine, theirs in zip(found, expected, strict=True):
-        np.testing.assert_allclose(mine, theirs, atol=2e-5)
+        outputs, (h, c) = layer(x, (h0, c0), None if keep is None else tf.constant(keep))
+        found_loss = tf.add_n(
+            [tf.reduce_sum(a * b.astype("float32")) for a, b in ((outputs, up), (h, up_h), (c, up_c))]
+        )
+    weights = [layer.kernel.value, layer.recurrent_kernel.value, layer.bias.value]
+    for found, right in zip(tape.gradient(found_loss, [x, *weights, h0, c0]), expected, strict=True):
+        np.testing.assert_allclose(found, right, atol=5e-6)
 
 
-def test_state_carried_over_two_windows_equals_one_long_window(layer: LSTM, inputs: np.ndarray) -> None:
-    whole, (_, cell) = layer(inputs)
-    first, state = layer(inputs[:4])
-    second, (_, cell_after) = layer(inputs[4:], state)
+@pytest.mark.parametrize("cut", range(1, TIME))
+def test_state_carried_over_two_windows_equals_one_long_window(layer: LSTM, inputs: np.ndarray, cut: int) -> None:
+    whole, state = layer(inputs)
+    first, between = layer(inputs[:cut])
+    second, after = layer(inputs[cut:], between)
     np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
-    np.testing.assert_allclose(cell_after, cell, atol=1e-6)
+    for found, expected in zip(after, state, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_reset_forgets_all_before_it(layer: LSTM, inputs: np.ndarray) -> None:
-    keep = np.ones((TIME, BATCH, 1), np.float32)
-    keep[4] = 0.0
-    outputs, _ = layer(inputs, None, tf.constant(keep))
-    alone, _ = layer(inputs[4:])
-    np.testing.assert_allclose(outputs[4:], alone, atol=1e-6)
-    np.testing.assert_allclose(outputs, reference(inputs, arrays(layer), keep)[0], atol=1e-6)
+@settings(max_examples=10)  # each is about 15 runs
+@given(keep=arrays_of(np.float32, (TIME, BATCH, 1), elements=st.sampled_from([0.0, 1.0])))
+def test_resets_equal_runs_of_their_own(keep: np.ndarray) -> None:
+    """Each row falls apart at its resets into runs that begin with nothing."""
+    layer, generator = make_layer(), np.random.default_rng(0)
+    inputs = generator.normal(size=(TIME, BATCH, WIDTH)).astype(np.float32)
+    before = [generator.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in range(2)]
+    outputs, state = layer(inputs, tuple(before), tf.constant(keep))
+    for row in range(BATCH):
+        begins = [0, *(np.flatnonzero(keep[1:, row, 0] == 0.0) + 1), TIME]
+        h, c = (part[row : row + 1] * keep[0, row] for part in before)
+        for start, end in itertools.pairwise(begins):
+            alone, (h, c) = layer(inputs[start:end, row : row + 1], (h, c))
+            np.testing.assert_allclose(outputs[start:end, row], alone[:, 0], atol=1e-6)
+            last = h, c
+            h, c = np.zeros_like(h), np.zeros_like(c)
+        for found, expected in zip(state, last, strict=True):
+            np.testing.assert_allclose(found[row], expected[0], atol=1e-6)
+
+
+def test_products_in_bfloat16_stay_near_float32() -> None:
+    """8 bits of mantissa: outputs within 2 in 100 at most, each gradient within 3 in 100 of its norm."""
+    layer, generator = LSTM(64, seed=3), np.random.default_rng(0)
+    layer.build((None, None, 48))
+    x = tf.constant(generator.normal(size=(30, 8, 48)).astype(np.float32))
+    weights = [layer.kernel.value, layer.recurrent_kernel.value, layer.bias.value]
+    upstream = tf.constant(generator.normal(size=(30, 8, 64)).astype(np.float32))
+    results = []
+    for precision in ("float32", "bfloat16"):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            outputs, (h, c) = layer(x, precision=precision)
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * upstream)
+        assert h.dtype == c.dtype == tf.float32
+        gradients = tape.gradient(loss, [x, *weights])
+        assert {gradient.dtype for gradient in gradients} == {tf.float32}
+        results.append([tf.cast(outputs, tf.float32), *gradients])
+    np.testing.assert_allclose(results[1][0], results[0][0], atol=0.02)
+    for found, expected in zip(*results, strict=True):
+        assert tf.norm(found - expected) < 0.03 * tf.norm(expected)
 
 
 def test_the_forget_gate_starts_open(layer: LSTM) -> None:

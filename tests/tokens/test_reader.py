@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import DataError
-from rnnlm.tokens import EncodedDocuments, read_split
+from rnnlm.tokens import EncodedDocuments, map_split, read_split
 from rnnlm.tokens.reader import split_row_groups
 
 
@@ -69,6 +69,26 @@ def test_a_row_group_of_several_splits_is_parted(file: Path, tmp_path: Path) -> 
         assert np.array_equal(together.offsets, parted.offsets)
 
 
+@pytest.mark.parametrize("split", ["train", "valid", "test", "none"])
+def test_a_mapped_split_is_the_same_at_the_first_call_and_later(file: Path, split: str) -> None:
+    read = read_split(file, split)
+    for _ in range(2):
+        mapped = map_split(file, split)
+        for name in ("ids", "offsets", "labels", "n_characters", "n_bytes", "n_words", "document_ids"):
+            found, expected = getattr(mapped, name), getattr(read, name)
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype
+    if len(read.ids):
+        assert isinstance(mapped.ids, np.memmap)
+        assert not mapped.ids.flags.writeable
+
+
+def test_counts_are_those_of_all_at_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = read_split(file, "train")
+    monkeypatch.setattr("rnnlm.tokens.reader.COUNTED_AT_ONCE", 3)
+    np.testing.assert_array_equal(read.counts(300), np.bincount(read.ids, minlength=300))
+
+
 @given(places=st.lists(st.integers(0, 6)))
 def test_taking_is_what_a_plain_loop_takes(file: Path, places: list[int]) -> None:
     read = read_split(file, "train")
@@ -99,8 +119,9 @@ def test_a_broken_file_is_named(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "tokens.parquet"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(DataError, match=r"tokens\.parquet: cannot be read as Parquet"):
-        read_split(path, "train")
+    for read in (read_split, map_split):
+        with pytest.raises(DataError, match=r"tokens\.parquet: cannot be read as Parquet"):
+            read(path, "train")
 
 
 def test_a_file_of_other_columns_is_named(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.tokens import EncodedDocuments
-from rnnlm.training.batches import batch_count, pad, shuffled_batches, sorted_batches, window_count, windows
+from rnnlm.training.batches import batch_count, pad, row_length, shuffled_batches, sorted_batches, windows
 from rnnlm.training.progress import evaluation_steps
-from rnnlm.training.schedule import one_cycle
+from rnnlm.training.schedule import one_cycle, window_lengths
 
 BOS, EOS = 2, 3
 
@@ -25,15 +25,22 @@ def encoded(texts: list[list[int]], labels: list[int] | None = None) -> EncodedD
     )
 
 
-@given(ids=st.lists(st.integers(0, 9), min_size=2, max_size=200), batch=st.integers(1, 7), window=st.integers(1, 9))
-def test_each_target_follows_its_token_and_is_given_once(ids: list[int], batch: int, window: int) -> None:
-    stream = np.array(ids, np.uint16)
-    length = (len(stream) - 1) // batch
-    found = list(windows(stream, batch, window, bos=None))
-    assert len(found) == window_count(len(stream), batch, window)
-    if not found:
+texts = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=40), min_size=1, max_size=9)
+
+
+@given(texts=texts, batch=st.integers(1, 7), window=st.integers(2, 9), vary=st.booleans(), seed=st.integers(0, 9))
+def test_each_target_follows_its_token_and_is_given_once(
+    texts: list[list[int]], batch: int, window: int, vary: bool, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(texts))
+    stream = np.array([token for n in order for token in texts[n]])
+    length = row_length(len(stream), batch)
+    if length < 1:
         return
-    assert {w.tokens.shape for w in found} == {(window, batch)}
+    lengths = window_lengths(length, window, vary, generator)
+    found = list(windows(encoded(texts), order, batch, lengths, bos=None))
+    assert [w.tokens.shape for w in found] == [(steps, batch) for steps in lengths]
     tokens, targets, weights = (
         np.concatenate([getattr(w, name) for w in found]).T for name in ("tokens", "targets", "weights")
     )
@@ -45,15 +52,17 @@ def test_each_target_follows_its_token_and_is_given_once(ids: list[int], batch: 
 
 
 def test_the_state_is_reset_where_a_document_begins_and_bos_is_no_target() -> None:
-    stream = np.array([BOS, 7, EOS, BOS, 8, 9, EOS, BOS], np.uint16)
-    (window,) = windows(stream, 1, 7, bos=BOS)
+    documents = encoded([[BOS, 8, 9, EOS], [BOS, 7, EOS], [BOS]])
+    (window,) = windows(documents, np.array([1, 0, 2]), 1, np.array([7]), bos=BOS)
     np.testing.assert_array_equal(window.keep[:, 0, 0], [0, 1, 1, 0, 1, 1, 1])
     np.testing.assert_array_equal(window.weights[:, 0], [1, 1, 0, 1, 1, 1, 0])
 
 
 def test_a_batch_is_padded_behind_and_reads_the_end_of_long_documents() -> None:
     batch = pad(encoded([[BOS, 5, EOS], [BOS, 6, 7, 8, EOS], [BOS, EOS]], [1, 0, 1]), np.array([1, 0]), max_tokens=4)
-    np.testing.assert_array_equal(batch.tokens.T, [[6, 7, 8, EOS], [BOS, 5, EOS, 0]])
+    np.testing.assert_array_equal(batch.tokens.T[:, :4], [[6, 7, 8, EOS], [BOS, 5, EOS, 0]])
+    assert batch.tokens.shape == (8, 2)  # padded to a multiple of 8
+    assert not batch.tokens[4:].any()
     np.testing.assert_array_equal(batch.lengths, [4, 3])
     np.testing.assert_array_equal(batch.labels, [0, 1])
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.config import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.errors import TrainingError
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
@@ -12,7 +12,7 @@ from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress
 
 BOS, EOS, SIZE = 2, 3, 14
-SMALL = Model(embedding=8, hidden=12, layers=2, dropout=0.2)
+SMALL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidden=0.2, output=0.2))
 LM = LanguageModelTraining(epochs=3.0, batch_size=4, window=8, learning_rate=0.03, evaluations=3)
 CLASSIFIER = ClassifierTraining(weight_decay=0.0, epochs=4, min_steps=40, batch_size=8, evaluations=4)
 

@@ -1,0 +1,71 @@
+"""A learning rate for an experiment's source language model, by the learning-rate finder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows import environment
+
+environment.prepare()
+
+from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+
+from rnnlm.config import Experiment  # noqa: E402
+from rnnlm.corpus import fingerprint  # noqa: E402
+from rnnlm.errors import ConfigError  # noqa: E402
+from rnnlm.store import home, whole_folder  # noqa: E402
+from rnnlm.training.range_test import Suggestions  # noqa: E402
+from tasks.ingest import ingest  # noqa: E402
+from tasks.step import run_step  # noqa: E402
+from tasks.tokenize import tokenize  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the finder found.
+
+    Attributes:
+        path: The folder of `learning-rate.png` and `learning-rate.json`.
+        suggestions: Learning rates to try; none where the loss did not fall.
+    """
+
+    path: Path
+    suggestions: Suggestions | None
+
+
+@flow(name="learning-rate", flow_run_name="{experiment.name}")
+def learning_rate(experiment: Experiment) -> Found:
+    """Run the learning-rate finder on the source language model of an experiment.
+
+    The text is read and tokenized by the steps of the transfer flow: what either has done, the other has from the
+    cache. The finder itself is no step: somebody looks at what it gives, and nothing is made of it.
+
+    Args:
+        experiment: Source and model; the target is not read.
+
+    Raises:
+        ConfigError: If the source is a classifier.
+    """
+    source = experiment.source
+    if source.task != "language_model":
+        raise ConfigError(
+            "the learning-rate finder is for language models, and this source is a classifier",
+            where="source.task",
+            remedy="For a classifier give several source.classifier.learning_rates: the validation split chooses.",
+        )
+    documents = run_step(ingest, source.corpus, fingerprint(source.corpus, downloads=home() / "downloads"))
+    tokens = run_step(tokenize, documents, source.tokenizer)
+    # TensorFlow is loaded where it is used.
+    from rnnlm.model.language_model import LanguageModel
+    from rnnlm.report.learning_rate import write_learning_rate
+    from rnnlm.tokens import TextTokenizer, map_split
+    from rnnlm.training.lr_finder import find_learning_rate
+
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    train = map_split(tokens.file, "train")
+    seed = experiment.comparison.seed
+    model = LanguageModel(experiment.model, tokenizer.size, seed, train.counts(tokenizer.size))
+    curve = find_learning_rate(model, train, source.language_model, bos=tokenizer.bos, seed=seed)
+    final = home() / "learning-rate" / experiment.name
+    with whole_folder(final) as folder:
+        write_learning_rate(curve, source.language_model.learning_rate, folder)
+    return Found(final, curve.suggestions())

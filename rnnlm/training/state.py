@@ -1,0 +1,301 @@
+"""Training state on disk: a training that was killed at any moment goes on from the last state that is whole.
+
+A folder holds, for each training that uses it, its newest two states and the best weights that they refer to:
+
+    state-1f3870be-00000017-00001234-0123456789abcdef.safetensors
+    best-1f3870be-00000009-00001200-fedcba9876543210.safetensors
+
+The parts of a name are the training (a digest of its identity), the number of the save, the step, and the beginning
+of the SHA-256 of the file's content. A file is written beside its final name, synced and renamed; as the digest is in
+the name, that one rename publishes content and checksum together. Numbers of saves only go up, so that "newest" holds
+for two states of one step as well, and for a training that fell back to an earlier step.
+"""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from rnnlm.errors import StoreError
+from rnnlm.store import FULL, file_sha256
+
+Arrays = dict[str, np.ndarray]
+
+logger = logging.getLogger("rnnlm.training")
+
+# States kept: the newest, and the one to fall back to.
+KEPT = 2
+# Hexadecimal digits of the content's digest in a name. 64 bits are plenty against chance, which is all that damages.
+DIGITS = 16
+# The types of arrays that a training has: little-endian, by NumPy's name and by that of the safetensors format.
+TYPES = {
+    "<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "<u4": "U32", "<u8": "U64", "|u1": "U8", "|b1": "BOOL",
+}  # fmt: skip
+NAME = re.compile(
+    rf"(?P<kind>state|best)-(?P<owner>[0-9a-f]{{8}})-(?P<number>\d+)-(?P<step>\d+)-(?P<digest>[0-9a-f]{{{DIGITS}}})"
+    r"\.safetensors"
+)
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a training needs to go on as if it had never stopped, but for its best weights.
+
+    Attributes:
+        step: Updates made.
+        meta: Plain JSON values: position in the data, best score, curve, sums. Floats come back exactly, infinities
+            and NaN as well; tuples come back as lists, and the names in a dictionary as strings.
+        arrays: Weights, averages, optimizer slots, carried states by name.
+    """
+
+    step: int
+    meta: dict[str, Any]
+    arrays: Arrays
+
+
+class StateFolder:
+    """The states of one training in a folder; no second process may save states of the same training meanwhile.
+
+    States of another identity are left alone: they belong to a training with other settings or data, and whoever
+    changed a setting by mistake can change it back and go on.
+
+    Args:
+        folder: Made by the first save.
+        identity: Digest of all settings and data that a training depends on.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder
+        self.identity = identity
+        self._owner = hashlib.sha256(identity.encode()).hexdigest()[:8]
+        self._best: tuple[Arrays, str] | None = None  # the weights last saved or loaded, and the name of their file
+        self._damaged: set[str] = set()  # names of states that load() could not use: they do not count as kept
+
+    def save(self, state: TrainingState, best: Arrays | None) -> float:
+        """Write a state; once it is whole, remove all but the newest two.
+
+        Costs no copy of an array that is contiguous. Whatever fails, the states before this one stay.
+
+        Args:
+            state: The state; nothing may change its arrays meanwhile.
+            best: The best weights so far, written only if this is another dictionary than at the last save or load:
+                give a new one for new weights, never change the old one.
+
+        Returns:
+            Seconds it took.
+
+        Raises:
+            StoreError: If the folder cannot be written or the disk is full.
+            TypeError: If `meta` holds something else than JSON values, or an array is of a type not in `TYPES`.
+        """
+        start = time.perf_counter()
+        with self._errors("written"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # First of all: what a killed save left may be what fills the disk.
+            for path in self.folder.iterdir():
+                if path.suffix == ".tmp" and path.name.startswith((f"state-{self._owner}-", f"best-{self._owner}-")):
+                    path.unlink(missing_ok=True)
+            number = 1 + max((_number(path) for path in [*self._files("state"), *self._files("best")]), default=0)
+            # The best weights first: a state must never refer to what is not there.
+            name = self._save_best(best, number, state.step) if best is not None else ""
+            metadata = {"step": str(state.step), "meta": json.dumps(state.meta), "best": name}
+            self._write("state", number, state.step, state.arrays, metadata)
+            self._clean()
+        return time.perf_counter() - start
+
+    def load(self) -> tuple[TrainingState, Arrays | None] | None:
+        """Read the newest state that is whole, and the best weights that belong to it.
+
+        A damaged state, which is also one whose best weights are damaged or gone, is passed over with a warning.
+        Changes nothing on disk; the next save removes what was found damaged.
+
+        Returns:
+            State and best weights (none, if none were saved); none, if there is no whole state of this training,
+            with a warning if there are others.
+
+        Raises:
+            StoreError: If the folder or a file cannot be read for a reason that is no damage and may pass: starting
+                again from nothing would throw away what is there.
+        """
+        with self._errors("read"):
+            states = self._files("state")
+            for path in states:
+                try:
+                    loaded = self._read_state(path)
+                except _DamagedError as error:
+                    self._damaged.add(path.name)
+                    logger.warning("%s: this training state is damaged and passed over: %s.", path, error)
+                else:
+                    self._damaged.discard(path.name)
+                    return loaded
+            if states:
+                logger.warning("%s: no training state is whole: the training starts from the beginning.", self.folder)
+            elif others := self._files("state", others=True):
+                logger.warning(
+                    "%s: this training state belongs to other settings or data: it is left alone, and the training "
+                    "starts from the beginning. Remove it if nobody needs it.",
+                    others[0],
+                )
+        return None
+
+    def _save_best(self, best: Arrays, number: int, step: int) -> str:
+        """Write the best weights unless they are there; give the file's name."""
+        if self._best is None or self._best[0] is not best or not (self.folder / self._best[1]).exists():
+            self._best = best, self._write("best", number, step, best, {})
+        return self._best[1]
+
+    def _write(self, kind: str, number: int, step: int, arrays: Arrays, metadata: dict[str, str]) -> str:
+        """Write a file whole or not at all; give its name."""
+        work = self.folder / f"{kind}-{self._owner}-{os.getpid()}.tmp"
+        try:
+            with work.open("xb") as file:
+                digest = hashlib.sha256()
+                for part in _content(arrays, {"identity": self.identity, **metadata}):
+                    file.write(part)
+                    digest.update(part)
+                file.flush()
+                os.fsync(file.fileno())
+            name = f"{kind}-{self._owner}-{number:08d}-{step:08d}-{digest.hexdigest()[:DIGITS]}.safetensors"
+            # Path.replace is the same rename; it is atomic because both names are in one folder.
+            work.replace(self.folder / name)
+        finally:
+            work.unlink(missing_ok=True)
+        # A rename lasts only when the folder is on disk, too.
+        folder = os.open(self.folder, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return name
+
+    def _clean(self) -> None:
+        """Remove all states of this training but the newest two, and the best weights that neither refers to."""
+        states = self._files("state")
+        kept = [path for path in states if path.name not in self._damaged][:KEPT]
+        for path in set(states) - set(kept):
+            path.unlink(missing_ok=True)
+        try:
+            needed = {_metadata(path).get("best") for path in kept}
+        except _DamagedError:
+            return  # What it refers to cannot be known: keep all best weights until that state is the oldest.
+        for path in self._files("best"):
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
+
+    def _files(self, kind: str, *, others: bool = False) -> list[Path]:
+        """Give the files of this training, or of all others, the newest first; none if there is no folder."""
+        found = []
+        try:
+            # Not Path.glob, to which a folder that may not be read is an empty one.
+            for path in self.folder.iterdir():
+                match = NAME.fullmatch(path.name)
+                if match and match["kind"] == kind and (match["owner"] != self._owner) == others:
+                    found.append(path)
+        except FileNotFoundError:
+            return []
+        return sorted(found, key=_number, reverse=True)
+
+    def _read_state(self, path: Path) -> tuple[TrainingState, Arrays | None]:
+        metadata, arrays = self._read(path)
+        try:
+            state = TrainingState(step=int(metadata["step"]), meta=json.loads(metadata["meta"]), arrays=arrays)
+            name = metadata["best"]
+        except (KeyError, ValueError) as error:
+            raise _DamagedError(f"it is not laid out as this version lays it out ({error!r})") from error
+        if not name:
+            self._best = None
+            return state, None
+        best = self._read(self.folder / name)[1]
+        self._best = best, name
+        return state, best
+
+    def _read(self, path: Path) -> tuple[dict[str, str], Arrays]:
+        """Read a file that has the content that its name promises.
+
+        Raises:
+            _DamagedError: If it has another content, or is gone.
+        """
+        match = NAME.fullmatch(path.name)
+        try:
+            whole = match is not None and file_sha256(path)[:DIGITS] == match["digest"]
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EIO):
+                raise
+            raise _DamagedError(f"{path.name}: {error.strerror}") from error
+        if not whole:
+            raise _DamagedError(f"the content of {path.name} is not what was written")
+        metadata = _metadata(path)
+        # Eight digits of the identity are in the name; here are all of them.
+        if metadata.get("identity") != self.identity:
+            raise _DamagedError(f"{path.name} belongs to other settings or data")
+        with safe_open(path, framework="np") as file:
+            return metadata, file.get_tensors()
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Turn errors of the file system into one for people."""
+        try:
+            yield
+        except OSError as error:
+            remedy = "Free some space there" if error.errno in FULL else "See to the folder and its permissions"
+            raise StoreError(
+                f"the training state cannot be {doing}: {error.strerror or error}.",
+                where=str(self.folder),
+                remedy=f"{remedy}, and run it again: the training goes on from the last state that is whole.",
+            ) from error
+
+
+class _DamagedError(Exception):
+    """A file that is not what was written."""
+
+
+def _number(path: Path) -> int:
+    """Give the number of the save that wrote a file."""
+    match = NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match["number"])
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    """Give the texts in a file's header."""
+    try:
+        with safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, FileNotFoundError) as error:
+        raise _DamagedError(f"{path.name}: {error}") from error
+
+
+def _content(arrays: Arrays, metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
+    """Give the parts of a safetensors file: the header's length, the header, and each array's bytes.
+
+    Not the library's `save`, which makes two copies of all arrays, nor its `save_file`, after which the file would
+    have to be read again for its digest, and which takes the wrong bytes of an array that is not contiguous.
+    The format: https://huggingface.co/docs/safetensors
+    """
+    # The widest types first: each array then begins at a multiple of its width, whatever their lengths.
+    names = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in names:
+        array = arrays[name]
+        if array.dtype.str not in TYPES or name in header:
+            raise TypeError(f"array {name!r} of type {array.dtype} cannot be part of a training state")
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": TYPES[array.dtype.str], "shape": array.shape, "data_offsets": (begin, end)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    yield len(text).to_bytes(8, "little")
+    yield text
+    for name in names:
+        yield np.asarray(arrays[name], order="C").reshape(-1).view(np.uint8).data

@@ -1,0 +1,435 @@
+"""A training that is stopped goes on to the same bits; run as a program, this file is the training that is killed."""
+
+import itertools
+import json
+import logging
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnlm.config import Dropout, LanguageModelTraining, Model
+from rnnlm.errors import StoreError
+from rnnlm.evaluation.verdict import Point
+from rnnlm.model.checkpoint import Weights, get_weights
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import EncodedDocuments
+from rnnlm.training import language_model
+from rnnlm.training.language_model import train_language_model
+from rnnlm.training.progress import Progress, Report, silent
+from rnnlm.training.state import Arrays, StateFolder, TrainingState
+from rnnlm.training.step import LanguageModelStep
+
+BOS, EOS, SIZE = 2, 3, 14
+MODEL = Model(
+    embedding=8,
+    hidden=12,
+    layers=2,
+    dropout=Dropout(input=0.2, hidden=0.2, output=0.2, embedding=0.1, weight=0.3),
+)
+# Every regulariser, several epochs, a part of one, an odd number of windows: nothing that a state has to hold is idle.
+EMA = LanguageModelTraining(
+    epochs=2.5,
+    batch_size=4,
+    accumulate=2,
+    window=8,
+    vary_window=True,
+    learning_rate=0.03,
+    activation_penalty=2.0,
+    temporal_penalty=1.0,
+    averaging="ema",
+    ema_decay=0.9,
+    evaluations=5,
+    precision="float32",
+    save_every=0.0,
+)
+# A rate so high that validation soon gets worse, so that averaging begins in the middle.
+NT_ASGD = EMA.model_copy(
+    update={
+        "averaging": "nt_asgd",
+        "optimizer": "sgd",
+        "schedule": "constant",
+        "learning_rate": 3.0,
+        "trigger_after": 1,
+        "evaluations": 12,
+    }
+)
+SETTINGS = {"ema": EMA, "nt_asgd": NT_ASGD}
+# One length of windows and one graph, which is traced soon, where the point is another.
+SIMPLE = EMA.model_copy(update={"vary_window": False, "accumulate": 1, "epochs": 1.0})
+
+
+def documents(count: int, seed: int) -> EncodedDocuments:
+    """A language in which each word has one follower, three times in four."""
+    generator = np.random.default_rng(seed)
+    texts = []
+    for _ in range(count):
+        word, text = int(generator.integers(10)), [BOS]
+        for _ in range(generator.integers(3, 9)):
+            text.append(4 + word)
+            word = (word + (2 if generator.random() < 0.75 else 5)) % 10
+        texts.append([*text, EOS])
+    lengths = np.array([len(text) for text in texts])
+    return EncodedDocuments(
+        ids=np.array([token for text in texts for token in text], np.uint8),
+        offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
+        labels=np.zeros(count, np.int16),
+        n_characters=4 * lengths,
+        n_bytes=4 * lengths,
+        n_words=lengths,
+        document_ids=np.array([str(n) for n in range(count)], object),
+    )
+
+
+TRAIN, VALID = documents(90, 1), documents(20, 2)
+
+
+class Stop(BaseException):
+    """Stops a training as a signal does."""
+
+
+def train(
+    settings: LanguageModelTraining, folder: Path | None = None, report: Report = silent
+) -> tuple[Weights, list[Point]]:
+    """Train a fresh model, as a new process would."""
+    model = LanguageModel(MODEL, SIZE, 1, np.bincount(TRAIN.ids, minlength=SIZE))
+    states = StateFolder(folder, "tiny") if folder is not None else None
+    points = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=5, report=report, states=states)
+    return get_weights(model), points
+
+
+def repeatable(progress: Progress) -> dict[str, Any]:
+    """The fields of a report that do not depend on the clock."""
+    plain = progress.to_json()
+    return {name: plain[name] for name in ("step", "steps", "unit", "train_loss", "learning_rate")} | {
+        name: plain[name] for name in ("gradient_norm", "clipped", "metrics")
+    }
+
+
+def assert_same(got: tuple[Weights, list[Point]], expected: tuple[Weights, list[Point]]) -> None:
+    assert got[1] == expected[1]
+    assert got[0].keys() == expected[0].keys()
+    for name, value in expected[0].items():
+        np.testing.assert_array_equal(got[0][name], value, err_msg=name)
+
+
+@pytest.fixture(autouse=True)
+def a_save_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes."""
+    monkeypatch.setattr(language_model, "SAVING_SHARE", math.inf)
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that were trained, in their order."""
+    steps: list[int] = []
+    run = LanguageModelStep.run
+
+    def counted(self: LanguageModelStep, windows: Any, first: Any, seed: int, step: int, *rest: float) -> Any:
+        result = run(self, windows, first, seed, step, *rest)
+        steps.append(step + 1)
+        return result
+
+    monkeypatch.setattr(LanguageModelStep, "run", counted)
+    return steps
+
+
+@pytest.mark.parametrize("kind", ["ema", "nt_asgd"])
+def test_a_training_stopped_again_and_again_ends_with_the_same_bits(
+    kind: str, tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    # It trains six times with `ema`: with one length of windows, six graphs are traced, and not 24.
+    settings = SETTINGS[kind].model_copy(update={"vary_window": kind == "nt_asgd"})
+    seen: list[Progress] = []
+    expected = train(settings, report=seen.append)
+    total = seen[-1].steps
+    assert total > 20
+    assert trained == list(range(1, total + 1))
+    if kind == "nt_asgd":  # else the test would show nothing of it
+        assert sum("averaged from here on" in record.message for record in caplog.records) == 1
+
+    # Stopped when a step was reported but not saved; in the middle of writing a state; with the best weights written
+    # and not the state that refers to them; when all was trained but the last state not written.
+    half = expected[1][len(expected[1]) // 2].step
+    stops = [("report", 6), ("best", 0), ("write", half), ("write", total)] if kind == "ema" else [("report", half + 2)]
+    again: list[Progress] = []
+    write = StateFolder._write
+    wasted = 0
+    for kind_of_stop, where in stops:
+
+        def stopped(progress: Progress, kind_of_stop: str = kind_of_stop, where: int = where) -> None:
+            if kind_of_stop == "report" and progress.step == where:
+                raise Stop
+
+        def written(
+            self: StateFolder,
+            kind: str,
+            number: int,
+            step: int,
+            *rest: Any,
+            kind_of_stop: str = kind_of_stop,
+            where: int = where,
+        ) -> str:
+            if kind_of_stop == "write" and kind == "state" and step == where:
+                (self.folder / f"state-{self._owner}-1.tmp").write_bytes(b"half")
+                raise Stop
+            name = write(self, kind, number, step, *rest)
+            if kind_of_stop == "best" and kind == "best":
+                raise Stop
+            return name
+
+        monkeypatch.setattr(StateFolder, "_write", written)
+        before = len(trained)
+        try:
+            train(settings, tmp_path, stopped)
+        except Stop:
+            wasted += 1
+        else:
+            assert kind_of_stop == "best", f"was to be stopped at {kind_of_stop} {where}"
+        assert len(trained) > before or kind_of_stop == "best"
+    monkeypatch.setattr(StateFolder, "_write", write)
+    assert_same(train(settings, tmp_path, again.append), expected)
+    # A stop costs the step that was not saved, no more.
+    assert len(trained) <= 2 * total + wasted
+    # What was reported before the stop comes once more, and nothing comes twice.
+    assert [repeatable(p) for p in again] == [repeatable(p) for p in seen]
+
+
+def test_a_finished_training_ends_at_once(tmp_path: Path, trained: list[int]) -> None:
+    seen: list[Progress] = []
+    expected = train(SIMPLE, tmp_path)
+    trained.clear()
+    assert_same(train(SIMPLE, tmp_path, seen.append), expected)
+    assert not trained
+    assert [progress.step for progress in seen if progress.metrics] == [point.step for point in expected[1]]
+
+
+@pytest.mark.parametrize("kind", ["ema", "nt_asgd"])
+def test_an_extended_training_trains_only_what_was_added(kind: str, tmp_path: Path, trained: list[int]) -> None:
+    settings = SETTINGS[kind].model_copy(update={"epochs": 1.0, "evaluations": 3, "vary_window": False})
+    longer = settings.model_copy(update={"extend": [1.0]})
+    expected = train(longer)
+    total = trained[-1]
+    trained.clear()
+    train(settings, tmp_path)
+    finished = trained[-1]
+    assert finished < total
+    trained.clear()
+    assert_same(train(longer, tmp_path), expected)
+    assert trained == list(range(finished + 1, total + 1))
+
+
+def test_a_training_that_was_extended_in_another_way_starts_from_the_beginning(
+    tmp_path: Path, trained: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    short = SIMPLE.model_copy(update={"epochs": 0.5, "evaluations": 1})
+    for before, after in (([0.5], [0.3]), ([0.5], [])):
+        folder = tmp_path / f"{before} {after}"
+        train(short.model_copy(update={"extend": before}), folder)
+        settings = short.model_copy(update={"extend": after})
+        expected = train(settings)
+        caplog.clear()
+        trained.clear()
+        assert_same(train(settings, folder), expected)
+        assert trained[0] == 1
+        assert "extended in another way" in caplog.text
+
+
+def test_an_extension_changes_nothing_where_the_first_training_was_stopped(tmp_path: Path, trained: list[int]) -> None:
+    settings = SIMPLE.model_copy(update={"epochs": 1.0, "evaluations": 2})
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(settings, tmp_path, stop)
+    longer = settings.model_copy(update={"extend": [0.5]})
+    expected = train(longer)
+    trained.clear()
+    assert_same(train(longer, tmp_path), expected)
+    assert trained[0] == 5  # step 5 was not saved
+
+
+def test_a_patience_used_up_is_remembered(tmp_path: Path, trained: list[int]) -> None:
+    settings = NT_ASGD.model_copy(update={"vary_window": False, "patience": 1, "averaging": "none", "extend": [0.5]})
+    expected = train(settings)
+    whole = list(trained)
+    assert whole != list(range(1, whole[-1] + 1)), "patience was to be used up"
+    last_of_first = next(a for a, b in itertools.pairwise(whole) if b != a + 1)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == last_of_first:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(settings, tmp_path, stop)
+    trained.clear()
+    assert_same(train(settings, tmp_path), expected)
+    assert trained == whole[whole.index(last_of_first) :]
+
+
+def test_a_damaged_newest_state_costs_a_step_and_no_bits(
+    tmp_path: Path, trained: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = train(SIMPLE)
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 9:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(SIMPLE, tmp_path, stop)
+    newest = max(tmp_path.glob("state-*.safetensors"), key=lambda path: path.name.split("-")[2])
+    newest.write_bytes(newest.read_bytes()[:-100])
+    trained.clear()
+    assert_same(train(SIMPLE, tmp_path), expected)
+    assert trained[0] == 8  # step 9 was not saved, that of step 8 is damaged
+    assert "damaged" in caplog.text
+
+
+def test_a_state_that_cannot_be_written_stops_the_training_which_then_goes_on(
+    tmp_path: Path, trained: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = train(SIMPLE)
+    save = StateFolder.save
+
+    def full(self: StateFolder, state: TrainingState, best: Arrays | None) -> float:
+        if state.step == 7:
+            raise StoreError("the disk is full", where="here", remedy="Free some space")
+        return save(self, state, best)
+
+    trained.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(StateFolder, "save", full)
+        with pytest.raises(StoreError):
+            train(SIMPLE, tmp_path)
+    assert trained[-1] == 7
+    assert_same(train(SIMPLE, tmp_path), expected)
+    assert trained[7] == 7
+
+
+def _interrupt(number: int, frame: object) -> None:
+    from prefect.exceptions import TerminationSignal
+
+    raise TerminationSignal(signal=number)
+
+
+def test_a_cancelled_training_stops_within_two_steps(tmp_path: Path, trained: list[int]) -> None:
+    """Prefect turns SIGTERM into an exception in the main thread, wherever that is."""
+    from prefect.exceptions import TerminationSignal
+
+    expected = train(SIMPLE)
+    trained.clear()
+    sent: list[int] = []
+
+    def send() -> None:
+        time.sleep(0.003)  # in the midst of a step, most likely
+        sent.append(len(trained))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=send)
+
+    def cancel(progress: Progress) -> None:
+        if progress.step == 5:
+            thread.start()
+
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with pytest.raises(TerminationSignal):
+            train(SIMPLE, tmp_path, cancel)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        thread.join()
+    assert len(trained) - sent[0] <= 2
+    assert not [t for t in threading.enumerate() if t.name == "prefetch"]
+    stopped = len(trained)
+    assert_same(train(SIMPLE, tmp_path), expected)
+    assert trained[stopped] >= 4  # it went on
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ema", "nt_asgd"])
+def test_killed_at_any_moment_it_ends_with_the_same_bits(kind: str, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    weights, points = train(SETTINGS[kind], report=seen.append)
+    moments = random.Random(f"{kind} 1")
+    # How it is killed: from outside soon after a step, or by itself where a save is half done.
+    steps = seen[-1].steps
+    for how in ("in best 2", "in state 8", f"after {steps // 2}", f"after {steps - 3}"):
+        command = [sys.executable, __file__, kind, str(tmp_path / "states"), str(tmp_path / "out"), how]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if how.startswith("after") and int(line) >= int(how.split()[1]):
+                    time.sleep(moments.uniform(0.0, 0.05))
+                    process.send_signal(signal.SIGKILL)
+                    break
+            process.stdout.read()
+        assert process.returncode == -signal.SIGKILL, how
+        assert not (tmp_path / "out").exists()
+    done = subprocess.run(
+        [sys.executable, __file__, kind, str(tmp_path / "states"), str(tmp_path / "out"), "never"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "damaged" not in done.stderr
+    result = json.loads((tmp_path / "out").read_text())
+    assert result["points"] == [point.model_dump() for point in points]
+    assert result["reports"] == [repeatable(progress) for progress in seen]
+    assert result["weights"] == _digests(weights)
+
+
+def _digests(weights: Weights) -> dict[str, str]:
+    return {name: value.tobytes().hex() for name, value in weights.items()}
+
+
+def _kill_in(kind: str, count: int) -> Callable[..., Any]:
+    """Give an `os.fsync` that kills this process in the writing of the file of a kind, the `count`-th time."""
+    write, writes = StateFolder._write, [0]
+
+    def counted(self: StateFolder, of: str, *rest: Any) -> str:
+        writes[0] += of == kind
+        if of == kind and writes[0] == count:
+            os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)
+        return write(self, of, *rest)
+
+    return counted
+
+
+def _main(kind: str, states: Path, out: Path, how: str) -> None:
+    language_model.SAVING_SHARE = math.inf
+    if how.startswith("in "):
+        StateFolder._write = _kill_in(how.split()[1], int(how.split()[2]))  # type: ignore[method-assign]
+    seen: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        seen.append(progress)
+        print(progress.step, flush=True)
+
+    weights, points = train(SETTINGS[kind], states, report)
+    out.write_text(
+        json.dumps(
+            {
+                "points": [point.model_dump() for point in points],
+                "reports": [repeatable(progress) for progress in seen],
+                "weights": _digests(weights),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
