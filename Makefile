@@ -11,7 +11,7 @@ installed := $(VENV)/installed
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-slow check format install lock clean
+.PHONY: help demo ui test test-slow bench check format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +27,16 @@ test: $(installed) ## run the tests, except the slow ones
 
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
+
+# PEERS=/path/of/python names another interpreter with the peers; else they get an environment of their own.
+peers := .venv-peers
+bench: $(installed) $(if $(PEERS),,$(peers)/installed) ## measure training speed beside PyTorch, fastai and Keras
+	$(bin)/python -m benchmarks.speed
+
+$(peers)/installed: benchmarks/peers/requirements.txt
+	$(bin)/python -m venv $(peers)
+	$(peers)/bin/python -m pip install --disable-pip-version-check -r $<
+	@touch $@
 
 check: $(installed) ## format, lint, types, one-way imports
 	$(bin)/ruff format --check .

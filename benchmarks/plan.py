@@ -1,0 +1,158 @@
+"""What is measured: the sizes, the engines of each, and what the figures have to reach."""
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Literal
+
+OURS, FASTAI, TORCH, KERAS, PRODUCT = (
+    "rnnlm",
+    "fastai AWD_LSTM",
+    "PyTorch nn.LSTM",
+    "keras.layers.LSTM",
+    "one product",
+)
+
+Unit = Literal["tokens_per_second", "documents_per_second", "gflop_per_second"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Sizes, and how long they are measured.
+
+    Attributes:
+        name: Its name in the results.
+        unit: What a rate counts.
+        vocabulary: Number of tokens.
+        embedding: Width of the embedding and of the last LSTM layer.
+        hidden: Width of the LSTM layers before the last.
+        layers: Number of LSTM layers.
+        batch: Rows of a window, or documents of a batch.
+        window: Time steps of a window, or the most tokens of a document.
+        warmup: Steps before the clock starts, in each process.
+        rounds: How often each process takes the time.
+        steps: Steps (or passes over the documents) a round: some seconds.
+        documents: Documents of a pass; 0 where running text is read.
+        part: training or evaluation.
+    """
+
+    name: str
+    unit: Unit
+    vocabulary: int
+    embedding: int
+    hidden: int
+    layers: int
+    batch: int
+    window: int
+    warmup: int
+    rounds: int
+    steps: int
+    documents: int = 0
+    part: Literal["training", "evaluation"] = "training"
+
+    def title(self) -> str:
+        """Say what it is, for the table."""
+        if self.unit == "gflop_per_second":
+            return "ceiling: one product of two 2,048 x 2,048 matrices"
+        shape = f"vocabulary {self.vocabulary:,}, embedding {self.embedding}, hidden {self.hidden:,}, "
+        shape += f"{self.layers} layer{'s' if self.layers > 1 else ''}, batch {self.batch}"
+        if self.documents:
+            return f"classifier {self.part}: {shape}, documents of at most {self.window} tokens"
+        return f"{self.name}: {shape}, {self.window} steps"
+
+    def flop_per_token(self) -> int:
+        """Give the floating-point operations of the products of a training step, a token.
+
+        Two for each weight in the forward pass, and twice as many in the backward pass.
+        """
+        widths = [self.embedding] + [self.hidden] * (self.layers - 1) + [self.embedding]
+        lstm = sum((before + units) * 4 * units for before, units in itertools.pairwise(widths))
+        return 6 * (self.vocabulary * self.embedding + lstm)
+
+    def shortened(self) -> "Configuration":
+        """Give the same for a trial: one short round."""
+        return replace(self, warmup=1, rounds=1, steps=1, documents=min(self.documents, 4 * self.batch))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program that is measured.
+
+    Attributes:
+        name: The engine's name in the results.
+        module: The program.
+        precision: float32 or bfloat16.
+        variant: One of several ways in which the engine does the same; the fastest one counts.
+        peer: Whether it runs in the peers' environment, not in the project's.
+        memory: default, or kept: freed memory stays with the process (see `KEPT_MEMORY`).
+    """
+
+    name: str
+    module: str
+    precision: Literal["float32", "bfloat16"]
+    variant: str = ""
+    peer: bool = False
+    memory: Literal["default", "kept"] = "default"
+
+
+# Settings of glibc's allocator. By default it gives every large array back to the system as soon as it is freed, and
+# the next one has to be fetched and cleared page by page: half of the step of some engines. Users do not set this, so
+# each engine is measured both as it is started and with it. Other systems' allocators do not know these names.
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
+
+
+def _all(name: str, module: str, *variants: str, peer: bool = False) -> list[Engine]:
+    """Give the engine in both precisions, with both settings of memory and in all variants."""
+    precisions: list[Literal["float32", "bfloat16"]] = ["float32", "bfloat16"]
+    memories: list[Literal["default", "kept"]] = ["default", "kept"]
+    return [
+        Engine(name, module, precision, variant, peer, memory)
+        for precision in precisions
+        for memory in memories
+        for variant in variants or ("",)
+    ]
+
+
+_OURS = _all(OURS, "benchmarks.ours")
+_FASTAI = _all(FASTAI, "benchmarks.peers.fastai_awd_lstm", peer=True)
+_TORCH = _all(TORCH, "benchmarks.peers.torch_lstm", "batch first", "time first", peer=True)
+_KERAS = _all(KERAS, "benchmarks.peers.keras_lstm", "graph", "jit")
+_PRODUCT = _all(PRODUCT, "benchmarks.ceiling")
+_CLASSIFIERS = [
+    *_all(OURS, "benchmarks.classifier"),
+    *_all(FASTAI, "benchmarks.peers.fastai_classifier", peer=True),
+]
+
+_SMALL = Configuration("small", "tokens_per_second", 10_000, 128, 128, 1, 32, 64, warmup=3, rounds=3, steps=12)
+_MEDIUM = Configuration("medium", "tokens_per_second", 10_000, 256, 512, 2, 64, 70, warmup=2, rounds=3, steps=4)
+_LARGE = Configuration("large", "tokens_per_second", 33_278, 400, 1_152, 3, 64, 70, warmup=1, rounds=3, steps=1)
+# The model and the batches of `make demo`.
+_DEMO = Configuration("demo", "tokens_per_second", 5_000, 128, 192, 2, 32, 64, warmup=3, rounds=3, steps=12)
+_CEILING = Configuration("ceiling", "gflop_per_second", 0, 0, 0, 0, 0, 0, warmup=3, rounds=3, steps=20)
+# 1,600 documents: 50 batches, which fastai sorts by length together.
+_TRAINING = Configuration(
+    "classifier-training",
+    "documents_per_second",
+    10_000,
+    128,
+    192,
+    2,
+    32,
+    256,
+    warmup=5,
+    rounds=2,
+    steps=1,
+    documents=1_600,
+)
+_EVALUATION = replace(_TRAINING, name="classifier-evaluation", part="evaluation", steps=2)
+
+# The ceiling stands beside the configuration that is held against it. Keras' jit is measured where a goal names Keras:
+# on the wider model it was slower than the graph.
+PLAN: list[tuple[Configuration, list[Engine]]] = [
+    (_CEILING, _PRODUCT),
+    (_MEDIUM, [*_OURS, *_TORCH, *_FASTAI, *_all(KERAS, "benchmarks.peers.keras_lstm", "graph")]),
+    (_SMALL, [*_OURS, *_TORCH, *_KERAS]),
+    (_DEMO, [*_OURS, *_FASTAI]),
+    (_LARGE, [*_OURS, *_FASTAI]),
+    (_TRAINING, _CLASSIFIERS),
+    (_EVALUATION, _CLASSIFIERS),
+]

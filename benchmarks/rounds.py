@@ -1,0 +1,130 @@
+"""What the programs that are measured share: their task, their data, the clock. Needs NumPy alone: peers use it too.
+
+Each program is given its task as JSON on the command line, warms up, works through its rounds and prints one line of
+JSON; `benchmarks.speed` starts them one after the other.
+"""
+
+import importlib.metadata
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+CLIP_NORM = 1.0
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 0.01
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one program does.
+
+    Attributes:
+        vocabulary: Number of tokens.
+        embedding: Width of the embedding and of the last LSTM layer.
+        hidden: Width of the LSTM layers before the last.
+        layers: Number of LSTM layers.
+        batch: Rows of a window, or documents of a batch.
+        window: Time steps of a window, or the most tokens of a document.
+        documents: Documents of a pass; 0 where running text is read.
+        precision: float32 or bfloat16 (of the products; each engine's own mixed precision).
+        variant: The engine's own way to do the same, where it has several; the fastest counts.
+        part: training or evaluation.
+        warmup: Steps before the clock starts; compilation falls into them.
+        rounds: How often the time is taken.
+        steps: Training steps a round (passes, where documents are read).
+    """
+
+    vocabulary: int
+    embedding: int
+    hidden: int
+    layers: int
+    batch: int
+    window: int
+    documents: int
+    precision: str
+    variant: str
+    part: str
+    warmup: int
+    rounds: int
+    steps: int
+
+
+def read_task() -> Task:
+    """Give the task that stands on the command line."""
+    return Task(**json.loads(sys.argv[1]))
+
+
+def windows(task: Task, count: int, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give windows of random tokens and their targets, each (batch, window), int64."""
+    for _ in range(count):
+        stream = generator.integers(0, task.vocabulary, (task.batch, task.window + 1))
+        yield stream[:, :-1], stream[:, 1:]
+
+
+def measure_steps(task: Task, step: Callable[[np.ndarray, np.ndarray], float], *libraries: str) -> None:
+    """Time the training steps of a language model and print the tokens per second of each round.
+
+    Args:
+        task: What is measured.
+        step: Does one whole training step with tokens and targets, each (batch, window), and gives the loss when all is
+            done.
+        libraries: Packages whose versions belong to the result.
+    """
+    generator = np.random.default_rng(1)
+    loss = 0.0
+    for tokens, targets in windows(task, task.warmup, generator):
+        loss = step(tokens, targets)
+    rates = []
+    for _ in range(task.rounds):
+        data = list(windows(task, task.steps, generator))
+        begin = time.perf_counter()
+        for tokens, targets in data:
+            loss = step(tokens, targets)
+        rates.append(task.steps * task.batch * task.window / (time.perf_counter() - begin))
+    finish(rates, loss, *libraries)
+
+
+def finish(rates: list[float], loss: float | None, *libraries: str) -> None:
+    """Print the result of a program.
+
+    Args:
+        rates: What was done in a second, of each round.
+        loss: The last loss, which shows that the engines train the same thing; none where there is none.
+        libraries: Packages whose versions belong to the result.
+    """
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    versions = {library: importlib.metadata.version(library) for library in libraries}
+    print(json.dumps({"rates": rates, "loss": loss, "peak_bytes": peak, "versions": versions}))
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Labelled documents of random tokens; document i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: np.ndarray
+    offsets: np.ndarray
+    labels: np.ndarray
+
+
+# The spread of lengths of film and product reviews, roughly: most are short, a long tail is cut off.
+MEDIAN_TOKENS, SPREAD, SHORTEST = 120, 0.6, 8
+FIRST_WORD = 4  # below it lie the special tokens: both engines' padding and document marks
+
+
+def documents(task: Task, seed: int) -> Documents:
+    """Give random documents with log-normal lengths (at most `task.window`) and one of two labels."""
+    generator = np.random.default_rng(seed)
+    drawn = generator.lognormal(np.log(MEDIAN_TOKENS), SPREAD, task.documents)
+    lengths = np.clip(drawn, SHORTEST, task.window).astype(np.int64)
+    return Documents(
+        ids=generator.integers(FIRST_WORD, task.vocabulary, lengths.sum()),
+        offsets=np.concatenate(([0], np.cumsum(lengths))),
+        labels=generator.integers(0, 2, task.documents),
+    )

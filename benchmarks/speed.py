@@ -1,0 +1,170 @@
+"""How fast training is, beside its peers, on this machine.
+
+    python -m benchmarks.speed
+
+Every engine is a process of its own, and never do two run at once. The whole plan is gone through twice, the second
+time backwards: a machine that gets slower or faster meanwhile does so for all. Medians are taken over all rounds. The
+peers' interpreter is `.venv-peers/bin/python`, or what the environment variable PEERS names.
+"""
+
+import argparse
+import datetime as dt
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plan import KEPT_MEMORY, PLAN
+from benchmarks.rounds import Task
+from benchmarks.table import Measurement, Results, markdown, records
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = Path(__file__).resolve().parent / "results"
+# A process that takes longer hangs: the slowest one needs two or three minutes.
+TIMEOUT = 1_800
+# One process that is busy all the time is a load of 1.
+BUSY = 0.5
+
+
+def main() -> int:
+    """Measure, print the table and write the results; 1 if a program failed."""
+    arguments = _arguments()
+    plan = [
+        (configuration.shortened() if arguments.quick else configuration, engines)
+        for configuration, engines in PLAN
+        if not arguments.only or configuration.name in arguments.only
+    ]
+    peers = _peers() if any(engine.peer for _, engines in plan for engine in engines) else ""
+    machine = machine_facts()
+    if machine["load_before"] > BUSY:
+        print(f"The machine is busy (load {machine['load_before']}): the figures are worth nothing.", file=sys.stderr)
+    measurements = [Measurement(configuration, engine) for configuration, engines in plan for engine in engines]
+    programs = measurements if arguments.quick else measurements + measurements[::-1]
+    failed = 0
+    for n, measured in enumerate(programs):
+        print(f"[{n + 1}/{len(programs)}] {_name(measured)}: ", end="", flush=True)
+        interpreter = peers if measured.engine.peer else sys.executable
+        try:
+            unit = measured.configuration.unit.replace("_per_", "s/" if measured.configuration.unit[0] == "g" else "/")
+            print(f"{_run(interpreter, measured):,.0f} {unit}", flush=True)
+        except _ProgramFailedError as error:
+            failed += 1
+            print(f"FAILED\n{error}", flush=True)
+    results = Results([measured for measured in measurements if measured.rates])
+    table = markdown(results, machine)
+    print(f"\n{table}")
+    # A part of the plan, or a trial, must not pass for the results of the whole.
+    folder = arguments.results or (None if arguments.quick or arguments.only else RESULTS)
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        content = json.dumps(records(results, machine), indent=1)
+        (folder / "speed.json").write_text(content + "\n", encoding="utf-8")
+        (folder / "speed.md").write_text(table, encoding="utf-8")
+    if failed:
+        print(f"{failed} of {len(programs)} programs failed; see above.", file=sys.stderr)
+    return int(failed > 0)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description="Measures training speed.")
+    names = [configuration.name for configuration, _ in PLAN]
+    parser.add_argument("--only", nargs="+", choices=names, help="these configurations alone; writes no results")
+    parser.add_argument("--quick", action="store_true", help="one short round each, as a trial; writes no results")
+    parser.add_argument("--results", type=Path, help="folder for the results (default: benchmarks/results)")
+    return parser.parse_args()
+
+
+def _peers() -> str:
+    """Give the interpreter of the peers' environment."""
+    interpreter = os.environ.get("PEERS") or str(ROOT / ".venv-peers" / "bin" / "python")
+    if not Path(interpreter).is_file():
+        sys.exit(
+            f"{interpreter} is not there; `make bench` makes it, or let PEERS name another interpreter with fastai."
+        )
+    return interpreter
+
+
+class _ProgramFailedError(Exception):
+    """The last lines that a program printed before it ended."""
+
+
+def _run(interpreter: str, measured: Measurement) -> float:
+    """Run one program, add its rounds to the measurement and give their median."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    # What the caller has set for himself must not make one of the two settings the other.
+    environment = {name: value for name, value in environment.items() if not name.startswith("MALLOC_")}
+    if measured.engine.memory == "kept":
+        environment |= KEPT_MEMORY
+    command = [interpreter, "-m", measured.engine.module, json.dumps(asdict(_task(measured)))]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _ProgramFailedError(f"no end after {TIMEOUT} seconds") from error
+    if ended.returncode:
+        last = "\n".join(ended.stderr.splitlines()[-15:])
+        raise _ProgramFailedError(f"{measured.engine.module} ended with {ended.returncode}:\n{last}")
+    result = json.loads(ended.stdout.splitlines()[-1])
+    measured.rates += result["rates"]
+    measured.peak_bytes = max(measured.peak_bytes, result["peak_bytes"])
+    measured.loss = result["loss"]
+    measured.versions = result["versions"]
+    return Measurement(measured.configuration, measured.engine, result["rates"]).median
+
+
+def _task(measured: Measurement) -> Task:
+    configuration, engine = measured.configuration, measured.engine
+    return Task(
+        vocabulary=configuration.vocabulary,
+        embedding=configuration.embedding,
+        hidden=configuration.hidden,
+        layers=configuration.layers,
+        batch=configuration.batch,
+        window=configuration.window,
+        documents=configuration.documents,
+        precision=engine.precision,
+        variant=engine.variant,
+        part=configuration.part,
+        warmup=configuration.warmup,
+        rounds=configuration.rounds,
+        steps=configuration.steps,
+    )
+
+
+def _name(measured: Measurement) -> str:
+    engine = measured.engine
+    details = [engine.precision, engine.variant, "memory kept" if engine.memory == "kept" else ""]
+    return f"{measured.configuration.name}, {engine.name} ({', '.join(d for d in details if d)})"
+
+
+def machine_facts() -> dict[str, Any]:
+    """Say on what is measured, and how busy it was before."""
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+    }
+
+
+def _cpu() -> str:
+    """Give the processor's name, and whether it has bfloat16 products."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor()
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = [flag for flag in facts.get("flags", "").split() if flag in ("avx512f", "avx512_bf16", "amx_bf16")]
+    return " ".join([facts.get("model name", platform.machine()), *([f"({', '.join(flags)})"] if flags else [])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
