@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,11 +93,15 @@ class Batch:
 def pad(documents: EncodedDocuments, chosen: np.ndarray, max_tokens: int) -> Batch:
     """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read."""
     lengths = np.minimum(documents.lengths[chosen], max_tokens).astype(np.int32)
-    time = np.arange(-(-int(lengths.max()) // TIMES) * TIMES)
+    time = np.arange(_padded(lengths.max()))
     starts = documents.offsets[chosen + 1] - lengths
     inside = time[:, None] < lengths[None, :]
     tokens = documents.ids[np.where(inside, starts[None, :] + time[:, None], 0)].astype(np.int32)
     return Batch(np.where(inside, tokens, 0), lengths, documents.labels[chosen].astype(np.int32), chosen)
+
+
+def _padded(lengths: Any) -> Any:
+    return -(-lengths // TIMES) * TIMES
 
 
 def batch_count(documents: int, batch: int) -> int:
@@ -125,8 +130,20 @@ def shuffled_batches(
         yield pad(documents, batches[n], max_tokens)
 
 
-def sorted_batches(documents: EncodedDocuments, batch: int, max_tokens: int) -> Iterator[Batch]:
-    """Give every document once, shortest first, for evaluation."""
+def sorted_batches(documents: EncodedDocuments, tokens: int, max_tokens: int) -> Iterator[Batch]:
+    """Give every document once, shortest first, for evaluation.
+
+    Args:
+        documents: The documents.
+        tokens: Tokens of a batch at most, padding included, where it holds more than one document.
+        max_tokens: Tokens of a document at most.
+    """
     order = np.argsort(documents.lengths, kind="stable")
-    for start in range(0, len(order), batch):
-        yield pad(documents, order[start : start + batch], max_tokens)
+    lengths = _padded(np.minimum(documents.lengths[order], max_tokens))
+    start = 0
+    while start < len(order):
+        # The last document of a batch is its longest, and so sets the width of all.
+        sizes = lengths[start:] * np.arange(1, len(order) - start + 1)
+        end = start + max(1, int(np.searchsorted(sizes, tokens, side="right")))
+        yield pad(documents, order[start:end], max_tokens)
+        start = end

@@ -21,7 +21,8 @@ from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
 from rnnlm.training.update import check_finite, clipped_update, make_optimizer
 
-EVALUATION_BATCH = 64
+# Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 100 MB.
+EVALUATION_TOKENS = 32_768
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
 
 Trainable = Literal["all", "head"]
@@ -131,7 +132,7 @@ def predict(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
 def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
     """Give the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
-    for batch in sorted_batches(documents, EVALUATION_BATCH, model.training.max_tokens):
+    for batch in sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens):
         features[batch.documents] = model.compiled_features(batch.tokens, batch.lengths).numpy()
     return features
 

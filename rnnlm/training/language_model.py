@@ -25,7 +25,7 @@ from rnnlm.training.update import check_finite
 logger = logging.getLogger("rnnlm.training")
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 1
+VERSION = 2
 # A save may take this share of the time at most: where it takes long, states are saved more seldom.
 SAVING_SHARE = 0.02
 # Clipping is meant for rare steps; where nearly all are clipped, it is the learning rate that is set by it.

@@ -12,6 +12,27 @@ from rnnlm.errors import TrainingError
 BETA_2 = 0.99
 
 
+class FusedAdamW(keras.optimizers.AdamW):
+    """Keras' AdamW with the operation that TensorFlow has for it: one pass over weights and slots in place of ten."""
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """Update one variable; its weight decay is done before."""
+        n = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[n].value.handle,
+            v=self._velocities[n].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
 def make_optimizer(
     name: Literal["adamw", "sgd"], variables: list[keras.Variable], weight_decay: float
 ) -> keras.optimizers.Optimizer:
@@ -20,7 +41,7 @@ def make_optimizer(
     The learning rate comes with each update.
     """
     if name == "adamw":
-        optimizer = keras.optimizers.AdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=weight_decay)
+        optimizer = FusedAdamW(learning_rate=0.0, beta_2=BETA_2, weight_decay=weight_decay)
     else:
         optimizer = keras.optimizers.SGD(learning_rate=0.0, weight_decay=weight_decay)
     optimizer.build(variables)

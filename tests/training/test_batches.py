@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,10 +74,23 @@ def test_an_epoch_has_every_document_once(lengths: list[int], size: int, seed: i
     documents = encoded([[BOS] + [4] * (length - 2) + [EOS] for length in lengths])
     for batches in (
         list(shuffled_batches(documents, size, 64, np.random.default_rng(seed))),
-        list(sorted_batches(documents, size, 64)),
+        list(sorted_batches(documents, size * 16, 64)),
     ):
         seen = np.concatenate([batch.documents for batch in batches])
         np.testing.assert_array_equal(np.sort(seen), np.arange(len(lengths)))
+
+
+@given(lengths=st.lists(st.integers(2, 90), min_size=1, max_size=80), tokens=st.integers(1, 400))
+def test_batches_of_an_evaluation_are_as_large_as_they_may_be(lengths: list[int], tokens: int) -> None:
+    documents = encoded([[BOS] + [4] * (length - 2) + [EOS] for length in lengths])
+    batches = list(sorted_batches(documents, tokens, 64))
+    for batch in batches:
+        assert batch.tokens.size <= tokens or len(batch.documents) == 1
+        assert batch.tokens.shape[0] - batch.lengths.max() < 8
+    for batch, after in itertools.pairwise(batches):
+        assert batch.lengths.max() <= after.lengths.min()
+        joined = np.append(batch.documents, after.documents[0])
+        assert pad(documents, joined, 64).tokens.size > tokens
 
 
 @given(count=st.integers(2, 150), size=st.integers(2, 9))
