@@ -38,6 +38,7 @@ def language_model_cell(
             states=states_folder(),
         )
         run.log_metrics(fitted.metrics)
+        run.set_tags({"rnnlm.precision": fitted.precision})
     return ScoreRef(
         path=folder,
         sha256=fitted.sha256,
@@ -88,6 +89,7 @@ def classifier_cell(
             report=progress,
         )
         run.log_metrics(fitted.metrics)
+        run.set_tags({"rnnlm.precision": fitted.precision})
     return ScoreRef(
         path=folder,
         sha256=fitted.sha256,

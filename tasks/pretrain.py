@@ -50,6 +50,7 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
                 report=progress,
             )
         run.log_metrics(fitted.metrics)
+        run.set_tags({"rnnlm.precision": fitted.precision})
     return CheckpointRef(
         path=folder,
         sha256=fitted.sha256,

@@ -1,14 +1,22 @@
 """`precision: auto`: which type of product is faster on this machine, by a short measurement."""
 
+import contextlib
 import functools
+import hashlib
+import json
 import logging
+import os
+import platform
+import tempfile
 import time
+from pathlib import Path
 
 import tensorflow as tf
 
 from rnnlm.config import Model
 from rnnlm.model import cudnn
 from rnnlm.model.precision import Precision, product_type
+from rnnlm.store import home
 
 logger = logging.getLogger("rnnlm.training")
 
@@ -19,6 +27,9 @@ MARGIN = 1.2
 
 def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size: int, window: int) -> Precision:
     """Give the type of the products: the one asked for, or for `auto` the one that is measured to be faster.
+
+    What was measured is kept in the workplace, under `precision/`: where both are about as fast, another measurement
+    might find otherwise, and the same training would end with other bits.
 
     Args:
         asked: auto, float32 or bfloat16.
@@ -37,7 +48,48 @@ def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size:
 
 @functools.cache
 def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> Precision:
-    """Measure the product of one time step and the product of the softmax, as often as a window has them."""
+    """Give what was measured for these sizes on this machine, now or earlier."""
+    measured = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "tensorflow": tf.__version__,
+        "sizes": [batch, rows, hidden, embedding, vocabulary],
+    }
+    key = hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:32]
+    kept = home() / "precision" / f"{key}.json"
+    if not kept.is_file():
+        ratio = _ratio(batch, rows, hidden, embedding, vocabulary)
+        chosen: Precision = "bfloat16" if ratio > MARGIN else "float32"
+        _keep(kept, json.dumps(measured | {"ratio": round(ratio, 2), "precision": chosen}, indent=1))
+    found = json.loads(kept.read_text(encoding="utf-8"))
+    logger.info(
+        "precision: %s (products in bfloat16 take 1/%.2f of the time in float32 here)",
+        found["precision"],
+        found["ratio"],
+    )
+    return "bfloat16" if found["precision"] == "bfloat16" else "float32"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file whole, unless another process has written it meanwhile: the first one counts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
+        file.write(text)
+        file.flush()
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+def _ratio(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> float:
+    """Measure how much faster bfloat16 is, in the products of the recurrence and of the softmax of a window."""
     seconds = {}
     chunk = min(vocabulary, 10_000)  # a part of a large vocabulary tells as much, in less time
     for precision in ("float32", "bfloat16"):
@@ -62,7 +114,4 @@ def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int)
             products()[1].numpy()
             times.append(time.perf_counter() - began)
         seconds[precision] = min(times)
-    ratio = seconds["float32"] / seconds["bfloat16"]
-    chosen: Precision = "bfloat16" if ratio > MARGIN else "float32"
-    logger.info("precision: %s (products in bfloat16 take 1/%.2f of the time in float32 here)", chosen, ratio)
-    return chosen
+    return seconds["float32"] / seconds["bfloat16"]

@@ -22,11 +22,13 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
 from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
 from rnnlm.training.language_model import VERSION, train_language_model
+from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Report
 from rnnlm.training.state import StateFolder
 from rnnlm.transfer.subsets import label_subset
@@ -41,11 +43,13 @@ class Fitted:
         sha256: Digest of weights and predictions.
         metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
         seconds: Wall-clock time.
+        precision: Type of the large products in training: what `auto` became.
     """
 
     sha256: str
     metrics: dict[str, float]
     seconds: float
+    precision: Precision
 
 
 def fit_language_model(
@@ -81,9 +85,11 @@ def fit_language_model(
         fresh = get_weights(model)
         set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | _mapped(start, tokenizer))
     history = []
+    precision: Precision = "float32"
     if training is None:
         on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
     else:
+        precision = choose_precision(training.precision, settings, tokenizer.size, training.batch_size, training.window)
         history = train_language_model(
             model,
             train,
@@ -109,7 +115,8 @@ def fit_language_model(
     metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()}
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
-    return _write(checkpoint, tokens, history, predictions, metrics, time.perf_counter() - began, final)
+    sha256 = _write(checkpoint, tokens, history, predictions, metrics, final)
+    return Fitted(sha256, metrics, time.perf_counter() - began, precision)
 
 
 def fit_classifier(
@@ -151,6 +158,11 @@ def fit_classifier(
         # The head and the statistics before it belong to the source's labels: they start anew.
         initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
+    precision: Precision = "float32"
+    if trainable == "all":
+        precision = choose_precision(
+            training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
+        )
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
     for rate in training.learning_rates:
@@ -178,9 +190,8 @@ def fit_classifier(
         classifier=training,
         labels=tokens.labels,
     )
-    return _write(
-        Checkpoint(description, weights), tokens, history, predictions, metrics, time.perf_counter() - began, final
-    )
+    sha256 = _write(Checkpoint(description, weights), tokens, history, predictions, metrics, final)
+    return Fitted(sha256, metrics, time.perf_counter() - began, precision)
 
 
 def _state_folder(
@@ -227,9 +238,8 @@ def _write(
     history: list[Point],
     predictions: pa.Table,
     metrics: dict[str, float],
-    seconds: float,
     final: Path,
-) -> Fitted:
+) -> str:
     with whole_folder(final) as folder:
         checkpoint.save(folder, tokens.tokenizer)
         (folder / "history.json").write_text(
@@ -238,4 +248,4 @@ def _write(
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
         pq.write_table(predictions, folder / "predictions.parquet")
         parts = [file_sha256(folder / name) for name in ("weights.safetensors", "predictions.parquet")]
-    return Fitted(hashlib.sha256("".join(parts).encode()).hexdigest(), metrics, seconds)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
