@@ -134,6 +134,7 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     assert len(runs) == 1 + 4 + 12
+    assert all(r.data.tags["rnnlm.precision"] in ("float32", "bfloat16") for r in runs if r != parent)
     assert parent.data.params["model.hidden"] == "12"
     mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
     assert parent.data.metrics["classifier/feature/accuracy/20_labels"] == pytest.approx(mean)
