@@ -6,6 +6,8 @@ training was interrupted.
 
 import tensorflow as tf
 
+from rnnlm.model.precision import float32
+
 
 def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
     """Drop units with one mask for all time steps (Gal & Ghahramani 2016); `x` is (time, batch, units).
@@ -18,7 +20,9 @@ def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int
     """
     if seed is None or rate == 0.0:
         return x
-    return x * tf.cast(_mask(tf.stack([1, tf.shape(x)[1], tf.shape(x)[2]]), rate, seed, place), x.dtype)
+    # In float32, and rounded after that: bfloat16 has no 1 / (1 - rate), and all units would be off by the same share.
+    mask = _mask(tf.stack([1, tf.shape(x)[1], tf.shape(x)[2]]), rate, seed, place)
+    return tf.cast(float32(x) * mask, x.dtype)
 
 
 def drop_weights(kernel: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
