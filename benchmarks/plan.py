@@ -117,9 +117,14 @@ _FASTAI = _all(FASTAI, "benchmarks.peers.fastai_awd_lstm", peer=True)
 _TORCH = _all(TORCH, "benchmarks.peers.torch_lstm", "batch first", "time first", peer=True)
 _KERAS = _all(KERAS, "benchmarks.peers.keras_lstm", "graph", "jit")
 _PRODUCT = _all(PRODUCT, "benchmarks.ceiling")
-_CLASSIFIERS = [
+_CLASSIFIER_TRAINING = [
     *_all(OURS, "benchmarks.classifier"),
     *_all(FASTAI, "benchmarks.peers.fastai_classifier", peer=True),
+]
+# Ours is always evaluated in float32, and chooses its batches itself.
+_CLASSIFIER_EVALUATION = [
+    *(engine for engine in _all(OURS, "benchmarks.classifier") if engine.precision == "float32"),
+    *_all(FASTAI, "benchmarks.peers.fastai_classifier", "64 documents", "256 documents", peer=True),
 ]
 
 _SMALL = Configuration("small", "tokens_per_second", 10_000, 128, 128, 1, 32, 64, warmup=3, rounds=3, steps=12)
@@ -153,6 +158,6 @@ PLAN: list[tuple[Configuration, list[Engine]]] = [
     (_SMALL, [*_OURS, *_TORCH, *_KERAS]),
     (_DEMO, [*_OURS, *_FASTAI]),
     (_LARGE, [*_OURS, *_FASTAI]),
-    (_TRAINING, _CLASSIFIERS),
-    (_EVALUATION, _CLASSIFIERS),
+    (_TRAINING, _CLASSIFIER_TRAINING),
+    (_EVALUATION, _CLASSIFIER_EVALUATION),
 ]

@@ -10,6 +10,7 @@ peers' interpreter is `.venv-peers/bin/python`, or what the environment variable
 import argparse
 import datetime as dt
 import json
+import math
 import os
 import platform
 import subprocess
@@ -26,6 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
 # A process that takes longer hangs: the slowest one needs two or three minutes.
 TIMEOUT = 1_800
+# Variables that act on the allocator, or on the threads of some of the engines.
+FOREIGN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "OMP_", "MKL_", "KMP_", "GOMP_", "TF_NUM_")
+# A step that goes wrong may well be a fast one. Tokens are random, so the loss stays near that of a guess, in nats.
+NEAR_A_GUESS = 2.0
 # One process that is busy all the time is a load of 1.
 BUSY = 0.5
 
@@ -44,7 +49,7 @@ def main() -> int:
         print(f"The machine is busy (load {machine['load_before']}): the figures are worth nothing.", file=sys.stderr)
     measurements = [Measurement(configuration, engine) for configuration, engines in plan for engine in engines]
     programs = measurements if arguments.quick else measurements + measurements[::-1]
-    failed = 0
+    failed: list[str] = []
     for n, measured in enumerate(programs):
         print(f"[{n + 1}/{len(programs)}] {_name(measured)}: ", end="", flush=True)
         interpreter = peers if measured.engine.peer else sys.executable
@@ -52,10 +57,10 @@ def main() -> int:
             unit = measured.configuration.unit.replace("_per_", "s/" if measured.configuration.unit[0] == "g" else "/")
             print(f"{_run(interpreter, measured):,.0f} {unit}", flush=True)
         except _ProgramFailedError as error:
-            failed += 1
+            failed.append(_name(measured))
             print(f"FAILED\n{error}", flush=True)
     results = Results([measured for measured in measurements if measured.rates])
-    table = markdown(results, machine)
+    table = markdown(results, machine, failed)
     print(f"\n{table}")
     # A part of the plan, or a trial, must not pass for the results of the whole.
     folder = arguments.results or (None if arguments.quick or arguments.only else RESULTS)
@@ -65,8 +70,8 @@ def main() -> int:
         (folder / "speed.json").write_text(content + "\n", encoding="utf-8")
         (folder / "speed.md").write_text(table, encoding="utf-8")
     if failed:
-        print(f"{failed} of {len(programs)} programs failed; see above.", file=sys.stderr)
-    return int(failed > 0)
+        print(f"{len(failed)} of {len(programs)} programs failed; see above.", file=sys.stderr)
+    return int(bool(failed))
 
 
 def _arguments() -> argparse.Namespace:
@@ -95,8 +100,8 @@ class _ProgramFailedError(Exception):
 def _run(interpreter: str, measured: Measurement) -> float:
     """Run one program, add its rounds to the measurement and give their median."""
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    # What the caller has set for himself must not make one of the two settings the other.
-    environment = {name: value for name, value in environment.items() if not name.startswith("MALLOC_")}
+    # What the caller has set for himself must not make one setting of memory the other, nor slow some engines alone.
+    environment = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
     if measured.engine.memory == "kept":
         environment |= KEPT_MEMORY
     command = [interpreter, "-m", measured.engine.module, json.dumps(asdict(_task(measured)))]
@@ -110,6 +115,11 @@ def _run(interpreter: str, measured: Measurement) -> float:
         last = "\n".join(ended.stderr.splitlines()[-15:])
         raise _ProgramFailedError(f"{measured.engine.module} ended with {ended.returncode}:\n{last}")
     result = json.loads(ended.stdout.splitlines()[-1])
+    loss, guess = result["loss"], math.log(max(1, measured.configuration.vocabulary))
+    if loss is not None and not abs(loss - guess) < NEAR_A_GUESS:  # so that NaN fails too
+        raise _ProgramFailedError(
+            f"{measured.engine.module} does not train: its loss is {loss}, a guess has {guess:.2f}"
+        )
     measured.rates += result["rates"]
     measured.peak_bytes = max(measured.peak_bytes, result["peak_bytes"])
     measured.loss = result["loss"]

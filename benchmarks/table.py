@@ -203,8 +203,14 @@ def _ratio(results: Results, measured: Measurement, precision: str | None) -> fl
     return round(ours.median / measured.median, 3) if ours else None
 
 
-def markdown(results: Results, machine: dict[str, Any]) -> str:
-    """Give the tables."""
+def markdown(results: Results, machine: dict[str, Any], failed: list[str]) -> str:
+    """Give the tables.
+
+    Args:
+        results: What was measured.
+        machine: On what.
+        failed: Names of the programs that failed: what is missing must not look as if it had not been asked for.
+    """
     versions = {name: version for m in results.measurements for name, version in m.versions.items()}
     lines = [
         "# Speed",
@@ -214,6 +220,7 @@ def markdown(results: Results, machine: dict[str, Any]) -> str:
         + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
         + f". Load of the machine before: {machine['load_before']}.",
         "",
+        *[f"**Failed, so that figures are missing: {name}.**\n" for name in failed],
         "## What has to be reached",
         "",
         "*As started*: no engine gets settings from outside. *At its best*: each engine with the faster setting of the",
