@@ -1,28 +1,36 @@
-"""Perplexity on WikiText-2, by the rules of the field, and what each regulariser is worth.
+"""Perplexity on WikiText-2, by the rules of the field, and what the regularisers are worth.
 
-    python -m benchmarks.wikitext2 --data FOLDER            the recipe below, within two hours on two cores
-    python -m benchmarks.wikitext2 --data FOLDER --ablation a fifth of the text, each regulariser left out once
+    python -m benchmarks.wikitext2 --data FOLDER             the recipe below, within two hours on two cores
+    python -m benchmarks.wikitext2 --data FOLDER --ablation  a fifth of the text, groups of regularisers left out
 
 FOLDER holds wiki.{train,valid,test}.tokens (or .tokens.gz). The rules: the corpus' own tokens and closed vocabulary of
-33,278, `<unk>` and one `<eos>` a line counted; every token is scored once, with the state carried on; the validation
-split chooses the checkpoint, the test split is scored once, at the end. A run that was stopped goes on where it was.
+33,278, `<unk>` and one `<eos>` a line counted; every token is scored once, with the state carried on through 16 rows
+of running text (at the 15 cuts the context is lost, which costs a little); the validation split chooses the checkpoint,
+the test split is scored once, at the end. A run that was stopped goes on where it was.
 """
 
 import argparse
+import hashlib
+import importlib.metadata
 import json
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from pydantic import BaseModel
 
+from benchmarks.machine import machine_facts
 from rnnlm.config import Corpus, Dropout, LanguageModelTraining, Model, Tokenizer
 from rnnlm.corpus import ingest
+from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import home
 from rnnlm.tokens import tokenize
 from rnnlm.training.progress import Progress
+
+logger = logging.getLogger("rnnlm.benchmark")
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 SEED = 1882  # of Merity et al. for WikiText-2
@@ -109,7 +117,7 @@ def read_tokens(data: Path, work: Path, share: float = 1.0) -> TokensRef:
     """
     done = work / f"tokens-{share}.json"
     if not done.is_file():
-        splits = {split: str(next(iter(sorted(data.glob(f"wiki.{split}.tokens*"))))) for split in SPLITS}
+        splits = {split: _file(data, split) for split in SPLITS}
         tokenizer: Tokenizer | Path = Tokenizer(kind="whitespace")
         if share < 1.0:
             tokenizer = read_tokens(data, work).tokenizer
@@ -130,21 +138,32 @@ def read_tokens(data: Path, work: Path, share: float = 1.0) -> TokensRef:
     return TokensRef.model_validate_json(done.read_text(encoding="utf-8"))
 
 
-def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, object]:
-    """Train by a recipe; give what the table shows."""
+def _file(data: Path, split: str) -> str:
+    found = sorted(data.glob(f"wiki.{split}.tokens*"))
+    if not found:
+        raise DataError(f"there is no wiki.{split}.tokens", where=str(data), remedy="Give the folder of WikiText-2.")
+    return str(found[0])
+
+
+def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, Any]:
+    """Train by a recipe, unless that was done; give what the table shows."""
+    from rnnlm.training.language_model import VERSION
     from rnnlm.transfer.fit import fit_language_model
 
-    log = logging.getLogger("rnnlm.benchmark")
-    shown = 0.0
+    content = json.dumps([recipe.model_dump(), tokens.sha256, SEED, VERSION], sort_keys=True)
+    folder = work / hashlib.sha256(content.encode()).hexdigest()[:16]
+    result, clock = folder / "result.json", folder.with_suffix(".seconds")
+    # The time of a training that was stopped counts as well.
+    before = float(clock.read_text(encoding="utf-8")) if clock.is_file() else 0.0
+    began = shown = time.monotonic()
 
     def report(progress: Progress) -> None:
         nonlocal shown
         if progress.metrics or time.monotonic() - shown > 30.0:
-            log.info("%s: %s", recipe.name, progress)
+            logger.info("%s: %s", recipe.name, progress)
             shown = time.monotonic()
+            clock.write_text(str(before + shown - began), encoding="utf-8")
 
-    folder = work / recipe.name.replace(" ", "-").replace(",", "")
-    result = folder / "result.json"
     if not result.is_file():
         fitted = fit_language_model(
             recipe.model,
@@ -160,11 +179,38 @@ def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, object]:
             "name": recipe.name,
             "valid_perplexity": fitted.metrics["valid/perplexity"],
             "test_perplexity": fitted.metrics["perplexity"],
-            "seconds": fitted.seconds,
+            "seconds": before + time.monotonic() - began,
+            "precision": fitted.precision,
+            "training_tokens": tokens.tokens["train"],
             "recipe": recipe.model_dump(),
+            "machine": machine_facts(),
+            "versions": {name: importlib.metadata.version(name) for name in ("keras", "tensorflow")},
         }
         result.write_text(json.dumps(found, indent=1), encoding="utf-8")
     return dict(json.loads(result.read_text(encoding="utf-8")))
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """Give the table."""
+    lines = [
+        "| recipe | validation perplexity | against the first | test perplexity | minutes |",
+        "|---|---|---|---|---|",
+    ]
+    first = results[0]["valid_perplexity"]
+    for found in results:
+        change = "" if found is results[0] else f"{found['valid_perplexity'] / first - 1:+.1%}"
+        lines.append(
+            f"| {found['name']} | {found['valid_perplexity']:.2f} | {change} | {found['test_perplexity']:.2f} | "
+            f"{found['seconds'] / 60:.0f} |"
+        )
+    machine = results[0]["machine"]
+    kinds = ", ".join(sorted({found["precision"] for found in results}))
+    lines += [
+        "",
+        f"{results[0]['training_tokens']:,} training tokens, seed {SEED}, products in {kinds}; {machine['date']}, "
+        f"{machine['cpu']}, {machine['cores']} cores.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -174,23 +220,21 @@ def main() -> None:
     parser.add_argument(
         "--ablation",
         action="store_true",
-        help="a fifth of the text and a smaller model, each regulariser left out once",
+        help="a fifth of the text and a smaller model, groups of regularisers left out",
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("rnnlm").setLevel(logging.INFO)
-    work = home() / "wikitext2"
+    work = home() / "wikitext2" / hashlib.sha256(str(arguments.data.resolve()).encode()).hexdigest()[:8]
     work.mkdir(parents=True, exist_ok=True)
     tokens = read_tokens(arguments.data, work, SHARE if arguments.ablation else 1.0)
     results = [train(recipe, tokens, work) for recipe in (ABLATION if arguments.ablation else [FULL])]
     name = "wikitext2-ablation" if arguments.ablation else "wikitext2"
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    for found in results:
-        print(
-            f"{found['name']:40s} valid {found['valid_perplexity']:7.2f}  test {found['test_perplexity']:7.2f}  "
-            f"{found['seconds']:6.0f} s"
-        )
+    table = markdown(results)
+    (RESULTS / f"{name}.md").write_text(table, encoding="utf-8")
+    print(table)
 
 
 if __name__ == "__main__":
