@@ -1,4 +1,4 @@
-"""The type that large matrix products are computed in; weights, sums, softmax and losses stay in float32."""
+"""The type that large matrix products are computed in; weights, element-wise functions and sums stay in float32."""
 
 from typing import Literal
 
