@@ -184,7 +184,7 @@ class LanguageModelTraining(Settings):
         default=[],
     )
     batch_size: int = _field("Rows of the token stream read side by side.", default=32, ge=1, le=4_096)
-    accumulate: int = _field("Windows whose gradients are added up for one update.", default=1, ge=1, le=1_024)
+    accumulate: int = _field("Windows whose mean gradient makes one update.", default=1, ge=1, le=1_024)
     window: int = _field(
         "Tokens of back-propagation through time; the state is carried on.", default=64, ge=2, le=2_048
     )
@@ -241,6 +241,18 @@ class LanguageModelTraining(Settings):
         ge=0.0,
         le=86_400.0,
     )
+
+    @model_validator(mode="after")
+    def _has_enough_evaluations(self) -> "LanguageModelTraining":
+        evaluations = self.evaluations * (1 + len(self.extend))
+        if self.averaging == "nt_asgd" and evaluations < self.trigger_after + 2:
+            raise ValueError(
+                f"averaging nt_asgd with trigger_after {self.trigger_after} never begins in {evaluations} evaluations: "
+                f"give {self.trigger_after + 2} or more"
+            )
+        if self.patience is not None and self.patience >= self.evaluations:
+            raise ValueError(f"patience {self.patience} is never used up in {self.evaluations} evaluations: give more")
+        return self
 
 
 class ClassifierTraining(Settings):
@@ -347,7 +359,9 @@ class Comparison(Settings):
     )
     seeds: int = _field("Seeds at each number of labels.", default=3, ge=1, le=100)
     seeds_all: int = _field("Seeds where all labels are used.", default=1, ge=1, le=100)
-    seed: int = _field("First seed; label subsets, initialisation and order follow from it.", default=1, ge=0, le=2**31)
+    seed: int = _field(
+        "First seed; label subsets, initialisation and order follow from it.", default=1, ge=0, le=2**31 - 101
+    )
 
     @model_validator(mode="after")
     def _has_a_baseline(self) -> "Comparison":

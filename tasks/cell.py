@@ -25,20 +25,20 @@ def language_model_cell(
     if training is not None:
         params["language_model"] = training.model_dump()
     with step_run(parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens)) as run:
-        progress = Progress(run, f"Target language model, {arm}")
         folder = output_folder()
-        fitted = fit_language_model(
-            model,
-            tokens,
-            training,
-            folder,
-            start=_path(start),
-            seed=seed,
-            report=progress,
-            states=states_folder(),
-        )
+        with Progress(run, f"Target language model, {arm}") as progress:
+            fitted = fit_language_model(
+                model,
+                tokens,
+                training,
+                folder,
+                start=_path(start),
+                seed=seed,
+                report=progress,
+                states=states_folder(),
+            )
         run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision})
+        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
     return ScoreRef(
         path=folder,
         sha256=fitted.sha256,
@@ -75,21 +75,21 @@ def classifier_cell(
     }
     name = f"classifier {arm} labels={labels} seed={seed}"
     with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens)) as run:
-        progress = Progress(run, f"Classifier, {arm}, {labels} labels, seed {seed}")
         folder = output_folder()
-        fitted = fit_classifier(
-            model,
-            tokens,
-            training,
-            folder,
-            start=_path(start),
-            trainable=trainable,
-            labels=labels,
-            seed=seed,
-            report=progress,
-        )
+        with Progress(run, f"Classifier, {arm}, {labels} labels, seed {seed}") as progress:
+            fitted = fit_classifier(
+                model,
+                tokens,
+                training,
+                folder,
+                start=_path(start),
+                trainable=trainable,
+                labels=labels,
+                seed=seed,
+                report=progress,
+            )
         run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision})
+        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
     return ScoreRef(
         path=folder,
         sha256=fitted.sha256,

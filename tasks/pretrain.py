@@ -22,35 +22,35 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     with step_run(parent_run_id, "pretrain", params, {"rnnlm.tokens": tokens.sha256}) as run:
-        progress = Progress(run, "Source model")
         folder = output_folder()
-        if source.task == "language_model":
-            run.log_params({"language_model": source.language_model.model_dump()})
-            fitted = fit_language_model(
-                model,
-                tokens,
-                source.language_model,
-                folder,
-                start=None,
-                seed=seed,
-                report=progress,
-                states=states_folder(),
-            )
-        else:
-            run.log_params({"classifier": source.classifier.model_dump()})
-            fitted = fit_classifier(
-                model,
-                tokens,
-                source.classifier,
-                folder,
-                start=None,
-                trainable="all",
-                labels=None,
-                seed=seed,
-                report=progress,
-            )
+        with Progress(run, "Source model") as progress:
+            if source.task == "language_model":
+                run.log_params({"language_model": source.language_model.model_dump()})
+                fitted = fit_language_model(
+                    model,
+                    tokens,
+                    source.language_model,
+                    folder,
+                    start=None,
+                    seed=seed,
+                    report=progress,
+                    states=states_folder(),
+                )
+            else:
+                run.log_params({"classifier": source.classifier.model_dump()})
+                fitted = fit_classifier(
+                    model,
+                    tokens,
+                    source.classifier,
+                    folder,
+                    start=None,
+                    trainable="all",
+                    labels=None,
+                    seed=seed,
+                    report=progress,
+                )
         run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision})
+        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
     return CheckpointRef(
         path=folder,
         sha256=fitted.sha256,

@@ -1,5 +1,6 @@
 """What all steps share: cache keys made of content, retries for what may pass, progress that is seen."""
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -145,9 +146,21 @@ class Progress:
         self._waiting: list[tuple[int, dict[str, float]]] = []
         self._shown = time.monotonic()
 
+    def __enter__(self) -> "Progress":
+        """Give itself; leaving sends what was not sent yet, above all the last points before a failure."""
+        return self
+
+    def __exit__(self, _: object, error: object, __: object) -> None:
+        """Send what was not sent yet."""
+        # A store that does not answer must not hide what went wrong before.
+        with contextlib.suppress(StoreError) if error else contextlib.nullcontext():
+            self.run.log_curve(self._waiting)
+        self._waiting = []
+
     def __call__(self, progress: training.Progress) -> None:
         """Show where the training is."""
-        self._waiting.append((progress.step, _metrics(progress)))
+        if not progress.passing:
+            self._waiting.append((progress.step, _metrics(progress)))
         if not progress.metrics and time.monotonic() - self._shown < SECONDS_BETWEEN:
             return
         logger.info("%s: %s", self.description, progress)

@@ -27,7 +27,7 @@ class GRU(keras.layers.Layer):
     """
 
     def __init__(self, units: int, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # as for the LSTM
         self.units = units
         self.seed = seed
 

@@ -30,7 +30,8 @@ class LSTM(keras.layers.Layer):
     """
 
     def __init__(self, units: int, seed: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Keras would turn the bfloat16 of the layer before into float32, and the kernel turns it back.
+        super().__init__(autocast=False, **kwargs)
         self.units = units
         self.seed = seed
 

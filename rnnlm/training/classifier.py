@@ -13,6 +13,7 @@ from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
+from rnnlm.model.precision import Precision
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.precision import choose_precision
@@ -48,7 +49,7 @@ def train_classifier(
         trainable: all, or the head alone: the pooled states of the frozen encoder are then computed once, without
             dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
-        report: Called every few seconds and at each evaluation.
+        report: Called about 200 times and at each evaluation.
 
     Returns:
         The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split.
@@ -87,9 +88,10 @@ def train_classifier(
                 meter.add(len(labels_of_batch), loss, norm, waited + prepared.waited)
                 since.append(loss)
                 if step in evaluate_at:
-                    train_features, valid_features = features_now()
-                    model.settle_statistics(train_features)
-                    metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
+                    with meter.paused():
+                        train_features, valid_features = features_now()
+                        model.settle_statistics(train_features)
+                        metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
                     points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
                     report(meter.progress(step, rate, metrics))
                     since = []
@@ -151,9 +153,10 @@ class _Step:
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
         variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
-        precision = choose_precision(
-            settings.precision, model.settings, model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
-        )
+        precision: Precision = "float32"
+        if trainable == "all":
+            sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
+            precision = choose_precision(settings.precision, model.settings, *sizes)
         self.optimizer = make_optimizer("adamw", variables, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]

@@ -4,6 +4,8 @@ import contextlib
 import logging
 import math
 import time
+from collections.abc import Callable
+from typing import NamedTuple
 
 from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
@@ -25,12 +27,31 @@ from rnnlm.training.update import check_finite
 logger = logging.getLogger("rnnlm.training")
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 2
+VERSION = 3
 # A save may take this share of the time at most: where it takes long, states are saved more seldom.
 SAVING_SHARE = 0.02
 # Clipping is meant for rare steps; where nearly all are clipped, it is the learning rate that is set by it.
 CLIPPED_SHARE = 0.95
 CLIPPED_STEPS = 50
+# Seconds after which a training that has nothing to report yet gives a sign of life.
+SILENCE = 20.0
+
+# Gives the folder for the states of a training with these extensions, and for no other training.
+States = Callable[[list[float]], StateFolder]
+
+
+class Trained(NamedTuple):
+    """What is told of a training.
+
+    Attributes:
+        points: The learning curve, with `perplexity`, `nll` and `bits_per_character` of the validation split.
+        precision: Type of the large products: what `auto` became.
+        seconds_before: Seconds that it took in earlier processes, up to the state that this one took up.
+    """
+
+    points: list[Point]
+    precision: Precision
+    seconds_before: float
 
 
 def train_language_model(
@@ -43,8 +64,8 @@ def train_language_model(
     eos: int,
     seed: int,
     report: Report = silent,
-    states: StateFolder | None = None,
-) -> list[Point]:
+    states: States | None = None,
+) -> Trained:
     """Train a language model; it ends with the weights that were best on the validation split.
 
     The state is carried from window to window and reset where a document begins and where an epoch begins. With a
@@ -59,22 +80,27 @@ def train_language_model(
         bos: The token that begins a document; none: running text.
         eos: The token that ends a document.
         seed: Seed of the order and of dropout.
-        report: Called about 200 times and at each evaluation; after a stop, once more for what was reported before.
+        report: Called about 200 times and at each evaluation, and at least every SILENCE seconds; after a stop, once
+            more for what was reported before.
         states: Where states are saved; none: nothing is saved.
 
     Returns:
-        The learning curve, with `perplexity`, `nll` and `bits_per_character` of the validation split.
+        The learning curve, and what else is told of the training.
 
     Raises:
         TrainingError: If there is too little text for one window, or the loss is no longer a number.
         StoreError: If a state cannot be written.
     """
     training = _Training(model, train, valid, settings, bos, eos, seed, report, states)
-    training.resume()
-    for phase in training.plan.phases:
-        training.run(phase)
+    with contextlib.ExitStack() as alone:
+        if training.states:
+            alone.enter_context(training.states[0].alone())
+        training.resume()
+        for phase in training.plan.phases:
+            training.run(phase)
     set_weights(model, training.best)
-    return training.points
+    assert training.precision is not None
+    return Trained(training.points, training.precision, training.seconds_before)
 
 
 class _Training:
@@ -90,15 +116,19 @@ class _Training:
         eos: int,
         seed: int,
         report: Report,
-        states: StateFolder | None,
+        states: States | None,
     ) -> None:
         self.model, self.train, self.valid, self.settings = model, train, valid, settings
-        self.bos, self.eos, self.seed, self.report, self.states = bos, eos, seed, report, states
+        self.bos, self.eos, self.seed, self.report = bos, eos, seed, report
+        # Each list of extensions has states of its own, and may go on from those of a shorter list.
+        extensions = [settings.extend[:n] for n in range(len(settings.extend), -1, -1)]
+        self.states = [states(extension) for extension in extensions] if states is not None else []
         self.plan = Plan.of(len(train.ids), settings, seed)
         self.meter = Meter("tokens", self.plan.steps, settings.clip_norm)
         self.step = 0
         self.read = 0  # targets that counted
         self.waited = 0.0  # seconds, for data, since this process began
+        self.began, self.seconds_before = time.monotonic(), 0.0  # the latter: of earlier processes
         self.since: list[float] = [0.0, 0]  # sum of losses, and steps, since the last point
         self.points: list[Point] = []
         self.reports: list[Progress] = []
@@ -142,13 +172,15 @@ class _Training:
                                 break
                         elif self.meter.due(self.step):
                             self._report(phase, {})
+                        elif self.meter.silent_for() > SILENCE:
+                            self.report(self.meter.sign_of_life(self.step, self._rate(phase, self.step - 1)))
                         self._save_if_due()
             except TrainingError as error:
                 self._restart_at_half_rate(error)
         self._save()
 
     def _update(self, phase: Phase, step: Step) -> None:
-        rate = self.factor * self.plan.rate(phase, self.step)
+        rate = self._rate(phase, self.step)
         average = averaging_rate(self.settings, self.step + 1, self.triggered)
         result = self.updates.run(step.windows, step.first, self.seed, self.step, rate, average)
         check_finite(
@@ -158,6 +190,9 @@ class _Training:
         self.read += result.tokens
         self.since = [self.since[0] + result.loss, self.since[1] + 1]
         self.meter.add(result.tokens, result.loss, result.norm, self.waited)
+
+    def _rate(self, phase: Phase, step: int) -> float:
+        return self.factor * self.plan.rate(phase, step)
 
     def _evaluate(self, phase: Phase) -> None:
         """Score the validation split, with the averaged weights if there are any; keep the best."""
@@ -212,8 +247,7 @@ class _Training:
         self.step = phase.end
 
     def _report(self, phase: Phase, metrics: dict[str, float]) -> None:
-        rate = self.factor * self.plan.rate(phase, self.step - 1)
-        progress = self.meter.progress(self.step, rate, metrics)
+        progress = self.meter.progress(self.step, self._rate(phase, self.step - 1), metrics)
         self.reports.append(progress)
         self.report(progress)
         if not self.warned and self._is_nearly_always_clipped():
@@ -254,11 +288,11 @@ class _Training:
             self._save()
 
     def _save(self) -> None:
-        if self.states is None:
+        if not self.states:
             return
         began = time.monotonic()
         meta = {
-            "phases": [self.settings.epochs, *self.settings.extend],
+            "seconds": self.seconds_before + began - self.began,
             "read": self.read,
             "since": self.since,
             "points": [point.model_dump() for point in self.points],
@@ -271,22 +305,28 @@ class _Training:
             "precision": self.precision,
         }
         with self.meter.paused():
-            self.states.save(TrainingState(self.step, meta, self.updates.arrays()), self.best)
+            self.states[0].save(TrainingState(self.step, meta, self.updates.arrays()), self.best)
         self._saved = time.monotonic()
         self._save_took = self._saved - began
 
     def resume(self) -> None:
-        """Take up the last saved state, if there is one that this training passes through."""
-        loaded = self.states.load() if self.states is not None else None
+        """Take up the last saved state, or that of the same training with fewer extensions.
+
+        Raises:
+            TrainingError: If it went on at half the learning rate, which the settings no longer allow.
+        """
+        loaded = next((found for states in self.states if (found := states.load()) is not None), None)
         if loaded is None:
             return
-        (state, best), phases = loaded, [self.settings.epochs, *self.settings.extend]
+        state, best = loaded
         meta = state.meta
-        begun = sum(state.step > phase.first_step for phase in self.plan.phases) or 1
-        # A state beyond the last step is one of an extension that is no longer asked for.
-        if meta["phases"][:begun] != phases[:begun] or state.step > self.plan.steps:
-            logger.warning("The saved training was extended in another way: this one starts from the beginning.")
-            return
+        if meta["factor"] != 1.0 and not self.settings.halve_on_divergence:
+            raise TrainingError(
+                "the saved training diverged and went on at half the learning rate",
+                where=str(self.states[0].folder),
+                remedy="Set halve_on_divergence again, or change learning_rate, or remove this folder.",
+            )
+        self.seconds_before = meta["seconds"]
         self.precision = meta["precision"]
         self.step, self.read, self.since = state.step, meta["read"], meta["since"]
         self.points = [Point.model_validate(point) for point in meta["points"]]

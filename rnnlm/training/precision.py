@@ -1,6 +1,5 @@
 """`precision: auto`: which type of product is faster on this machine, by a short measurement."""
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -84,8 +83,13 @@ def _keep(path: Path, text: str) -> None:
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
         file.write(text)
         file.flush()
-        with contextlib.suppress(FileExistsError):
+        Path(file.name).chmod(0o644)  # others may share the workplace
+        try:
             os.link(file.name, path)
+        except FileExistsError:
+            pass
+        except OSError:  # there are disks without links
+            path.write_text(text, encoding="utf-8")
 
 
 def _ratio(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> float:

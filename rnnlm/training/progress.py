@@ -32,6 +32,7 @@ class Progress:
         memory: Most memory of the process so far, in MB.
         remaining: Estimated seconds to the end, evaluations not counted.
         metrics: Scores on the validation split, at an evaluation; else empty.
+        passing: Whether it is a sign of life, which comes by the clock and so is no part of the curve.
     """
 
     step: int
@@ -46,6 +47,7 @@ class Progress:
     memory: float = 0.0
     remaining: float = 0.0
     metrics: dict[str, float] = field(default_factory=dict)
+    passing: bool = False
 
     @property
     def perplexity(self) -> float:
@@ -93,7 +95,8 @@ class Meter:
         self.clip_norm = clip_norm
         self.every = max(1, steps // REPORTS)
         self.sums = self._zero()
-        self._start, self._count, self._here, self._waited, self._waited_before = time.perf_counter(), 0, 0, 0.0, 0.0
+        self._waited = self._waited_before = 0.0
+        self.restart_clock()
 
     @staticmethod
     def _zero() -> dict[str, float]:
@@ -113,11 +116,27 @@ class Meter:
         """Whether there is a report after this step."""
         return step % self.every == 0
 
+    def silent_for(self) -> float:
+        """Give the seconds since anything was given."""
+        return time.perf_counter() - self._told
+
+    def sign_of_life(self, step: int, learning_rate: float) -> Progress:
+        """Give what happened since the last report, which is still to come."""
+        self._told = time.perf_counter()
+        return self._progress(step, learning_rate, {}, passing=True)
+
     def progress(self, step: int, learning_rate: float, metrics: dict[str, float]) -> Progress:
         """Give what happened since the last call, and begin anew."""
+        progress = self._progress(step, learning_rate, metrics, passing=False)
+        self.sums = self._zero()
+        self._waited_before = self._waited
+        self.restart_clock()
+        return progress
+
+    def _progress(self, step: int, learning_rate: float, metrics: dict[str, float], *, passing: bool) -> Progress:
         seconds = max(1e-9, time.perf_counter() - self._start)
         done = max(1.0, self.sums["steps"])
-        progress = Progress(
+        return Progress(
             step=step,
             steps=self.steps,
             rate=self._count / seconds,
@@ -130,15 +149,13 @@ class Meter:
             memory=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT / 1e6,
             remaining=(self.steps - step) * seconds / max(1, self._here),
             metrics=metrics,
+            passing=passing,
         )
-        self.sums = self._zero()
-        self._waited_before = self._waited
-        self.restart_clock()
-        return progress
 
     def restart_clock(self) -> None:
         """Begin to count anew what is a second."""
-        self._start, self._count, self._here = time.perf_counter(), 0, 0
+        self._start = self._told = time.perf_counter()
+        self._count = self._here = 0
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:

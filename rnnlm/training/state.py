@@ -12,6 +12,7 @@ for two states of one step as well, and for a training that fell back to an earl
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import logging
@@ -65,7 +66,7 @@ class TrainingState:
 
 
 class StateFolder:
-    """The states of one training in a folder; no second process may save states of the same training meanwhile.
+    """The states of one training in a folder; whoever saves does so inside `alone`.
 
     States of another identity are left alone: they belong to a training with other settings or data, and whoever
     changed a setting by mistake can change it back and go on.
@@ -81,6 +82,29 @@ class StateFolder:
         self._owner = hashlib.sha256(identity.encode()).hexdigest()[:8]
         self._best: tuple[Arrays, str] | None = None  # the weights last saved or loaded, and the name of their file
         self._damaged: set[str] = set()  # names of states that load() could not use: they do not count as kept
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other processes from the states of this training; a process that ends in any way lets go of them.
+
+        Raises:
+            StoreError: If another process has them.
+        """
+        with self._errors("written"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            file = (self.folder / f"lock-{self._owner}").open("w")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    "another process is at the same training.",
+                    where=str(self.folder),
+                    remedy="Wait for its end or stop it; then run it again.",
+                ) from error
+            except OSError:
+                logger.warning("%s: files cannot be locked here; let no second process train the same.", self.folder)
+            yield
 
     def save(self, state: TrainingState, best: Arrays | None) -> float:
         """Write a state; once it is whole, remove all but the newest two.

@@ -3,6 +3,7 @@
 They differ in where the weights start and in what is trained, in nothing else.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -27,9 +28,9 @@ from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
 from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
-from rnnlm.training.language_model import VERSION, train_language_model
+from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
-from rnnlm.training.progress import Report
+from rnnlm.training.progress import Progress, Report
 from rnnlm.training.state import StateFolder
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
@@ -42,7 +43,7 @@ class Fitted:
     Attributes:
         sha256: Digest of weights and predictions.
         metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
-        seconds: Wall-clock time.
+        seconds: Wall-clock time; of a training that was stopped, that of all its processes.
         precision: Type of the large products in training: what `auto` became.
     """
 
@@ -84,13 +85,13 @@ def fit_language_model(
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
         fresh = get_weights(model)
         set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | _mapped(start, tokenizer))
-    history = []
+    history: list[Point] = []
     precision: Precision = "float32"
+    seconds_before = 0.0
     if training is None:
         on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
     else:
-        precision = choose_precision(training.precision, settings, tokenizer.size, training.batch_size, training.window)
-        history = train_language_model(
+        history, precision, seconds_before = train_language_model(
             model,
             train,
             valid,
@@ -99,7 +100,7 @@ def fit_language_model(
             eos=tokenizer.eos,
             seed=seed,
             report=report,
-            states=_state_folder(states, settings, tokens, training, start, seed) if states else None,
+            states=_state_folders(states, settings, tokens, training, start, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
@@ -116,7 +117,7 @@ def fit_language_model(
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
     sha256 = _write(checkpoint, tokens, history, predictions, metrics, final)
-    return Fitted(sha256, metrics, time.perf_counter() - began, precision)
+    return Fitted(sha256, metrics, seconds_before + time.perf_counter() - began, precision)
 
 
 def fit_classifier(
@@ -165,9 +166,12 @@ def fit_classifier(
         )
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
-    for rate in training.learning_rates:
+    for n, rate in enumerate(training.learning_rates):
         set_weights(model, initial)
-        history = train_classifier(model, train, valid, rate, trainable=trainable, seed=seed, report=report)
+        one_after_the_other = functools.partial(_report_part, report, n, len(training.learning_rates))
+        history = train_classifier(
+            model, train, valid, rate, trainable=trainable, seed=seed, report=one_after_the_other
+        )
         on_valid = max((point.metrics for point in history), key=training_score)
         if best is None or training_score(on_valid) > training_score(best[2]):
             best = get_weights(model), history, on_valid | {"learning_rate": rate}
@@ -194,20 +198,31 @@ def fit_classifier(
     return Fitted(sha256, metrics, time.perf_counter() - began, precision)
 
 
-def _state_folder(
+def _report_part(report: Report, part: int, parts: int, progress: Progress) -> None:
+    """Report one of several trainings as a part of one, so that their curves do not lie on each other."""
+    step = part * progress.steps + progress.step
+    report(dataclasses.replace(progress, step=step, steps=parts * progress.steps))
+
+
+def _state_folders(
     states: Path, settings: Model, tokens: TokensRef, training: LanguageModelTraining, start: Path | None, seed: int
-) -> StateFolder:
-    """Give the folder of one training's states: all that its result depends on, but for what may be added later."""
+) -> States:
+    """Give what gives the folder of one training's states: its name comes from all that the result depends on."""
     content = [
         VERSION,
         settings.model_dump(),
-        training.model_dump(exclude={"extend", "save_every"}),
+        # What may be set when a training has diverged changes nothing before that.
+        training.model_dump(exclude={"extend", "save_every", "halve_on_divergence"}),
         tokens.sha256,
         file_sha256(start / "weights.safetensors") if start else None,
         seed,
     ]
-    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return StateFolder(states / identity[:32], identity)
+
+    def folder(extend: list[float]) -> StateFolder:
+        identity = hashlib.sha256(json.dumps([*content, extend], sort_keys=True).encode()).hexdigest()
+        return StateFolder(states / identity[:32], identity)
+
+    return folder
 
 
 def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:

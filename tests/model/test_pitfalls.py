@@ -290,7 +290,7 @@ def trained() -> tuple[LanguageModel, list[Point]]:
     """A training with penalties, at a rate so high that it ends worse than it was."""
     model = LanguageModel(PLAIN, SIZE, seed=1)
     settings = lm(learning_rate=30.0, evaluations=4, activation_penalty=2.0, temporal_penalty=2.0)
-    return model, train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=1)
+    return model, train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=1).points
 
 
 def test_penalties_reach_validation(trained: tuple[LanguageModel, list[Point]]) -> None:
@@ -624,7 +624,7 @@ def test_a_training_with_averages_ends_with_other_weights_than_it_scored() -> No
     """P13: what is kept is the averaged model that the curve shows."""
     model = LanguageModel(PLAIN, SIZE, seed=1)
     settings = lm(averaging="ema", learning_rate=1.0, evaluations=2)
-    points = train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=1)
+    points = train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=1).points
     found = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["nll"]
     assert found == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
 

@@ -20,7 +20,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import language_model
 from rnnlm.training.averaging import is_triggered
-from rnnlm.training.language_model import train_language_model
+from rnnlm.training.language_model import States, train_language_model
 from rnnlm.training.plan import Plan
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder
@@ -80,14 +80,14 @@ class Loop:
     model: LanguageModel = field(default_factory=lambda: LanguageModel(Model(embedding=4, hidden=4, layers=1), SIZE, 1))
 
     def train(
-        self, settings: LanguageModelTraining, report: Report = silent, states: StateFolder | None = None
+        self, settings: LanguageModelTraining, report: Report = silent, states: States | None = None
     ) -> list[Point]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(language_model, "LanguageModelStep", lambda *_, **__: self)
             patch.setattr(language_model, "score_documents", lambda *_, **__: self)
             return train_language_model(
                 self.model, TEXT, TEXT, settings, bos=BOS, eos=EOS, seed=1, report=report, states=states
-            )
+            ).points
 
     @property
     def bias(self) -> float:
@@ -268,7 +268,7 @@ def test_a_warning_says_once_when_nearly_every_gradient_is_clipped(
 
 def test_reports_of_a_finished_part_count_the_steps_of_the_extension(tmp_path: Any) -> None:
     """Else the progress of the task would go up to 100 % and fall back."""
-    settings, states = training(evaluations=1), StateFolder(tmp_path, "loop")
+    settings, states = training(evaluations=1), lambda extend: StateFolder(tmp_path, f"loop {extend}")
     Loop([2.0]).train(settings, states=states)
     seen: list[Progress] = []
     extended = settings.model_copy(update={"extend": [1.0]})

@@ -103,7 +103,7 @@ def test_after_an_epoch_bfloat16_is_as_good_as_float32() -> None:
         model = LanguageModel(Model(embedding=48, hidden=96, layers=2), size, seed=1)
         settings = LanguageModelTraining(epochs=1, batch_size=8, window=32, learning_rate=0.02, precision=kind)
         curve = train_language_model(model, text(ids[:20_000]), text(ids[20_000:]), settings, bos=None, eos=eos, seed=1)
-        return curve[-1].metrics["perplexity"]
+        return curve.points[-1].metrics["perplexity"]
 
     exact, products = perplexity("float32"), perplexity("bfloat16")
     assert exact < 100  # it has learnt: half of what a guess of all words has

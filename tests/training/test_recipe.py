@@ -277,7 +277,7 @@ def test_the_averaged_weights_are_evaluated_and_published_and_the_raw_ones_go_on
         settings = SGD.model_copy(update={"averaging": kind, "ema_decay": 0.95, "evaluations": 4})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(LanguageModelStep, "run", seen)
-            points = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+            points = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1).points
         published[kind] = get_weights(model)
         nll = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["nll"]
         assert nll == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
@@ -309,7 +309,9 @@ def test_a_divergence_is_answered_once_by_half_the_rate(
 ) -> None:
     calls = diverging(monkeypatch, [4])
     settings = SGD.model_copy(update={"halve_on_divergence": True})
-    points = train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+    points = train_language_model(
+        LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1
+    ).points
     assert [rate for _, rate in calls] == [0.5] * 4 + [0.25] * (len(calls) - 4)
     assert [step for step, _ in calls] == [0, 1, 2, 3, *range(3, points[-1].step)]
     assert "half the learning rate" in caplog.text

@@ -103,9 +103,9 @@ def train(
 ) -> tuple[Weights, list[Point]]:
     """Train a fresh model, as a new process would."""
     model = LanguageModel(MODEL, SIZE, 1, np.bincount(TRAIN.ids, minlength=SIZE))
-    states = StateFolder(folder, "tiny") if folder is not None else None
-    points = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=5, report=report, states=states)
-    return get_weights(model), points
+    states = (lambda extend: StateFolder(folder, f"tiny {extend}")) if folder is not None else None
+    found = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=5, report=report, states=states)
+    return get_weights(model), found.points
 
 
 def repeatable(progress: Progress) -> dict[str, Any]:
@@ -230,20 +230,36 @@ def test_an_extended_training_trains_only_what_was_added(kind: str, tmp_path: Pa
     assert trained == list(range(finished + 1, total + 1))
 
 
-def test_a_training_that_was_extended_in_another_way_starts_from_the_beginning(
-    tmp_path: Path, trained: list[int], caplog: pytest.LogCaptureFixture
+def test_another_extension_goes_on_from_the_same_training_and_leaves_the_first_alone(
+    tmp_path: Path, trained: list[int]
 ) -> None:
     short = SIMPLE.model_copy(update={"epochs": 0.5, "evaluations": 1})
-    for before, after in (([0.5], [0.3]), ([0.5], [])):
-        folder = tmp_path / f"{before} {after}"
-        train(short.model_copy(update={"extend": before}), folder)
-        settings = short.model_copy(update={"extend": after})
-        expected = train(settings)
-        caplog.clear()
+    longer, other = (short.model_copy(update={"extend": extend}) for extend in ([0.5], [0.3]))
+    expected = {name: train(settings) for name, settings in (("short", short), ("longer", longer), ("other", other))}
+    train(short, tmp_path)
+    finished = trained[-1]
+    # In any order, and again: nothing is trained twice, nothing that is finished is lost.
+    for name, settings, first in (
+        ("longer", longer, finished + 1),
+        ("other", other, finished + 1),
+        ("longer", longer, None),
+        ("short", short, None),
+        ("other", other, None),
+    ):
         trained.clear()
-        assert_same(train(settings, folder), expected)
-        assert trained[0] == 1
-        assert "extended in another way" in caplog.text
+        assert_same(train(settings, tmp_path), expected[name])
+        assert (trained[0] if trained else None) == first
+
+
+def test_two_processes_are_never_at_the_same_training(tmp_path: Path) -> None:
+    def second(progress: Progress) -> None:
+        with pytest.raises(StoreError, match="another process is at the same training"):
+            train(SIMPLE, tmp_path)
+        raise Stop
+
+    with pytest.raises(Stop):
+        train(SIMPLE, tmp_path, second)
+    assert_same(train(SIMPLE, tmp_path), train(SIMPLE))  # who was stopped has let go
 
 
 def test_an_extension_changes_nothing_where_the_first_training_was_stopped(tmp_path: Path, trained: list[int]) -> None:

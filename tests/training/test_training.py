@@ -54,7 +54,7 @@ def test_a_language_model_learns_and_ends_with_its_best_weights() -> None:
     model = language_model()
     before = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["perplexity"]
     seen: list[Progress] = []
-    points = train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1, report=seen.append)
+    points = train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1, report=seen.append).points
     after = score_documents(model, VALID, bos=BOS, eos=EOS).metrics
     assert after["perplexity"] < before / 2
     assert after["nll"] == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
@@ -77,7 +77,9 @@ def test_part_of_an_epoch_is_trained_if_so_asked() -> None:
     whole, part = (
         train_language_model(
             language_model(), TRAIN, VALID, LM.model_copy(update={"epochs": epochs}), bos=BOS, eos=EOS, seed=1
-        )[-1].step
+        )
+        .points[-1]
+        .step
         for epochs in (1.0, 0.5)
     )
     assert part == round(whole / 2)
@@ -99,7 +101,7 @@ def test_too_little_text_is_refused() -> None:
 
 
 def test_running_text_is_trained_in_its_order() -> None:
-    points = train_language_model(language_model(), TRAIN, VALID, LM, bos=None, eos=EOS, seed=1)
+    points = train_language_model(language_model(), TRAIN, VALID, LM, bos=None, eos=EOS, seed=1).points
     assert points[-1].metrics["perplexity"] < points[0].metrics["perplexity"]
 
 
