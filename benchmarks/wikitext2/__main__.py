@@ -152,17 +152,14 @@ def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, Any]:
 
     content = json.dumps([recipe.model_dump(), tokens.sha256, SEED, VERSION], sort_keys=True)
     folder = work / hashlib.sha256(content.encode()).hexdigest()[:16]
-    result, clock = folder / "result.json", folder.with_suffix(".seconds")
-    # The time of a training that was stopped counts as well.
-    before = float(clock.read_text(encoding="utf-8")) if clock.is_file() else 0.0
-    began = shown = time.monotonic()
+    result = folder / "result.json"
+    shown = time.monotonic()
 
     def report(progress: Progress) -> None:
         nonlocal shown
         if progress.metrics or time.monotonic() - shown > 30.0:
             logger.info("%s: %s", recipe.name, progress)
             shown = time.monotonic()
-            clock.write_text(str(before + shown - began), encoding="utf-8")
 
     if not result.is_file():
         fitted = fit_language_model(
@@ -179,7 +176,7 @@ def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, Any]:
             "name": recipe.name,
             "valid_perplexity": fitted.metrics["valid/perplexity"],
             "test_perplexity": fitted.metrics["perplexity"],
-            "seconds": before + time.monotonic() - began,
+            "seconds": fitted.seconds,
             "precision": fitted.precision,
             "training_tokens": tokens.tokens["train"],
             "recipe": recipe.model_dump(),

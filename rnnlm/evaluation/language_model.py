@@ -51,14 +51,29 @@ def score_documents(model: LanguageModel, documents: EncodedDocuments, *, bos: i
         bos: The token that begins a document; none: running text.
         eos: The token that ends a document.
     """
-    nll = _running_text(model, documents, eos) if bos is None else _documents(model, documents)
+    nll = np.add.reduceat(score_tokens(model, documents, bos=bos, eos=eos), documents.offsets[:-1])
     predicted = documents.lengths - (0 if bos is None else 1)
     return DocumentScores(nll, predicted, documents.n_characters)
 
 
+def score_tokens(model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int) -> np.ndarray:
+    """Score each token after those before it.
+
+    Args:
+        model: The language model.
+        documents: At least one document.
+        bos: The token that begins a document; none: running text.
+        eos: The token that ends a document.
+
+    Returns:
+        (tokens,) negative log-likelihood in nats, float64, as `documents.ids` lie; 0 for `bos`, which is given.
+    """
+    return _running_text(model, documents, eos) if bos is None else _documents(model, documents)
+
+
 def _documents(model: LanguageModel, documents: EncodedDocuments) -> np.ndarray:
     """Score documents side by side, each from a zero state, shortest first."""
-    total = np.zeros(len(documents), np.float64)
+    losses = np.zeros(len(documents.ids), np.float64)
     order = np.argsort(documents.lengths, kind="stable")
     for first in range(0, len(order), BATCH):
         chosen = order[first : first + BATCH]
@@ -70,8 +85,8 @@ def _documents(model: LanguageModel, documents: EncodedDocuments) -> np.ndarray:
             place = np.where(counted, documents.offsets[chosen][None, :] + time[:, None], 0)
             tokens, targets = documents.ids[place].astype(np.int32), documents.ids[place + 1].astype(np.int32)
             nll, states = model.compiled_nll(tokens, targets, counted, states)
-            total[chosen] += nll.numpy().astype(np.float64).sum(axis=0)
-    return total
+            losses[place[counted] + 1] = nll.numpy()[counted]
+    return losses
 
 
 def _running_text(model: LanguageModel, documents: EncodedDocuments, eos: int) -> np.ndarray:
@@ -88,5 +103,4 @@ def _running_text(model: LanguageModel, documents: EncodedDocuments, eos: int) -
         part = slice(start, start + WINDOW)
         nll, states = model.compiled_nll(tokens[part], targets[part], counted[part], states)
         parts.append(nll.numpy().astype(np.float64))
-    flat = np.concatenate(parts).T.reshape(-1)[: len(documents.ids)]
-    return np.add.reduceat(flat, documents.offsets[:-1])
+    return np.concatenate(parts).T.reshape(-1)[: len(documents.ids)]

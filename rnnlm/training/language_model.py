@@ -27,7 +27,9 @@ from rnnlm.training.update import check_finite
 logger = logging.getLogger("rnnlm.training")
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 3
+VERSION = 4
+# In a state the names of the best weights begin with it.
+BEST = "best/"
 # A save may take this share of the time at most: where it takes long, states are saved more seldom.
 SAVING_SHARE = 0.02
 # Clipping is meant for rare steps; where nearly all are clipped, it is the learning rate that is set by it.
@@ -305,7 +307,8 @@ class _Training:
             "precision": self.precision,
         }
         with self.meter.paused():
-            self.states[0].save(TrainingState(self.step, meta, self.updates.arrays()), self.best)
+            best = {BEST + name: value for name, value in self.best.items()}
+            self.states[0].save(TrainingState(self.step, meta, {**self.updates.arrays(), **best}))
         self._saved = time.monotonic()
         self._save_took = self._saved - began
 
@@ -315,10 +318,9 @@ class _Training:
         Raises:
             TrainingError: If it went on at half the learning rate, which the settings no longer allow.
         """
-        loaded = next((found for states in self.states if (found := states.load()) is not None), None)
-        if loaded is None:
+        state = next((found for states in self.states if (found := states.load()) is not None), None)
+        if state is None:
             return
-        state, best = loaded
         meta = state.meta
         if meta["factor"] != 1.0 and not self.settings.halve_on_divergence:
             raise TrainingError(
@@ -335,8 +337,7 @@ class _Training:
         self.meter.sums = meta["meter"]
         self.best_nll, self.triggered, self.factor = meta["best_nll"], meta["triggered"], meta["factor"]
         self.warned = meta["warned"]
-        if best is not None:
-            self.best = best
+        self.best = {name.removeprefix(BEST): a for name, a in state.arrays.items() if name.startswith(BEST)}
         if self.step < self.plan.steps:
             self.updates.restore(state.arrays)
         logger.info("The training goes on after step %d of %d.", self.step, self.plan.steps)

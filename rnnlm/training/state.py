@@ -1,9 +1,9 @@
 """Training state on disk: a training that was killed at any moment goes on from the last state that is whole.
 
-A folder holds, for each training that uses it, its newest two states and the best weights that they refer to:
+A folder holds, for each training that uses it, its newest two states, each whole in itself:
 
+    state-1f3870be-00000016-00001200-fedcba9876543210.safetensors
     state-1f3870be-00000017-00001234-0123456789abcdef.safetensors
-    best-1f3870be-00000009-00001200-fedcba9876543210.safetensors
 
 The parts of a name are the training (a digest of its identity), the number of the save, the step, and the beginning
 of the SHA-256 of the file's content. A file is written beside its final name, synced and renamed; as the digest is in
@@ -44,20 +44,20 @@ TYPES = {
     "<f4": "F32", "<f8": "F64", "<i4": "I32", "<i8": "I64", "<u4": "U32", "<u8": "U64", "|u1": "U8", "|b1": "BOOL",
 }  # fmt: skip
 NAME = re.compile(
-    rf"(?P<kind>state|best)-(?P<owner>[0-9a-f]{{8}})-(?P<number>\d+)-(?P<step>\d+)-(?P<digest>[0-9a-f]{{{DIGITS}}})"
+    rf"state-(?P<owner>[0-9a-f]{{8}})-(?P<number>\d+)-(?P<step>\d+)-(?P<digest>[0-9a-f]{{{DIGITS}}})"
     r"\.safetensors"
 )
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that a training needs to go on as if it had never stopped, but for its best weights.
+    """All that a training needs to go on as if it had never stopped.
 
     Attributes:
         step: Updates made.
         meta: Plain JSON values: position in the data, best score, curve, sums. Floats come back exactly, infinities
             and NaN as well; tuples come back as lists, and the names in a dictionary as strings.
-        arrays: Weights, averages, optimizer slots, carried states by name.
+        arrays: Weights, best weights, averages, optimizer slots, carried states by name.
     """
 
     step: int
@@ -80,7 +80,6 @@ class StateFolder:
         self.folder = folder
         self.identity = identity
         self._owner = hashlib.sha256(identity.encode()).hexdigest()[:8]
-        self._best: tuple[Arrays, str] | None = None  # the weights last saved or loaded, and the name of their file
         self._damaged: set[str] = set()  # names of states that load() could not use: they do not count as kept
 
     @contextmanager
@@ -106,15 +105,13 @@ class StateFolder:
                 logger.warning("%s: files cannot be locked here; let no second process train the same.", self.folder)
             yield
 
-    def save(self, state: TrainingState, best: Arrays | None) -> float:
+    def save(self, state: TrainingState) -> float:
         """Write a state; once it is whole, remove all but the newest two.
 
         Costs no copy of an array that is contiguous. Whatever fails, the states before this one stay.
 
         Args:
             state: The state; nothing may change its arrays meanwhile.
-            best: The best weights so far, written only if this is another dictionary than at the last save or load:
-                give a new one for new weights, never change the old one.
 
         Returns:
             Seconds it took.
@@ -128,44 +125,43 @@ class StateFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             # First of all: what a killed save left may be what fills the disk.
             for path in self.folder.iterdir():
-                if path.suffix == ".tmp" and path.name.startswith((f"state-{self._owner}-", f"best-{self._owner}-")):
+                if path.suffix == ".tmp" and path.name.startswith(f"state-{self._owner}-"):
                     path.unlink(missing_ok=True)
-            number = 1 + max((_number(path) for path in [*self._files("state"), *self._files("best")]), default=0)
-            # The best weights first: a state must never refer to what is not there.
-            name = self._save_best(best, number, state.step) if best is not None else ""
-            metadata = {"step": str(state.step), "meta": json.dumps(state.meta), "best": name}
-            self._write("state", number, state.step, state.arrays, metadata)
-            self._clean()
+            self._write(1 + max(map(_number, self._files()), default=0), state)
+            # A damaged one must not push out a whole one.
+            states = self._files()
+            kept = [path for path in states if path.name not in self._damaged][:KEPT]
+            for path in set(states) - set(kept):
+                path.unlink(missing_ok=True)
         return time.perf_counter() - start
 
-    def load(self) -> tuple[TrainingState, Arrays | None] | None:
-        """Read the newest state that is whole, and the best weights that belong to it.
+    def load(self) -> TrainingState | None:
+        """Read the newest state that is whole.
 
-        A damaged state, which is also one whose best weights are damaged or gone, is passed over with a warning.
-        Changes nothing on disk; the next save removes what was found damaged.
+        A damaged one is passed over with a warning. Changes nothing on disk; the next save removes what was found
+        damaged.
 
         Returns:
-            State and best weights (none, if none were saved); none, if there is no whole state of this training,
-            with a warning if there are others.
+            The state; none, if there is no whole one of this training, with a warning if there are others.
 
         Raises:
             StoreError: If the folder or a file cannot be read for a reason that is no damage and may pass: starting
                 again from nothing would throw away what is there.
         """
         with self._errors("read"):
-            states = self._files("state")
+            states = self._files()
             for path in states:
                 try:
-                    loaded = self._read_state(path)
+                    state = self._read(path)
                 except _DamagedError as error:
                     self._damaged.add(path.name)
                     logger.warning("%s: this training state is damaged and passed over: %s.", path, error)
                 else:
                     self._damaged.discard(path.name)
-                    return loaded
+                    return state
             if states:
                 logger.warning("%s: no training state is whole: the training starts from the beginning.", self.folder)
-            elif others := self._files("state", others=True):
+            elif others := self._files(others=True):
                 logger.warning(
                     "%s: this training state belongs to other settings or data: it is left alone, and the training "
                     "starts from the beginning. Remove it if nobody needs it.",
@@ -173,24 +169,19 @@ class StateFolder:
                 )
         return None
 
-    def _save_best(self, best: Arrays, number: int, step: int) -> str:
-        """Write the best weights unless they are there; give the file's name."""
-        if self._best is None or self._best[0] is not best or not (self.folder / self._best[1]).exists():
-            self._best = best, self._write("best", number, step, best, {})
-        return self._best[1]
-
-    def _write(self, kind: str, number: int, step: int, arrays: Arrays, metadata: dict[str, str]) -> str:
-        """Write a file whole or not at all; give its name."""
-        work = self.folder / f"{kind}-{self._owner}-{os.getpid()}.tmp"
+    def _write(self, number: int, state: TrainingState) -> None:
+        """Write a state whole or not at all."""
+        work = self.folder / f"state-{self._owner}-{os.getpid()}.tmp"
+        metadata = {"identity": self.identity, "step": str(state.step), "meta": json.dumps(state.meta)}
         try:
             with work.open("xb") as file:
                 digest = hashlib.sha256()
-                for part in _content(arrays, {"identity": self.identity, **metadata}):
+                for part in _content(state.arrays, metadata):
                     file.write(part)
                     digest.update(part)
                 file.flush()
                 os.fsync(file.fileno())
-            name = f"{kind}-{self._owner}-{number:08d}-{step:08d}-{digest.hexdigest()[:DIGITS]}.safetensors"
+            name = f"state-{self._owner}-{number:08d}-{state.step:08d}-{digest.hexdigest()[:DIGITS]}.safetensors"
             # Path.replace is the same rename; it is atomic because both names are in one folder.
             work.replace(self.folder / name)
         finally:
@@ -201,50 +192,21 @@ class StateFolder:
             os.fsync(folder)
         finally:
             os.close(folder)
-        return name
 
-    def _clean(self) -> None:
-        """Remove all states of this training but the newest two, and the best weights that neither refers to."""
-        states = self._files("state")
-        kept = [path for path in states if path.name not in self._damaged][:KEPT]
-        for path in set(states) - set(kept):
-            path.unlink(missing_ok=True)
-        try:
-            needed = {_metadata(path).get("best") for path in kept}
-        except _DamagedError:
-            return  # What it refers to cannot be known: keep all best weights until that state is the oldest.
-        for path in self._files("best"):
-            if path.name not in needed:
-                path.unlink(missing_ok=True)
-
-    def _files(self, kind: str, *, others: bool = False) -> list[Path]:
-        """Give the files of this training, or of all others, the newest first; none if there is no folder."""
+    def _files(self, *, others: bool = False) -> list[Path]:
+        """Give the states of this training, or of all others, the newest first; none if there is no folder."""
         found = []
         try:
             # Not Path.glob, to which a folder that may not be read is an empty one.
             for path in self.folder.iterdir():
                 match = NAME.fullmatch(path.name)
-                if match and match["kind"] == kind and (match["owner"] != self._owner) == others:
+                if match and (match["owner"] != self._owner) == others:
                     found.append(path)
         except FileNotFoundError:
             return []
         return sorted(found, key=_number, reverse=True)
 
-    def _read_state(self, path: Path) -> tuple[TrainingState, Arrays | None]:
-        metadata, arrays = self._read(path)
-        try:
-            state = TrainingState(step=int(metadata["step"]), meta=json.loads(metadata["meta"]), arrays=arrays)
-            name = metadata["best"]
-        except (KeyError, ValueError) as error:
-            raise _DamagedError(f"it is not laid out as this version lays it out ({error!r})") from error
-        if not name:
-            self._best = None
-            return state, None
-        best = self._read(self.folder / name)[1]
-        self._best = best, name
-        return state, best
-
-    def _read(self, path: Path) -> tuple[dict[str, str], Arrays]:
+    def _read(self, path: Path) -> TrainingState:
         """Read a file that has the content that its name promises.
 
         Raises:
@@ -256,15 +218,18 @@ class StateFolder:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EIO):
                 raise
-            raise _DamagedError(f"{path.name}: {error.strerror}") from error
+            raise _DamagedError(error.strerror) from error
         if not whole:
-            raise _DamagedError(f"the content of {path.name} is not what was written")
-        metadata = _metadata(path)
-        # Eight digits of the identity are in the name; here are all of them.
-        if metadata.get("identity") != self.identity:
-            raise _DamagedError(f"{path.name} belongs to other settings or data")
-        with safe_open(path, framework="np") as file:
-            return metadata, file.get_tensors()
+            raise _DamagedError("its content is not what was written")
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata, arrays = file.metadata(), file.get_tensors()
+            # Eight digits of the identity are in the name; here are all of them.
+            if metadata["identity"] != self.identity:
+                raise _DamagedError("it belongs to other settings or data")
+            return TrainingState(step=int(metadata["step"]), meta=json.loads(metadata["meta"]), arrays=arrays)
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise _DamagedError(f"it is not laid out as this version lays it out ({error!r})") from error
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -289,15 +254,6 @@ def _number(path: Path) -> int:
     match = NAME.fullmatch(path.name)
     assert match is not None
     return int(match["number"])
-
-
-def _metadata(path: Path) -> dict[str, str]:
-    """Give the texts in a file's header."""
-    try:
-        with safe_open(path, framework="np") as file:
-            return dict(file.metadata() or {})
-    except (SafetensorError, FileNotFoundError) as error:
-        raise _DamagedError(f"{path.name}: {error}") from error
 
 
 def _content(arrays: Arrays, metadata: dict[str, str]) -> Iterator[bytes | memoryview]:

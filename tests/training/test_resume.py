@@ -27,7 +27,7 @@ from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import language_model
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress, Report, silent
-from rnnlm.training.state import Arrays, StateFolder, TrainingState
+from rnnlm.training.state import StateFolder, TrainingState
 from rnnlm.training.step import LanguageModelStep
 
 BOS, EOS, SIZE = 2, 3, 14
@@ -159,10 +159,10 @@ def test_a_training_stopped_again_and_again_ends_with_the_same_bits(
     if kind == "nt_asgd":  # else the test would show nothing of it
         assert sum("averaged from here on" in record.message for record in caplog.records) == 1
 
-    # Stopped when a step was reported but not saved; in the middle of writing a state; with the best weights written
-    # and not the state that refers to them; when all was trained but the last state not written.
+    # Stopped when a step was reported but not saved; in the middle of writing a state; when all was trained but the
+    # last state not written.
     half = expected[1][len(expected[1]) // 2].step
-    stops = [("report", 6), ("best", 0), ("write", half), ("write", total)] if kind == "ema" else [("report", half + 2)]
+    stops = [("report", 6), ("write", half), ("write", total)] if kind == "ema" else [("report", half + 2)]
     again: list[Progress] = []
     write = StateFolder._write
     wasted = 0
@@ -174,30 +174,22 @@ def test_a_training_stopped_again_and_again_ends_with_the_same_bits(
 
         def written(
             self: StateFolder,
-            kind: str,
             number: int,
-            step: int,
-            *rest: Any,
+            state: TrainingState,
             kind_of_stop: str = kind_of_stop,
             where: int = where,
-        ) -> str:
-            if kind_of_stop == "write" and kind == "state" and step == where:
+        ) -> None:
+            if kind_of_stop == "write" and state.step == where:
                 (self.folder / f"state-{self._owner}-1.tmp").write_bytes(b"half")
                 raise Stop
-            name = write(self, kind, number, step, *rest)
-            if kind_of_stop == "best" and kind == "best":
-                raise Stop
-            return name
+            write(self, number, state)
 
         monkeypatch.setattr(StateFolder, "_write", written)
         before = len(trained)
-        try:
+        with pytest.raises(Stop):
             train(settings, tmp_path, stopped)
-        except Stop:
-            wasted += 1
-        else:
-            assert kind_of_stop == "best", f"was to be stopped at {kind_of_stop} {where}"
-        assert len(trained) > before or kind_of_stop == "best"
+        wasted += 1
+        assert len(trained) > before
     monkeypatch.setattr(StateFolder, "_write", write)
     assert_same(train(settings, tmp_path, again.append), expected)
     # A stop costs the step that was not saved, no more.
@@ -321,10 +313,10 @@ def test_a_state_that_cannot_be_written_stops_the_training_which_then_goes_on(
     expected = train(SIMPLE)
     save = StateFolder.save
 
-    def full(self: StateFolder, state: TrainingState, best: Arrays | None) -> float:
+    def full(self: StateFolder, state: TrainingState) -> float:
         if state.step == 7:
             raise StoreError("the disk is full", where="here", remedy="Free some space")
-        return save(self, state, best)
+        return save(self, state)
 
     trained.clear()
     with monkeypatch.context() as patch:
@@ -383,7 +375,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(kind: str, tmp_path: Pa
     moments = random.Random(f"{kind} 1")
     # How it is killed: from outside soon after a step, or by itself where a save is half done.
     steps = seen[-1].steps
-    for how in ("in best 2", "in state 8", f"after {steps // 2}", f"after {steps - 3}"):
+    for how in ("in save 2", "in save 8", f"after {steps // 2}", f"after {steps - 3}"):
         command = [sys.executable, __file__, kind, str(tmp_path / "states"), str(tmp_path / "out"), how]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -412,15 +404,15 @@ def _digests(weights: Weights) -> dict[str, str]:
     return {name: value.tobytes().hex() for name, value in weights.items()}
 
 
-def _kill_in(kind: str, count: int) -> Callable[..., Any]:
-    """Give an `os.fsync` that kills this process in the writing of the file of a kind, the `count`-th time."""
+def _kill_in(count: int) -> Callable[..., None]:
+    """Give a `StateFolder._write` that kills this process in the midst of it, the `count`-th time."""
     write, writes = StateFolder._write, [0]
 
-    def counted(self: StateFolder, of: str, *rest: Any) -> str:
-        writes[0] += of == kind
-        if of == kind and writes[0] == count:
+    def counted(self: StateFolder, number: int, state: TrainingState) -> None:
+        writes[0] += 1
+        if writes[0] == count:
             os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)
-        return write(self, of, *rest)
+        write(self, number, state)
 
     return counted
 
@@ -428,7 +420,7 @@ def _kill_in(kind: str, count: int) -> Callable[..., Any]:
 def _main(kind: str, states: Path, out: Path, how: str) -> None:
     language_model.SAVING_SHARE = math.inf
     if how.startswith("in "):
-        StateFolder._write = _kill_in(how.split()[1], int(how.split()[2]))  # type: ignore[method-assign]
+        StateFolder._write = _kill_in(int(how.split()[2]))  # type: ignore[method-assign]
     seen: list[Progress] = []
 
     def report(progress: Progress) -> None:

@@ -29,46 +29,40 @@ from rnnlm.training.state import Arrays, StateFolder, TrainingState
 IDENTITY = "settings and data"
 
 
-def content(step: int, size: int = 1_000) -> tuple[TrainingState, Arrays]:
-    """What is saved at a step, best weights included, which change every third step."""
+def content(step: int, size: int = 1_000) -> TrainingState:
+    """What is saved at a step."""
     generator = np.random.default_rng(step)
     arrays: Arrays = {"w": generator.normal(size=size).astype(np.float32)}
     arrays["position"] = generator.integers(0, 2**62, (2, 3))
     meta = {"sum": float(generator.normal()), "curve": generator.normal(size=3).tolist(), "step": step}
-    best = {"w": np.random.default_rng([7, step // 3]).normal(size=size).astype(np.float32)}
-    return TrainingState(step, meta, arrays), best
+    return TrainingState(step, meta, arrays)
 
 
 def saved(folder: Path, steps: int) -> StateFolder:
-    """Save steps 1 to `steps` as a training does: the dictionary of the best weights stays until they change."""
+    """Save steps 1 to `steps` as a training does."""
     states = StateFolder(folder, IDENTITY)
-    kept: dict[int, Arrays] = {}
     for step in range(1, steps + 1):
-        state, best = content(step)
-        states.save(state, kept.setdefault(step // 3, best))
+        states.save(content(step))
     return states
 
 
-def assert_loaded(loaded: tuple[TrainingState, Arrays | None] | None, step: int, size: int = 1_000) -> None:
-    assert loaded is not None
-    expected, expected_best = content(step, size)
-    state, best = loaded
+def assert_loaded(state: TrainingState | None, step: int, size: int = 1_000) -> None:
+    assert state is not None
+    expected = content(step, size)
     assert (state.step, state.meta) == (expected.step, expected.meta)
-    assert best is not None
-    for got, wanted in ((state.arrays, expected.arrays), (best, expected_best)):
-        assert got.keys() == wanted.keys()
-        for name, value in wanted.items():
-            assert got[name].dtype == value.dtype
-            np.testing.assert_array_equal(got[name], value, err_msg=name)
+    assert state.arrays.keys() == expected.arrays.keys()
+    for name, value in expected.arrays.items():
+        assert state.arrays[name].dtype == value.dtype
+        np.testing.assert_array_equal(state.arrays[name], value, err_msg=name)
 
 
-def files(folder: Path, kind: str) -> list[Path]:
-    """The files of a kind, the newest last."""
-    return sorted(folder.glob(f"{kind}-*.safetensors"))
+def files(folder: Path) -> list[Path]:
+    """The states, the newest last."""
+    return sorted(folder.glob("state-*.safetensors"))
 
 
 def steps(folder: Path) -> list[int]:
-    return [int(path.name.split("-")[3]) for path in files(folder, "state")]
+    return [int(path.name.split("-")[3]) for path in files(folder)]
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(lambda name: name != "__metadata__")
@@ -85,28 +79,20 @@ ARRAYS = hnp.arrays(TYPES, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, 
     step=st.integers(0, 10**12),
     meta=st.dictionaries(st.text(max_size=5), JSON, max_size=4),
     arrays=st.dictionaries(NAMES, ARRAYS, max_size=4),
-    best=st.none() | st.dictionaries(NAMES, ARRAYS, max_size=2),
 )
-def test_what_was_saved_comes_back_to_the_bit(
-    step: int, meta: dict[str, Any], arrays: Arrays, best: Arrays | None
-) -> None:
+def test_what_was_saved_comes_back_to_the_bit(step: int, meta: dict[str, Any], arrays: Arrays) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "made" / "by save"
-        assert StateFolder(folder, IDENTITY).save(TrainingState(step, meta, arrays), best) > 0
-        loaded = StateFolder(folder, IDENTITY).load()
-        assert loaded is not None
-        state, loaded_best = loaded
+        assert StateFolder(folder, IDENTITY).save(TrainingState(step, meta, arrays)) > 0
+        state = StateFolder(folder, IDENTITY).load()
+        assert state is not None
         assert state.step == step
         # The text, because -0.0 equals 0.0, and True equals 1.
         assert repr(state.meta) == repr(meta)
         # Any other program may read the files: the library's own reader is the independent one.
-        readers = [(state.arrays, arrays), (load_file(files(folder, "state")[0]), arrays)]
-        assert (loaded_best is None) == (best is None)
-        if loaded_best is not None and best is not None:
-            readers += [(loaded_best, best), (load_file(files(folder, "best")[0]), best)]
-        for got, wanted in readers:
-            assert got.keys() == wanted.keys()
-            for name, value in wanted.items():
+        for got in (state.arrays, load_file(files(folder)[0])):
+            assert got.keys() == arrays.keys()
+            for name, value in arrays.items():
                 assert (got[name].dtype, got[name].shape) == (value.dtype, value.shape)
                 assert got[name].tobytes() == value.tobytes()
 
@@ -114,30 +100,30 @@ def test_what_was_saved_comes_back_to_the_bit(
 def test_floats_that_json_does_not_know_come_back(tmp_path: Path) -> None:
     meta = {"best": float("inf"), "loss": float("nan"), "third": 1 / 3, "tiny": 5e-324, "random": 2**127 + 1}
     states = StateFolder(tmp_path, IDENTITY)
-    states.save(TrainingState(0, meta, {}), None)
+    states.save(TrainingState(0, meta, {}))
     loaded = states.load()
     assert loaded is not None
-    assert repr(loaded[0].meta) == repr(meta)
+    assert repr(loaded.meta) == repr(meta)
 
 
 def test_an_array_that_is_a_view_is_saved_as_it_looks(tmp_path: Path) -> None:
     grid = np.arange(12, dtype=np.float32).reshape(3, 4)
     arrays = {"turned": grid.T, "every second": grid[:, ::2], "backwards": grid[::-1]}
     states = StateFolder(tmp_path, IDENTITY)
-    states.save(TrainingState(0, {}, arrays), None)
+    states.save(TrainingState(0, {}, arrays))
     loaded = states.load()
     assert loaded is not None
     for name, value in arrays.items():
-        np.testing.assert_array_equal(loaded[0].arrays[name], value, err_msg=name)
-        loaded[0].arrays[name] += 1  # a training goes on in them
+        np.testing.assert_array_equal(loaded.arrays[name], value, err_msg=name)
+        loaded.arrays[name] += 1  # a training goes on in them
 
 
 def test_each_array_begins_at_a_multiple_of_its_width(tmp_path: Path) -> None:
     """Else a reader that maps the file into memory must copy it."""
     kinds = ["|u1", "<f4", "<i8", "|b1", "<f8", "<i4"]
     arrays: Arrays = {str(n): np.ones(n, kind) for n, kind in enumerate(kinds, start=1)}
-    StateFolder(tmp_path, IDENTITY).save(TrainingState(0, {}, arrays), None)
-    data = files(tmp_path, "state")[0].read_bytes()
+    StateFolder(tmp_path, IDENTITY).save(TrainingState(0, {}, arrays))
+    data = files(tmp_path)[0].read_bytes()
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])
     for name, array in arrays.items():
@@ -147,10 +133,10 @@ def test_each_array_begins_at_a_multiple_of_its_width(tmp_path: Path) -> None:
 def test_saving_copies_no_array(tmp_path: Path) -> None:
     big = {"w": np.ones(2_000_000, np.float32)}
     states = StateFolder(tmp_path, IDENTITY)
-    states.save(TrainingState(0, {}, big), big)
+    states.save(TrainingState(0, {}, big))
     tracemalloc.start()
     try:
-        states.save(TrainingState(1, {}, big), dict(big))
+        states.save(TrainingState(1, {}, big))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -169,7 +155,7 @@ def test_saving_copies_no_array(tmp_path: Path) -> None:
 def test_what_cannot_come_back_is_refused(tmp_path: Path, state: TrainingState, message: str) -> None:
     states = saved(tmp_path, 2)
     with pytest.raises(TypeError, match=message):
-        states.save(state, None)
+        states.save(state)
     assert not list(tmp_path.glob("*.tmp"))
     assert_loaded(states.load(), 2)
 
@@ -195,7 +181,7 @@ def test_the_newest_two_are_kept(tmp_path: Path) -> None:
 def test_the_name_holds_the_digest_of_the_content(tmp_path: Path) -> None:
     saved(tmp_path, 4)
     paths = list(tmp_path.iterdir())
-    assert len(paths) == 3  # two states, which share their best weights
+    assert len(paths) == 2
     for path in paths:
         assert path.stem.endswith("-" + file_sha256(path)[:16])
 
@@ -217,19 +203,16 @@ def test_content_is_on_disk_before_its_name_and_the_name_before_the_next_file(
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     saved(tmp_path, 1)
-    expected = []
-    for kind in ("best", "state"):
-        file = files(tmp_path, kind)[0].stat()
-        expected += [("sync", file.st_ino, file.st_size), ("rename", file.st_ino, file.st_size), tmp_path.stat().st_ino]
+    file = files(tmp_path)[0].stat()
+    expected = [("sync", file.st_ino, file.st_size), ("rename", file.st_ino, file.st_size), tmp_path.stat().st_ino]
     assert [call if call[1] != tmp_path.stat().st_ino else call[1] for call in calls] == expected
 
 
 def test_the_last_saved_is_the_newest_whatever_its_step(tmp_path: Path) -> None:
     states = saved(tmp_path, 5)
     for meta in ({"finished": False}, {"finished": True}):  # two states of one step
-        states.save(TrainingState(3, meta, {}), None)
-    loaded = StateFolder(tmp_path, IDENTITY).load()
-    assert loaded == (TrainingState(3, {"finished": True}, {}), None)
+        states.save(TrainingState(3, meta, {}))
+    assert StateFolder(tmp_path, IDENTITY).load() == TrainingState(3, {"finished": True}, {})
     assert steps(tmp_path) == [3, 3]
 
 
@@ -259,7 +242,7 @@ def lengthen(path: Path) -> None:
 
 def replace_by_another(path: Path) -> None:
     """Whole in itself, but not what the name says."""
-    path.write_bytes(files(path.parent, "state")[0].read_bytes()[:-1] + b"\7")
+    path.write_bytes(files(path.parent)[0].read_bytes()[:-1] + b"\7")
 
 
 DAMAGES = [flip_a_bit, flip_a_bit_of_the_header, truncate, empty, lengthen, replace_by_another]
@@ -271,7 +254,7 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     tmp_path: Path, damage: Damage, caplog: pytest.LogCaptureFixture
 ) -> None:
     saved(tmp_path, 5)
-    newest = files(tmp_path, "state")[-1]
+    newest = files(tmp_path)[-1]
     damage(newest)
     states = StateFolder(tmp_path, IDENTITY)
     assert_loaded(states.load(), 4)
@@ -279,90 +262,32 @@ def test_a_damaged_state_falls_back_to_the_one_before(
     assert (record.name, record.levelno) == ("rnnlm.training", logging.WARNING)
     assert str(newest) in record.getMessage()
     # The damaged one must not push out the whole one.
-    states.save(*content(5))
+    states.save(content(5))
     assert steps(tmp_path) == [4, 5]
     caplog.clear()
     assert_loaded(StateFolder(tmp_path, IDENTITY).load(), 5)
     assert not caplog.records
 
 
-@pytest.mark.parametrize("damage", [*DAMAGES, Path.unlink])
-def test_a_state_without_its_best_weights_is_damaged(
-    tmp_path: Path, damage: Damage, caplog: pytest.LogCaptureFixture
-) -> None:
-    saved(tmp_path, 3)  # the best weights of step 3 are not those of step 2
-    best = files(tmp_path, "best")[-1]
-    damage(best)
-    states = StateFolder(tmp_path, IDENTITY)
-    assert_loaded(states.load(), 2)
-    assert best.name in caplog.text
-    states.save(*content(3))
-    assert_loaded(StateFolder(tmp_path, IDENTITY).load(), 3)
-    assert len(files(tmp_path, "best")) == 2
-
-
 def test_if_none_is_whole_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     saved(tmp_path, 3)
-    for path in files(tmp_path, "state"):
+    for path in files(tmp_path):
         truncate(path)
     states = StateFolder(tmp_path, IDENTITY)
     assert states.load() is None
-    assert [path.name in caplog.text for path in files(tmp_path, "state")] == [True, True]
+    assert [path.name in caplog.text for path in files(tmp_path)] == [True, True]
     assert "no training state is whole" in caplog.records[-1].getMessage()
-    states.save(*content(1))
+    states.save(content(1))
     assert steps(tmp_path) == [1]
-    assert len(files(tmp_path, "best")) == 1
 
 
 def test_a_state_of_another_layout_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     saved(tmp_path, 3)
-    newest = files(tmp_path, "state")[-1]
+    newest = files(tmp_path)[-1]
     newest.write_bytes(newest.read_bytes().replace(b'"step":', b'"stop":'))
     newest.rename(newest.with_stem(newest.stem[:-16] + file_sha256(newest)[:16]))
     assert_loaded(StateFolder(tmp_path, IDENTITY).load(), 2)
     assert "not laid out" in caplog.text
-
-
-def test_best_weights_are_written_once_and_kept_while_a_state_refers_to_them(tmp_path: Path) -> None:
-    states = StateFolder(tmp_path, IDENTITY)
-    first, second = content(0)[1], content(3)[1]
-    seen = []
-    for step, best in enumerate([first, first, first, second, second, second]):
-        states.save(content(step)[0], best)
-        seen.append([(path.name, path.stat().st_ino) for path in files(tmp_path, "best")])
-    assert seen[0] == seen[1] == seen[2]
-    assert seen[3] == seen[0] + seen[4]  # the state before still refers to the first
-    assert len(seen[4]) == 1
-    assert seen[4] == seen[5]
-
-
-def test_best_weights_that_were_loaded_are_not_written_again(tmp_path: Path) -> None:
-    saved(tmp_path, 3)
-    before = files(tmp_path, "best")[-1]
-    states = StateFolder(tmp_path, IDENTITY)
-    loaded = states.load()
-    assert loaded is not None
-    for step in (4, 5):
-        states.save(content(step)[0], loaded[1])
-    assert files(tmp_path, "best") == [before]
-
-
-def test_best_weights_that_went_away_are_written_again(tmp_path: Path) -> None:
-    states = StateFolder(tmp_path, IDENTITY)
-    state, best = content(0)
-    states.save(state, best)
-    files(tmp_path, "best")[0].unlink()
-    states.save(state, best)
-    assert_loaded(StateFolder(tmp_path, IDENTITY).load(), 0)
-
-
-def test_while_a_state_cannot_say_what_it_refers_to_no_best_weights_go(tmp_path: Path) -> None:
-    states = saved(tmp_path, 2)
-    empty(files(tmp_path, "state")[-1])  # behind the back of the running training
-    states.save(*content(3))
-    assert len(files(tmp_path, "best")) == 2
-    states.save(*content(6))
-    assert len(files(tmp_path, "best")) == 2
 
 
 def test_a_state_of_other_settings_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -371,9 +296,9 @@ def test_a_state_of_other_settings_is_left_alone(tmp_path: Path, caplog: pytest.
     other = StateFolder(tmp_path, "other settings")
     assert other.load() is None
     assert "other settings or data" in caplog.text
-    assert files(tmp_path, "state")[-1].name in caplog.text
+    assert files(tmp_path)[-1].name in caplog.text
     for step in range(1, 5):
-        other.save(*content(step))
+        other.save(content(step))
     caplog.clear()
     assert_loaded(other.load(), 4)
     assert_loaded(StateFolder(tmp_path, IDENTITY).load(), 5)
@@ -393,15 +318,15 @@ def test_the_whole_identity_counts_not_only_the_part_in_the_name(
 
 def test_stray_files_of_killed_saves_are_removed(tmp_path: Path) -> None:
     states = saved(tmp_path, 2)
-    owner = files(tmp_path, "state")[0].name.split("-")[1]
-    strays = [tmp_path / f"{kind}-{owner}-123.tmp" for kind in ("state", "best")]
+    owner = files(tmp_path)[0].name.split("-")[1]
+    strays = [tmp_path / f"state-{owner}-{number}.tmp" for number in (123, 124)]
     foreign = [tmp_path / name for name in ("state-00000000-123.tmp", "notes.txt", "state-of-affairs.safetensors")]
     for path in strays + foreign:
         path.write_text("x")
     before = set(tmp_path.iterdir())
     assert_loaded(states.load(), 2)
     assert set(tmp_path.iterdir()) == before  # who only reads changes nothing
-    states.save(*content(3))
+    states.save(content(3))
     assert [path.exists() for path in strays + foreign] == [False] * 2 + [True] * 3
 
 
@@ -414,7 +339,7 @@ def test_a_write_that_fails_in_the_middle_leaves_the_states_before(tmp_path: Pat
     assert f"{tmp_path}: the training state cannot be written: File too large" in done.stdout
     assert set(tmp_path.iterdir()) == before
     assert_loaded(states.load(), 4)
-    states.save(*content(5))
+    states.save(content(5))
     assert_loaded(states.load(), 5)
 
 
@@ -427,7 +352,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, function: str, monkeypatch:
 
     monkeypatch.setattr(os, function, fail)
     with pytest.raises(StoreError, match=r"No space left on device\. Free some space there, and run it again"):
-        states.save(*content(3))
+        states.save(content(3))
     monkeypatch.undo()
     assert not list(tmp_path.glob("*.tmp"))
     assert_loaded(states.load(), 2)
@@ -437,7 +362,7 @@ def test_a_folder_that_is_none_is_an_error_for_people(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     states = StateFolder(tmp_path / "file", IDENTITY)
     with pytest.raises(StoreError, match=r"cannot be written: File exists\. See to the folder"):
-        states.save(*content(1))
+        states.save(content(1))
     with pytest.raises(StoreError, match=r"cannot be read: Not a directory\. See to the folder"):
         states.load()
 
@@ -449,7 +374,7 @@ def test_a_folder_that_is_closed_is_an_error_for_people(tmp_path: Path) -> None:
         if os.access(tmp_path, os.W_OK):
             pytest.skip("root may write everywhere")
         with pytest.raises(StoreError, match=r"cannot be written: Permission denied\. See to the folder"):
-            StateFolder(tmp_path, IDENTITY).save(*content(3))
+            StateFolder(tmp_path, IDENTITY).save(content(3))
         tmp_path.chmod(0o000)
         with pytest.raises(StoreError, match=r"cannot be read: Permission denied\. See to the folder"):
             StateFolder(tmp_path, IDENTITY).load()
@@ -495,39 +420,36 @@ def test_killed_at_random_moments_a_whole_state_remains(tmp_path: Path, caplog: 
         loaded = StateFolder(tmp_path, IDENTITY).load()
         assert loaded is not None
         # The process may have been killed between a save and the line that tells of it.
-        assert loaded[0].step in (int(last), int(last) + 1)
-        assert_loaded(loaded, loaded[0].step, SIZE)
-        done = loaded[0].step
+        assert loaded.step in (int(last), int(last) + 1)
+        assert_loaded(loaded, loaded.step, SIZE)
+        done = loaded.step
     assert not caplog.records  # killed is not damaged: nothing half written ever has a state's name
     # The previous states are there as well: nothing but the newest was being written.
-    assert len(files(tmp_path, "state")) >= 2
+    assert len(files(tmp_path)) >= 2
 
 
 def test_killed_at_every_system_call_of_a_save_a_whole_state_remains(tmp_path: Path) -> None:
-    # Steps 2 and 3 have different best weights: with state 2, its best weights go as well.
     done = subprocess.run([sys.executable, __file__, "calls", str(tmp_path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not done.stderr  # no warning: killed is not damaged
     outcomes = [int(line) for line in done.stdout.splitlines()]
-    # Killed before the second rename the state before is the newest, from then on the new one is. These come after
-    # the rename at least: the folder's sync, and the removal of a state and of the best weights that it referred to.
+    # Killed before the rename the state before is the newest, from then on the new one is. These come after the rename
+    # at least: the folder's sync, and the removal of a state.
     renamed = outcomes.index(4)
     assert outcomes == [3] * renamed + [4] * (len(outcomes) - renamed)
-    assert renamed >= 8  # twice: open, sync, rename; in between: open and sync the folder
-    assert len(outcomes) - renamed >= 4
+    assert renamed >= 3  # open, sync, rename
+    assert len(outcomes) - renamed >= 3  # open and sync the folder, remove
 
 
 def _loop(folder: Path, done: int) -> None:
     """Save one state after the other until killed, and tell of each."""
     states = StateFolder(folder, IDENTITY)
     loaded = states.load()
-    best, step = (loaded[1], loaded[0].step) if loaded else (None, 0)
+    step = loaded.step if loaded else 0
     assert step == done
     while True:
         step += 1
-        state, new = content(step, SIZE)
-        best = new if best is None or step % 3 == 0 else best
-        states.save(state, best)
+        states.save(content(step, SIZE))
         print(step, flush=True)
 
 
@@ -535,7 +457,7 @@ def _limited(folder: Path) -> None:
     """Save a large state where no file may grow beyond 20,000 bytes, as on a disk that is full in its middle."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     try:
-        StateFolder(folder, IDENTITY).save(*content(5, size=10_000))
+        StateFolder(folder, IDENTITY).save(content(5, size=10_000))
     except StoreError as error:
         print(error)
 
@@ -549,7 +471,7 @@ def _calls(folder: Path) -> None:
         child = os.fork()
         if child == 0:
             _kill_at(number)
-            StateFolder(here, IDENTITY).save(*content(4))
+            StateFolder(here, IDENTITY).save(content(4))
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if status == 0:
@@ -558,14 +480,14 @@ def _calls(folder: Path) -> None:
         states = StateFolder(here, IDENTITY)
         loaded = states.load()
         assert loaded is not None
-        assert_loaded(loaded, loaded[0].step)
-        print(loaded[0].step, flush=True)  # or the next child would print it again
+        assert_loaded(loaded, loaded.step)
+        print(loaded.step, flush=True)  # or the next child would print it again
         # What was left behind is in nobody's way.
         for step in (7, 8, 9):
-            states.save(*content(step))
+            states.save(content(step))
             assert_loaded(StateFolder(here, IDENTITY).load(), step)
         assert steps(here) == [8, 9]
-        assert len(list(here.iterdir())) == 4
+        assert len(list(here.iterdir())) == 2
         number += 1
 
 
