@@ -43,6 +43,8 @@ def prepare() -> None:
         # Keras would otherwise follow a file in the user's home folder.
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        # TensorFlow takes this library by itself only where there is AVX-512; with AVX2 it trains a fifth faster too.
+        "TF_ENABLE_ONEDNN_OPTS": "1",
         # Nothing is reported to anyone. Prefect's server and MLflow do not honour DO_NOT_TRACK in all places.
         "DO_NOT_TRACK": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

@@ -6,7 +6,7 @@ from tasks.cell import classifier_cell, language_model_cell
 from tasks.step import step
 
 
-@step(version=2, run_name="baseline language model, {arm}")
+@step(version=3, run_name="baseline language model, {arm}")
 def baseline_language_model(
     arm: str, training: LanguageModelTraining, model: Model, tokens: TokensRef, seed: int, parent_run_id: str
 ) -> ScoreRef:
@@ -23,7 +23,7 @@ def baseline_language_model(
     return language_model_cell(arm, None, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=2, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=3, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_classifier(
     arm: str,
     start: ScoreRef | None,

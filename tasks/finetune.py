@@ -8,7 +8,7 @@ from tasks.cell import classifier_cell, language_model_cell
 from tasks.step import step
 
 
-@step(version=2, run_name="finetune language model, {arm}")
+@step(version=3, run_name="finetune language model, {arm}")
 def finetune_language_model(
     arm: str,
     source: CheckpointRef,
@@ -32,7 +32,7 @@ def finetune_language_model(
     return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=2, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=3, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef,

@@ -62,7 +62,7 @@ class Classifier(keras.layers.Layer):
             seed: Two integers that choose the encoder's dropout masks; none: no dropout.
             precision: Type of the products.
         """
-        hidden, _ = self.encoder(tokens, seed=seed, precision=precision)
+        hidden, _ = self.encoder(tokens, seed=seed, precision=precision, training=seed is not None)
         return pool(float32(hidden), lengths, self.training.pooling)
 
     def logits(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:

@@ -56,6 +56,7 @@ class Encoder(keras.layers.Layer):
         keep: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
         precision: Precision = "float32",
+        training: bool = True,
     ) -> Any:
         """Run over a window of tokens.
 
@@ -65,6 +66,7 @@ class Encoder(keras.layers.Layer):
             keep: (time, batch, 1), 0 where the state is reset before a step; none: never.
             seed: Two integers that choose the dropout masks; none: evaluation, nothing is dropped.
             precision: Type of the products.
+            training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
         Returns:
             The last layer's outputs (time, batch, embedding), before `drop_outputs`, and the state of each layer
@@ -80,7 +82,8 @@ class Encoder(keras.layers.Layer):
             if n > 0:
                 hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
             recurrent = drop_weights(tf.convert_to_tensor(layer.recurrent_kernel), dropout.weight, seed, WEIGHTS + n)
-            hidden, state = layer(hidden, states[n] if states else None, keep, recurrent, precision=precision)
+            state = states[n] if states else None
+            hidden, state = layer(hidden, state, keep, recurrent, precision=precision, training=training)
             after.append(state)
         return hidden, after
 

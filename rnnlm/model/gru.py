@@ -55,6 +55,7 @@ class GRU(keras.layers.Layer):
         keep: tf.Tensor | None = None,
         recurrent_kernel: tf.Tensor | None = None,
         precision: Precision = "float32",
+        training: bool = True,
     ) -> tuple[tf.Tensor, State]:
         """Run over a sequence.
 
@@ -64,6 +65,7 @@ class GRU(keras.layers.Layer):
             keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; none: never reset.
             recurrent_kernel: Stands in for the layer's own, as where some of its weights are dropped.
             precision: Type of the products.
+            training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
         Returns:
             The outputs (time, batch, units) in the type of the products, and the state after the last step.
@@ -73,21 +75,20 @@ class GRU(keras.layers.Layer):
         recurrent = self.recurrent_kernel if recurrent_kernel is None else recurrent_kernel
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
         if keep is None:
-            outputs, last = _sequence(precision, reset=False)(inputs, *weights, *state)
+            outputs, last = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:
-            outputs, last = _sequence(precision, reset=True)(inputs, *weights, *state, keep)
+            outputs, last = _sequence(precision, reset=True, training=training)(inputs, *weights, *state, keep)
         return outputs, (last,)
 
 
 @functools.cache
-def _sequence(precision: Precision, reset: bool) -> Any:
+def _sequence(precision: Precision, reset: bool, training: bool) -> Any:
     """Give the function that runs the GRU and returns all outputs (time, batch, units) and the last in float32.
 
     A gradient written by hand must know what is a tensor and what is not, so the rest is fixed here.
     """
     dtype = product_type(precision)
 
-    @tf.custom_gradient
     def sequence(
         x: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor, h0: tf.Tensor, *resets: tf.Tensor
     ) -> Any:
@@ -114,20 +115,23 @@ def _sequence(precision: Precision, reset: bool) -> Any:
             return z, r, tf.tanh(p[..., 2 * units :] + r * n), n
 
         # The state stays in float32 from step to step: it is a memory, and a rounding at each step would add up.
-        def step(t: tf.Tensor, h: tf.Tensor, hs: Any, products: Any) -> Any:
+        def step(t: tf.Tensor, h: tf.Tensor, hs: Any, *kept: Any) -> Any:
             if reset:
                 h = h * keep[t]
             product = tf.matmul(tf.cast(h, dtype), recurrent_)
             z, _, g, _ = gates(projected[t], product)
             h = g + z * (h - g)
-            return t + 1, h, hs.write(t, h), products.write(t, product)
+            return t + 1, h, hs.write(t, h), *(products.write(t, product) for products in kept)
 
-        arrays = array(tf.float32, units), array(dtype, 3 * units)
-        loop = tf.while_loop(lambda t, *_: t < steps, step, (0, h0, *arrays), parallel_iterations=1)
+        for_gradient = (array(dtype, 3 * units),) if training else ()
+        loop = tf.while_loop(
+            lambda t, *_: t < steps, step, (0, h0, array(tf.float32, units), *for_gradient), parallel_iterations=1
+        )
         last = loop[1]
-        hs, products = (written.stack() for written in loop[2:])
+        hs, *kept = (written.stack() for written in loop[2:])
 
         def gradient(dhs: tf.Tensor, dlast: tf.Tensor) -> Any:
+            (products,) = kept
             # All that does not depend on the gradient of the next step is computed for the whole sequence at once:
             # the gradient of the recurrent product is (dh, dh, dh) * slope.
             z, r, g, n = gates(projected, products)
@@ -168,4 +172,4 @@ def _sequence(precision: Precision, reset: bool) -> Any:
 
         return (tf.cast(hs, dtype), last), gradient
 
-    return sequence
+    return tf.custom_gradient(sequence) if training else lambda *inputs: sequence(*inputs)[0]

@@ -140,7 +140,7 @@ class LanguageModel(keras.layers.Layer):
             counted: (time, batch) whether the target counts; where not, 0 is given and nothing is computed.
             states: State of each layer before the window.
         """
-        hidden, states = self.encoder(tokens, states)
+        hidden, states = self.encoder(tokens, states, training=False)
         where = tf.where(counted)
         rows, of_rows = tf.gather_nd(hidden, where), tf.gather_nd(targets, where)
         if self.is_adaptive:

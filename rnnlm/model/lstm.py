@@ -70,6 +70,7 @@ class LSTM(keras.layers.Layer):
         keep: tf.Tensor | None = None,
         recurrent_kernel: tf.Tensor | None = None,
         precision: Precision = "float32",
+        training: bool = True,
     ) -> tuple[tf.Tensor, State]:
         """Run over a sequence.
 
@@ -79,6 +80,7 @@ class LSTM(keras.layers.Layer):
             keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; none: never reset.
             recurrent_kernel: Stands in for the layer's own, as where some of its weights are dropped.
             precision: Type of the products.
+            training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
         Returns:
             The outputs (time, batch, units) in the type of the products, and the state after the last step.
@@ -92,9 +94,9 @@ class LSTM(keras.layers.Layer):
             outputs, h, cell = cudnn.lstm(inputs, *weights, *state)
             return outputs, (h, cell)
         if keep is None:
-            outputs, cell = _sequence(precision, reset=False)(inputs, *weights, *state)
+            outputs, cell = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:
-            outputs, cell = _sequence(precision, reset=True)(inputs, *weights, *state, keep)
+            outputs, cell = _sequence(precision, reset=True, training=training)(inputs, *weights, *state, keep)
         return outputs, (float32(outputs[-1]), cell)
 
 
@@ -111,14 +113,13 @@ def _candidate_third(weights: tf.Tensor) -> tf.Tensor:
 
 
 @functools.cache
-def _sequence(precision: Precision, reset: bool) -> Any:
+def _sequence(precision: Precision, reset: bool, training: bool) -> Any:
     """Give the function that runs the LSTM and returns all outputs (time, batch, units) and the last cell.
 
     A gradient written by hand must know what is a tensor and what is not, so the rest is fixed here.
     """
     dtype = product_type(precision)
 
-    @tf.custom_gradient
     def sequence(
         x: tf.Tensor,
         kernel: tf.Tensor,
@@ -140,22 +141,27 @@ def _sequence(precision: Precision, reset: bool) -> Any:
         def array(kind: tf.DType, size: int) -> tf.TensorArray:
             return tf.TensorArray(kind, steps, element_shape=(None, size))
 
-        def step(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, hs: Any, cs: Any, zs: Any) -> Any:
+        def step(t: tf.Tensor, h: tf.Tensor, c: tf.Tensor, hs: Any, *kept: Any) -> Any:
             if reset:
                 h, c = h * keep_[t], c * keep[t]
             z = float32(tf.matmul(h, recurrent_)) + float32(projected[t])
             i, f, o = tf.split(tf.sigmoid(z[:, : 3 * units]), 3, axis=1)
             c = f * c + i * tf.tanh(z[:, 3 * units :])
             h = tf.cast(o * tf.tanh(c), dtype)
-            return t + 1, h, c, hs.write(t, h), cs.write(t, c), zs.write(t, tf.cast(z, dtype))
+            for_gradient = (c, tf.cast(z, dtype)) if training else ()
+            written = (steps_of.write(t, x) for steps_of, x in zip(kept, for_gradient, strict=True))
+            return t + 1, h, c, hs.write(t, h), *written
 
         h0_ = tf.cast(h0, dtype)
-        arrays = array(dtype, units), array(tf.float32, units), array(dtype, 4 * units)
-        loop = tf.while_loop(lambda t, *_: t < steps, step, (0, h0_, c0, *arrays), parallel_iterations=1)
+        for_gradient = (array(tf.float32, units), array(dtype, 4 * units)) if training else ()
+        loop = tf.while_loop(
+            lambda t, *_: t < steps, step, (0, h0_, c0, array(dtype, units), *for_gradient), parallel_iterations=1
+        )
         last_cell = loop[2]
-        hs, cs, zs = (written.stack() for written in loop[3:])
+        hs, *kept = (written.stack() for written in loop[3:])
 
         def gradient(dhs: tf.Tensor, dcell: tf.Tensor) -> Any:
+            cs, zs = kept
             # All that does not depend on the gradient of the next step is computed for the whole sequence at once:
             # dz = (dc, dc, dh, dc) * slope, with dc gathering dh * h_by_c on its way back.
             i, f, o = tf.split(tf.sigmoid(float32(zs[:, :, : 3 * units])), 3, axis=2)
@@ -194,4 +200,4 @@ def _sequence(precision: Precision, reset: bool) -> Any:
 
         return (hs, last_cell), gradient
 
-    return sequence
+    return tf.custom_gradient(sequence) if training else lambda *inputs: sequence(*inputs)[0]

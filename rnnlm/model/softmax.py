@@ -70,15 +70,16 @@ def log_normalisers(precision: Precision, compiled: bool = True) -> Any:
             log_sums, exponentials, sums = _exponentials(logits, bias, compiled)
             # The division by the sum goes into the narrow factors, not into the wide array.
             scale = (weights[start:end] / sums)[:, None]
-            # The bias is a column of ones beside the hidden states.
+            # The bias is a column of ones beside the hidden states. The gradient lies on its side: a product with so
+            # odd a number of columns (width + 1) takes a quarter longer than one with as many rows.
             narrow = tf.concat([float32(hidden[start:end]) * scale, scale], 1)
             return (
                 tf.reduce_sum(weights[start:end] * log_sums),
-                float32(tf.matmul(exponentials, tf.cast(narrow, dtype), transpose_a=True)),
+                float32(tf.matmul(tf.cast(narrow, dtype), exponentials, transpose_a=True)),
                 float32(tf.matmul(exponentials, embeddings_)) * scale,
             )
 
-        total, dweights = tf.zeros(()), tf.zeros((embeddings.shape[0], embeddings.shape[1] + 1))
+        total, dweights = tf.zeros(()), tf.zeros((embeddings.shape[1] + 1, embeddings.shape[0]))
         if compiled:
             parts = []
             for start in range(0, weights.shape[0], chunk):
@@ -105,7 +106,7 @@ def log_normalisers(precision: Precision, compiled: bool = True) -> Any:
 
         def gradient(upstream: tf.Tensor) -> Any:
             d = upstream * dweights
-            return tf.cast(upstream * dhidden, hidden.dtype), d[:, :-1], d[:, -1], None
+            return tf.cast(upstream * dhidden, hidden.dtype), tf.transpose(d[:-1]), d[-1], None
 
         return total, gradient
 

@@ -150,7 +150,7 @@ def compare() -> int:
         return cudnn.lstm(*inputs)
 
     def ours() -> tuple[tf.Tensor, ...]:
-        outputs, cell = _sequence("float32", reset=False)(*inputs)
+        outputs, cell = _sequence("float32", reset=False, training=True)(*inputs)
         return outputs, outputs[-1], cell
 
     results = []
