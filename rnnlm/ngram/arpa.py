@@ -1,0 +1,57 @@
+"""ARPA files: what KenLM, SRILM and speech recognisers read."""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm.ngram.model import NgramModel
+
+AT_ONCE = 100_000  # n-grams whose tokens are looked up at once
+IMPOSSIBLE = -99.0  # the field's logarithm of zero
+
+
+def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -> None:
+    r"""Write a model as an ARPA file, logarithms to base 10.
+
+    The beginning and the end of a document and the unknown token get the names that these files know, `<s>`, `</s>` and
+    `<unk>`. White space inside a token is written as an escape (`\u0020`), because it parts the tokens of a line.
+
+    Args:
+        model: The model.
+        tokens: The text of each token.
+        unk: The unknown token.
+        file: The file to write.
+    """
+    special = {model.eos: "</s>", unk: "<unk>"} | ({model.bos: "<s>"} if model.bos is not None else {})
+    names = np.array([special.get(n) or _escaped(token) for n, token in enumerate(tokens)], object)
+    with file.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("\\data\\\n")
+        out.writelines(f"ngram {n}={len(keys)}\n" for n, keys in enumerate(model.keys, start=1))
+        for n in range(1, model.order + 1):
+            out.write(f"\n\\{n}-grams:\n")
+            out.writelines(_lines(model, names, n))
+        out.write("\n\\end\\\n")
+
+
+def _lines(model: NgramModel, names: np.ndarray, order: int) -> Iterator[str]:
+    for start in range(0, len(model.keys[order - 1]), AT_ONCE):
+        place = np.arange(start, min(start + AT_ONCE, len(model.keys[order - 1])))
+        log = np.maximum(model.log_probabilities[order - 1][place] / math.log(10), IMPOSSIBLE)
+        backoff = model.log_backoffs[order - 1][place] / math.log(10) if order < model.order else None
+        words = []
+        for n in range(order, 0, -1):
+            keys = model.keys[n - 1][place]
+            words.append(names[keys % model.vocabulary_size])
+            place = keys // model.vocabulary_size
+        for row, ngram in enumerate(zip(*reversed(words), strict=True)):
+            end = "" if backoff is None else f"\t{backoff[row]:.7g}"
+            yield f"{log[row]:.7g}\t{' '.join(ngram)}{end}\n"
+
+
+def _escaped(token: str) -> str:
+    """Give a token as one word that is no special name."""
+    if not token or token in ("<s>", "</s>", "<unk>") or token.startswith("\\"):
+        return f"\\{token}"
+    return "".join(f"\\u{ord(c):04x}" if c.isspace() or c == "\0" else c for c in token)

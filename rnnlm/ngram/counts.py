@@ -1,0 +1,146 @@
+"""Counting n-grams of text that need not fit into memory; only the tables of different n-grams must.
+
+The n-grams of all orders are a trie. An n-gram of order n is a row of that order's table, and its key there is
+
+    row of its first n - 1 tokens in the table of order n - 1, times the vocabulary's size, plus its last token.
+
+So each key fits into 64 bits whatever the order, and a table is a sorted array that is searched by halving.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rnnlm.tokens import EncodedDocuments
+
+BLOCK = 4_000_000  # tokens read at once: some 200 MB of 64-bit keys, rows and sorted copies
+NONE = -1  # no such row
+
+
+@dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each n-gram stands in a text.
+
+    Attributes:
+        vocabulary_size: Number of tokens; the closed vocabulary.
+        bos: The token that begins a document: a context, never predicted. None: running text without it.
+        eos: The token that ends a document.
+        keys: Of each order the sorted keys of its n-grams; those of order 1 are all tokens, seen or not.
+        counts: Of each order how often each n-gram was seen; a token that was given (`bos`) does not count.
+    """
+
+    vocabulary_size: int
+    bos: int | None
+    eos: int
+    keys: tuple[np.ndarray, ...]
+    counts: tuple[np.ndarray, ...]
+
+    @property
+    def order(self) -> int:
+        """Number of tokens of the longest n-grams."""
+        return len(self.keys)
+
+    def prefixes(self, order: int) -> np.ndarray:
+        """Give of each n-gram the row of its first `order` - 1 tokens in the table of that order."""
+        return self.keys[order - 1] // self.vocabulary_size
+
+    def last_tokens(self, order: int) -> np.ndarray:
+        """Give the last token of each n-gram."""
+        return self.keys[order - 1] % self.vocabulary_size
+
+    def suffixes(self, order: int) -> np.ndarray:
+        """Give of each n-gram the row of its last `order` - 1 tokens in the table of that order."""
+        if order == 2:
+            return self.last_tokens(2)
+        shorter = self.suffixes(order - 1)[self.prefixes(order)]
+        return find(self.keys[order - 2], shorter * self.vocabulary_size + self.last_tokens(order))
+
+    def first_tokens(self, order: int) -> np.ndarray:
+        """Give the first token of each n-gram."""
+        return self.keys[0] if order == 1 else self.first_tokens(order - 1)[self.prefixes(order)]
+
+
+def count(documents: EncodedDocuments, order: int, vocabulary_size: int, *, bos: int | None, eos: int) -> Counts:
+    """Count all n-grams up to an order.
+
+    Args:
+        documents: The text; its ids may be memory-mapped, a block of them is read at a time.
+        order: Number of tokens of the longest n-grams, at least 1.
+        vocabulary_size: Number of tokens.
+        bos: The token that begins each document; none: running text, in which n-grams go on across documents.
+        eos: The token that ends a document; running text begins after one.
+    """
+    unigrams = np.zeros(vocabulary_size, np.int64)
+    for _, tokens, depth in blocks(documents, bos=bos, eos=eos, context=0):
+        unigrams += np.bincount(tokens[depth > 0], minlength=vocabulary_size)
+    keys, counts = [np.arange(vocabulary_size, dtype=np.int64)], [unigrams]
+    for n in range(2, order + 1):
+        found = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        for fresh, tokens, depth in blocks(documents, bos=bos, eos=eos, context=n - 1):
+            prefix = contexts(rows(keys, vocabulary_size, tokens, depth)[-1], depth, n)[fresh:]
+            seen = np.unique((prefix * vocabulary_size + tokens[fresh:])[prefix != NONE], return_counts=True)
+            found = _merged(found, seen)
+        keys.append(found[0])
+        counts.append(found[1])
+    return Counts(vocabulary_size, bos, eos, tuple(keys), tuple(counts))
+
+
+def blocks(
+    documents: EncodedDocuments, *, bos: int | None, eos: int, context: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Read a text a block at a time, each with the last tokens before it.
+
+    Args:
+        documents: The text.
+        bos: The token that begins each document; none: running text, which begins after an `eos`.
+        eos: The token that ends a document.
+        context: Number of tokens before a block that come with it.
+
+    Yields:
+        How many of the tokens come from before the block; the tokens; and of each, how many tokens before it are its
+        context: 0 for one that is given and not predicted.
+    """
+    for start in range(0, len(documents.ids), BLOCK):
+        end, first = min(start + BLOCK, len(documents.ids)), max(0, start - context)
+        tokens, places = documents.ids[first:end].astype(np.int64), np.arange(first, end)
+        if bos is not None:
+            depth = places - documents.offsets[np.searchsorted(documents.offsets, places, side="right") - 1]
+        else:
+            depth = places + 1
+            if first == 0:
+                tokens, depth = np.concatenate(([eos], tokens)), np.concatenate(([0], depth))
+        yield len(tokens) - (end - start), tokens, depth
+
+
+def rows(
+    keys: list[np.ndarray] | tuple[np.ndarray, ...], vocabulary_size: int, tokens: np.ndarray, depth: np.ndarray
+) -> list[np.ndarray]:
+    """Give, for each order that has keys, the row of the n-gram that ends at each token; -1 where there is none."""
+    found = [tokens]
+    for n in range(2, len(keys) + 1):
+        prefix = contexts(found[-1], depth, n)
+        found.append(np.where(prefix == NONE, NONE, find(keys[n - 1], prefix * vocabulary_size + tokens)))
+    return found
+
+
+def contexts(shorter: np.ndarray, depth: np.ndarray, order: int) -> np.ndarray:
+    """Give the row of the `order` - 1 tokens before each token; -1 where there are not so many, or never seen so."""
+    before = np.concatenate(([NONE], shorter[:-1]))
+    return np.where(depth >= order - 1, before, NONE)
+
+
+def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Give the place of each wanted key in sorted keys; -1 where it is not there."""
+    if len(keys) == 0:
+        return np.full(len(wanted), NONE)
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[place] == wanted, place, NONE)
+
+
+def _merged(left: tuple[np.ndarray, np.ndarray], right: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Add up two tables of keys and counts."""
+    keys, place = np.unique(np.concatenate((left[0], right[0])), return_inverse=True)
+    total = np.zeros(len(keys), np.int64)
+    np.add.at(total, place, np.concatenate((left[1], right[1])))
+    return keys, total
