@@ -20,9 +20,14 @@ from rnnlm.errors import ConfigError  # noqa: E402
 from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
 from rnnlm.store import home  # noqa: E402
 from rnnlm.transfer.arms import ARMS  # noqa: E402
-from tasks.baseline import baseline_classifier, baseline_language_model  # noqa: E402
+from tasks.baseline import (  # noqa: E402
+    baseline_classifier,
+    baseline_language_model,
+    baseline_ngram,
+    baseline_tfidf,
+)
 from tasks.compare import compare, show  # noqa: E402
-from tasks.finetune import finetune_classifier, finetune_language_model  # noqa: E402
+from tasks.finetune import finetune_classifier, finetune_language_model, mix_with_ngrams  # noqa: E402
 from tasks.ingest import ingest  # noqa: E402
 from tasks.pretrain import pretrain  # noqa: E402
 from tasks.register import register  # noqa: E402
@@ -104,15 +109,21 @@ def _tokenize(experiment: Experiment, source: DocumentsRef, target: DocumentsRef
 def _language_models(
     experiment: Experiment, source: CheckpointRef, tokens: TokensRef, parent: str
 ) -> dict[str, ScoreRef]:
-    """Train the target's language models: from the source and from scratch; and score the source as it is."""
+    """Train the target's language models, from the source and from scratch; score the source as it is and n-grams."""
     training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
     if training is None:
         return {}
-    return {
+    models = {
         "scratch": run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent),
         "source": run_step(finetune_language_model, "source", source, None, model, tokens, seed, parent),
         "parameter": run_step(finetune_language_model, "parameter", source, training, model, tokens, seed, parent),
     }
+    if order := experiment.target.ngram_order:
+        for smoothing in ("kneser_ney", "good_turing"):
+            models[smoothing] = run_step(baseline_ngram, smoothing, order, tokens, seed, parent)
+        name = "parameter_kneser_ney"
+        models[name] = run_step(mix_with_ngrams, name, models["parameter"], order, tokens, seed, parent)
+    return models
 
 
 def _classifiers(
@@ -133,7 +144,9 @@ def _classifiers(
         ):
             for name in comparison.arms:
                 arm = ARMS[name]
-                if arm.baseline:
+                if arm.start == "tfidf":
+                    score = run_step(baseline_tfidf, name, documents, tokens, labels, seed, parent)
+                elif arm.baseline:
                     start = language_models["scratch"] if arm.start == "target_text" else None
                     score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
                 else:

@@ -339,19 +339,27 @@ class Target(Settings):
         "Fine-tuning of the language model on the target text (and its baseline from scratch). None: left out.",
         default=LanguageModelTraining(epochs=2.0, learning_rate=0.01, evaluations=2),
     )
+    ngram_order: int | None = _field(
+        "Tokens of the longest n-grams of the traditional language models (Kneser-Ney, Good-Turing) that the recurrent "
+        "ones are compared and mixed with; none: left out.",
+        default=5,
+        ge=1,
+        le=6,
+    )
     classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
 
 
-ArmName = Literal["scratch", "target_text", "parameter", "feature"]
+ArmName = Literal["scratch", "tfidf", "target_text", "parameter", "feature"]
 
 
 class Comparison(Settings):
     """What is compared with what, and how often."""
 
     arms: list[ArmName] = _field(
-        "scratch: random start, what the others are measured against. target_text: starts from a language model of "
-        "the target text alone. parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
-        default=["scratch", "target_text", "parameter", "feature"],
+        "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
+        "target_text: starts from a language model of the target text alone. parameter: starts from the source, trains "
+        "all. feature: the source's encoder, frozen.",
+        default=["scratch", "tfidf", "target_text", "parameter", "feature"],
         min_length=2,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(

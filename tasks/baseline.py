@@ -1,8 +1,10 @@
 """Step 6: the same without the source."""
 
+from typing import Literal
+
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
-from rnnlm.refs import ScoreRef, TokensRef
-from tasks.cell import classifier_cell, language_model_cell
+from rnnlm.refs import DocumentsRef, ScoreRef, TokensRef
+from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
 
 
@@ -47,3 +49,58 @@ def baseline_classifier(
         parent_run_id: MLflow run of the flow run.
     """
     return classifier_cell(arm, start, "all", training, model, tokens, labels, seed, parent_run_id)
+
+
+@step(version=1, run_name="baseline n-grams, {arm}")
+def baseline_ngram(
+    arm: Literal["kneser_ney", "good_turing"], order: int, tokens: TokensRef, seed: int, parent_run_id: str
+) -> ScoreRef:
+    """Count an n-gram language model of the target text.
+
+    Args:
+        arm: Its smoothing, and the arm's name.
+        order: Tokens of the longest n-grams.
+        tokens: The target text.
+        seed: Seed of the cells that it is compared with; nothing here is random.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.tradition import fit_ngram
+
+    return tradition_cell(
+        "language_model",
+        arm,
+        0,
+        seed,
+        tokens,
+        parent_run_id,
+        {"order": order},
+        lambda folder: fit_ngram(arm, order, tokens, folder),
+    )
+
+
+@step(version=1, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+def baseline_tfidf(
+    arm: str, documents: DocumentsRef, tokens: TokensRef, labels: int, seed: int, parent_run_id: str
+) -> ScoreRef:
+    """Train logistic regression on TF-IDF of the target's words.
+
+    Args:
+        arm: Name of the arm.
+        documents: The target's documents, with their text.
+        tokens: The same, encoded.
+        labels: Number of labelled training documents.
+        seed: Seed of the label subset.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.tradition import fit_tfidf
+
+    return tradition_cell(
+        "classifier",
+        arm,
+        labels,
+        seed,
+        tokens,
+        parent_run_id,
+        {},
+        lambda folder: fit_tfidf(documents, tokens, labels, seed, folder),
+    )

@@ -1,12 +1,18 @@
 """One cell of the comparison: what the steps `finetune` and `baseline` share, so that neither is handicapped."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
 from rnnlm.refs import Ref, ScoreRef, TokensRef
-from rnnlm.tracking import step_run
+from rnnlm.tracking import Run, step_run
 from tasks.step import Progress, output_folder, states_folder
+
+if TYPE_CHECKING:
+    from rnnlm.transfer.cell import Fitted  # loads TensorFlow
+
+Task = Literal["language_model", "classifier"]
 
 
 def language_model_cell(
@@ -37,19 +43,7 @@ def language_model_cell(
                 report=progress,
                 states=states_folder(),
             )
-        run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
-    return ScoreRef(
-        path=folder,
-        sha256=fitted.sha256,
-        task="language_model",
-        arm=arm,
-        labels=0,
-        seed=seed,
-        metrics=fitted.metrics,
-        seconds=fitted.seconds,
-        mlflow_run_id=run.run_id,
-    )
+        return _score(run, fitted, folder, "language_model", arm, 0, seed)
 
 
 def classifier_cell(
@@ -88,12 +82,46 @@ def classifier_cell(
                 seed=seed,
                 report=progress,
             )
-        run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        return _score(run, fitted, folder, "classifier", arm, labels, seed)
+
+
+def tradition_cell(
+    task: Task,
+    arm: str,
+    labels: int,
+    seed: int,
+    tokens: TokensRef,
+    parent_run_id: str,
+    params: dict[str, object],
+    fit: Callable[[Path], "Fitted"],
+) -> ScoreRef:
+    """Fit a model that is counted or solved, not trained step by step, and score it.
+
+    Args:
+        task: Language model or classifier.
+        arm: Name of the arm.
+        labels: Number of labelled training documents; 0 for a language model.
+        seed: The seed of the comparison.
+        tokens: The target's tokens.
+        parent_run_id: MLflow run of the flow run.
+        params: What else is recorded.
+        fit: Writes the cell into the folder that it is given.
+    """
+    name = f"language model {arm}" if task == "language_model" else f"classifier {arm} labels={labels} seed={seed}"
+    params = {"arm": arm, "labels": labels, "seed": seed, **params}
+    with step_run(parent_run_id, name, params, _tags(task, arm, tokens)) as run:
+        folder = output_folder()
+        return _score(run, fit(folder), folder, task, arm, labels, seed)
+
+
+def _score(run: Run, fitted: "Fitted", folder: Path, task: Task, arm: str, labels: int, seed: int) -> ScoreRef:
+    """Record what a cell scored."""
+    run.log_metrics(fitted.metrics)
+    run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
     return ScoreRef(
         path=folder,
         sha256=fitted.sha256,
-        task="classifier",
+        task=task,
         arm=arm,
         labels=labels,
         seed=seed,

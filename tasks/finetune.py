@@ -4,7 +4,7 @@ from typing import Literal
 
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
 from rnnlm.refs import CheckpointRef, ScoreRef, TokensRef
-from tasks.cell import classifier_cell, language_model_cell
+from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
 
 
@@ -58,3 +58,31 @@ def finetune_classifier(
         parent_run_id: MLflow run of the flow run.
     """
     return classifier_cell(arm, start, trainable, training, model, tokens, labels, seed, parent_run_id)
+
+
+@step(version=1, run_name="mix language model, {arm}")
+def mix_with_ngrams(
+    arm: str, language_model: ScoreRef, order: int, tokens: TokensRef, seed: int, parent_run_id: str
+) -> ScoreRef:
+    """Interpolate a language model with Kneser-Ney; the validation split chooses the weights.
+
+    Args:
+        arm: Name of the arm.
+        language_model: The recurrent language model.
+        order: Tokens of the longest n-grams.
+        tokens: The target text.
+        seed: Seed of the cells that it is compared with; nothing here is random.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.tradition import fit_mixture
+
+    return tradition_cell(
+        "language_model",
+        arm,
+        0,
+        seed,
+        tokens,
+        parent_run_id,
+        {"order": order},
+        lambda folder: fit_mixture(language_model.path, order, tokens, folder),
+    )

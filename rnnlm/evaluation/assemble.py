@@ -9,11 +9,17 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
-from rnnlm.evaluation.comparison import Predictions, gains, gains_beyond_target_text, verdict_sentences
+from rnnlm.evaluation.comparison import (
+    Predictions,
+    gains,
+    gains_beyond_target_text,
+    gains_over_tradition,
+    verdict_sentences,
+)
 from rnnlm.evaluation.verdict import Cell, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
 
-LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "pyarrow", "mlflow", "prefect")
+LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
 
 
 def assemble(
@@ -36,16 +42,18 @@ def assemble(
     """
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
+    tradition = gains_over_tradition(predictions)
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
-        sentences=verdict_sentences(found, beyond),
+        sentences=verdict_sentences(found, beyond, tradition),
         cells=[_cell(score) for score in scores],
         gains=found,
         beyond=beyond,
+        tradition=tradition,
         source={
             "task": experiment.source.task,
             "vocabulary": source_tokens.vocabulary_size,

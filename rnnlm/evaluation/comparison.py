@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
 RESAMPLES = 2_000
 FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
 SCRATCH, TARGET_TEXT = "scratch", "target_text"
-NO_TRANSFER = (SCRATCH, TARGET_TEXT, "source")  # the source as it is was not transferred yet
+TRADITION = ("kneser_ney", "tfidf")  # of language models, of classifiers
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,32 @@ def gains(cells: list[Predictions], baseline: str = SCRATCH) -> list[Gain]:
     found = []
     for (task, labels), arms in by_place.items():
         against = arms.get(baseline, {})
-        for arm, by_seed in arms.items():
-            seeds = sorted(set(by_seed) & set(against))
-            if arm != baseline and seeds:
-                found.append(_gain(task, arm, baseline, labels, by_seed, against, seeds))
+        compared = [
+            _compared(task, arm, baseline, labels, by_seed, against, seeds)
+            for arm, by_seed in arms.items()
+            if arm != baseline and (seeds := sorted(set(by_seed) & set(against)))
+        ]
+        adjusted = holm([gain.p_value for gain in compared])
+        found += [_judged(gain, p) for gain, p in zip(compared, adjusted, strict=True)]
     return found
 
 
 def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
     """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
-    return [gain for gain in gains(cells, TARGET_TEXT) if gain.arm not in NO_TRANSFER]
+    return gains(_of(cells, TARGET_TEXT), TARGET_TEXT)
 
 
-def _gain(
+def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
+    """Compare scratch and every way of transfer with Kneser-Ney, or with logistic regression on TF-IDF."""
+    return [gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, baseline), baseline)]
+
+
+def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
+    """Give the cells of all ways of transfer and of these baselines."""
+    return [cell for cell in cells if cell.arm in baselines or arm_name(cell.arm).transfer]
+
+
+def _compared(
     task: str,
     arm: str,
     baseline: str,
@@ -65,31 +80,51 @@ def _gain(
     against: Mapping[int, Predictions],
     seeds: list[int],
 ) -> Gain:
+    """Give an arm's gain, not judged yet: its p-value is that of this comparison alone."""
     # Bits are saved, right answers are won: above zero is better than the baseline for both.
     sign = 1.0 if task == "classifier" else -1.0
     difference = np.stack([sign * (cells[seed].score - against[seed].score) for seed in seeds])
     weight = against[seeds[0]].weight
     by_seed = difference.sum(axis=1) / weight.sum()
-    interval = paired_bootstrap(difference, weight)
-    metric = "accuracy" if task == "classifier" else "bits_per_character"
-    outcome = outcome_of(interval)
+    interval, p = paired_bootstrap(difference, weight)
     return Gain(
         task="classifier" if task == "classifier" else "language_model",
-        metric=metric,
+        metric="accuracy" if task == "classifier" else "bits_per_character",
         arm=arm,
         baseline=baseline,
         labels=labels,
         gain=interval,
         spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
         seeds=len(seeds),
-        outcome=outcome,
-        sentence=_sentence(metric, arm, baseline, labels, interval, outcome, len(seeds)),
+        p_value=p,
+        outcome="none found",
+        sentence="",
     )
 
 
-def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) -> Interval:
-    """Give the mean difference with its 95 % interval by a hierarchical bootstrap: seeds, then documents.
+def _judged(gain: Gain, p: float) -> Gain:
+    outcome = outcome_of(gain.gain, p)
+    judged = gain.model_copy(update={"p_value": p, "outcome": outcome})
+    return judged.model_copy(update={"sentence": _sentence(judged)})
 
+
+def holm(p_values: list[float]) -> list[float]:
+    """Adjust the p-values of a family of comparisons, so that one false alarm among all is as rare as one alone.
+
+    Step-down method of Holm (1979): the smallest times their number, the next times one less, never falling.
+    """
+    order = np.argsort(p_values, kind="stable")
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) -> tuple[Interval, float]:
+    """Give the mean difference, its 95 % interval and its two-sided p-value by a hierarchical bootstrap.
+
+    First seeds are drawn, then documents.
     Both are drawn anew, because both are samples: another seed and other documents would give another difference
     (Efron & Tibshirani 1993; for test sets in NLP, Berg-Kirkpatrick et al. 2012). The pairs stay together.
 
@@ -108,65 +143,86 @@ def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) 
         drawn = generator.integers(0, documents, size=(n, documents), dtype=np.int32)
         counts = np.stack([np.bincount(row, minlength=documents) for row in drawn])
         means.append(((seed_share @ difference) * counts).sum(axis=1) / (counts @ weight))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return Interval(value=float(difference.mean(axis=0).sum() / weight.sum()), low=float(low), high=float(high))
+    drawn_means = np.concatenate(means)
+    low, high = np.quantile(drawn_means, [0.025, 0.975])
+    # One is added: a probability is never shown to be zero by a sample (Davison & Hinkley 1997).
+    beyond = min(int((drawn_means <= 0.0).sum()), int((drawn_means >= 0.0).sum()))
+    p = min(1.0, 2.0 * (beyond + 1) / (RESAMPLES + 1))
+    value = float(difference.mean(axis=0).sum() / weight.sum())
+    return Interval(value=value, low=float(low), high=float(high)), p
 
 
-def outcome_of(interval: Interval) -> Outcome:
-    """Say what an interval allows to say, and no more."""
-    if interval.low > 0.0:
-        return "positive"
-    return "negative" if interval.high < 0.0 else "none found"
+def outcome_of(interval: Interval, p: float) -> Outcome:
+    """Say what the interval and the p-value, adjusted for all arms, allow to say, and no more."""
+    if p > LEVEL or interval.low <= 0.0 <= interval.high:
+        return "none found"
+    return "positive" if interval.low > 0.0 else "negative"
 
 
-WORDS: dict[str, str] = {
-    "target_text": "training on the target text first",
-    "parameter": "parameter transfer",
-    "feature": "feature transfer",
-    "source": "the source model as it is",
+_THAN = {
+    SCRATCH: "from scratch",
+    TARGET_TEXT: "from the target's own text alone",
+    "kneser_ney": "Kneser-Ney",
+    "tfidf": "logistic regression on TF-IDF",
 }
 
 
-def _sentence(metric: str, arm: str, baseline: str, labels: int, gain: Interval, outcome: Outcome, seeds: int) -> str:
-    if metric == "accuracy":
+def _sentence(found: Gain) -> str:
+    gain = found.gain
+    if found.metric == "accuracy":
         amount = f"{abs(100 * gain.value):.1f} points of accuracy"
         interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-        where = f"With {labels:,} labels"
+        where = f"With {found.labels:,} labels"
     else:
         amount = f"{abs(gain.value):.3f} bits per character"
         interval = f"95 % interval of what is saved {gain.low:+.3f} to {gain.high:+.3f}"
         where = "For the language model of the target text"
-    name = WORDS.get(arm, arm)
-    than = "from scratch" if baseline == SCRATCH else "from the target's own text alone"
+    name = arm_name(found.arm)
+    than = _THAN.get(found.baseline, found.baseline)
     more = "better" if gain.value >= 0 else "worse"
+    # Only transfer can help or hurt; a baseline is better or worse than another.
+    helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT)
     said = {
-        "positive": f"{name} helps: {amount} better than {than}",
-        "negative": f"{name} hurts: {amount} worse than {than}",
-        "none found": f"no effect of {name} was found: {amount} {more} than {than}",
-    }[outcome]
-    few = "" if seeds >= FEW_SEEDS else f"; {seeds} seed{'s' if seeds > 1 else ''} only, another one may differ"
-    return f"{where}, {said} ({interval}{few})."
+        "positive": f"{name.phrase} {'helps' if helps else 'is better'}: {amount} better than {than}",
+        "negative": f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount} worse than {than}",
+        "none found": f"no {'effect' if helps else 'difference'} of {name.phrase} was found: {amount} {more} than "
+        f"{than}",
+    }[found.outcome]
+    corrected = found.outcome == "none found" and not gain.low <= 0.0 <= gain.high
+    notes = "; not beyond chance when all arms are taken together" if corrected else ""
+    if found.seeds < FEW_SEEDS:
+        notes += f"; {found.seeds} seed{'s' if found.seeds > 1 else ''} only, another one may differ"
+    return f"{where}, {said} ({interval}{notes})."
 
 
-def verdict_sentences(found: list[Gain], beyond: list[Gain]) -> list[str]:
+def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gain]) -> list[str]:
     """Give the verdict, the answer first: where transfer helps, where it hurts, the best way, what the source adds.
 
     Args:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
+        tradition: Scratch and every way of transfer against Kneser-Ney and TF-IDF.
     """
-    transfer = [gain for gain in found if gain.arm not in NO_TRANSFER]
+    transfer = [gain for gain in found if arm_name(gain.arm).transfer]
     answers = [
         _answer(f"Transfer to the target {name}.", [gain for gain in transfer if gain.task == task])
         for task, name in (("language_model", "language model"), ("classifier", "classifier"))
     ]
     answers.append(_answer("What the source adds to the target's own text.", beyond))
+    words = ("Better", "Worse", "No difference was found")
+    for task, name in (("language_model", "Kneser-Ney"), ("classifier", "logistic regression on TF-IDF")):
+        answers.append(_answer(f"Against {name}.", [gain for gain in tradition if gain.task == task], words))
     return [answer for answer in answers if answer]
 
 
-def _answer(subject: str, found: list[Gain]) -> str:
+def _answer(
+    subject: str,
+    found: list[Gain],
+    words: tuple[str, str, str] = ("It helps", "It hurts", "No effect was found"),
+) -> str:
     if not found:
         return ""
+    better, worse, same = words
     by_outcome: dict[str, list[Gain]] = {}
     for gain in found:
         by_outcome.setdefault(gain.outcome, []).append(gain)
@@ -174,11 +230,11 @@ def _answer(subject: str, found: list[Gain]) -> str:
     if helps := by_outcome.get("positive"):
         best = max(helps, key=lambda gain: gain.gain.value)
         most = f"; most: {_ways([best])}," if len(helps) > 1 else ","
-        parts.append(f"It helps: {_ways(helps)}{most} {_amount(best)}.")
+        parts.append(f"{better}: {_ways(helps)}{most} {_amount(best)}.")
     if hurts := by_outcome.get("negative"):
-        parts.append(f"It hurts: {_ways(hurts)}.")
+        parts.append(f"{worse}: {_ways(hurts)}.")
     if nothing := by_outcome.get("none found"):
-        parts.append(f"No effect was found: {_ways(nothing)}.")
+        parts.append(f"{same}: {_ways(nothing)}.")
     return f"{subject} {' '.join(parts)}"
 
 
@@ -187,7 +243,8 @@ def _ways(found: list[Gain]) -> str:
     ways = []
     for arm in dict.fromkeys(gain.arm for gain in found):
         counts = sorted(gain.labels for gain in found if gain.arm == arm and gain.labels)
-        ways.append(WORDS.get(arm, arm) + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else ""))
+        name = arm_name(arm).phrase
+        ways.append(name + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else ""))
     return _listed(ways)
 
 

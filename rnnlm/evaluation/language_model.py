@@ -51,7 +51,12 @@ def score_documents(model: LanguageModel, documents: EncodedDocuments, *, bos: i
         bos: The token that begins a document; none: running text.
         eos: The token that ends a document.
     """
-    nll = np.add.reduceat(score_tokens(model, documents, bos=bos, eos=eos), documents.offsets[:-1])
+    return by_document(score_tokens(model, documents, bos=bos, eos=eos), documents, bos=bos)
+
+
+def by_document(losses: np.ndarray, documents: EncodedDocuments, *, bos: int | None) -> DocumentScores:
+    """Add up the losses of tokens, as `score_tokens` gives them, over each document."""
+    nll = np.add.reduceat(losses, documents.offsets[:-1])
     predicted = documents.lengths - (0 if bos is None else 1)
     return DocumentScores(nll, predicted, documents.n_characters)
 

@@ -69,7 +69,9 @@ class Gain(BaseModel):
         gain: Mean over seeds with its 95 % interval; above zero is better than scratch, for every metric.
         spread: Standard deviation of the gain over seeds; none with a single seed.
         seeds: Number of seeds.
-        outcome: What the interval allows to say.
+        p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
+            are compared with this baseline at this number of labels.
+        outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
     """
 
@@ -83,6 +85,7 @@ class Gain(BaseModel):
     gain: Interval
     spread: float | None
     seeds: int
+    p_value: float
     outcome: Outcome
     sentence: str
 
@@ -96,6 +99,7 @@ class Verdict(BaseModel):
         cells: Every score.
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
+        tradition: Scratch and every way of transfer against Kneser-Ney (language models) and TF-IDF (classifiers).
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -112,6 +116,7 @@ class Verdict(BaseModel):
     cells: list[Cell]
     gains: list[Gain]
     beyond: list[Gain] = []
+    tradition: list[Gain] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

@@ -3,15 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from rnnlm.evaluation.naming import ARM_NAMES, arm_name
 from rnnlm.evaluation.verdict import Gain, Verdict
 
-ARMS = {
-    "scratch": "scratch",
-    "target_text": "target text only",
-    "parameter": "parameter transfer",
-    "feature": "feature transfer",
-    "source": "source model as it is",
-}
 TASKS = {"language_model": "language model", "classifier": "classifier"}
 METRICS = {
     "accuracy": "accuracy",
@@ -27,13 +21,13 @@ NONE = "\N{EN DASH}"
 
 def arm(name: str) -> str:
     """Give an arm's name in words; an unknown arm is called by its own name."""
-    return ARMS.get(name, name)
+    return arm_name(name).short
 
 
 def arms(verdict: Verdict) -> list[str]:
     """Give the arms of a verdict: the known ones in their order, then the others as they come."""
     found = list(dict.fromkeys([cell.arm for cell in verdict.cells] + [gain.arm for gain in verdict.gains]))
-    return [name for name in ARMS if name in found] + [name for name in found if name not in ARMS]
+    return [name for name in ARM_NAMES if name in found] + [name for name in found if name not in ARM_NAMES]
 
 
 def task(name: str) -> str:

@@ -152,7 +152,7 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
         classifier=_classifier_table(verdict, classifier) if classifier else [],
-        in_words=[gain.sentence for gain in [*verdict.gains, *verdict.beyond]],
+        in_words=[gain.sentence for gain in [*verdict.gains, *verdict.beyond, *verdict.tradition]],
         figures=shown,
         cells=[
             (words.task(task), _cell_table(verdict, [cell for row in rows for cell in row.cells]))

@@ -12,12 +12,13 @@ class Arm:
 
     Attributes:
         start: Where the encoder's weights come from: random numbers, a language model of the target text alone, or
-            the source (fine-tuned on the target text first, where the experiment says so).
+            the source (fine-tuned on the target text first, where the experiment says so). tfidf: there is no encoder,
+            words and pairs of words are counted.
         trainable: What is trained on the labels: all weights, or the head alone.
         baseline: Whether the arm does without the source.
     """
 
-    start: Literal["random", "target_text", "source"]
+    start: Literal["random", "tfidf", "target_text", "source"]
     trainable: Literal["all", "head"]
 
     @property
@@ -28,6 +29,7 @@ class Arm:
 
 ARMS: dict[ArmName, Arm] = {
     "scratch": Arm("random", "all"),
+    "tfidf": Arm("tfidf", "head"),
     "target_text": Arm("target_text", "all"),
     "parameter": Arm("source", "all"),
     "feature": Arm("source", "head"),

@@ -8,15 +8,9 @@ import functools
 import hashlib
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
-from rnnlm.errors import DataError
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
@@ -25,32 +19,22 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
-from rnnlm.store import file_sha256, whole_folder
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
+from rnnlm.store import file_sha256
+from rnnlm.tokens import TextTokenizer
 from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report
 from rnnlm.training.state import StateFolder
+from rnnlm.transfer.cell import (
+    Fitted,
+    classifier_predictions,
+    language_model_predictions,
+    read_documents,
+    write_cell,
+)
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A trained and scored model on disk.
-
-    Attributes:
-        sha256: Digest of weights and predictions.
-        metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
-        seconds: Wall-clock time; of a training that was stopped, that of all its processes.
-        precision: Type of the large products in training: what `auto` became.
-    """
-
-    sha256: str
-    metrics: dict[str, float]
-    seconds: float
-    precision: Precision
 
 
 def fit_language_model(
@@ -78,8 +62,8 @@ def fit_language_model(
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train = _documents(tokens, "train", mapped=True)
-    valid, test = _documents(tokens, "valid"), _documents(tokens, "test")
+    train = read_documents(tokens, "train", mapped=True)
+    valid, test = read_documents(tokens, "valid"), read_documents(tokens, "test")
     model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
     if start is not None:
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
@@ -105,18 +89,11 @@ def fit_language_model(
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
     scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
-    predictions = pa.table(
-        {
-            "id": pa.array(test.document_ids, pa.string()),
-            "nll": scores.nll,
-            "tokens": scores.tokens,
-            "n_characters": scores.n_characters,
-        }
-    )
     metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()}
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
-    sha256 = _write(checkpoint, tokens, history, predictions, metrics, final)
+    predictions = language_model_predictions(test, scores)
+    sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
     return Fitted(sha256, metrics, seconds_before + time.perf_counter() - began, precision)
 
 
@@ -150,7 +127,7 @@ def fit_classifier(
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train, valid, test = (_documents(tokens, split, labelled=True) for split in SPLITS)
+    train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
     initial = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
@@ -179,13 +156,6 @@ def fit_classifier(
     weights, history, on_valid = best
     set_weights(model, weights)
     probabilities = predict(model, test)
-    predictions = pa.table(
-        {
-            "id": pa.array(test.document_ids, pa.string()),
-            "label": test.labels,
-            "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
-        }
-    )
     metrics = classification_metrics(probabilities, test.labels) | {f"valid/{n}": v for n, v in on_valid.items()}
     description = Description(
         kind="classifier",
@@ -194,7 +164,9 @@ def fit_classifier(
         classifier=training,
         labels=tokens.labels,
     )
-    sha256 = _write(Checkpoint(description, weights), tokens, history, predictions, metrics, final)
+    checkpoint = Checkpoint(description, weights)
+    predictions = classifier_predictions(test, probabilities)
+    sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
     return Fitted(sha256, metrics, time.perf_counter() - began, precision)
 
 
@@ -230,37 +202,3 @@ def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
     source = TextTokenizer.load(start / "tokenizer.json")
     weights, _ = map_vocabulary(Checkpoint.load(start).weights, list(source.tokens), list(tokenizer.tokens))
     return weights
-
-
-def _documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> EncodedDocuments:
-    """Read the documents of a split, or those of them that have a label; there must be one."""
-    documents = map_split(tokens.file, split) if mapped else read_split(tokens.file, split)
-    if labelled:
-        documents = documents.take(np.flatnonzero(documents.labels >= 0))
-    if len(documents) == 0:
-        kind = "labelled " if labelled else ""
-        raise DataError(
-            f"the {split} split has no {kind}documents",
-            where=str(tokens.file),
-            remedy=f"Give the corpus a larger valid_share or test_share, or {kind}files for this split.",
-        )
-    return documents
-
-
-def _write(
-    checkpoint: Checkpoint,
-    tokens: TokensRef,
-    history: list[Point],
-    predictions: pa.Table,
-    metrics: dict[str, float],
-    final: Path,
-) -> str:
-    with whole_folder(final) as folder:
-        checkpoint.save(folder, tokens.tokenizer)
-        (folder / "history.json").write_text(
-            json.dumps([point.model_dump() for point in history], indent=1), encoding="utf-8"
-        )
-        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-        pq.write_table(predictions, folder / "predictions.parquet")
-        parts = [file_sha256(folder / name) for name in ("weights.safetensors", "predictions.parquet")]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()

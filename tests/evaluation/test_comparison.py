@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnlm.evaluation.comparison import (
     Predictions,
     gains,
     gains_beyond_target_text,
+    gains_over_tradition,
+    holm,
     outcome_of,
     paired_bootstrap,
     verdict_sentences,
@@ -64,7 +68,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     held = 0
     for n in range(200):
         difference = generator.choice([-1.0, 0.0, 1.0], p=[0.1, 0.7, 0.2], size=(1, 200))
-        interval = paired_bootstrap(difference, np.ones(200), seed=n)
+        interval, _ = paired_bootstrap(difference, np.ones(200), seed=n)
         held += interval.low <= 0.1 <= interval.high
     assert 0.89 <= held / 200 <= 0.99  # 95 % with four standard deviations of 1.5 points
 
@@ -72,13 +76,13 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 def test_disagreeing_seeds_widen_the_interval() -> None:
     generator = np.random.default_rng(0)
     noise = generator.normal(size=(3, 300))
-    agreeing = paired_bootstrap(noise + 1.0, np.ones(300))
-    disagreeing = paired_bootstrap(noise + np.array([[0.0], [1.0], [2.0]]), np.ones(300))
+    agreeing, _ = paired_bootstrap(noise + 1.0, np.ones(300))
+    disagreeing, _ = paired_bootstrap(noise + np.array([[0.0], [1.0], [2.0]]), np.ones(300))
     assert disagreeing.high - disagreeing.low > 2 * (agreeing.high - agreeing.low)
 
 
 def test_weights_count_documents_by_their_length() -> None:
-    interval = paired_bootstrap(np.array([[10.0, 0.0]]), np.array([1.0, 9.0]))
+    interval, _ = paired_bootstrap(np.array([[10.0, 0.0]]), np.array([1.0, 9.0]))
     assert interval.value == pytest.approx(1.0)
 
 
@@ -87,13 +91,14 @@ def test_weights_count_documents_by_their_length() -> None:
     [(0.01, 0.2, "positive"), (-0.2, -0.01, "negative"), (-0.1, 0.1, "none found"), (0.0, 0.1, "none found")],
 )
 def test_the_outcome_never_says_more_than_the_interval(low: float, high: float, outcome: str) -> None:
-    assert outcome_of(Interval(value=0.0, low=low, high=high)) == outcome
+    assert outcome_of(Interval(value=0.0, low=low, high=high), p=0.01) == outcome
+    assert outcome_of(Interval(value=0.0, low=low, high=high), p=0.06) == "none found"
 
 
 def test_the_verdict_names_help_and_harm() -> None:
     shares = [("scratch", 0.6, 100), ("parameter", 0.95, 100), ("scratch", 0.9, 500), ("parameter", 0.5, 500)]
     found = gains([cell(arm, 1, share, labels) for arm, share, labels in shares])
-    (sentence,) = verdict_sentences(found, [])
+    (sentence,) = verdict_sentences(found, [], [])
     assert sentence.startswith("Transfer to the target classifier. It helps: parameter transfer with 100 labels, +")
     assert sentence.endswith(". It hurts: parameter transfer with 500 labels.")
 
@@ -101,14 +106,14 @@ def test_the_verdict_names_help_and_harm() -> None:
 def test_the_verdict_names_the_best_of_several() -> None:
     shares = [("scratch", 0.5), ("parameter", 0.7), ("feature", 0.9)]
     found = gains([cell(arm, 1, share, labels) for arm, share in shares for labels in (100, 2_000)])
-    (sentence,) = verdict_sentences(found, [])
+    (sentence,) = verdict_sentences(found, [], [])
     assert "parameter transfer with 100 and 2,000 labels and feature transfer with 100 and 2,000 labels" in sentence
     assert "; most: feature transfer with" in sentence
 
 
 def test_no_effect_is_called_so() -> None:
     found = gains([cell("scratch", 1, 0.6), cell("parameter", 1, 0.6)])
-    assert verdict_sentences(found, []) == [
+    assert verdict_sentences(found, [], []) == [
         "Transfer to the target classifier. No effect was found: parameter transfer with 100 labels."
     ]
 
@@ -117,9 +122,82 @@ def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -
     cells = [cell("scratch", 1, 0.6), cell("target_text", 1, 0.9), cell("feature", 1, 0.9)]
     beyond = gains_beyond_target_text(cells)
     assert [(gain.arm, gain.baseline, gain.outcome) for gain in beyond] == [("feature", "target_text", "none found")]
-    sentences = verdict_sentences(gains(cells), beyond)
+    sentences = verdict_sentences(gains(cells), beyond, [])
     assert sentences[0].startswith("Transfer to the target classifier. It helps: feature transfer")
     assert sentences[1] == (
         "What the source adds to the target's own text. No effect was found: feature transfer with 100 labels."
     )
     assert "than from the target's own text alone" in beyond[0].sentence
+
+
+def test_transfer_and_scratch_are_measured_against_the_tradition() -> None:
+    shares = [("scratch", 0.6), ("tfidf", 0.8), ("target_text", 0.7), ("parameter", 0.97)]
+    cells = [cell(arm, seed, share) for arm, share in shares for seed in (1, 2, 3)]
+    tradition = gains_over_tradition(cells)
+    assert {(gain.arm, gain.baseline, gain.outcome) for gain in tradition} == {
+        ("scratch", "tfidf", "negative"),
+        ("parameter", "tfidf", "positive"),
+    }
+    sentences = verdict_sentences(gains(cells), [], tradition)
+    assert sentences[0].startswith("Transfer to the target classifier. It helps: parameter transfer with 100 labels,")
+    assert "TF-IDF" not in sentences[0]  # no transfer
+    assert sentences[1].startswith("Against logistic regression on TF-IDF. Better: parameter transfer with 100 labels,")
+    assert sentences[1].endswith(" Worse: training from scratch with 100 labels.")
+    assert "is better" in next(gain.sentence for gain in tradition if gain.arm == "parameter")
+    assert "logistic regression on TF-IDF is better" in next(g.sentence for g in gains(cells) if g.arm == "tfidf")
+
+
+@given(p_values=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8))
+def test_holm_rejects_what_its_step_down_rule_rejects(p_values: list[float]) -> None:
+    """By the definition: the k-th smallest is rejected while it and all before are at most 0.05 / (m - k + 1)."""
+    adjusted = holm(p_values)
+    rejected, going = set(), True
+    for rank, (p, place) in enumerate(sorted((p, n) for n, p in enumerate(p_values))):
+        going = going and (len(p_values) - rank) * p <= 0.05
+        if going:
+            rejected.add(place)
+    assert {n for n, p in enumerate(adjusted) if p <= 0.05} == rejected
+    assert all(p <= a <= 1.0 for p, a in zip(p_values, adjusted, strict=True))
+
+
+def test_a_gain_among_many_arms_has_to_be_clearer() -> None:
+    """A gain whose own interval is just above zero is not called one when nine other arms were tried as well."""
+    generator = np.random.default_rng(5)
+    scratch = cell("scratch", 1, 0.5)
+    changed = scratch.score.copy()
+    worse, better = np.flatnonzero(changed == 1)[:20], np.flatnonzero(changed == 0)[:36]
+    changed[worse], changed[better] = 0.0, 1.0
+    lucky = Predictions("classifier", "parameter", 100, 1, changed, scratch.weight)
+    others = [
+        Predictions("classifier", f"arm{n}", 100, 1, generator.permutation(scratch.score), scratch.weight)
+        for n in range(9)
+    ]
+    (alone,) = gains([scratch, lucky])
+    among = next(gain for gain in gains([scratch, lucky, *others]) if gain.arm == "parameter")
+    assert alone.outcome == "positive"
+    assert among.gain == alone.gain
+    assert among.outcome == "none found"
+    assert "not beyond chance when all arms are taken together" in among.sentence
+
+
+def test_an_arm_compared_with_itself_is_seldom_called_better_or_worse() -> None:
+    """200 comparisons of an arm with itself on other random numbers: at most 5 % false alarms, give or take."""
+    generator = np.random.default_rng(11)
+    alarms = 0
+    for _ in range(200):
+        # Documents differ in how hard they are, seeds in how good they are: the same for both arms.
+        hard = generator.beta(4.0, 2.0, DOCUMENTS)
+        cells = [
+            Predictions(
+                "classifier",
+                arm,
+                100,
+                seed,
+                (generator.random(DOCUMENTS) < hard).astype(np.float64),
+                np.ones(DOCUMENTS),
+            )
+            for arm in ("scratch", "parameter")
+            for seed in (1, 2, 3)
+        ]
+        alarms += sum(gain.outcome != "none found" for gain in gains(cells))
+    assert alarms / 200 <= 0.05 + 1.96 * (0.05 * 0.95 / 200) ** 0.5

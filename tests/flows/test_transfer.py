@@ -59,7 +59,7 @@ def settings(tmp_path: Path) -> dict[str, Any]:
             "classifier": {"epochs": 1, "min_steps": 10, "batch_size": 8, "learning_rates": [0.02], "evaluations": 2},
         },
         "comparison": {
-            "arms": ["scratch", "target_text", "parameter", "feature"],
+            "arms": ["scratch", "tfidf", "target_text", "parameter", "feature"],
             "labels": [20, "all"],
             "seeds": 2,
         },
@@ -102,6 +102,9 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
+LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing", "parameter_kneser_ney")
+# Cells that are counted or solved, not trained: n-grams, their mixture, and TF-IDF at three numbers of labels and seeds.
+NOT_TRAINED = 3 + 3
 ALL_STEPS = {"ingest": 2, "tokenize": 2, "language model": 4, "classifier": 12, "register": 1, "compare": 1}
 
 
@@ -120,9 +123,9 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert verdict["sentences"] == report.verdict
     cells = {(c["task"], c["arm"], c["labels"], c["seed"]) for c in verdict["cells"]}
     labelled = max(c["labels"] for c in verdict["cells"])
-    assert cells == {("language_model", arm, 0, 1) for arm in ("scratch", "source", "parameter")} | {
+    assert cells == {("language_model", arm, 0, 1) for arm in LANGUAGE_MODELS} | {
         ("classifier", arm, labels, seed)
-        for arm in ("scratch", "target_text", "parameter", "feature")
+        for arm in ("scratch", "tfidf", "target_text", "parameter", "feature")
         for labels, seed in ((20, 1), (20, 2), (labelled, 1))
     }
 
@@ -133,8 +136,8 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     runs = client.search_runs([found.experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    assert len(runs) == 1 + 4 + 12
-    assert all(r.data.tags["rnnlm.precision"] in ("float32", "bfloat16") for r in runs if r != parent)
+    assert len(runs) == 1 + 4 + 12 + NOT_TRAINED
+    assert all(r.data.tags["rnnlm.precision"] in ("float32", "bfloat16", "float64") for r in runs if r != parent)
     assert parent.data.params["model.hidden"] == "12"
     mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
     assert parent.data.metrics["classifier/feature/accuracy/20_labels"] == pytest.approx(mean)
@@ -201,7 +204,7 @@ def test_a_failed_step_is_retried_alone(
     found = client.get_experiment_by_name("tiny")
     assert found is not None
     status = Counter(run.info.status for run in client.search_runs([found.experiment_id]))
-    assert status == {"FINISHED": 1 + 4 + 12, "FAILED": 2}  # the parent and the cell that failed
+    assert status == {"FINISHED": 1 + 4 + 12 + NOT_TRAINED, "FAILED": 2}  # the parent and the cell that failed
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")

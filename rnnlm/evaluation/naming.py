@@ -1,0 +1,41 @@
+"""How arms are called and drawn, in sentences, tables and figures alike."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ArmName:
+    """An arm's names and its look.
+
+    Attributes:
+        short: In tables and legends.
+        phrase: In sentences.
+        transfer: Whether it hands something of the source on. The others are baselines, and the source as it is.
+        look: Place of its colour and marker; arms of one figure have different ones.
+    """
+
+    short: str
+    phrase: str
+    transfer: bool
+    look: int
+
+
+# In the order in which reports list them.
+ARM_NAMES = {
+    "scratch": ArmName("scratch", "training from scratch", False, 0),
+    "tfidf": ArmName("TF-IDF, linear", "logistic regression on TF-IDF", False, 4),
+    "kneser_ney": ArmName("Kneser-Ney", "Kneser-Ney", False, 4),
+    "good_turing": ArmName("Good-Turing, Katz", "Good-Turing with Katz' back-off", False, 5),
+    "target_text": ArmName("target text only", "training on the target text first", False, 1),
+    "source": ArmName("source model as it is", "the source model as it is", False, 1),
+    "parameter": ArmName("parameter transfer", "parameter transfer", True, 2),
+    "feature": ArmName("feature transfer", "feature transfer", True, 3),
+    "parameter_kneser_ney": ArmName(
+        "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", True, 6
+    ),
+}
+
+
+def arm_name(arm: str) -> ArmName:
+    """Give the names of an arm; an unknown one is a way of transfer and called by its own name."""
+    return ARM_NAMES.get(arm) or ArmName(arm, arm, True, len(ARM_NAMES))

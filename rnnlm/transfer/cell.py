@@ -1,0 +1,117 @@
+"""What every cell of the comparison reads and writes, whatever model it trains."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.errors import DataError
+from rnnlm.evaluation.language_model import DocumentScores
+from rnnlm.evaluation.verdict import Point
+from rnnlm.model.checkpoint import Checkpoint
+from rnnlm.model.precision import Precision
+from rnnlm.refs import TokensRef
+from rnnlm.store import file_sha256, whole_folder
+from rnnlm.tokens import EncodedDocuments, map_split, read_split
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained and scored model on disk.
+
+    Attributes:
+        sha256: Digest of weights and predictions.
+        metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
+        seconds: Wall-clock time; of a training that was stopped, that of all its processes.
+        precision: Type of the large products in training: what `auto` became. float64: a model that is counted.
+    """
+
+    sha256: str
+    metrics: dict[str, float]
+    seconds: float
+    precision: Precision | Literal["float64"] = "float64"
+
+
+def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> EncodedDocuments:
+    """Read the documents of a split, or those of them that have a label; there must be one.
+
+    Args:
+        tokens: The text.
+        split: train, valid or test.
+        labelled: Whether documents without a label are left out.
+        mapped: Whether the ids are memory-mapped.
+
+    Raises:
+        DataError: If there is no such document.
+    """
+    documents = map_split(tokens.file, split) if mapped else read_split(tokens.file, split)
+    if labelled:
+        documents = documents.take(np.flatnonzero(documents.labels >= 0))
+    if len(documents) == 0:
+        kind = "labelled " if labelled else ""
+        raise DataError(
+            f"the {split} split has no {kind}documents",
+            where=str(tokens.file),
+            remedy=f"Give the corpus a larger valid_share or test_share, or {kind}files for this split.",
+        )
+    return documents
+
+
+def language_model_predictions(test: EncodedDocuments, scores: DocumentScores) -> pa.Table:
+    """Give the table of what a language model said of each test document."""
+    return pa.table(
+        {
+            "id": pa.array(test.document_ids, pa.string()),
+            "nll": scores.nll,
+            "tokens": scores.tokens,
+            "n_characters": scores.n_characters,
+        }
+    )
+
+
+def classifier_predictions(test: EncodedDocuments, probabilities: np.ndarray) -> pa.Table:
+    """Give the table of what a classifier said of each test document; `probabilities` is (documents, classes)."""
+    return pa.table(
+        {
+            "id": pa.array(test.document_ids, pa.string()),
+            "label": test.labels,
+            "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
+        }
+    )
+
+
+def write_cell(
+    final: Path,
+    predictions: pa.Table,
+    metrics: dict[str, float],
+    history: list[Point],
+    checkpoint: Checkpoint | None = None,
+    tokenizer: Path | None = None,
+) -> str:
+    """Write a cell's folder and give the digest of its weights and predictions.
+
+    Args:
+        final: Folder to write: `history.json`, `metrics.json`, `predictions.parquet`, and the checkpoint.
+        predictions: What the model said of each test document.
+        metrics: Its scores.
+        history: Its learning curve.
+        checkpoint: The model; none: it is quicker made again than read.
+        tokenizer: The file of the tokenizer that belongs to the checkpoint.
+    """
+    with whole_folder(final) as folder:
+        digested = ["predictions.parquet"]
+        if checkpoint is not None and tokenizer is not None:
+            checkpoint.save(folder, tokenizer)
+            digested.insert(0, "weights.safetensors")
+        (folder / "history.json").write_text(
+            json.dumps([point.model_dump() for point in history], indent=1), encoding="utf-8"
+        )
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
+        pq.write_table(predictions, folder / "predictions.parquet")
+        parts = [file_sha256(folder / name) for name in digested]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

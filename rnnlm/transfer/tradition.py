@@ -1,0 +1,161 @@
+"""What stood before neural networks, as cells of the comparison: n-gram models, and TF-IDF with a linear classifier.
+
+They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
+"""
+
+import time
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rnnlm.evaluation.classification import classification_metrics
+from rnnlm.evaluation.language_model import by_document, score_tokens
+from rnnlm.evaluation.mixture import mixed, mixture_weight
+from rnnlm.model.checkpoint import Checkpoint, set_weights
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.ngram import NgramModel, count, katz, kneser_ney
+from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
+from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.transfer.cell import Fitted, classifier_predictions, language_model_predictions, read_documents, write_cell
+from rnnlm.transfer.subsets import label_subset
+
+Smoothing = Literal["kneser_ney", "good_turing"]
+SMOOTHINGS = {"kneser_ney": kneser_ney, "good_turing": katz}
+
+# Inverse strengths of the L2 penalty to try; the validation split chooses.
+STRENGTHS = (1.0, 10.0, 100.0)
+# Longer words on average, and the script does not part them: then n-grams of characters are counted.
+LONGEST_WORDS = 15.0
+WORD = r"(?u)\b\w+\b"  # words of one letter too, which scikit-learn drops otherwise
+
+
+def fit_ngram(smoothing: Smoothing, order: int, tokens: TokensRef, final: Path) -> Fitted:
+    """Count an n-gram model of the target text and score it on the test split.
+
+    Args:
+        smoothing: Interpolated modified Kneser-Ney, or Good-Turing with Katz' back-off.
+        order: Tokens of the longest n-grams.
+        tokens: The text.
+        final: Folder to write.
+    """
+    began = time.perf_counter()
+    tokenizer, model = _ngram(smoothing, order, tokens)
+    valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
+    return _language_model(
+        final,
+        tokenizer,
+        (valid, model.score_tokens(valid)),
+        (test, model.score_tokens(test)),
+        began,
+    )
+
+
+def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path) -> Fitted:
+    """Interpolate a language model with Kneser-Ney; the validation split chooses the weights.
+
+    Args:
+        language_model: Folder of the language model, over the same vocabulary.
+        order: Tokens of the longest n-grams.
+        tokens: The text.
+        final: Folder to write.
+    """
+    began = time.perf_counter()
+    tokenizer, ngram = _ngram("kneser_ney", order, tokens)
+    checkpoint = Checkpoint.load(language_model)
+    recurrent = LanguageModel(checkpoint.description.settings, tokenizer.size)
+    set_weights(recurrent, checkpoint.weights)
+    valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
+
+    def losses(documents: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
+        neural = score_tokens(recurrent, documents, bos=tokenizer.bos, eos=tokenizer.eos)
+        return neural, ngram.score_tokens(documents)
+
+    on_valid, on_test = losses(valid), losses(test)
+    # What is given costs nothing and says nothing.
+    predicted = slice(None) if tokenizer.bos is None else valid.ids != tokenizer.bos
+    weight = mixture_weight(on_valid[0][predicted], on_valid[1][predicted])
+    return _language_model(
+        final,
+        tokenizer,
+        (valid, mixed(*on_valid, weight)),
+        (test, mixed(*on_test, weight)),
+        began,
+        {"recurrent_share": weight},
+    )
+
+
+def fit_tfidf(documents: DocumentsRef, tokens: TokensRef, labels: int | None, seed: int, final: Path) -> Fitted:
+    """Train logistic regression on TF-IDF of words and pairs of words, and score it on the test split.
+
+    It sees the labelled documents that the other arms see. Where a script does not part words, n-grams of one to four
+    characters stand in for them.
+
+    Args:
+        documents: The target's documents, with their text.
+        tokens: The same, encoded: they say which documents are compared, and in what order.
+        labels: Number of labelled training documents to use; none: all.
+        seed: Seed of the label subset.
+        final: Folder to write.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    began = time.perf_counter()
+    train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
+    if labels is not None:
+        train = train.take(label_subset(train.labels, labels, seed))
+    texts = _texts(documents)
+    unparted = train.n_characters.sum() / max(1, train.n_words.sum()) > LONGEST_WORDS
+    kind = {"analyzer": "char", "ngram_range": (1, 4)} if unparted else {"ngram_range": (1, 2)}
+    vectorizer = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float64, **kind)
+    features = vectorizer.fit_transform([texts[n] for n in train.document_ids])
+    on_valid, on_test = (vectorizer.transform([texts[n] for n in d.document_ids]) for d in (valid, test))
+    found = []
+    for strength in STRENGTHS:
+        probabilities = [np.zeros((len(d), len(tokens.labels))) for d in (valid, test)]
+        classes = np.unique(train.labels)
+        if len(classes) == 1:  # nothing to tell apart
+            for p in probabilities:
+                p[:, classes] = 1.0
+        else:
+            model = LogisticRegression(C=strength, max_iter=1_000).fit(features, train.labels)
+            for p, x in zip(probabilities, (on_valid, on_test), strict=True):
+                p[:, model.classes_] = model.predict_proba(x)
+        metrics = classification_metrics(probabilities[0], valid.labels)
+        found.append((metrics["accuracy"], -metrics["nll"], metrics | {"strength": strength}, probabilities[1]))
+    _, _, valid_metrics, probabilities_of_test = max(found, key=lambda one: one[:2])
+    metrics = classification_metrics(probabilities_of_test, test.labels)
+    metrics |= {f"valid/{name}": value for name, value in valid_metrics.items()}
+    sha256 = write_cell(final, classifier_predictions(test, probabilities_of_test), metrics, [])
+    return Fitted(sha256, metrics, time.perf_counter() - began)
+
+
+def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> tuple[TextTokenizer, NgramModel]:
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    train = read_documents(tokens, "train", mapped=True)
+    counts = count(train, order, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos)
+    return tokenizer, SMOOTHINGS[smoothing](counts)
+
+
+def _language_model(
+    final: Path,
+    tokenizer: TextTokenizer,
+    on_valid: tuple[EncodedDocuments, np.ndarray],
+    on_test: tuple[EncodedDocuments, np.ndarray],
+    began: float,
+    more: dict[str, float] | None = None,
+) -> Fitted:
+    valid, test = (by_document(losses, documents, bos=tokenizer.bos) for documents, losses in (on_valid, on_test))
+    metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (more or {})).items()}
+    sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
+    return Fitted(sha256, metrics, time.perf_counter() - began)
+
+
+def _texts(documents: DocumentsRef) -> dict[str, str]:
+    """Give the text of each labelled document by its id."""
+    table = pq.read_table(documents.file, columns=["id", "text", "label"])
+    table = table.filter(pc.is_valid(table["label"]))
+    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
