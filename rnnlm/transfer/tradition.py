@@ -27,8 +27,9 @@ SMOOTHINGS = {"kneser_ney": kneser_ney, "good_turing": katz}
 
 # Inverse strengths of the L2 penalty to try; the validation split chooses.
 STRENGTHS = (1.0, 10.0, 100.0)
-# Longer words on average, and the script does not part them: then n-grams of characters are counted.
-LONGEST_WORDS = 15.0
+# Characters a word, with its space: English has 6, Finnish 9. More, and the script does not part words: then n-grams of
+# characters are counted.
+LONGEST_WORDS = 10.0
 WORD = r"(?u)\b\w+\b"  # words of one letter too, which scikit-learn drops otherwise
 
 

@@ -103,7 +103,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing", "parameter_kneser_ney")
-# Cells that are counted or solved, not trained: n-grams, their mixture, and TF-IDF at three numbers of labels and seeds.
+# Cells that are counted or solved: two kinds of n-grams and a mixture; TF-IDF with three pairs of labels and seed.
 NOT_TRAINED = 3 + 3
 ALL_STEPS = {"ingest": 2, "tokenize": 2, "language model": 4, "classifier": 12, "register": 1, "compare": 1}
 

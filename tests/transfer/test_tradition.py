@@ -1,0 +1,120 @@
+"""The traditional models as cells: real documents, real counts, scores against what is computed beside them."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rnnlm.config import Corpus, Model, Tokenizer
+from rnnlm.corpus import ingest
+from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.ngram import count, kneser_ney
+from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.tokens import TextTokenizer, read_split, tokenize
+from rnnlm.transfer.subsets import label_subset
+from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
+
+GOOD, BAD = ["great", "lovely", "moving"], ["dull", "boring", "weak"]
+
+
+def corpus(folder: Path, chinese: bool = False) -> tuple[DocumentsRef, TokensRef]:
+    """Ingest and tokenize 160 reviews whose class one of their words tells."""
+    generator = np.random.default_rng(3)
+    words = [["好", "妙", "赞"], ["差", "烂", "糟"]] if chinese else [GOOD, BAD]
+    lines = ["text,label"]
+    for n in range(160):
+        filler = generator.permutation(
+            ["电影", "故事", "音乐", "演员"] if chinese else ["film", "plot", "music", "cast"]
+        )
+        text = ("" if chinese else " ").join([*filler, generator.choice(words[n % 2])])
+        lines.append(
+            f"{text} {n},{'bad' if n % 2 else 'good'}" if not chinese else f"{text}{n},{'bad' if n % 2 else 'good'}"
+        )
+    folder.mkdir()
+    (folder / "reviews.csv").write_text("\n".join(lines), encoding="utf-8")
+    settings = Corpus(files=[str(folder / "reviews.csv")], label="label", valid_share=0.2, test_share=0.25)
+    documents = ingest(settings, folder / "documents", downloads=folder)
+    tokenizer = Tokenizer(kind="character" if chinese else "word", vocabulary_size=60)
+    return documents, tokenize(documents, tokenizer, folder / "tokens")
+
+
+@pytest.fixture(scope="module")
+def reviews(tmp_path_factory: pytest.TempPathFactory) -> tuple[DocumentsRef, TokensRef]:
+    return corpus(tmp_path_factory.mktemp("tradition") / "english")
+
+
+def test_an_ngram_cell_holds_the_models_own_scores(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
+    _, tokens = reviews
+    fitted = fit_ngram("kneser_ney", 3, tokens, tmp_path / "cell")
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    train, test = read_split(tokens.file, "train"), read_split(tokens.file, "test")
+    model = kneser_ney(count(train, 3, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos))
+    losses = model.score_tokens(test)
+    table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
+    by_document = [losses[a:b].sum() for a, b in zip(test.offsets[:-1], test.offsets[1:], strict=True)]
+    np.testing.assert_allclose(table["nll"].to_numpy(), by_document)
+    predicted = len(test.ids) - len(test)  # all but <bos>
+    assert fitted.metrics["perplexity"] == pytest.approx(math.exp(losses.sum() / predicted))
+    assert fit_ngram("kneser_ney", 3, tokens, tmp_path / "again").sha256 == fitted.sha256
+    assert fit_ngram("good_turing", 3, tokens, tmp_path / "other").sha256 != fitted.sha256
+
+
+def test_a_mixture_is_better_than_both_on_validation(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
+    _, tokens = reviews
+    tokenizer = TextTokenizer.load(tokens.tokenizer)
+    settings = Model(embedding=4, hidden=4, layers=1)
+    counts = read_split(tokens.file, "train").counts(tokenizer.size)
+    model = LanguageModel(settings, tokenizer.size, 1, counts)
+    description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
+    Checkpoint(description, get_weights(model)).save(tmp_path, tokens.tokenizer)
+    mixture = fit_mixture(tmp_path, 3, tokens, tmp_path / "mixture").metrics
+    ngram = fit_ngram("kneser_ney", 3, tokens, tmp_path / "ngram").metrics
+    assert 0.0 <= mixture["valid/recurrent_share"] <= 1.0
+    # An untrained LSTM knows the words' frequencies and little else, so nearly all is left to the n-grams.
+    assert mixture["valid/recurrent_share"] < 0.3
+    assert mixture["valid/nll"] <= ngram["valid/nll"] + 1e-4
+
+
+@pytest.mark.parametrize("chinese", [False, True])
+def test_tfidf_learns_what_one_word_tells(chinese: bool, tmp_path: Path) -> None:
+    documents, tokens = corpus(tmp_path / "data", chinese)
+    fitted = fit_tfidf(documents, tokens, None, 1, tmp_path / "cell")
+    assert fitted.metrics["accuracy"] >= 0.95
+    table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
+    test = read_split(tokens.file, "test")
+    assert table["id"].to_pylist() == list(test.document_ids)
+    probabilities = np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
+    accuracy = (probabilities.argmax(axis=1) == test.labels).mean()
+    assert fitted.metrics["accuracy"] == pytest.approx(accuracy)
+
+
+def test_tfidf_sees_the_labels_that_the_other_arms_see(
+    reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    seen: list[list[str]] = []
+    fit_transform = TfidfVectorizer.fit_transform
+
+    def spy(self: TfidfVectorizer, texts: list[str]) -> object:
+        seen.append(texts)
+        return fit_transform(self, texts)
+
+    monkeypatch.setattr(TfidfVectorizer, "fit_transform", spy)
+    documents, tokens = reviews
+    fit_tfidf(documents, tokens, 12, 5, tmp_path / "cell")
+    train = read_split(tokens.file, "train")
+    table = pq.read_table(documents.file)
+    texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    assert seen == [[texts[train.document_ids[n]] for n in label_subset(train.labels, 12, 5)]]
+
+
+def test_a_subset_of_one_class_is_no_error(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
+    documents, tokens = reviews
+    metrics = fit_tfidf(documents, tokens, 1, 1, tmp_path / "cell").metrics
+    test = read_split(tokens.file, "test")
+    assert metrics["accuracy"] in [pytest.approx((test.labels == label).mean()) for label in (0, 1)]
