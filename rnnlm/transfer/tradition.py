@@ -110,8 +110,9 @@ def fit_tfidf(documents: DocumentsRef, tokens: TokensRef, labels: int | None, se
         train = train.take(label_subset(train.labels, labels, seed))
     texts = _texts(documents)
     unparted = train.n_characters.sum() / max(1, train.n_words.sum()) > LONGEST_WORDS
-    kind = {"analyzer": "char", "ngram_range": (1, 4)} if unparted else {"ngram_range": (1, 2)}
-    vectorizer = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float64, **kind)
+    words = {"token_pattern": WORD, "ngram_range": (1, 2)}
+    kind = {"analyzer": "char", "ngram_range": (1, 4)} if unparted else words
+    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float64, **kind)
     features = vectorizer.fit_transform([texts[n] for n in train.document_ids])
     on_valid, on_test = (vectorizer.transform([texts[n] for n in d.document_ids]) for d in (valid, test))
     found = []

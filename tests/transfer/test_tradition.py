@@ -29,10 +29,9 @@ def corpus(folder: Path, chinese: bool = False) -> tuple[DocumentsRef, TokensRef
         filler = generator.permutation(
             ["电影", "故事", "音乐", "演员"] if chinese else ["film", "plot", "music", "cast"]
         )
-        text = ("" if chinese else " ").join([*filler, generator.choice(words[n % 2])])
-        lines.append(
-            f"{text} {n},{'bad' if n % 2 else 'good'}" if not chinese else f"{text}{n},{'bad' if n % 2 else 'good'}"
-        )
+        space = "" if chinese else " "
+        text = space.join([*filler, generator.choice(words[n % 2]), str(n)])
+        lines.append(f"{text},{'bad' if n % 2 else 'good'}")
     folder.mkdir()
     (folder / "reviews.csv").write_text("\n".join(lines), encoding="utf-8")
     settings = Corpus(files=[str(folder / "reviews.csv")], label="label", valid_share=0.2, test_share=0.25)
