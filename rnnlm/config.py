@@ -255,6 +255,21 @@ class LanguageModelTraining(Settings):
         return self
 
 
+class Maps(Settings):
+    """Linear maps of the source's weights, theta_t = theta_s + T(theta_s), which are zero at the start."""
+
+    kind: Literal["multiplicative", "additive", "diagonal", "full"] = _field(
+        "multiplicative: W + U V W, of low rank. additive: W + A B, of low rank. diagonal: a factor for each unit. "
+        "full: W + M W. The embedding is mapped from the right, as word vectors; biases get a factor for each unit.",
+        default="multiplicative",
+    )
+    rank: int = _field("Rank of the maps of low rank.", default=16, ge=1, le=4_096)
+
+
+# What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
+Trainable = Literal["all", "head", "maps"]
+
+
 class ClassifierTraining(Settings):
     """How a classifier is trained on the encoder of a language model, or on a fresh one."""
 
@@ -284,6 +299,7 @@ class ClassifierTraining(Settings):
     select: Literal["accuracy", "nll"] = _field(
         "What the best checkpoint is best in, on validation.", default="accuracy"
     )
+    maps: Maps = _field("Linear maps of the source's weights, for the arm `linear_map`.", default=Maps())
     precision: Literal["auto", "float32", "bfloat16"] = _field(
         "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",
         default="auto",
@@ -349,7 +365,7 @@ class Target(Settings):
     classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
 
 
-ArmName = Literal["scratch", "tfidf", "target_text", "parameter", "feature"]
+ArmName = Literal["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"]
 
 
 class Comparison(Settings):
@@ -358,8 +374,8 @@ class Comparison(Settings):
     arms: list[ArmName] = _field(
         "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source, trains "
-        "all. feature: the source's encoder, frozen.",
-        default=["scratch", "tfidf", "target_text", "parameter", "feature"],
+        "all. linear_map: trains linear maps of the source's weights. feature: the source's encoder, frozen.",
+        default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
         min_length=2,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(

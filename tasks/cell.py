@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
 from rnnlm.refs import Ref, ScoreRef, TokensRef
 from rnnlm.tracking import Run, step_run
 from tasks.step import Progress, output_folder, states_folder
@@ -49,7 +49,7 @@ def language_model_cell(
 def classifier_cell(
     arm: str,
     start: Ref | None,
-    trainable: Literal["all", "head"],
+    trainable: Trainable,
     training: ClassifierTraining,
     model: Model,
     tokens: TokensRef,

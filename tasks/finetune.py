@@ -1,8 +1,6 @@
 """Step 5: from the source model to the target's."""
 
-from typing import Literal
-
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
 from rnnlm.refs import CheckpointRef, ScoreRef, TokensRef
 from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
@@ -36,7 +34,7 @@ def finetune_language_model(
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef,
-    trainable: Literal["all", "head"],
+    trainable: Trainable,
     training: ClassifierTraining,
     model: Model,
     tokens: TokensRef,
@@ -49,7 +47,7 @@ def finetune_classifier(
     Args:
         arm: Name of the arm.
         start: The source model, or the language model that was fine-tuned from it.
-        trainable: all weights, or the head alone.
+        trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         training: Epochs, batch, learning rates.
         model: Widths, layers, dropout.
         tokens: The target's documents.

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Model
+from rnnlm.config import ClassifierTraining, Model, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
@@ -16,6 +16,7 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
+from rnnlm.training.maps import LinearMaps
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.prefetch import Prefetch
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
@@ -25,8 +26,6 @@ from rnnlm.training.update import check_finite, clipped_update, make_optimizer
 # Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 100 MB.
 EVALUATION_TOKENS = 32_768
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
-
-Trainable = Literal["all", "head"]
 
 
 def train_classifier(
@@ -46,8 +45,8 @@ def train_classifier(
         train: Labelled training documents.
         valid: Labelled validation documents.
         learning_rate: Peak of the one-cycle schedule.
-        trainable: all, or the head alone: the pooled states of the frozen encoder are then computed once, without
-            dropout, and an epoch costs next to nothing.
+        trainable: all weights; or linear maps of the encoder's weights and the head; or the head alone: the pooled
+            states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
         report: Called about 200 times and at each evaluation.
 
@@ -63,7 +62,7 @@ def train_classifier(
     steps = epochs * per_epoch
     evaluate_at = evaluation_steps(steps, settings.evaluations)
     features_now: Callable[[], tuple[np.ndarray, np.ndarray]]
-    if trainable == "all":
+    if trainable != "head":
         batches = functools.partial(_document_batches, train, settings)
         sample = train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
         features_now = functools.partial(_features_of, model, sample, valid)
@@ -72,7 +71,7 @@ def train_classifier(
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
         features_now = lambda: features  # noqa: E731
     train_step = _Step.of(model, trainable)
-    train_step.restart()
+    train_step.restart(seed)
     points: list[Point] = []
     best, best_score = get_weights(model), (-math.inf, -math.inf)
     meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
@@ -152,15 +151,22 @@ class _Step:
 
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
-        variables = model.trainable_variables if trainable == "all" else model.head.trainable_variables
+        # The gradient is taken of these; `updated` is what the optimizer changes.
+        variables = model.head.trainable_variables if trainable == "head" else model.trainable_variables
+        updated, maps = variables, None
+        if trainable == "maps":
+            encoder, head = model.encoder.trainable_variables, model.head.trainable_variables
+            maps = LinearMaps(encoder, model.encoder.embedding.embeddings, settings.maps)
+            variables, updated = [*encoder, *head], [*maps.parameters, *head]
+        self._maps = maps
         precision: Precision = "float32"
-        if trainable == "all":
+        if trainable != "head":
             sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
             precision = choose_precision(settings.precision, model.settings, *sizes)
-        self.optimizer = make_optimizer("adamw", variables, settings.weight_decay)
+        self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
-        if trainable == "all":
+        if trainable != "head":
             inputs = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
         else:
             inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
@@ -173,10 +179,17 @@ class _Step:
         @tf.function(input_signature=[inputs, labels, seed, rate], autograph=False)
         def train_step(inputs, labels, seed, learning_rate):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
-                features = model.features(inputs[0], inputs[1], seed, precision) if trainable == "all" else inputs[0]
+                features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
                 loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
-            return loss, clipped_update(self.optimizer, variables, gradients, settings.clip_norm, learning_rate)
+            if maps is None:
+                return loss, clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
+            of_encoder, of_head = gradients[: len(maps.weights)], gradients[len(maps.weights) :]
+            gradients = [*maps.gradients(of_encoder), *of_head]
+            norm = clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
+            with tf.control_dependencies([norm]):
+                maps.apply()
+            return loss, norm
 
         self._train_step = train_step
 
@@ -186,8 +199,14 @@ class _Step:
         """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
-    def restart(self) -> None:
-        """Forget what the optimizer has gathered in an earlier training."""
+    def restart(self, seed: int) -> None:
+        """Forget what was gathered in an earlier training; maps begin at the weights as they are now.
+
+        Args:
+            seed: Seed of the maps' factors that are not zero at the start.
+        """
+        if self._maps is not None:
+            self._maps.restart(seed)
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rnnlm.config import ArmName
+from rnnlm.config import ArmName, Trainable
 
 
 @dataclass(frozen=True)
@@ -14,12 +14,13 @@ class Arm:
         start: Where the encoder's weights come from: random numbers, a language model of the target text alone, or
             the source (fine-tuned on the target text first, where the experiment says so). tfidf: there is no encoder,
             words and pairs of words are counted.
-        trainable: What is trained on the labels: all weights, or the head alone.
+        trainable: What is trained on the labels: all weights, the head alone, or linear maps of the encoder's weights
+            and the head.
         baseline: Whether the arm does without the source.
     """
 
     start: Literal["random", "tfidf", "target_text", "source"]
-    trainable: Literal["all", "head"]
+    trainable: Trainable
 
     @property
     def baseline(self) -> bool:
@@ -32,5 +33,6 @@ ARMS: dict[ArmName, Arm] = {
     "tfidf": Arm("tfidf", "head"),
     "target_text": Arm("target_text", "all"),
     "parameter": Arm("source", "all"),
+    "linear_map": Arm("source", "maps"),
     "feature": Arm("source", "head"),
 }

@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
@@ -21,7 +21,7 @@ from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer
-from rnnlm.training.classifier import Trainable, predict, reusable_classifier, selection_score, train_classifier
+from rnnlm.training.classifier import predict, reusable_classifier, selection_score, train_classifier
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report
@@ -120,7 +120,7 @@ def fit_classifier(
         training: Epochs, batch, learning rates.
         final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
         start: Folder of a language model or a classifier whose encoder to start from. None: from scratch.
-        trainable: all weights, or the head alone.
+        trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
@@ -137,7 +137,7 @@ def fit_classifier(
         initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
     precision: Precision = "float32"
-    if trainable == "all":
+    if trainable != "head":
         precision = choose_precision(
             training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
         )

@@ -105,7 +105,7 @@ def test_running_text_is_trained_in_its_order() -> None:
     assert points[-1].metrics["perplexity"] < points[0].metrics["perplexity"]
 
 
-@pytest.mark.parametrize("trainable", ["all", "head"])
+@pytest.mark.parametrize("trainable", ["all", "head", "maps"])
 def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
     results = []
     model = reusable_classifier(SMALL, CLASSIFIER.model_dump_json(), SIZE, 2)
@@ -136,7 +136,7 @@ def test_few_labels_are_trained_for_min_steps() -> None:
     assert points[-1].step == CLASSIFIER.min_steps
 
 
-@pytest.mark.parametrize("trainable", ["all", "head"])
+@pytest.mark.parametrize("trainable", ["all", "head", "maps"])
 def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str) -> None:
     """33 documents in batches of 8 are 4 batches, for the last document joins another: no fifth step is waited for."""
     settings = CLASSIFIER.model_copy(update={"epochs": 1, "min_steps": 1, "evaluations": 1})
