@@ -16,6 +16,7 @@ from rnnlm.evaluation.comparison import (
     gains_over_tradition,
     verdict_sentences,
 )
+from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.verdict import Cell, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
 
@@ -42,18 +43,20 @@ def assemble(
     """
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
-    tradition = gains_over_tradition(predictions)
+    tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
+    sentences = [*verdict_sentences(found, beyond, tradition), equivalence_sentence(equivalences)]
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
-        sentences=verdict_sentences(found, beyond, tradition),
+        sentences=[sentence for sentence in sentences if sentence],
         cells=[_cell(score) for score in scores],
         gains=found,
         beyond=beyond,
         tradition=tradition,
+        equivalences=equivalences,
         source={
             "task": experiment.source.task,
             "vocabulary": source_tokens.vocabulary_size,

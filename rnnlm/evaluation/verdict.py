@@ -90,6 +90,30 @@ class Gain(BaseModel):
     sentence: str
 
 
+class Equivalence(BaseModel):
+    """How many labels training from scratch needs to be as good as a way of transfer.
+
+    Attributes:
+        arm: The way of transfer.
+        labels: Number of labels that it had.
+        needed: Number of labels that scratch needs; None: more than `most`.
+        low: Lower end of its 95 % interval; None: more than `most`.
+        high: Upper end; None: more than `most`.
+        least: Smallest number of labels that scratch was given: a `needed` of it means so many or fewer.
+        most: Largest number.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    labels: int
+    needed: float | None
+    low: float | None
+    high: float | None
+    least: int
+    most: int
+
+
 class Verdict(BaseModel):
     """All that the comparison found.
 
@@ -100,6 +124,7 @@ class Verdict(BaseModel):
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch and every way of transfer against Kneser-Ney (language models) and TF-IDF (classifiers).
+        equivalences: How many labels scratch needs to be as good as each way of transfer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -117,6 +142,7 @@ class Verdict(BaseModel):
     gains: list[Gain]
     beyond: list[Gain] = []
     tradition: list[Gain] = []
+    equivalences: list[Equivalence] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from rnnlm.evaluation.naming import ARM_NAMES, arm_name
-from rnnlm.evaluation.verdict import Gain, Verdict
+from rnnlm.evaluation.verdict import Equivalence, Gain, Verdict
 
 TASKS = {"language_model": "language model", "classifier": "classifier"}
 METRICS = {
@@ -96,6 +96,19 @@ def gain(found: Gain | None) -> str:
     value, low, high = (factor * number for number in (found.gain.value, found.gain.low, found.gain.high))
     middle = f" {unit}" if unit else ""
     return f"{signed(value, decimals)}{middle} [{signed(low, decimals, False)}, {signed(high, decimals, False)}]"
+
+
+def equivalence(found: Equivalence | None) -> str:
+    """Write how many labels scratch needs, with the interval: `480 [250, > 9,612]`; at the least: `≤ 100`."""
+    if found is None:
+        return NONE
+
+    def number(value: float | None) -> str:
+        if value is None:
+            return f"> {found.most:,}"
+        return f"\N{LESS-THAN OR EQUAL TO} {found.least:,}" if value <= found.least else f"{value:,.0f}"
+
+    return f"{number(found.needed)} [{number(found.low)}, {number(found.high)}]"
 
 
 def gain_unit(name: str) -> tuple[float, str]:

@@ -104,7 +104,9 @@ def _language_model_table(rows: list[Summary]) -> list[list[str]]:
 
 
 def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
-    head = ["labels", "arm", "accuracy", "gain over scratch [95 %]", "outcome", "macro-F1", "seeds"]
+    worth = {(one.arm, one.labels): one for one in verdict.equivalences}
+    head = ["labels", "arm", "accuracy", "gain over scratch [95 %]", "outcome"]
+    head += [*(["labels scratch needs [95 %]"] if worth else []), "macro-F1", "seeds"]
     return [head] + [
         [
             words.labels(verdict, row.labels),
@@ -112,6 +114,7 @@ def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
             row.score("accuracy"),
             words.gain(row.gain),
             _outcome(row),
+            *([words.equivalence(worth.get((row.arm, row.labels)))] if worth else []),
             row.score("macro_f1"),
             str(len(row.cells)),
         ]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.verdict import Cell, Gain, Interval, Outcome, Point, Verdict
+from rnnlm.evaluation.verdict import Cell, Equivalence, Gain, Interval, Outcome, Point, Verdict
 from rnnlm.report import figures, markdown, table, words, write_report
 
 ARMS = ("scratch", "parameter", "feature")
@@ -451,3 +451,15 @@ def test_verdict_json_has_no_bare_names_for_numbers(report: Path) -> None:
         raise AssertionError(name)
 
     assert json.loads((report / "verdict.json").read_text(encoding="utf-8"), parse_constant=refuse)["experiment"]
+
+
+def test_what_an_arm_is_worth_in_labels_stands_in_its_row() -> None:
+    found = [
+        Equivalence(arm="parameter", labels=100, needed=480.4, low=100.0, high=None, least=100, most=9353),
+        Equivalence(arm="feature", labels=500, needed=None, low=None, high=None, least=100, most=9353),
+    ]
+    text = html.unescape(markdown(make(equivalences=found)))
+    rows = {tuple(line.split(" | ")[:2]): line for line in text.splitlines() if line.startswith("| ")}
+    assert "| 480 [\N{LESS-THAN OR EQUAL TO} 100, > 9,353] |" in rows["| 100", "parameter transfer"]
+    assert "| > 9,353 [> 9,353, > 9,353] |" in rows["| 500", "feature transfer"]
+    assert f"| {words.NONE} |" in rows["| 500", "parameter transfer"]

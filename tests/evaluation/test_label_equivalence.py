@@ -1,0 +1,75 @@
+import math
+
+import numpy as np
+import pytest
+
+from rnnlm.evaluation.comparison import Predictions
+from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences, needed
+
+DOCUMENTS = 2_000
+SIZES = np.array([100, 1_000, 10_000])
+CURVE = np.array([0.6, 0.7, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("score", "labels"),
+    [
+        (0.6, 100),
+        (0.5, 100),  # so many or fewer
+        (0.65, 10**2.5),  # half of the way, on a logarithmic scale
+        (0.7, 1_000),
+        (0.8, 10**3.5),
+        (0.9, 10_000),
+        (0.91, math.inf),
+    ],
+)
+def test_labels_are_read_off_the_curve(score: float, labels: float) -> None:
+    assert needed(score, CURVE, SIZES) == pytest.approx(labels)
+
+
+def test_a_curve_that_falls_is_held_at_its_highest() -> None:
+    assert needed(0.65, np.array([0.7, 0.6, 0.9]), SIZES) == 100
+    assert needed(0.8, np.array([0.7, 0.6, 0.9]), SIZES) == pytest.approx(10**3.5)
+
+
+def cells(accuracy: dict[tuple[str, int], float], seeds: int = 3) -> list[Predictions]:
+    """Give cells that are right on so large a share of the documents."""
+    made = []
+    for n, ((arm, labels), share) in enumerate(accuracy.items()):
+        for seed in range(seeds):
+            right = np.random.default_rng([n, seed]).permutation(np.arange(DOCUMENTS) < share * DOCUMENTS)
+            made.append(Predictions("classifier", arm, labels, seed, right.astype(float), np.ones(DOCUMENTS)))
+    return made
+
+
+SCRATCH = {("scratch", 100): 0.6, ("scratch", 1_000): 0.7, ("scratch", 10_000): 0.9}
+
+
+def test_an_arm_with_few_labels_is_worth_more_of_them() -> None:
+    (found,) = label_equivalences(cells(SCRATCH | {("parameter", 100): 0.8}))
+    assert (found.arm, found.labels, found.least, found.most) == ("parameter", 100, 100, 10_000)
+    assert found.needed == pytest.approx(10**3.5, rel=1e-3)
+    assert equivalence_sentence([found]).startswith(
+        "What transfer is worth in labels. With 100 labels parameter transfer is as good as scratch with 3,16"
+    )
+    assert found.low
+    assert found.needed
+    assert found.high
+    assert 1_000 < found.low < found.needed < found.high < 10_000
+    # Of the share, four standard errors of 0.9 points and as much again for the curve's ends, on 0.2 for a decade.
+    assert found.high / found.low < 10 ** (8 * 0.0129 / 0.2)
+
+
+def test_better_than_scratch_ever_was_is_no_number() -> None:
+    (found,) = label_equivalences(cells(SCRATCH | {("feature", 1_000): 0.99}))
+    assert (found.needed, found.low, found.high) == (None, None, None)
+    assert "with more than 10,000 (95 % interval more than 10,000 to" in equivalence_sentence([found])
+
+
+def test_baselines_and_single_points_are_not_compared() -> None:
+    assert label_equivalences(cells(SCRATCH | {("tfidf", 100): 0.8, ("target_text", 100): 0.8})) == []
+    assert label_equivalences(cells({("scratch", 100): 0.6, ("parameter", 100): 0.8})) == []
+
+
+def test_what_is_worth_no_labels_gets_no_sentence() -> None:
+    assert equivalence_sentence(label_equivalences(cells(SCRATCH | {("parameter", 1_000): 0.7}))) == ""
