@@ -94,6 +94,25 @@ def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback 
 
 
 @app.command()
+def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+    """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
+    with _errors_for_people(traceback):
+        settings = load_experiment(experiment, override)
+        environment.prepare()
+        from flows.estimate import estimate_transfer
+
+        _quieten_prefect(traceback)
+        found = estimate_transfer(settings)
+        typer.echo()
+        typer.echo(found.estimate.sentence)
+        typer.echo()
+        for name, text in found.estimate.rows:
+            typer.echo(f"{name:<52}{text}")
+        typer.echo()
+        typer.echo(f"Estimate  {found.path / 'estimate.json'}")
+
+
+@app.command()
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
     with _errors_for_people(traceback):
