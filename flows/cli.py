@@ -106,8 +106,10 @@ def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Trac
         typer.echo()
         typer.echo(found.estimate.sentence)
         typer.echo()
-        for name, text in found.estimate.rows:
-            typer.echo(f"{name:<52}{text}")
+        rows = found.estimate.rows
+        width = max(len(name) for name, _ in rows)
+        for name, text in rows:
+            typer.echo(f"{name:<{width}}  {text}")
         typer.echo()
         typer.echo(f"Estimate  {found.path / 'estimate.json'}")
 

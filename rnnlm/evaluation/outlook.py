@@ -53,7 +53,7 @@ class Estimate(BaseModel):
     def rows(self) -> list[tuple[str, str]]:
         """What it rests on, as names and values."""
         return [
-            ("target tokens that the source text has, of all types", f"{self.known_types:.1%}"),
+            ("target tokens that the source text has, of all", f"{self.known_types:.1%}"),
             ("  ... of the validation text", f"{self.known_tokens:.1%}"),
             (f"perplexity of the target's own {self.order}-grams", f"{self.own_perplexity:,.1f}"),
             ("  ... of the source's, on the target", f"{self.source_perplexity:,.1f}"),
