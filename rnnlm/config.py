@@ -379,7 +379,7 @@ class Comparison(Settings):
         min_length=2,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(
-        "Numbers of labelled training documents.", default=[100, 500, 2_000, "all"], min_length=1
+        "Numbers of labelled training documents.", default=[500, 2_000, "all"], min_length=1
     )
     seeds: int = _field("Seeds at each number of labels.", default=3, ge=1, le=100)
     seeds_all: int = _field("Seeds where all labels are used.", default=1, ge=1, le=100)

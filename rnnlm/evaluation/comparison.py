@@ -239,17 +239,23 @@ def _answer(
 
 
 def _ways(found: list[Gain]) -> str:
-    """Name arms, each with its numbers of labels."""
-    ways = []
+    """Name arms with their numbers of labels; arms that have the same ones are named together."""
+    by_counts: dict[tuple[int, ...], list[str]] = {}
     for arm in dict.fromkeys(gain.arm for gain in found):
-        counts = sorted(gain.labels for gain in found if gain.arm == arm and gain.labels)
-        name = arm_name(arm).phrase
-        ways.append(name + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else ""))
-    return _listed(ways)
+        counts = tuple(sorted(gain.labels for gain in found if gain.arm == arm and gain.labels))
+        by_counts.setdefault(counts, []).append(arm_name(arm).phrase)
+    return _listed(
+        [
+            _listed(names) + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else "")
+            for counts, names in by_counts.items()
+        ],
+        "; ",
+    )
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _listed(words: list[str], between: str = ", ") -> str:
+    last = " and " if between == ", " else between
+    return words[0] if len(words) == 1 else f"{between.join(words[:-1])}{last}{words[-1]}"
 
 
 def _amount(gain: Gain) -> str:

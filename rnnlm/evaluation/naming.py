@@ -29,7 +29,7 @@ ARM_NAMES = {
     "target_text": ArmName("target text only", "training on the target text first", False, 1),
     "source": ArmName("source model as it is", "the source model as it is", False, 1),
     "parameter": ArmName("parameter transfer", "parameter transfer", True, 2),
-    "linear_map": ArmName("linear maps", "linear maps of the parameters", True, 5),
+    "linear_map": ArmName("linear map", "a linear map of the parameters", True, 5),
     "feature": ArmName("feature transfer", "feature transfer", True, 3),
     "parameter_kneser_ney": ArmName(
         "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", True, 6

@@ -107,7 +107,7 @@ def test_the_verdict_names_the_best_of_several() -> None:
     shares = [("scratch", 0.5), ("parameter", 0.7), ("feature", 0.9)]
     found = gains([cell(arm, 1, share, labels) for arm, share in shares for labels in (100, 2_000)])
     (sentence,) = verdict_sentences(found, [], [])
-    assert "parameter transfer with 100 and 2,000 labels and feature transfer with 100 and 2,000 labels" in sentence
+    assert "It helps: parameter transfer and feature transfer with 100 and 2,000 labels; most:" in sentence
     assert "; most: feature transfer with" in sentence
 
 
