@@ -38,7 +38,8 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
     """Estimate with n-gram models whether the source text helps a language model of the target.
 
     Text is read and tokenized by the steps of the transfer flow: what either has done, the other has from the cache.
-    The estimate itself is no step: it takes seconds.
+    Where the target has a tokenizer of its own, the source is encoded with that here. The estimate itself is no step:
+    it takes seconds.
 
     Args:
         experiment: Source and target.

@@ -121,8 +121,9 @@ def _language_models(
     if order := experiment.target.ngram_order:
         for smoothing in ("kneser_ney", "good_turing"):
             models[smoothing] = run_step(baseline_ngram, smoothing, order, tokens, seed, parent)
-        name = "parameter_kneser_ney"
-        models[name] = run_step(mix_with_ngrams, name, models["parameter"], order, tokens, seed, parent)
+        for arm in ("scratch", "parameter"):
+            name = f"{arm}_kneser_ney"
+            models[name] = run_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
     return models
 
 
@@ -137,25 +138,27 @@ def _classifiers(
     """Train every arm at every number of labels with every seed."""
     comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
     scores = []
-    for size in comparison.labels:
-        labels = documents.labelled["train"] if size == "all" else size
-        for seed in range(
-            comparison.seed, comparison.seed + (comparison.seeds_all if size == "all" else comparison.seeds)
-        ):
-            for name in comparison.arms:
-                arm = ARMS[name]
-                if arm.start == "tfidf":
-                    score = run_step(baseline_tfidf, name, documents, tokens, labels, seed, parent)
-                elif arm.baseline:
-                    start = language_models["scratch"] if arm.start == "target_text" else None
-                    score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
-                else:
-                    # The source that has read the target's text already, where the experiment has it do so.
-                    encoder = language_models.get("parameter", source)
-                    score = run_step(
-                        finetune_classifier, name, encoder, arm.trainable, training, model, tokens, labels, seed, parent
-                    )
-                scores.append(score)
+    cells = [
+        (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
+        for size in comparison.labels
+        for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
+    ]
+    # A number of labels may be all that there are: that is one cell, not two.
+    for labels, seed in dict.fromkeys(cells):
+        for name in comparison.arms:
+            arm = ARMS[name]
+            if arm.start == "tfidf":
+                score = run_step(baseline_tfidf, name, documents, tokens, labels, seed, parent)
+            elif arm.baseline:
+                start = language_models["scratch"] if arm.start == "target_text" else None
+                score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
+            else:
+                # The source that has read the target's text already, where the experiment has it do so.
+                encoder = language_models.get("parameter", source)
+                score = run_step(
+                    finetune_classifier, name, encoder, arm.trainable, training, model, tokens, labels, seed, parent
+                )
+            scores.append(score)
     return scores
 
 

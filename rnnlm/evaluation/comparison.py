@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.naming import MIXTURES, arm_name
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
 RESAMPLES = 2_000
@@ -62,8 +62,8 @@ def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
 
 
 def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
-    """Compare scratch and every way of transfer with Kneser-Ney, or with logistic regression on TF-IDF."""
-    return [gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, baseline), baseline)]
+    """Compare scratch, transfer and mixtures with Kneser-Ney, or with logistic regression on TF-IDF."""
+    return [gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, *MIXTURES, baseline), baseline)]
 
 
 def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
@@ -136,7 +136,7 @@ def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) 
     seeds, documents = difference.shape
     generator = np.random.default_rng(seed)
     means = []
-    at_once = max(1, 20_000_000 // documents)  # keeps the resampled counts below 160 MB
+    at_once = max(1, 20_000_000 // documents)  # keeps the resampled counts, and copies of them, below a gigabyte
     for start in range(0, RESAMPLES, at_once):
         n = min(at_once, RESAMPLES - start)
         seed_share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
@@ -201,7 +201,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
     Args:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
-        tradition: Scratch and every way of transfer against Kneser-Ney and TF-IDF.
+        tradition: Scratch, every way of transfer and mixtures against Kneser-Ney and TF-IDF.
     """
     transfer = [gain for gain in found if arm_name(gain.arm).transfer]
     answers = [

@@ -1,7 +1,7 @@
 """How many labels the baseline needs to be as good as an arm: what a gain is worth in annotation."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,42 +20,34 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     Args:
         cells: What every cell said of the same test documents.
     """
-    arms: dict[str, dict[int, list[np.ndarray]]] = {}
+    arms: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for cell in cells:
         if cell.task == "classifier":
-            arms.setdefault(cell.arm, {}).setdefault(cell.labels, []).append(cell.score)
+            arms.setdefault(cell.arm, {}).setdefault(cell.labels, {})[cell.seed] = cell.score
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:
         return []  # one number of labels is no curve
-    generator = np.random.default_rng(0)
-    documents = len(next(iter(baseline.values()))[0])
-    # float32 holds such counts exactly, and takes half the memory: 200 MB with 25,000 documents.
-    counts = np.empty((RESAMPLES, documents), np.float32)
-    for draw in counts:
-        draw[:] = np.bincount(generator.integers(0, documents, documents), minlength=documents)
-    curve, curves = _curve(baseline, counts, generator)
     sizes = np.array(sorted(baseline))
+    compared = [(SCRATCH, int(labels)) for labels in sizes]
+    compared += [(arm, labels) for arm in arms if arm_name(arm).transfer for labels in sorted(arms[arm])]
+    value, drawn = _accuracies([list(arms[arm][labels].values()) for arm, labels in compared])
+    curve, curves = value[: len(sizes)], drawn[:, : len(sizes)]
     found = []
-    for arm, by_labels in arms.items():
-        if not arm_name(arm).transfer:
-            continue
-        for labels in sorted(by_labels):
-            score, scores = _accuracy(by_labels[labels], counts, generator)
-            drawn = np.array([needed(one, at, sizes) for one, at in zip(scores, curves, strict=True)])
-            # Not interpolated between two draws: one may be infinite.
-            low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
-            value = needed(score, curve, sizes)
-            found.append(
-                Equivalence(
-                    arm=arm,
-                    labels=labels,
-                    needed=_finite(value),
-                    low=_finite(low),
-                    high=_finite(high),
-                    least=int(sizes[0]),
-                    most=int(sizes[-1]),
-                )
+    for place, (arm, labels) in enumerate(compared[len(sizes) :], start=len(sizes)):
+        needs = [needed(score, of_scratch, sizes) for score, of_scratch in zip(drawn[:, place], curves, strict=True)]
+        # Not interpolated between two draws: one may be infinite.
+        low, high = np.quantile(needs, [0.025, 0.975], method="inverted_cdf")
+        found.append(
+            Equivalence(
+                arm=arm,
+                labels=labels,
+                needed=_finite(needed(value[place], curve, sizes)),
+                low=_finite(low),
+                high=_finite(high),
+                least=int(sizes[0]),
+                most=int(sizes[-1]),
             )
+        )
     return found
 
 
@@ -64,7 +56,7 @@ def equivalence_sentence(found: list[Equivalence]) -> str:
     worth = [one for one in found if one.low is None or one.low > one.labels]
     if not worth:
         return ""
-    best = max(worth, key=lambda one: ((one.low or math.inf) / one.labels, one.needed or math.inf))
+    best = max(worth, key=lambda one: ((one.low or one.most) / one.labels, one.low is None, one.needed or one.most))
     low, middle, high = (_labels(value, best.most) for value in (best.low, best.needed, best.high))
     return (
         f"What transfer is worth in labels. With {best.labels:,} labels {arm_name(best.arm).phrase} is as good as "
@@ -94,22 +86,32 @@ def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
     return float(np.exp((1.0 - share) * np.log(sizes[place - 1]) + share * np.log(sizes[place])))
 
 
-def _curve(
-    by_labels: Mapping[int, list[np.ndarray]], counts: np.ndarray, generator: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Give accuracies over rising numbers of labels: as they are (sizes,), and drawn anew (resamples, sizes)."""
-    pairs = [_accuracy(by_labels[labels], counts, generator) for labels in sorted(by_labels)]
-    return np.array([value for value, _ in pairs]), np.stack([drawn for _, drawn in pairs], axis=1)
+def _accuracies(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Give the mean accuracy of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
 
-
-def _accuracy(
-    by_seed: list[np.ndarray], counts: np.ndarray, generator: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """Give the mean accuracy over seeds, and that of each draw of documents and seeds."""
-    right = np.stack(by_seed).astype(np.float32)
-    seeds = len(right)
-    share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=len(counts)) / seeds
-    return float(right.mean()), ((counts @ right.T) * share).sum(axis=1) / counts.shape[1]
+    Args:
+        cells: Of each cell the (documents,) right or wrong of each seed.
+    """
+    right = np.stack([one for by_seed in cells for one in by_seed]).astype(np.float32)
+    documents = right.shape[1]
+    generator = np.random.default_rng(0)
+    by_seed_drawn = []
+    at_once = max(1, 20_000_000 // documents)  # counts of 80 MB
+    for start in range(0, RESAMPLES, at_once):
+        # float32 holds such counts exactly.
+        counts = np.empty((min(at_once, RESAMPLES - start), documents), np.float32)
+        for draw in counts:
+            draw[:] = np.bincount(generator.integers(0, documents, documents), minlength=documents)
+        by_seed_drawn.append(counts @ right.T / documents)
+    each = np.concatenate(by_seed_drawn)
+    drawn = np.empty((RESAMPLES, len(cells)))
+    first = 0
+    for place, by_seed in enumerate(cells):
+        seeds = len(by_seed)
+        share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
+        drawn[:, place] = (each[:, first : first + seeds] * share).sum(axis=1)
+        first += seeds
+    return np.array([np.mean(by_seed) for by_seed in cells]), drawn
 
 
 def _finite(labels: float) -> float | None:

@@ -10,7 +10,8 @@ class ArmName:
     Attributes:
         short: In tables and legends.
         phrase: In sentences.
-        transfer: Whether it hands something of the source on. The others are baselines, and the source as it is.
+        transfer: Whether it hands something of the source on, and that is all that sets it apart from scratch. The
+            others are baselines, the source as it is, and mixtures, whose gain is not transfer's alone.
         look: Place of its colour and marker; arms of one figure have different ones.
     """
 
@@ -31,10 +32,12 @@ ARM_NAMES = {
     "parameter": ArmName("parameter transfer", "parameter transfer", True, 2),
     "linear_map": ArmName("linear map", "a linear map of the parameters", True, 5),
     "feature": ArmName("feature transfer", "feature transfer", True, 3),
+    "scratch_kneser_ney": ArmName("scratch + Kneser-Ney", "training from scratch mixed with Kneser-Ney", False, 3),
     "parameter_kneser_ney": ArmName(
-        "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", True, 6
+        "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", False, 6
     ),
 }
+MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
 
 
 def arm_name(arm: str) -> ArmName:

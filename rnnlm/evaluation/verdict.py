@@ -64,9 +64,9 @@ class Gain(BaseModel):
     """What an arm gains over a baseline, at one number of labels.
 
     Attributes:
-        baseline: What the arm is compared with: `scratch`, or `target_text`.
+        baseline: What the arm is compared with: `scratch`, `target_text`, `kneser_ney` or `tfidf`.
         metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
-        gain: Mean over seeds with its 95 % interval; above zero is better than scratch, for every metric.
+        gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric.
         spread: Standard deviation of the gain over seeds; none with a single seed.
         seeds: Number of seeds.
         p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
@@ -123,7 +123,7 @@ class Verdict(BaseModel):
         cells: Every score.
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
-        tradition: Scratch and every way of transfer against Kneser-Ney (language models) and TF-IDF (classifiers).
+        tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.

@@ -16,7 +16,9 @@ def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -
     r"""Write a model as an ARPA file, logarithms to base 10.
 
     The beginning and the end of a document and the unknown token get the names that these files know, `<s>`, `</s>` and
-    `<unk>`. White space inside a token is written as an escape (`\u0020`), because it parts the tokens of a line.
+    `<unk>`. White space inside a token is written as an escape (`\u0020`), because it parts the tokens of a line, and a
+    backslash as two. Running text has no beginning; `<s>` is written all the same, because KenLM does not read a file
+    without. Nor does it read unigrams alone.
 
     Args:
         model: The model.
@@ -28,9 +30,14 @@ def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -
     names = np.array([special.get(n) or _escaped(token) for n, token in enumerate(tokens)], object)
     with file.open("w", encoding="utf-8", newline="\n") as out:
         out.write("\\data\\\n")
-        out.writelines(f"ngram {n}={len(keys)}\n" for n, keys in enumerate(model.keys, start=1))
+        more = [int(model.bos is None), *[0] * (model.order - 1)]
+        out.writelines(
+            f"ngram {n}={len(keys) + extra}\n" for n, (keys, extra) in enumerate(zip(model.keys, more, strict=True), 1)
+        )
         for n in range(1, model.order + 1):
             out.write(f"\n\\{n}-grams:\n")
+            if n == 1 and model.bos is None:
+                out.write(f"{IMPOSSIBLE:g}\t<s>" + ("\t0\n" if model.order > 1 else "\n"))
             out.writelines(_lines(model, names, n))
         out.write("\n\\end\\\n")
 
@@ -52,6 +59,7 @@ def _lines(model: NgramModel, names: np.ndarray, order: int) -> Iterator[str]:
 
 def _escaped(token: str) -> str:
     """Give a token as one word that is no special name."""
-    if not token or token in ("<s>", "</s>", "<unk>") or token.startswith("\\"):
+    if not token or token in ("<s>", "</s>", "<unk>"):
         return f"\\{token}"
+    token = token.replace("\\", "\\\\")
     return "".join(f"\\u{ord(c):04x}" if c.isspace() or c == "\0" else c for c in token)

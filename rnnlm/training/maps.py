@@ -18,8 +18,9 @@ from rnnlm.config import Maps
 class LinearMaps:
     """A map for each weight of an encoder.
 
-    A matrix (inputs, outputs) is mapped from the left: the same map mixes the inputs of all gates. The embedding
-    (words, width) is mapped from the right: one map for the vectors of all words. A bias gets a factor for each unit.
+    Multiplicative and full maps act on a matrix (inputs, outputs) from the left, so that the same map mixes the inputs
+    of all gates, and on the embedding (words, width) from the right: one map for the vectors of all words. A diagonal
+    map has a factor for each output, as a bias has with every kind; an additive one is any matrix of low rank.
 
     Args:
         weights: The weights that are mapped. They change with the maps.

@@ -7,6 +7,7 @@ what the source knows of the target that the target's own text does not tell.
 
 import numpy as np
 
+from rnnlm.errors import DataError
 from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.language_model import by_document
 from rnnlm.evaluation.mixture import mixed, mixture_weight
@@ -18,6 +19,8 @@ from rnnlm.transfer.cell import read_documents
 
 # A saving below a hundredth of the target's own bits is real, perhaps, but not worth the hours.
 MARGIN = 0.01
+# Fewer documents have no two halves that speak for the text, and no interval that holds.
+FEWEST_DOCUMENTS = 10
 
 
 def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
@@ -30,9 +33,18 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         source: The source text, over the target's vocabulary.
         target: The target text.
         order: Tokens of the longest n-grams.
+
+    Raises:
+        DataError: If the validation split has fewer than `FEWEST_DOCUMENTS` documents.
     """
     tokenizer = TextTokenizer.load(target.tokenizer)
     valid = read_documents(target, "valid")
+    if len(valid) < FEWEST_DOCUMENTS:
+        raise DataError(
+            f"the validation split has {len(valid)} documents; an estimate needs {FEWEST_DOCUMENTS}",
+            where=str(target.file),
+            remedy="Give target.corpus a larger valid_share, or smaller documents (document: paragraph or line).",
+        )
     train = [read_documents(tokens, "train", mapped=True) for tokens in (target, source)]
     losses, seen = [], []
     for documents in train:
@@ -44,10 +56,9 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
     half = np.repeat(np.arange(len(valid)) % 2 == 0, valid.lengths)
     together, shares = own.copy(), []
     for fitted in (half, ~half):
-        if not fitted.all() and fitted.any():
-            share = mixture_weight(other[fitted & predicted], own[fitted & predicted])
-            together[~fitted] = mixed(other[~fitted], own[~fitted], share)
-            shares.append(share)
+        share = mixture_weight(other[fitted & predicted], own[fitted & predicted])
+        together[~fitted] = mixed(other[~fitted], own[~fitted], share)
+        shares.append(share)
     by_itself, mixture, cross = (by_document(one, valid, bos=tokenizer.bos) for one in (own, together, other))
     saved, _ = paired_bootstrap(
         (by_itself.nll - mixture.nll)[None] / np.log(2.0), by_itself.n_characters.astype(np.float64)
@@ -59,7 +70,7 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         own_perplexity=by_itself.metrics["perplexity"],
         source_perplexity=cross.metrics["perplexity"],
         mixed_perplexity=mixture.metrics["perplexity"],
-        source_share=float(np.mean(shares)) if shares else 0.0,
+        source_share=float(np.mean(shares)),
         own_bits=bits,
         saved=saved,
         outlook="likely" if saved.low > MARGIN * bits else "unlikely" if saved.high < MARGIN * bits else "open",

@@ -201,3 +201,21 @@ def test_an_arm_compared_with_itself_is_seldom_called_better_or_worse() -> None:
         ]
         alarms += sum(gain.outcome != "none found" for gain in gains(cells))
     assert alarms / 200 <= 0.05 + 1.96 * (0.05 * 0.95 / 200) ** 0.5
+
+
+def test_what_kneser_ney_gives_is_not_credited_to_transfer() -> None:
+    """A mixture that is better than scratch, where parameter transfer alone is not, is no help of the source."""
+    characters = np.full(DOCUMENTS, 50.0)
+    generator = np.random.default_rng(0)
+    bits = generator.normal(100.0, 5.0, DOCUMENTS)
+    means = {"scratch": 0.0, "kneser_ney": -4.0, "parameter": 0.0, "parameter_kneser_ney": -10.0}
+    cells = [
+        Predictions("language_model", arm, 0, 1, bits + mean + generator.normal(0.0, 3.0, DOCUMENTS), characters)
+        for arm, mean in means.items()
+    ]
+    sentences = verdict_sentences(gains(cells), [], gains_over_tradition(cells))
+    assert sentences[0] == "Transfer to the target language model. No effect was found: parameter transfer."
+    assert sentences[1].startswith("Against Kneser-Ney. Better: parameter transfer mixed with Kneser-Ney, ")
+    mixture = next(gain for gain in gains(cells) if gain.arm == "parameter_kneser_ney")
+    assert mixture.outcome == "positive"
+    assert "is better" in mixture.sentence

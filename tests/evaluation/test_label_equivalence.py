@@ -73,3 +73,13 @@ def test_baselines_and_single_points_are_not_compared() -> None:
 
 def test_what_is_worth_no_labels_gets_no_sentence() -> None:
     assert equivalence_sentence(label_equivalences(cells(SCRATCH | {("parameter", 1_000): 0.7}))) == ""
+
+
+def test_a_cell_that_comes_twice_counts_once() -> None:
+    made = cells(SCRATCH | {("parameter", 100): 0.8})
+    assert label_equivalences([*made, made[0]]) == label_equivalences(made)
+
+
+def test_of_two_that_scratch_never_reached_the_one_with_fewer_labels_is_named() -> None:
+    found = label_equivalences(cells(SCRATCH | {("linear_map", 10_000): 0.99, ("feature", 100): 0.99}))
+    assert "With 100 labels feature transfer" in equivalence_sentence(found)

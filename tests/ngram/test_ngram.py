@@ -234,3 +234,24 @@ def test_kenlm_reads_the_file_and_gives_the_same_scores(estimate: str, order: in
         ours = -model.score_tokens(encoded([text]))[1:] / math.log(10)
         theirs = [found[0] for found in read.full_scores(" ".join(names[token] for token in text[1:-1]))]
         np.testing.assert_allclose(ours, theirs, atol=2e-5)
+
+
+def test_kenlm_reads_running_text_and_odd_tokens(tmp_path: Path) -> None:
+    kenlm = pytest.importorskip("kenlm", reason="needs `pip install kenlm`, which compiles it")
+    documents = [text[1:] for text in drawn(7)]
+    names = [f"w{n}" for n in range(LARGE)]
+    names[3:9] = ["\\ x", "a b", "a\\u0020b", "\\", "", "<s>"]
+    model = kneser_ney(counted(documents, 3, LARGE, running=True))
+    write_arpa(model, names, UNK, tmp_path / "model.arpa")
+    lines = (tmp_path / "model.arpa").read_text(encoding="utf-8").splitlines()
+    unigrams = lines[lines.index("\\1-grams:") + 1 : lines.index("\\2-grams:") - 1]
+    words = [line.split("\t")[1] for line in unigrams]
+    assert len(set(words)) == len(words) == LARGE + 1
+    assert lines[1] == f"ngram 1={LARGE + 1}"
+    read = kenlm.Model(str(tmp_path / "model.arpa"))
+    # <s> stands before the first token, so the third is the first whose whole context both know.
+    written = dict(zip(range(LARGE), words[1:], strict=True))
+    text = [token for document in drawn(8, documents=30) for token in document[1:-1]]
+    ours = -model.score_tokens(encoded([text])) / math.log(10)
+    theirs = [one[0] for one in read.full_scores(" ".join(written[token] for token in text), eos=False)]
+    np.testing.assert_allclose(ours[2:], theirs[2:], atol=2e-5)

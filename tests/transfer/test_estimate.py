@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm.config import Corpus, Tokenizer
 from rnnlm.corpus import ingest
+from rnnlm.errors import DataError
 from rnnlm.refs import TokensRef
 from rnnlm.tokens import tokenize
 from rnnlm.transfer.estimate import estimate
@@ -69,3 +70,10 @@ def test_a_mixture_with_oneself_saves_nothing(tmp_path: Path) -> None:
     assert found.saved.value == pytest.approx(0.0, abs=1e-9)
     assert found.own_perplexity == pytest.approx(found.mixed_perplexity)
     assert found.outlook == "unlikely"
+
+
+def test_too_few_documents_are_an_error_and_no_estimate(tmp_path: Path) -> None:
+    ways = np.random.default_rng(1).integers(0, 60, (60, 3))
+    target = encode(write(tmp_path / "target", 3, 14, ways), Tokenizer(kind="word", vocabulary_size=80))
+    with pytest.raises(DataError, match=r"the validation split has \d documents.*valid_share"):
+        estimate(target, target, 3)

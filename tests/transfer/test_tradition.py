@@ -117,3 +117,25 @@ def test_a_subset_of_one_class_is_no_error(reviews: tuple[DocumentsRef, TokensRe
     metrics = fit_tfidf(documents, tokens, 1, 1, tmp_path / "cell").metrics
     test = read_split(tokens.file, "test")
     assert metrics["accuracy"] in [pytest.approx((test.labels == label).mean()) for label in (0, 1)]
+
+
+def test_text_without_a_word_is_counted_by_characters(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    lines = ["text,label"]
+    for n in range(160):
+        noise = "".join(generator.choice(["!", "?", "*", "~", "^"], 6))
+        face = ":-) \N{THUMBS UP SIGN}" if n % 2 else ":-( \N{THUMBS DOWN SIGN}"
+        lines.append(f"{noise}{face},{n % 2}")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "reviews.csv").write_text("\n".join(lines), encoding="utf-8")
+    settings = Corpus(
+        files=[str(tmp_path / "data" / "reviews.csv")],
+        label="label",
+        valid_share=0.2,
+        test_share=0.2,
+        drop_duplicates=False,
+        drop_overlap=False,
+    )
+    documents = ingest(settings, tmp_path / "documents", downloads=tmp_path)
+    tokens = tokenize(documents, Tokenizer(kind="character", vocabulary_size=60), tmp_path / "tokens")
+    assert fit_tfidf(documents, tokens, None, 1, tmp_path / "cell").metrics["accuracy"] == 1.0
