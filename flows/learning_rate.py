@@ -9,12 +9,11 @@ environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
+from flows.corpora import read  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.corpus import fingerprint  # noqa: E402
 from rnnlm.errors import ConfigError  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
 from rnnlm.training.range_test import Suggestions  # noqa: E402
-from tasks.ingest import ingest  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 from tasks.tokenize import tokenize  # noqa: E402
 
@@ -52,8 +51,7 @@ def learning_rate(experiment: Experiment) -> Found:
             where="source.task",
             remedy="For a classifier give several source.classifier.learning_rates: the validation split chooses.",
         )
-    documents = run_step(ingest, source.corpus, fingerprint(source.corpus, downloads=home() / "downloads"))
-    tokens = run_step(tokenize, documents, source.tokenizer)
+    tokens = run_step(tokenize, read(source.corpus), source.tokenizer)
     # TensorFlow is loaded where it is used.
     from rnnlm.model.language_model import LanguageModel
     from rnnlm.report.learning_rate import write_learning_rate

@@ -13,12 +13,10 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 from prefect.runtime import flow_run  # noqa: E402
 
+from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm import registry, tracking  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.corpus import fingerprint  # noqa: E402
-from rnnlm.errors import ConfigError  # noqa: E402
 from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
-from rnnlm.store import home  # noqa: E402
 from rnnlm.transfer.arms import ARMS  # noqa: E402
 from tasks.baseline import (  # noqa: E402
     baseline_classifier,
@@ -28,11 +26,9 @@ from tasks.baseline import (  # noqa: E402
 )
 from tasks.compare import compare, show  # noqa: E402
 from tasks.finetune import finetune_classifier, finetune_language_model, mix_with_ngrams  # noqa: E402
-from tasks.ingest import ingest  # noqa: E402
 from tasks.pretrain import pretrain  # noqa: E402
 from tasks.register import register  # noqa: E402
 from tasks.step import run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
 
 
 @flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
@@ -43,8 +39,8 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         experiment: Source, target, model, and what is compared.
     """
     with _mlflow_run(experiment) as parent:
-        documents = _ingest(experiment)
-        source_tokens, target_tokens = _tokenize(experiment, *documents)
+        documents = read_both(experiment)
+        source_tokens, target_tokens = tokenize_both(experiment, *documents)
         seed = experiment.comparison.seed
         source = run_step(pretrain, experiment.source, experiment.model, source_tokens, seed, parent)
         run_step(
@@ -75,35 +71,6 @@ def _mlflow_run(experiment: Experiment) -> Iterator[str]:
         tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracking.finish(parent, "FINISHED")
-
-
-def _ingest(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
-    """Read source and target, and check that the experiment fits them before anything is trained."""
-    source, target = (
-        run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
-        for corpus in (experiment.source.corpus, experiment.target.corpus)
-    )
-    labelled = target.labelled.get("train", 0)
-    for size in experiment.comparison.labels:
-        if isinstance(size, int) and size > labelled:
-            raise ConfigError(
-                f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
-                remedy=f"Give numbers up to {labelled:,}, or `all`.",
-            )
-    for name, documents in (("source", source), ("target", target)):
-        for split in ("valid", "test"):
-            if not documents.documents.get(split):
-                raise ConfigError(
-                    f"{name}.corpus.{split}_share: the {split} split is empty, and the best model is chosen on valid "
-                    "and scored on test",
-                    remedy="Give a larger share, or files for this split.",
-                )
-    return source, target
-
-
-def _tokenize(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
-    source_tokens = run_step(tokenize, source, experiment.source.tokenizer)
-    return source_tokens, run_step(tokenize, target, experiment.target.tokenizer or source_tokens)
 
 
 def _language_models(

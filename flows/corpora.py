@@ -1,0 +1,49 @@
+"""What all flows begin with: an experiment's texts, read and tokenized.
+
+The steps are the same in all of them: what one has done, the others have from the cache.
+"""
+
+from rnnlm.config import Corpus, Experiment
+from rnnlm.corpus import fingerprint
+from rnnlm.errors import ConfigError
+from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.store import home
+from tasks.ingest import ingest
+from tasks.step import run_step
+from tasks.tokenize import tokenize
+
+
+def read(corpus: Corpus) -> DocumentsRef:
+    """Read a corpus; new text at its addresses is seen as new."""
+    return run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+
+
+def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
+    """Read source and target, and check that the experiment fits them before anything is trained.
+
+    Raises:
+        ConfigError: If there are fewer labels than are wanted, or a split is empty.
+    """
+    source, target = read(experiment.source.corpus), read(experiment.target.corpus)
+    labelled = target.labelled.get("train", 0)
+    for size in experiment.comparison.labels:
+        if isinstance(size, int) and size > labelled:
+            raise ConfigError(
+                f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
+                remedy=f"Give numbers up to {labelled:,}, or `all`.",
+            )
+    for name, documents in (("source", source), ("target", target)):
+        for split in ("valid", "test"):
+            if not documents.documents.get(split):
+                raise ConfigError(
+                    f"{name}.corpus.{split}_share: the {split} split is empty, and the best model is chosen on valid "
+                    "and scored on test",
+                    remedy="Give a larger share, or files for this split.",
+                )
+    return source, target
+
+
+def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
+    """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
+    source_tokens = run_step(tokenize, source, experiment.source.tokenizer)
+    return source_tokens, run_step(tokenize, target, experiment.target.tokenizer or source_tokens)
