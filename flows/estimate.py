@@ -9,12 +9,12 @@ environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
+from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.corpus import fingerprint  # noqa: E402
 from rnnlm.evaluation.outlook import Estimate  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
-from tasks.ingest import ingest  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from tasks.pretrain import pretrain  # noqa: E402
+from tasks.step import finished_output, run_step  # noqa: E402
 from tasks.tokenize import tokenize  # noqa: E402
 
 ORDER = 5  # where the experiment leaves n-grams out
@@ -37,27 +37,27 @@ class Estimated:
 def estimate_transfer(experiment: Experiment) -> Estimated:
     """Estimate with n-gram models whether the source text helps a language model of the target.
 
-    Text is read and tokenized by the steps of the transfer flow: what either has done, the other has from the cache.
-    Where the target has a tokenizer of its own, the source is encoded with that here. The estimate itself is no step:
-    it takes seconds.
+    Text is read, checked and tokenized as the transfer flow does: what either has done, the other has from the cache.
+    Where the target has a tokenizer of its own, the source is encoded with that, too. If the transfer flow has trained
+    the source model before, the model is asked as well; nothing is trained here. The estimate itself is no step: it
+    takes seconds.
 
     Args:
         experiment: Source and target.
     """
-    source, target = (
-        run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
-        for corpus in (experiment.source.corpus, experiment.target.corpus)
-    )
-    if experiment.target.tokenizer is None:
-        source_tokens = run_step(tokenize, source, experiment.source.tokenizer)
-        target_tokens = run_step(tokenize, target, source_tokens)
-    else:
-        target_tokens = run_step(tokenize, target, experiment.target.tokenizer)
-        source_tokens = run_step(tokenize, source, target_tokens)
+    documents = read_both(experiment)
+    source_tokens, target_tokens = tokenize_both(experiment, *documents)
+    model, target, seed = experiment.model, experiment.target, experiment.comparison.seed
+    trained = finished_output(pretrain, experiment.source, model, source_tokens, seed, parent_run_id="")
+    over_target = source_tokens if target.tokenizer is None else run_step(tokenize, documents[0], target_tokens)
     # TensorFlow, which the evaluation's room loads, is loaded where it is used.
     from rnnlm.transfer.estimate import estimate
+    from rnnlm.transfer.source_model import ask_source_model
 
-    found = estimate(source_tokens, target_tokens, experiment.target.ngram_order or ORDER)
+    found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
+    if trained is not None:
+        asked = ask_source_model(trained, model, target.classifier, target_tokens, seed)
+        found = found.model_copy(update={"source_model": asked})
     final = home() / "estimates" / experiment.name
     with whole_folder(final) as folder:
         (folder / "estimate.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")

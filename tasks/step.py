@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import inspect
 import json
 import logging
 import sqlite3
@@ -95,6 +96,14 @@ def output_folder() -> Path:
         raise RuntimeError("only a running step has an output folder")
     name = context.task.name
     return home() / "store" / step_key(name, _versions[name], context.parameters)
+
+
+def finished_output(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Path | None:
+    """Give the folder that a step wrote for these arguments in an earlier run, if it is there; nothing is run."""
+    bound = inspect.signature(function.fn).bind(*args, **kwargs)
+    bound.apply_defaults()
+    folder = home() / "store" / step_key(function.name, _versions[function.name], bound.arguments)
+    return folder if folder.is_dir() else None
 
 
 def states_folder() -> Path:

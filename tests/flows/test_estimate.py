@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import typer
 
 from flows.cli import estimate
 
@@ -23,7 +24,8 @@ def test_it_prints_a_sentence_and_leaves_a_file(
         f"source:\n  corpus: {{files: [{tmp_path / 'source.csv'}], {corpus}}}\n"
         f"  tokenizer: {{kind: word, vocabulary_size: 40}}\n"
         f"target:\n  corpus: {{files: [{tmp_path / 'target.csv'}], label: label, {corpus}}}\n"
-        + ("  tokenizer: {kind: word, vocabulary_size: 30}\n" if own_tokenizer else ""),
+        + ("  tokenizer: {kind: word, vocabulary_size: 30}\n" if own_tokenizer else "")
+        + "comparison: {labels: [20, all]}\n",
         encoding="utf-8",
     )
     estimate(str(tmp_path / "mine.yaml"))
@@ -32,3 +34,8 @@ def test_it_prints_a_sentence_and_leaves_a_file(
     assert content["outlook"] in output
     assert f"{content['own_perplexity']:,.1f}" in output
     assert content["order"] == 5
+    assert content["source_model"] is None, "nothing is trained for an estimate"
+    # What the run would not take, the estimate does not take either.
+    with pytest.raises(typer.Exit):
+        estimate(str(tmp_path / "mine.yaml"), ["comparison.labels=[5000]"])
+    assert "comparison.labels: 5,000 labels are wanted" in capsys.readouterr().err

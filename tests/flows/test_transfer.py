@@ -151,6 +151,17 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert transfer(experiment) == report
     assert executed == {}
 
+    # An estimate finds the source model that is there, and scores it as the run did.
+    from flows.estimate import estimate_transfer
+
+    asked = estimate_transfer(experiment).estimate.source_model
+    assert asked is not None
+    (as_it_is,) = (c["metrics"] for c in verdict["cells"] if c["arm"] == "source")
+    assert asked.perplexity == pytest.approx(as_it_is["valid/perplexity"])
+    assert asked.documents == labelled
+    assert executed["language model"] == 0
+    executed.clear()
+
     # Another target option: the source is not touched.
     raw = settings(tmp_path)
     raw["target"]["classifier"]["epochs"] = 2

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from rnnlm.config import Corpus, Tokenizer
 from rnnlm.errors import DataError, RnnlmError, StoreError
 from rnnlm.refs import Ref
-from tasks.step import step, step_key
+from tasks.step import finished_output, step, step_key
 
 
 class Part(Ref):
@@ -36,6 +36,22 @@ def test_step_and_version_tell_keys_apart() -> None:
 
 def test_for_whom_a_step_runs_does_not_matter() -> None:
     assert step_key("s", 1, {"x": 1, "parent_run_id": "a"}) == step_key("s", 1, {"x": 1, "parent_run_id": "b"})
+
+
+def test_an_output_of_an_earlier_run_is_found_and_nothing_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @step(version=4)
+    def train(x: Ref, rate: float = 0.1, *, parent_run_id: str) -> Part:
+        raise AssertionError("nothing is run")
+
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    part = Part(path=Path("/a"), sha256="abc")
+    assert finished_output(train, part, parent_run_id="") is None
+    folder = tmp_path / "store" / step_key("train", 4, {"x": part, "rate": 0.1, "parent_run_id": "other"})
+    folder.mkdir(parents=True)
+    assert finished_output(train, part, parent_run_id="") == folder
+    assert finished_output(train, part, 0.2, parent_run_id="") is None
 
 
 class Answer(BaseModel):

@@ -1,0 +1,79 @@
+"""What a source model that is trained already says about the target, before anything is trained on the target."""
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from rnnlm.config import ClassifierTraining, Model
+from rnnlm.evaluation.language_model import score_documents
+from rnnlm.evaluation.outlook import Frozen, SourceModel
+from rnnlm.evaluation.transferability import h_score, logme, standardised
+from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights, set_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.refs import TokensRef
+from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.training.classifier import pooled_features
+from rnnlm.transfer.cell import read_documents
+from rnnlm.transfer.subsets import label_subset
+from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
+
+MOST_DOCUMENTS = 2_000
+
+
+def ask_source_model(
+    folder: Path, settings: Model, training: ClassifierTraining, target: TokensRef, seed: int
+) -> SourceModel:
+    """Score a source model on the target's validation text, and its frozen features on labelled training documents.
+
+    The features stand beside those of an encoder of the same shape with random weights: the difference is what the
+    pretraining gave them. The test split is not touched.
+
+    Args:
+        folder: The source model's checkpoint.
+        settings: Widths, layers, dropout.
+        training: The target classifier's pooling and limits.
+        target: The target's tokens.
+        seed: Seed of the subset of documents and of the random encoder.
+    """
+    checkpoint, tokenizer = Checkpoint.load(folder), TextTokenizer.load(target.tokenizer)
+    source = TextTokenizer.load(folder / "tokenizer.json")
+    weights, _ = map_vocabulary(checkpoint.weights, list(source.tokens), list(tokenizer.tokens))
+    found = SourceModel()
+    if checkpoint.description.kind == "language_model":
+        model = LanguageModel(settings, tokenizer.size)
+        set_weights(model, {n: w for n, w in get_weights(model).items() if n in BY_GROUP} | weights)
+        scores = score_documents(model, read_documents(target, "valid"), bos=tokenizer.bos, eos=tokenizer.eos).metrics
+        update = {"perplexity": scores["perplexity"], "bits": scores["bits_per_character"]}
+        found = found.model_copy(update=update)
+    if len(target.labels) > 1:
+        train = read_documents(target, "train", labelled=True)
+        train = train.take(label_subset(train.labels, min(MOST_DOCUMENTS, len(train)), seed))
+        classifier = Classifier(settings, training, tokenizer.size, len(target.labels), seed)
+        random = _frozen(_features(classifier, train), train.labels)
+        set_weights(classifier, get_weights(classifier) | _encoder(weights, settings))
+        features = _features(classifier, train)
+        found = found.model_copy(
+            update={
+                "documents": len(train),
+                "pretrained": _frozen(features, train.labels),
+                "random": random,
+                "shuffled": _frozen(features, np.random.default_rng(seed).permutation(train.labels)),
+            }
+        )
+    return found
+
+
+def _encoder(weights: Weights, settings: Model) -> Weights:
+    return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
+
+
+def _features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+    # As the classifier's head sees them: its normalisation gives all features one scale.
+    return standardised(pooled_features(model, documents))
+
+
+def _frozen(features: np.ndarray, labels: np.ndarray) -> Frozen:
+    shrinkage = float(ledoit_wolf_shrinkage(features))
+    return Frozen(logme=logme(features, labels), h_score=h_score(features, labels, shrinkage))
