@@ -1,4 +1,4 @@
-"""The command line: `rnnlm run`, `lr`, `show`, `list` and `ui`."""
+"""The command line: `rnnlm run`, `lr`, `estimate`, `compare`, `show`, `list` and `ui`."""
 
 import contextlib
 import errno
@@ -112,6 +112,27 @@ def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Trac
             typer.echo(f"{name:<{width}}  {text}")
         typer.echo()
         typer.echo(f"Estimate  {found.path / 'estimate.json'}")
+
+
+@app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN…", help="A run's id in MLflow, or an experiment's name: its latest finished run."
+        ),
+    ],
+    traceback: Traceback = False,
+) -> None:
+    """Put finished runs side by side: what was set differently, and what came of it."""
+    with _errors_for_people(traceback):
+        environment.prepare()
+        from flows.comparison import compare_runs
+
+        found = compare_runs(runs)
+        typer.echo(found.text)
+        typer.echo()
+        typer.echo(f"Page  {found.path / 'side-by-side.html'}")
 
 
 @app.command()

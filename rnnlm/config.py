@@ -7,6 +7,7 @@ import itertools
 import re
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -463,6 +464,17 @@ def check_experiment(content: dict[str, Any], where: str = "") -> Experiment:
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         raise ConfigError("; ".join(lines), where=where) from error
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Give nested settings by their whole names (`model.hidden`)."""
+    names: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            names |= flat(value, f"{prefix}{name}.")
+        else:
+            names[f"{prefix}{name}"] = value
+    return names
 
 
 def _experiment_file(name_or_file: str) -> Path:

@@ -4,25 +4,28 @@ Run ids are passed on explicitly: MLflow's active run belongs to a thread, and t
 """
 
 import re
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from rnnlm.errors import StoreError
+from rnnlm.config import flat
+from rnnlm.errors import DataError, StoreError
 from rnnlm.store import home
 
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
 METRICS_AT_ONCE = 1_000
 LONGEST_PARAM = 6_000
+VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Run:
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """Log parameters; a nested mapping becomes `model.hidden`."""
-        entries = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in _flat(params).items()]
+        entries = [Param(name, str(value)[:LONGEST_PARAM]) for name, value in flat(params).items()]
         with answering():
             for start in range(0, len(entries), PARAMS_AT_ONCE):
                 self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_AT_ONCE])
@@ -134,6 +137,71 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         client.set_terminated(run.run_id, "FINISHED")
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """A flow run that came to its end.
+
+    Attributes:
+        run_id: Its id in MLflow.
+        started: When it began.
+        verdict: Its `verdict.json`.
+    """
+
+    run_id: str
+    started: datetime
+    verdict: str
+
+
+def finished_run(name: str) -> FinishedRun:
+    """Give a finished flow run with its verdict.
+
+    Args:
+        name: The run's id in MLflow, or the name of an experiment: its latest finished run.
+
+    Raises:
+        DataError: If there is no such run, it has not finished, or has no verdict.
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = MlflowClient()
+        run = _named_run(client, name)
+        if run.info.status != "FINISHED":
+            raise DataError(
+                f"this run is {run.info.status}, and has no verdict to compare",
+                where=name,
+                remedy="Run its experiment again: finished steps are kept.",
+            )
+        if not any(file.path == VERDICT for file in client.list_artifacts(run.info.run_id, "report")):
+            raise DataError(
+                "this run has no verdict",
+                where=name,
+                remedy="Name the run of a whole experiment (its parent run in MLflow), not that of one training.",
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            verdict = Path(client.download_artifacts(run.info.run_id, VERDICT, folder)).read_text(encoding="utf-8")
+    return FinishedRun(run.info.run_id, datetime.fromtimestamp(run.info.start_time / 1000, UTC), verdict)
+
+
+def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
+    if re.fullmatch("[0-9a-f]{32}", name):
+        try:
+            return client.get_run(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    elif (experiment := client.get_experiment_by_name(name)) is not None:
+        # The runs of its trainings have no such tag.
+        wanted = "attributes.status = 'FINISHED' and tags.`prefect.flow_run_id` LIKE '%'"
+        if found := client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time DESC"]):
+            return found[0]
+        raise DataError("no run of this experiment has finished", where=name, remedy=f"`rnnlm run {name}` makes one.")
+    raise DataError(
+        "MLflow knows no run with this id, and no experiment with this name",
+        where=name,
+        remedy="`make ui` shows the runs; a run's id stands at the top of its page.",
+    )
+
+
 def _experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
@@ -143,16 +211,6 @@ def _experiment(client: MlflowClient, name: str) -> str:
         # Without a place of its own it would lie under whatever folder this process was started in.
         location = (home() / "mlflow" / "artifacts" / name).as_uri()
     return str(client.create_experiment(name, artifact_location=location))
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 @contextmanager

@@ -103,6 +103,7 @@ def _cell(score: ScoreRef) -> Cell:
         metrics=score.metrics,
         seconds=score.seconds,
         history=_history(score.path),
+        output=score.path.name,
     )
 
 

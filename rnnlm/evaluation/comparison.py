@@ -1,6 +1,6 @@
 """What a comparison allows to say: gains over the baseline with their intervals, and the verdict in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,20 +40,49 @@ class Predictions:
 
 def gains(cells: list[Predictions], baseline: str = SCRATCH) -> list[Gain]:
     """Compare every arm with a baseline, at each number of labels, seed by seed on the same test documents."""
-    by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
-    for cell in cells:
-        by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
     found = []
-    for (task, labels), arms in by_place.items():
+    for (task, labels), arms in _places(cells).items():
         against = arms.get(baseline, {})
-        compared = [
+        found += _family(
             _compared(task, arm, baseline, labels, by_seed, against, seeds)
             for arm, by_seed in arms.items()
             if arm != baseline and (seeds := sorted(set(by_seed) & set(against)))
-        ]
-        adjusted = holm([gain.p_value for gain in compared])
-        found += [_judged(gain, p) for gain, p in zip(compared, adjusted, strict=True)]
+        )
     return found
+
+
+def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str) -> list[Gain]:
+    """Compare every arm with the same arm of another run, seed by seed on the same test documents.
+
+    Args:
+        cells: Cells of a run.
+        other: Cells of the run that it is measured against.
+        name: What that run is called in sentences.
+    """
+    found, others = [], _places(other)
+    for place, arms in _places(cells).items():
+        task, labels = place
+        found += _family(
+            _compared(task, arm, name, labels, by_seed, against, seeds)
+            for arm, by_seed in arms.items()
+            if (against := others.get(place, {}).get(arm)) and (seeds := sorted(set(by_seed) & set(against)))
+        )
+    return found
+
+
+def _places(cells: list[Predictions]) -> dict[tuple[str, int], dict[str, dict[int, Predictions]]]:
+    """Give the cells by task and number of labels, then by arm, then by seed."""
+    by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
+    for cell in cells:
+        by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
+    return by_place
+
+
+def _family(compared: Iterable[Gain]) -> list[Gain]:
+    """Judge gains that are looked at together."""
+    together = list(compared)
+    adjusted = holm([gain.p_value for gain in together])
+    return [_judged(gain, p) for gain, p in zip(together, adjusted, strict=True)]
 
 
 def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:

@@ -47,6 +47,7 @@ class Cell(BaseModel):
             nll (nats a token) for a language model; `valid/...` for the validation split.
         seconds: Wall-clock time.
         history: The learning curve.
+        output: Name of its folder in the store, where its predictions lie.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +59,7 @@ class Cell(BaseModel):
     metrics: dict[str, float]
     seconds: float
     history: list[Point]
+    output: str = ""
 
 
 class Gain(BaseModel):

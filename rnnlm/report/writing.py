@@ -140,7 +140,8 @@ def _escaped(text: str) -> str:
     return re.sub(r"([\\`*|]|\](?=\())", r"\\\1", line)
 
 
-def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
+def template(name: str) -> jinja2.Template:
+    """Give a template of this folder; what it is filled with is text, never HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -148,9 +149,13 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
+
+
+def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
     language_model, classifier = summaries(verdict, "language_model"), summaries(verdict, "classifier")
     configuration = verdict.model_dump(mode="json")["configuration"]
-    return environment.get_template("report.html.j2").render(
+    return template("report.html.j2").render(
         verdict=verdict,
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
