@@ -267,6 +267,34 @@ class Maps(Settings):
     rank: int = _field("Rank of the maps of low rank.", default=16, ge=1, le=4_096)
 
 
+class FineTuning(Settings):
+    """One way to train the weights of a pretrained encoder on labels, so that what it knows is not lost."""
+
+    layer_factor: float = _field(
+        "Discriminative rates: the learning rate of each layer is that of the layer above it over this factor. 1: all "
+        "alike; 2.6: ULMFiT.",
+        default=1.0,
+        ge=1.0,
+        le=100.0,
+    )
+    unfreezing: Literal["none", "head_first", "gradual", "chain_thaw"] = _field(
+        "What is trained in the first half of the steps; then all is. head_first: the head. gradual: one layer more "
+        "after the other, from the top. chain_thaw: the head, then each layer by itself, from the bottom.",
+        default="none",
+    )
+    stay_near: float = _field(
+        "L2-SP: decay of the encoder's weights towards those it starts from, as a share of the learning rate, in place "
+        "of weight_decay; 0: off.",
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+    )
+    average: bool = _field(
+        "WiSE-FT: the encoder becomes a mean of the weights before and after; the validation split chooses the share.",
+        default=False,
+    )
+
+
 # What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
 Trainable = Literal["all", "head", "maps"]
 
@@ -299,6 +327,15 @@ class ClassifierTraining(Settings):
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
     select: Literal["accuracy", "nll"] = _field(
         "What the best checkpoint is best in, on validation.", default="accuracy"
+    )
+    fine_tuning: list[FineTuning] = _field(
+        "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and the validation "
+        "split chooses. An arm that has no use for them is tried as often, with other random numbers.",
+        default=[FineTuning()],
+        min_length=1,
+    )
+    label_smoothing: float = _field(
+        "Share of each label's probability that training spreads over all classes.", default=0.0, ge=0.0, le=0.5
     )
     maps: Maps = _field("Linear maps of the source's weights, for the arm `linear_map`.", default=Maps())
     precision: Literal["auto", "float32", "bfloat16"] = _field(

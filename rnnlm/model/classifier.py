@@ -88,10 +88,19 @@ class Classifier(keras.layers.Layer):
         self.normalise.moving_variance.assign(features.var(axis=0))
 
     def losses_of(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Give the negative log-likelihood of each label, in nats: (batch,)."""
+        """Give the loss of each document, in nats: (batch,).
+
+        The negative log-likelihood of its label, or with label smoothing of the label mixed with all classes alike
+        (Szegedy et al. 2016).
+        """
+        spread = self.training.label_smoothing / self.classes
         if self.classes == 2:
-            return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, logits.dtype), logits[:, 0])
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+            wanted = tf.cast(labels, logits.dtype) * (1.0 - 2.0 * spread) + spread
+            return tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits[:, 0])
+        if not spread:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        wanted = tf.one_hot(labels, self.classes, 1.0 - spread * (self.classes - 1), spread)
+        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
 
     def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
         """Give the probability of each class: (batch, classes)."""

@@ -49,6 +49,11 @@ class Encoder(keras.layers.Layer):
             layer.build((None, None, width))
         self.built = True
 
+    @property
+    def layers_of_variables(self) -> list[list[keras.Variable]]:
+        """What is trained in each layer, from the embedding upwards."""
+        return [list(layer.trainable_variables) for layer in (self.embedding, *self.cells)]
+
     def call(
         self,
         tokens: tf.Tensor,

@@ -8,14 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, FineTuning, Model, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
-from rnnlm.model.checkpoint import get_weights, set_weights
+from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
+from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
 from rnnlm.training.maps import LinearMaps
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.prefetch import Prefetch
@@ -26,6 +27,7 @@ from rnnlm.training.update import check_finite, clipped_update, make_optimizer
 # Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 100 MB.
 EVALUATION_TOKENS = 32_768
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
+SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
 
 
 def train_classifier(
@@ -36,6 +38,7 @@ def train_classifier(
     *,
     trainable: Trainable,
     seed: int,
+    fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
     report: Report = silent,
 ) -> list[Point]:
     """Train a classifier; it ends with the weights that were best on the validation split.
@@ -48,6 +51,7 @@ def train_classifier(
         trainable: all weights; or linear maps of the encoder's weights and the head; or the head alone: the pooled
             states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
+        fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
         report: Called about 200 times and at each evaluation.
 
     Returns:
@@ -64,8 +68,7 @@ def train_classifier(
     features_now: Callable[[], tuple[np.ndarray, np.ndarray]]
     if trainable != "head":
         batches = functools.partial(_document_batches, train, settings)
-        sample = train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
-        features_now = functools.partial(_features_of, model, sample, valid)
+        features_now = functools.partial(_features_of, model, _sample(train, seed), valid)
     else:
         features = _features_of(model, train, valid)
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
@@ -80,7 +83,10 @@ def train_classifier(
         with Prefetch(batches(np.random.default_rng([seed, epoch]))) as prepared:
             for inputs, labels_of_batch in prepared:
                 rate = one_cycle(step, steps, learning_rate)
-                loss, norm = train_step(inputs, labels_of_batch, np.array([seed, step], np.int32), rate)
+                rates = layer_rates(fine_tuning, train_step.layers, step, steps)
+                loss, norm = train_step(
+                    inputs, labels_of_batch, np.array([seed, step], np.int32), rate, rates, fine_tuning.stay_near
+                )
                 check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
                 step += 1
                 read += len(labels_of_batch)
@@ -102,6 +108,43 @@ def train_classifier(
         waited += prepared.waited
     set_weights(model, best)
     return points
+
+
+def average_with_start(
+    model: Classifier, start: Weights, train: EncodedDocuments, valid: EncodedDocuments, seed: int
+) -> dict[str, float]:
+    """Average the encoder of a trained classifier with the one it started from (WiSE-FT, Wortsman et al. 2022).
+
+    The model ends with the average that is best on the validation split, which may be the trained one itself.
+
+    Args:
+        model: The trained classifier.
+        start: The weights that its training started from, by name; only the encoder's are used.
+        train: Its training documents, from which the statistics of the normalisation are taken.
+        valid: Labelled validation documents.
+        seed: Seed of the sample.
+
+    Returns:
+        The scores on the validation split, and the `share` of the trained weights.
+    """
+    sample = _sample(train, seed)
+    after = get_weights(model)
+    encoder = [name for name in after if not name.startswith((model.head.name, model.normalise.name))]
+    found = []
+    for share in SHARES:
+        set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
+        train_features, valid_features = _features_of(model, sample, valid)
+        model.settle_statistics(train_features)
+        metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
+        found.append((selection_score(metrics, model.training.select), metrics | {"share": share}, get_weights(model)))
+    _, metrics, weights = max(found, key=lambda one: one[0])
+    set_weights(model, weights)
+    return metrics
+
+
+def _sample(train: EncodedDocuments, seed: int) -> EncodedDocuments:
+    """Give the training documents that the statistics of the normalisation are taken from."""
+    return train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
 
 
 def selection_score(metrics: dict[str, float], select: Literal["accuracy", "nll"]) -> tuple[float, float]:
@@ -158,30 +201,43 @@ class _Step:
             encoder, head = model.encoder.trainable_variables, model.head.trainable_variables
             maps = LinearMaps(encoder, model.encoder.embedding.embeddings, settings.maps)
             variables, updated = [*encoder, *head], [*maps.parameters, *head]
-        self._maps = maps
+        self._maps, self._updated = maps, updated
         precision: Precision = "float32"
         if trainable != "head":
             sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
             precision = choose_precision(settings.precision, model.settings, *sizes)
-        self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
+        layers = [*model.encoder.layers_of_variables, list(model.head.trainable_variables)]
+        self.layers = len(layers)
+        if trainable == "all":
+            of_encoder = list(model.encoder.trainable_variables)
+            self.optimizer = layered = LayeredAdamW(updated, of_encoder, settings.weight_decay)
+            depth = {id(variable): n for n, layer in enumerate(layers) for variable in layer}
+            depths = [depth[id(variable)] for variable in updated]
+        else:
+            self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable != "head":
             inputs = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
         else:
             inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
-        labels, seed, rate = (
+        labels, seed, rate, rates, near = (
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), tf.float32),
+            tf.TensorSpec((len(layers),), tf.float32),
+            tf.TensorSpec((), tf.float32),
         )
 
-        @tf.function(input_signature=[inputs, labels, seed, rate], autograph=False)
-        def train_step(inputs, labels, seed, learning_rate):  # type: ignore[no-untyped-def]
+        @tf.function(input_signature=[inputs, labels, seed, rate, rates, near], autograph=False)
+        def train_step(inputs, labels, seed, learning_rate, rates, near):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
                 features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
                 loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
+            if trainable == "all":
+                layered.anchors.rates, layered.anchors.stay_near = [rates[n] for n in depths], near
+                gradients = [g * tf.sign(rates[n]) for g, n in zip(gradients, depths, strict=True)]
             if maps is None:
                 return loss, clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
             of_encoder, of_head = gradients[: len(maps.weights)], gradients[len(maps.weights) :]
@@ -209,9 +265,13 @@ class _Step:
             self._maps.restart(seed)
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
+        if isinstance(self.optimizer, LayeredAdamW):
+            self.optimizer.start_from(self._updated)
 
-    def __call__(self, inputs: Any, labels: np.ndarray, seed: np.ndarray, learning_rate: float) -> tuple[float, float]:
-        loss, norm = self._train_step(inputs, labels, seed, np.float32(learning_rate))
+    def __call__(
+        self, inputs: Any, labels: np.ndarray, seed: np.ndarray, rate: float, rates: np.ndarray, near: float
+    ) -> tuple[float, float]:
+        loss, norm = self._train_step(inputs, labels, seed, np.float32(rate), rates, np.float32(near))
         return float(loss), float(norm)
 
 

@@ -6,11 +6,12 @@ They differ in where the weights start and in what is trained, in nothing else.
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
 import time
 from pathlib import Path
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
@@ -21,7 +22,13 @@ from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer
-from rnnlm.training.classifier import predict, reusable_classifier, selection_score, train_classifier
+from rnnlm.training.classifier import (
+    average_with_start,
+    predict,
+    reusable_classifier,
+    selection_score,
+    train_classifier,
+)
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report
@@ -35,6 +42,9 @@ from rnnlm.transfer.cell import (
 )
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
+
+# Seeds of tries of one cell lie further apart than those of cells.
+TRIES_APART = 1_000_003
 
 
 def fit_language_model(
@@ -130,11 +140,14 @@ def fit_classifier(
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
-    initial = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
-    if start is not None:
-        mapped = _mapped(start, tokenizer)
+    mapped = _mapped(start, tokenizer) if start is not None else {}
+
+    def initial_weights(seed: int) -> Weights:
+        fresh = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
         # The head and the statistics before it belong to the source's labels: they start anew.
-        initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
+        return fresh | {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
+
+    tuned = start is not None and trainable == "all"
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
     precision: Precision = "float32"
     if trainable != "head":
@@ -143,15 +156,28 @@ def fit_classifier(
         )
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
-    for n, rate in enumerate(training.learning_rates):
-        set_weights(model, initial)
-        one_after_the_other = functools.partial(_report_part, report, n, len(training.learning_rates))
+    # Every arm has as many tries, and the validation split chooses among them.
+    tries = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
+    for n, (way, rate) in enumerate(tries):
+        one_after_the_other = functools.partial(_report_part, report, n, len(tries))
+        again = seed if tuned else (seed + TRIES_APART * way) % 2**31
+        first, fine_tuning = initial_weights(again), training.fine_tuning[way] if tuned else FineTuning()
+        set_weights(model, first)
         history = train_classifier(
-            model, train, valid, rate, trainable=trainable, seed=seed, report=one_after_the_other
+            model,
+            train,
+            valid,
+            rate,
+            trainable=trainable,
+            seed=again,
+            fine_tuning=fine_tuning,
+            report=one_after_the_other,
         )
         on_valid = max((point.metrics for point in history), key=training_score)
+        if fine_tuning.average:
+            on_valid = average_with_start(model, first, train, valid, seed)
         if best is None or training_score(on_valid) > training_score(best[2]):
-            best = get_weights(model), history, on_valid | {"learning_rate": rate}
+            best = get_weights(model), history, on_valid | {"learning_rate": rate, "fine_tuning": float(way)}
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
