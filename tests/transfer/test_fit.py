@@ -1,0 +1,79 @@
+"""The tries of one cell: every arm has as many, what differs between them is what it can use."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnlm.config import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
+from rnnlm.corpus import ingest
+from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
+from rnnlm.refs import TokensRef
+from rnnlm.tokens import tokenize
+from rnnlm.training.classifier import train_classifier
+from rnnlm.training.progress import silent
+from rnnlm.transfer.fit import fit_classifier
+
+WAYS = [FineTuning(), FineTuning(unfreezing="gradual", stay_near=1.0), FineTuning(average=True)]
+MODEL = Model(embedding=8, hidden=8, layers=2)
+TRAINING = ClassifierTraining(
+    epochs=1, min_steps=4, evaluations=1, batch_size=8, learning_rates=[0.01, 0.02], fine_tuning=WAYS, select="nll"
+)
+
+
+@pytest.fixture(scope="module")
+def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokensRef:
+    folder = tmp_path_factory.mktemp("fit")
+    lines = [f"the film is {'good' if n % 2 else 'bad'} {n},{n % 2}" for n in range(80)]
+    (folder / "reviews.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    corpus = Corpus(files=[str(folder / "reviews.csv")], label="label", valid_share=0.2, test_share=0.2)
+    documents = ingest(corpus, folder / "documents", downloads=folder)
+    return tokenize(documents, Tokenizer(vocabulary_size=40), folder / "tokens")
+
+
+@pytest.mark.parametrize(("pretrained", "trainable"), [(False, "all"), (True, "all"), (True, "head")])
+def test_every_arm_has_as_many_tries(
+    pretrained: bool, trainable: Trainable, tokens: TokensRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cell(name: str, start: Path | None, training: ClassifierTraining, trainable: Trainable) -> dict[str, float]:
+        return fit_classifier(
+            MODEL,
+            tokens,
+            training,
+            tmp_path / name,
+            start=start,
+            trainable=trainable,
+            labels=None,
+            seed=3,
+            report=silent,
+        ).metrics
+
+    start = None
+    if pretrained:
+        cell("source", None, TRAINING.model_copy(update={"fine_tuning": [FineTuning()]}), "all")
+        start = tmp_path / "source"
+    seen: list[tuple[int, float, FineTuning, Weights]] = []
+    train = train_classifier
+
+    def recorded(model: Any, documents: Any, valid: Any, rate: float, **rest: Any) -> Any:
+        seen.append((rest["seed"], rate, rest["fine_tuning"], get_weights(model)))
+        return train(model, documents, valid, rate, **rest)
+
+    monkeypatch.setattr("rnnlm.transfer.fit.train_classifier", recorded)
+    metrics = cell("cell", start, TRAINING, trainable)
+    assert [rate for _, rate, _, _ in seen] == [0.01, 0.02] * 3
+    heads = [weights["head/kernel"].tobytes() for _, _, _, weights in seen]
+    if pretrained and trainable == "all":
+        assert [way for _, _, way, _ in seen] == [way for way in WAYS for _ in range(2)]
+        assert {seed for seed, _, _, _ in seen} == {3}
+        assert len(set(heads)) == 1
+    else:
+        assert {way for _, _, way, _ in seen} == {FineTuning()}
+        assert len({seed for seed, _, _, _ in seen}) == len(set(heads)) == 3
+    assert seen[0][0] == 3  # the first try is that of a cell with one
+    if start is not None:
+        encoder = Checkpoint.load(start).weights["lstm_0/kernel"]
+        for _, _, _, weights in seen:
+            np.testing.assert_array_equal(weights["lstm_0/kernel"], encoder)
+    assert metrics["valid/fine_tuning"] in (0.0, 1.0, 2.0)
