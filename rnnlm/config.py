@@ -268,6 +268,10 @@ class Maps(Settings):
 
 # What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
 Trainable = Literal["all", "head", "maps"]
+# How much the training loss of a document counts.
+ClassWeights = Literal["none", "balanced"]
+# What a classifier is chosen by, on the validation split.
+Select = Literal["accuracy", "macro_f1", "nll"]
 
 
 class ClassifierTraining(Settings):
@@ -296,9 +300,11 @@ class ClassifierTraining(Settings):
     )
     normalise: bool = _field("Batch normalisation of the pooled states before the head.", default=True)
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
-    select: Literal["accuracy", "nll"] = _field(
-        "What the best checkpoint is best in, on validation.", default="accuracy"
+    class_weights: ClassWeights = _field(
+        "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
+        default="none",
     )
+    select: Select = _field("What the best checkpoint is best in, on validation.", default="accuracy")
     maps: Maps = _field("Linear maps of the source's weights, for the arm `linear_map`.", default=Maps())
     precision: Literal["auto", "float32", "bfloat16"] = _field(
         "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",

@@ -13,7 +13,7 @@ from rnnlm.tracking import Run
 from tasks.step import output_folder, step
 
 
-@step(version=5)
+@step(version=6)
 def compare(
     experiment: Experiment,
     source_tokens: TokensRef,

@@ -3,12 +3,12 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, ClassWeights, Model, Select, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
@@ -71,7 +71,7 @@ def train_classifier(
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
         features_now = lambda: features  # noqa: E731
     train_step = _Step.of(model, trainable)
-    train_step.restart(seed)
+    train_step.restart(seed, class_weights(train.labels, model.classes, settings.class_weights))
     points: list[Point] = []
     best, best_score = get_weights(model), (-math.inf, -math.inf)
     meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
@@ -104,9 +104,21 @@ def train_classifier(
     return points
 
 
-def selection_score(metrics: dict[str, float], select: Literal["accuracy", "nll"]) -> tuple[float, float]:
+def selection_score(metrics: dict[str, float], select: Select) -> tuple[float, float]:
     """Give what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
-    return (metrics["accuracy"] if select == "accuracy" else 0.0), -metrics["nll"]
+    return (0.0 if select == "nll" else metrics[select]), -metrics["nll"]
+
+
+def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:
+    """Give what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
+
+    Balanced: n / (k n_c) for n documents of k classes, n_c of this one (King & Zeng 2001), as scikit-learn does it.
+    """
+    if weights == "none":
+        return np.ones(classes, np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    # The weight of a class without a document is never asked for.
+    return np.asarray(len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), np.float32)
 
 
 def _document_batches(
@@ -163,6 +175,7 @@ class _Step:
         if trainable != "head":
             sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
             precision = choose_precision(settings.precision, model.settings, *sizes)
+        self._class_weights = tf.Variable(tf.ones(model.classes), trainable=False)
         self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
@@ -180,7 +193,8 @@ class _Step:
         def train_step(inputs, labels, seed, learning_rate):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
                 features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
-                loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
+                losses = model.losses_of(model.logits(features, seed), labels)
+                loss = tf.reduce_mean(losses * tf.gather(self._class_weights, labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             if maps is None:
                 return loss, clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
@@ -199,12 +213,14 @@ class _Step:
         """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
-    def restart(self, seed: int) -> None:
+    def restart(self, seed: int, weights: np.ndarray) -> None:
         """Forget what was gathered in an earlier training; maps begin at the weights as they are now.
 
         Args:
             seed: Seed of the maps' factors that are not zero at the start.
+            weights: (classes,) what a document of each class counts in the loss.
         """
+        self._class_weights.assign(weights)
         if self._maps is not None:
             self._maps.restart(seed)
         for variable in self.optimizer.variables:
