@@ -115,7 +115,8 @@ def _classifiers(
         for name in comparison.arms:
             arm = ARMS[name]
             if arm.start == "tfidf":
-                score = run_step(baseline_tfidf, name, documents, tokens, labels, seed, parent)
+                how = training.class_weights, training.select
+                score = run_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
             elif arm.baseline:
                 start = language_models["scratch"] if arm.start == "target_text" else None
                 score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)

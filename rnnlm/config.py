@@ -297,6 +297,10 @@ class FineTuning(Settings):
 
 # What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
 Trainable = Literal["all", "head", "maps"]
+# How much the training loss of a document counts.
+ClassWeights = Literal["none", "balanced"]
+# What a classifier is chosen by, on the validation split.
+Select = Literal["accuracy", "macro_f1", "nll"]
 
 
 class ClassifierTraining(Settings):
@@ -325,9 +329,11 @@ class ClassifierTraining(Settings):
     )
     normalise: bool = _field("Batch normalisation of the pooled states before the head.", default=True)
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
-    select: Literal["accuracy", "nll"] = _field(
-        "What the best checkpoint is best in, on validation.", default="accuracy"
+    class_weights: ClassWeights = _field(
+        "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
+        default="none",
     )
+    select: Select = _field("What the best checkpoint is best in, on validation.", default="accuracy")
     fine_tuning: list[FineTuning] = _field(
         "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and the validation "
         "split chooses. An arm that has no use for them is tried as often, with other random numbers.",

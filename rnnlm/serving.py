@@ -9,8 +9,8 @@ Every text gets one row, in the order in which the texts came.
 - A language model gives `nll` (negative log-likelihood in nats of the whole text, its end token included), `tokens`
   (how many were predicted), `perplexity` and `bits_per_character`. Of an empty text the end token alone is scored;
   bits per character of no characters are null.
-- A classifier gives `label`, the most probable class, and `probabilities` by class. Of a text longer than the
-  classifier's `max_tokens` the end is read, as in training.
+- A classifier gives `label`, the most probable class, and `probabilities` by class, calibrated with the temperature
+  that the validation split chose. Of a text longer than the classifier's `max_tokens` the end is read, as in training.
 
 A text is scored by itself, from a zero state, whatever stands beside it in the batch. It is cleaned as `ingest` does
 it (line ends, control characters, Unicode NFC, white space at both ends); the HTML breaks and replacements of a
@@ -52,7 +52,7 @@ class TextModel(PythonModel):
 
         folder = Path(context.artifacts["checkpoint"])
         checkpoint = Checkpoint.load(folder)
-        self.labels = checkpoint.description.labels
+        self.labels, self.temperature = checkpoint.description.labels, checkpoint.description.temperature
         self.model = checkpoint.build()
         self.tokenizer = TextTokenizer.load(folder / "tokenizer.json")
 
@@ -96,14 +96,16 @@ class TextModel(PythonModel):
         ]
 
     def _classify(self, texts: list[str]) -> list[dict[str, Any]]:
+        from rnnlm.evaluation.calibration import with_temperature
         from rnnlm.training.classifier import predict
 
+        probabilities = predict(self.model, encode(self.tokenizer, texts))
         return [
             {
                 "label": self.labels[int(row.argmax())],
                 "probabilities": {label: float(value) for label, value in zip(self.labels, row, strict=True)},
             }
-            for row in predict(self.model, encode(self.tokenizer, texts))
+            for row in with_temperature(probabilities, self.temperature)
         ]
 
 

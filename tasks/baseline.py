@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model
+from rnnlm.config import ClassifierTraining, ClassWeights, LanguageModelTraining, Model, Select
 from rnnlm.refs import DocumentsRef, ScoreRef, TokensRef
 from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
@@ -25,7 +25,7 @@ def baseline_language_model(
     return language_model_cell(arm, None, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=3, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=4, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_classifier(
     arm: str,
     start: ScoreRef | None,
@@ -78,9 +78,16 @@ def baseline_ngram(
     )
 
 
-@step(version=1, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=2, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_tfidf(
-    arm: str, documents: DocumentsRef, tokens: TokensRef, labels: int, seed: int, parent_run_id: str
+    arm: str,
+    documents: DocumentsRef,
+    tokens: TokensRef,
+    class_weights: ClassWeights,
+    select: Select,
+    labels: int,
+    seed: int,
+    parent_run_id: str,
 ) -> ScoreRef:
     """Train logistic regression on TF-IDF of the target's words.
 
@@ -88,6 +95,8 @@ def baseline_tfidf(
         arm: Name of the arm.
         documents: The target's documents, with their text.
         tokens: The same, encoded.
+        class_weights: Whether rare classes count more in training, as for the other classifiers.
+        select: What is chosen by on validation, as for the other classifiers.
         labels: Number of labelled training documents.
         seed: Seed of the label subset.
         parent_run_id: MLflow run of the flow run.
@@ -101,6 +110,6 @@ def baseline_tfidf(
         seed,
         tokens,
         parent_run_id,
-        {},
-        lambda folder: fit_tfidf(documents, tokens, labels, seed, folder),
+        {"class_weights": class_weights, "select": select},
+        lambda folder: fit_tfidf(documents, tokens, labels, seed, folder, class_weights=class_weights, select=select),
     )

@@ -30,7 +30,7 @@ def finetune_language_model(
     return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=3, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=4, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef,

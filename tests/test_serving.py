@@ -33,11 +33,11 @@ Loaded = Callable[..., TextModel]
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
-    """Make the served model of a fresh checkpoint, once for each tokenizer and number of classes."""
-    made: dict[tuple[str, int], TextModel] = {}
+    """Make the served model of a fresh checkpoint, once for each tokenizer, number of classes and temperature."""
+    made: dict[tuple[str, int, float], TextModel] = {}
 
-    def make(kind: Any = "word", classes: int = 0) -> TextModel:
-        if (kind, classes) not in made:
+    def make(kind: Any = "word", classes: int = 0, temperature: float = 1.0) -> TextModel:
+        if (kind, classes, temperature) not in made:
             folder = tmp_path_factory.mktemp("checkpoint")
             train(config.Tokenizer(kind=kind, vocabulary_size=300), [TEXTS] * 3).save(str(folder / "own.json"))
             size = TextTokenizer.load(folder / "own.json").size
@@ -51,6 +51,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
                     vocabulary_size=size,
                     classifier=training,
                     labels=LABELS[:classes],
+                    temperature=temperature,
                 )
             else:
                 model = LanguageModel(SETTINGS, size, seed=3)
@@ -58,8 +59,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
             Checkpoint(description, get_weights(model)).save(folder, folder / "own.json")
             served = TextModel()
             served.load_context(PythonModelContext({"checkpoint": str(folder)}, None))
-            made[kind, classes] = served
-        return made[kind, classes]
+            made[kind, classes, temperature] = served
+        return made[kind, classes, temperature]
 
     return make
 
@@ -136,6 +137,15 @@ def test_a_classifier_gives_a_label_and_the_probability_of_each_class(loaded: Lo
     ids = np.array(model.tokenizer.encode([TEXTS[0]])[0], np.int32)
     direct = np.asarray(model.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
     assert list(rows[0]["probabilities"].values()) == pytest.approx(direct.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_probabilities_are_calibrated_with_the_checkpoints_temperature(loaded: Loaded, classes: int) -> None:
+    plain, calibrated = (predict(loaded("word", classes, temperature), TEXTS) for temperature in (1.0, 2.5))
+    for before, after in zip(plain, calibrated, strict=True):
+        powers = np.array(list(before["probabilities"].values())) ** (1 / 2.5)
+        assert list(after["probabilities"].values()) == pytest.approx((powers / powers.sum()).tolist(), rel=1e-5)
+        assert after["label"] == before["label"]
 
 
 def test_of_a_text_too_long_for_a_classifier_the_end_is_read(loaded: Loaded) -> None:

@@ -10,14 +10,19 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
 from rnnlm.evaluation.comparison import (
+    SCRATCH,
     Predictions,
     gains,
     gains_beyond_target_text,
     gains_over_tradition,
     verdict_sentences,
 )
+from rnnlm.evaluation.confusion import confusion, confusion_counts
+from rnnlm.evaluation.cost import seconds_before
+from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
-from rnnlm.evaluation.verdict import Cell, Point, Verdict
+from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.verdict import Cell, Confusion, Examples, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -52,11 +57,13 @@ def assemble(
     return Verdict(
         experiment=experiment.name,
         sentences=[sentence for sentence in sentences if sentence],
-        cells=[_cell(score) for score in scores],
+        cells=[_cell(score, seconds_before(score, source.seconds, scores)) for score in scores],
         gains=found,
         beyond=beyond,
         tradition=tradition,
         equivalences=equivalences,
+        confusions=_confusions(scores, tokens.labels),
+        examples=_examples(scores, found, tokens.labels, documents),
         source={
             "task": experiment.source.task,
             "vocabulary": source_tokens.vocabulary_size,
@@ -83,18 +90,56 @@ def assemble(
 
 def predictions_of(score: ScoreRef) -> Predictions:
     """Read what a cell said of each test document."""
-    table = pq.read_table(score.path / "predictions.parquet")
+    table = pq.read_table(_predictions(score))
     if score.task == "language_model":
         values = table["nll"].to_numpy() / np.log(2.0)
         weight = table["n_characters"].to_numpy().astype(np.float64)
     else:
-        probabilities = np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
-        values = (probabilities.argmax(axis=1) == table["label"].to_numpy()).astype(np.float64)
+        values = (probabilities_of(table).argmax(axis=1) == table["label"].to_numpy()).astype(np.float64)
         weight = np.ones(len(values))
     return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
 
 
-def _cell(score: ScoreRef) -> Cell:
+def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
+    """Give which classes each arm takes for which at its largest number of labels, summed over seeds."""
+    classifiers = [score for score in scores if score.task == "classifier"]
+    found = []
+    for arm in dict.fromkeys(score.arm for score in classifiers):
+        most = max(score.labels for score in classifiers if score.arm == arm)
+        tables = [pq.read_table(_predictions(score)) for score in _cells_of(scores, arm, most).values()]
+        counts = sum(
+            confusion_counts(probabilities_of(table).argmax(axis=1), table["label"].to_numpy(), len(classes))
+            for table in tables
+        )
+        found.append(confusion(arm, most, len(tables), np.asarray(counts), classes))
+    return found
+
+
+def _examples(scores: list[ScoreRef], found: list[Gain], classes: list[str], documents: DocumentsRef) -> list[Examples]:
+    """Give documents that only the best way of transfer gets right, or only scratch: with few and with many labels."""
+    transfer = [gain for gain in found if gain.task == "classifier" and arm_name(gain.arm).transfer]
+    numbers = {gain.labels for gain in transfer}
+    chosen = []
+    for labels in sorted({min(numbers), max(numbers)} if numbers else ()):
+        best = max((gain for gain in transfer if gain.labels == labels), key=lambda gain: gain.gain.value)
+        arm, scratch = _cells_of(scores, best.arm, labels), _cells_of(scores, SCRATCH, labels)
+        seeds = sorted(arm.keys() & scratch.keys())
+        both = said([_predictions(arm[n]) for n in seeds]), said([_predictions(scratch[n]) for n in seeds])
+        pair = (best.arm, SCRATCH)
+        chosen.append(examples(pair, labels, len(seeds), both, classes, documents.file))
+    return chosen
+
+
+def _cells_of(scores: list[ScoreRef], arm: str, labels: int) -> dict[int, ScoreRef]:
+    """Give the classifiers of an arm at a number of labels, by seed."""
+    return {one.seed: one for one in scores if (one.task, one.arm, one.labels) == ("classifier", arm, labels)}
+
+
+def _predictions(score: ScoreRef) -> Path:
+    return score.path / "predictions.parquet"
+
+
+def _cell(score: ScoreRef, before: float) -> Cell:
     return Cell(
         task=score.task,
         arm=score.arm,
@@ -102,6 +147,7 @@ def _cell(score: ScoreRef) -> Cell:
         seed=score.seed,
         metrics=score.metrics,
         seconds=score.seconds,
+        seconds_before=before,
         history=_history(score.path),
         output=score.path.name,
     )

@@ -116,6 +116,10 @@ def _compared(
     weight = against[seeds[0]].weight
     by_seed = difference.sum(axis=1) / weight.sum()
     interval, p = paired_bootstrap(difference, weight)
+    only_arm = only_baseline = mcnemar_p = None
+    if task == "classifier":
+        only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
+        mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
     return Gain(
         task="classifier" if task == "classifier" else "language_model",
         metric="accuracy" if task == "classifier" else "bits_per_character",
@@ -128,6 +132,9 @@ def _compared(
         p_value=p,
         outcome="none found",
         sentence="",
+        only_arm=only_arm,
+        only_baseline=only_baseline,
+        mcnemar_p=mcnemar_p,
     )
 
 
@@ -135,6 +142,22 @@ def _judged(gain: Gain, p: float) -> Gain:
     outcome = outcome_of(gain.gain, p)
     judged = gain.model_copy(update={"p_value": p, "outcome": outcome})
     return judged.model_copy(update={"sentence": _sentence(judged)})
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Give the two-sided p-value of McNemar's exact test of two classifiers on the same documents.
+
+    Were neither better, each document that only one gets right would be the toss of a coin (McNemar 1947; Dietterich
+    1998).
+
+    Args:
+        only_first: Documents that only the first gets right.
+        only_second: Documents that only the second gets right.
+    """
+    from scipy.stats import binomtest
+
+    disagreed = only_first + only_second
+    return float(binomtest(only_first, disagreed).pvalue) if disagreed else 1.0
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -43,9 +43,11 @@ class Cell(BaseModel):
         arm: Way of transfer or baseline.
         labels: Number of labelled training documents; 0 for a language model.
         seed: The seed.
-        metrics: accuracy, macro_f1, nll (nats a document) for a classifier; perplexity, bits_per_character,
+        metrics: accuracy, macro_f1, nll (nats a document), ece (expected calibration error), ece_calibrated and
+            nll_calibrated (with the temperature `valid/temperature`) for a classifier; perplexity, bits_per_character,
             nll (nats a token) for a language model; `valid/...` for the validation split.
         seconds: Wall-clock time.
+        seconds_before: That of what it starts from: the source model, and a language model of the target.
         history: The learning curve.
         output: Name of its folder in the store, where its predictions lie.
     """
@@ -58,6 +60,7 @@ class Cell(BaseModel):
     seed: int
     metrics: dict[str, float]
     seconds: float
+    seconds_before: float = 0.0
     history: list[Point]
     output: str = ""
 
@@ -75,6 +78,10 @@ class Gain(BaseModel):
             are compared with this baseline at this number of labels.
         outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
+        only_arm: Test documents that the arm alone gets right, summed over seeds; none for a language model.
+        only_baseline: Those that the baseline alone gets right.
+        mcnemar_p: Probability of counts so far apart if neither were better (McNemar's exact test), of this pair by
+            itself; none with several seeds, whose documents are the same ones, and for a language model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -90,6 +97,9 @@ class Gain(BaseModel):
     p_value: float
     outcome: Outcome
     sentence: str
+    only_arm: int | None = None
+    only_baseline: int | None = None
+    mcnemar_p: float | None = None
 
 
 class Equivalence(BaseModel):
@@ -116,6 +126,95 @@ class Equivalence(BaseModel):
     most: int
 
 
+class ClassScores(BaseModel):
+    """How well an arm finds one class.
+
+    Attributes:
+        label: The class.
+        precision: Share of the documents said to be of it that are; 0 if none was.
+        recall: Share of its documents that were said to be of it; 0 if it has none.
+        f1: Their harmonic mean.
+        support: Its documents, summed over seeds.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Confusion(BaseModel):
+    """Which classes an arm takes for which.
+
+    Attributes:
+        arm: The arm.
+        labels: Number of labels that it learnt from.
+        seeds: Number of seeds.
+        classes: The scores of each class.
+        counts: Test documents of each class (rows) said to be of each class (columns), summed over seeds; empty with
+            more than twelve classes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    labels: int
+    seeds: int
+    classes: list[ClassScores]
+    counts: list[list[int]]
+
+
+class Example(BaseModel):
+    """A document that only one of two arms gets right.
+
+    Attributes:
+        id: The document's.
+        label: Its class.
+        said: The class that the other arm said.
+        probability: What the one that is right gave to the class, in the mean over seeds.
+        text: Its beginning.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    label: str
+    said: str
+    probability: float
+    text: str
+
+
+class Examples(BaseModel):
+    """Test documents that one arm gets right with every seed, and another with none.
+
+    Attributes:
+        arm: A way of transfer.
+        baseline: What it is compared with.
+        labels: Number of labels that both learnt from.
+        seeds: Number of seeds.
+        documents: Number of test documents.
+        only_arm: How many of them only the arm gets right.
+        only_baseline: How many only the baseline gets right.
+        of_arm: Some that only the arm gets right, those first of which it is surest.
+        of_baseline: Some that only the baseline gets right.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    baseline: str
+    labels: int
+    seeds: int
+    documents: int
+    only_arm: int
+    only_baseline: int
+    of_arm: list[Example]
+    of_baseline: list[Example]
+
+
 class Verdict(BaseModel):
     """All that the comparison found.
 
@@ -127,6 +226,8 @@ class Verdict(BaseModel):
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
+        confusions: Which classes each classifier takes for which, at its largest number of labels.
+        examples: Documents that only the best way of transfer gets right, or only scratch.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -145,6 +246,8 @@ class Verdict(BaseModel):
     beyond: list[Gain] = []
     tradition: list[Gain] = []
     equivalences: list[Equivalence] = []
+    confusions: list[Confusion] = []
+    examples: list[Examples] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

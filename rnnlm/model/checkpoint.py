@@ -32,6 +32,7 @@ class Description(BaseModel):
         vocabulary_size: Number of tokens.
         classifier: The classifier's pooling and limits; none for a language model.
         labels: The classes; empty for a language model.
+        temperature: What calibrates the classifier's probabilities, chosen on the validation split; 1: as they are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -41,6 +42,7 @@ class Description(BaseModel):
     vocabulary_size: int
     classifier: ClassifierTraining | None = None
     labels: list[str] = []
+    temperature: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The figures of a report."""
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.report import words
 from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
 from rnnlm.report.summary import Summary, summaries
+
+# Marks of an axis of time, in seconds, some three for each power of ten.
+TIMES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1_800, 3_600, 10_800, 36_000, 86_400, 259_200, 864_000)
+SHORTEST = 0.05  # seconds; what is shorter is drawn there
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,39 @@ def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
             named.append(number)
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(named, [words.labels(verdict, number).replace(" (", "\n(") for number in named])
+
+
+def _cost(verdict: Verdict) -> Drawing | None:
+    rows = [row for row in summaries(verdict, "classifier") if row.labels and row.values("accuracy")]
+    if not rows:
+        return None
+    figure = blank_figure(3.9)
+    axes = figure.add_subplot()
+    numbers = sorted({row.labels for row in rows})
+    shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
+    for name in shown:
+        colour, marker = _looks(verdict)[name]
+        some = [row for row in rows if row.arm == name]
+        x = [max(row.seconds_in_all, SHORTEST) for row in some]
+        y = [100.0 * statistics.fmean(row.values("accuracy")) for row in some]
+        sizes = [30.0 + 70.0 * numbers.index(row.labels) / max(1, len(numbers) - 1) for row in some]
+        axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.6)
+        axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
+    axes.set_xscale("log")
+    low, high = (limit(max(row.seconds_in_all, SHORTEST) for row in rows) for limit in (min, max))
+    axes.set_xlim(low / 1.4, high * 1.4)
+    axes.xaxis.set_minor_locator(NullLocator())
+    ticks = [tick for tick in TIMES if low / 1.4 <= tick <= high * 1.4]
+    axes.set_xticks(ticks, [words.round_duration(tick) for tick in ticks])
+    axes.set_xlabel("time in all")
+    axes.set_ylabel("accuracy on the test split (%)")
+    _legend(figure, verdict, set(shown))
+    caption = (
+        "Test accuracy of each arm against the time that it takes from nothing (log scale): its own training, and that "
+        "of the models that it starts from, which were trained once for all. "
+        f"Small mark: {numbers[0]:,} labels" + (f"; large mark: {numbers[-1]:,}." if len(numbers) > 1 else ".")
+    )
+    return Drawing(figure, "Accuracy against time", caption)
 
 
 def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], Drawing | None]:
@@ -287,6 +325,7 @@ def _draw_curves(
 
 _FIGURES: dict[str, Callable[[Verdict], Drawing | None]] = {
     "accuracy": _accuracy,
+    "cost": _cost,
     "gain": _gain("classifier", "Gain in accuracy over scratch", "gain in accuracy (points)", ""),
     "language_model": _language_model,
     "language_model_gain": _gain(

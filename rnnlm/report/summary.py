@@ -41,6 +41,16 @@ class Summary:
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
 
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of a cell, in the mean over seeds."""
+        return statistics.fmean(cell.seconds for cell in self.cells)
+
+    @property
+    def seconds_in_all(self) -> float:
+        """The same with the models that the cell starts from."""
+        return statistics.fmean(cell.seconds + cell.seconds_before for cell in self.cells)
+
     def score(self, metric: str) -> str:
         """Write the metric's mean and standard deviation."""
         return words.score(metric, self.mean(metric), self.spread(metric))

@@ -11,10 +11,14 @@ METRICS = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
     "nll": "negative log-likelihood",
+    "nll_calibrated": "negative log-likelihood with temperature",
+    "ece": "calibration error",
+    "ece_calibrated": "calibration error with temperature",
+    "temperature": "temperature",
     "perplexity": "perplexity",
     "bits_per_character": "bits per character",
 }
-_SHARES = {"accuracy", "macro_f1"}
+_SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated"}
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 
@@ -84,7 +88,7 @@ def _decimals(name: str, value: float) -> int:
         return 1
     if name == "perplexity":
         return 1 if value >= 20 else 2
-    return 3
+    return 2 if name == "temperature" else 3
 
 
 def gain(found: Gain | None) -> str:
@@ -118,6 +122,18 @@ def gain_unit(name: str) -> tuple[float, str]:
     return 1.0, "bits" if name.startswith("bits") else ""
 
 
+def share(value: float) -> str:
+    """Write a share of one: `70.3 %`."""
+    return f"{100.0 * value:.1f} %"
+
+
+def probability(value: float | None) -> str:
+    """Write a p-value: `0.032`, `< 0.001`."""
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def duration(seconds: float) -> str:
     """Write a time: `0.4 s`, `2 min 05 s`, `1 h 02 min`."""
     if seconds < 9.95:
@@ -129,6 +145,12 @@ def duration(seconds: float) -> str:
         return f"{whole // 60} min {whole % 60:02d} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60:,} h {minutes % 60:02d} min"
+
+
+def round_duration(seconds: float) -> str:
+    """Write a time that is a whole number of its unit: `0.3 s`, `10 min`, `3 h`."""
+    size, unit = next((one for one in ((86_400, "d"), (3_600, "h"), (60, "min")) if seconds >= one[0]), (1, "s"))
+    return f"{seconds / size:g} {unit}"
 
 
 def fact(name: str, value: float | int | str) -> str:

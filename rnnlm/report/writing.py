@@ -12,7 +12,7 @@ import jinja2
 import yaml
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.verdict import Cell, Verdict
+from rnnlm.evaluation.verdict import Cell, Confusion, Example, Examples, Verdict
 from rnnlm.report import words
 from rnnlm.report.drawing import drawings
 from rnnlm.report.style import render
@@ -122,6 +122,72 @@ def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
     ]
 
 
+def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
+    """How well the classifiers know how sure they may be, and what they cost."""
+    names = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
+    known = [name for name in names if any(row.values(name) for row in rows)]
+    heads = [words.METRICS[name.rpartition("/")[2]] for name in known]
+    return [["labels", "arm", *heads, "time", "time in all"]] + [
+        [
+            words.labels(verdict, row.labels),
+            words.arm(row.arm),
+            *(row.score(name) for name in known),
+            words.duration(row.seconds),
+            words.duration(row.seconds_in_all),
+        ]
+        for row in rows
+    ]
+
+
+def _pair_table(verdict: Verdict) -> list[list[str]]:
+    """The documents that only one of two classifiers gets right."""
+    gains = [one for one in (*verdict.gains, *verdict.beyond, *verdict.tradition) if one.only_arm is not None]
+    rows = [
+        [
+            words.labels(verdict, one.labels),
+            words.arm(one.arm),
+            words.arm(one.baseline),
+            f"{one.only_arm:,}",
+            f"{one.only_baseline:,}",
+            words.probability(one.mcnemar_p),
+            str(one.seeds),
+        ]
+        for one in sorted(gains, key=lambda one: one.labels)
+    ]
+    head = ["labels", "arm", "against", "only the arm is right", "only the other", "p (McNemar)", "seeds"]
+    return [head, *rows] if rows else []
+
+
+def _confusion_table(found: Confusion) -> list[list[str]]:
+    """A matrix of confusion, rows true and columns said, with the scores of each class beside it."""
+    names = [one.label for one in found.classes] if found.counts else []
+    return [["", *names, "precision", "recall", "F1", "documents"]] + [
+        [
+            one.label,
+            *(f"{count:,}" for count in (found.counts[place] if found.counts else [])),
+            *(words.share(value) for value in (one.precision, one.recall, one.f1)),
+            f"{one.support:,}",
+        ]
+        for place, one in enumerate(found.classes)
+    ]
+
+
+def _confusion_title(verdict: Verdict, found: Confusion) -> str:
+    of = f", sum of {found.seeds} seeds" if found.seeds > 1 else ""
+    return f"{words.arm(found.arm)}, {words.labels(verdict, found.labels)} labels{of}"
+
+
+def _example_lists(verdict: Verdict, found: Examples) -> tuple[str, list[tuple[str, list[Example]]]]:
+    """What only the arm and only the baseline get right, each with its heading."""
+    every = "" if found.seeds == 1 else f" with all {found.seeds} seeds"
+    of = f"of {found.documents:,} test documents{every}"
+    arm, baseline = words.arm(found.arm), words.arm(found.baseline)
+    return f"{arm} and {baseline} with {words.labels(verdict, found.labels)} labels", [
+        (f"Only {arm} is right: {found.only_arm:,} {of}", found.of_arm),
+        (f"Only {baseline} is right: {found.only_baseline:,} {of}", found.of_baseline),
+    ]
+
+
 def _outcome(row: Summary) -> str:
     if row.gain is not None:
         return row.gain.outcome
@@ -160,6 +226,10 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
         classifier=_classifier_table(verdict, classifier) if classifier else [],
+        quality=_quality_table(verdict, classifier) if classifier else [],
+        pairs_of_arms=_pair_table(verdict),
+        confusions=[(_confusion_title(verdict, one), _confusion_table(one)) for one in verdict.confusions],
+        examples=[_example_lists(verdict, one) for one in verdict.examples],
         in_words=[gain.sentence for gain in [*verdict.gains, *verdict.beyond, *verdict.tradition]],
         figures=shown,
         cells=[

@@ -3,12 +3,12 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, FineTuning, Model, Trainable
+from rnnlm.config import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
@@ -74,7 +74,7 @@ def train_classifier(
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
         features_now = lambda: features  # noqa: E731
     train_step = _Step.of(model, trainable)
-    train_step.restart(seed)
+    train_step.restart(seed, class_weights(train.labels, model.classes, settings.class_weights))
     points: list[Point] = []
     best, best_score = get_weights(model), (-math.inf, -math.inf)
     meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
@@ -147,9 +147,21 @@ def _sample(train: EncodedDocuments, seed: int) -> EncodedDocuments:
     return train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
 
 
-def selection_score(metrics: dict[str, float], select: Literal["accuracy", "nll"]) -> tuple[float, float]:
+def selection_score(metrics: dict[str, float], select: Select) -> tuple[float, float]:
     """Give what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
-    return (metrics["accuracy"] if select == "accuracy" else 0.0), -metrics["nll"]
+    return (0.0 if select == "nll" else metrics[select]), -metrics["nll"]
+
+
+def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:
+    """Give what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
+
+    Balanced: n / (k n_c) for n documents of k classes, n_c of this one (King & Zeng 2001), as scikit-learn does it.
+    """
+    if weights == "none":
+        return np.ones(classes, np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    # The weight of a class without a document is never asked for.
+    return np.asarray(len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), np.float32)
 
 
 def _document_batches(
@@ -215,6 +227,7 @@ class _Step:
             depths = [depth[id(variable)] for variable in updated]
         else:
             self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
+        self._class_weights = tf.Variable(tf.ones(model.classes), trainable=False)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable != "head":
@@ -233,7 +246,8 @@ class _Step:
         def train_step(inputs, labels, seed, learning_rate, rates, near):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
                 features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
-                loss = tf.reduce_mean(model.losses_of(model.logits(features, seed), labels))
+                losses = model.losses_of(model.logits(features, seed), labels)
+                loss = tf.reduce_mean(losses * tf.gather(self._class_weights, labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             if trainable == "all":
                 layered.anchors.rates, layered.anchors.stay_near = [rates[n] for n in depths], near
@@ -255,12 +269,14 @@ class _Step:
         """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
-    def restart(self, seed: int) -> None:
+    def restart(self, seed: int, weights: np.ndarray) -> None:
         """Forget what was gathered in an earlier training; maps begin at the weights as they are now.
 
         Args:
             seed: Seed of the maps' factors that are not zero at the start.
+            weights: (classes,) what a document of each class counts in the loss.
         """
+        self._class_weights.assign(weights)
         if self._maps is not None:
             self._maps.restart(seed)
         for variable in self.optimizer.variables:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable
+from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
@@ -181,14 +182,19 @@ def fit_classifier(
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
+    temperature = fit_temperature(predict(model, valid), valid.labels)
+    on_valid |= {"temperature": temperature}
     probabilities = predict(model, test)
-    metrics = classification_metrics(probabilities, test.labels) | {f"valid/{n}": v for n, v in on_valid.items()}
+    metrics = classification_metrics(probabilities, test.labels)
+    metrics |= calibration_metrics(probabilities, test.labels, temperature)
+    metrics |= {f"valid/{name}": value for name, value in on_valid.items()}
     description = Description(
         kind="classifier",
         settings=settings,
         vocabulary_size=tokenizer.size,
         classifier=training,
         labels=tokens.labels,
+        temperature=temperature,
     )
     checkpoint = Checkpoint(description, weights)
     predictions = classifier_predictions(test, probabilities)

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.config import ClassWeights, Select
+from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import by_document, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
@@ -20,6 +22,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.ngram import NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.training.classifier import selection_score
 from rnnlm.transfer.cell import Fitted, classifier_predictions, language_model_predictions, read_documents, write_cell
 from rnnlm.transfer.subsets import label_subset
 
@@ -91,7 +94,16 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
     )
 
 
-def fit_tfidf(documents: DocumentsRef, tokens: TokensRef, labels: int | None, seed: int, final: Path) -> Fitted:
+def fit_tfidf(
+    documents: DocumentsRef,
+    tokens: TokensRef,
+    labels: int | None,
+    seed: int,
+    final: Path,
+    *,
+    class_weights: ClassWeights = "none",
+    select: Select = "accuracy",
+) -> Fitted:
     """Train logistic regression on TF-IDF of words and pairs of words, and score it on the test split.
 
     It sees the labelled documents that the other arms see. Where a script does not part words, n-grams of one to four
@@ -103,6 +115,8 @@ def fit_tfidf(documents: DocumentsRef, tokens: TokensRef, labels: int | None, se
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset.
         final: Folder to write.
+        class_weights: Whether rare classes count more in training.
+        select: What the strength of the penalty is chosen by, on validation.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -131,15 +145,18 @@ def fit_tfidf(documents: DocumentsRef, tokens: TokensRef, labels: int | None, se
             for p in probabilities:
                 p[:, classes] = 1.0
         else:
-            model = LogisticRegression(C=strength, max_iter=1_000).fit(features, train.labels)
+            weights = "balanced" if class_weights == "balanced" else None
+            model = LogisticRegression(C=strength, max_iter=1_000, class_weight=weights).fit(features, train.labels)
             for p, x in zip(probabilities, (on_valid, on_test), strict=True):
                 p[:, model.classes_] = model.predict_proba(x)
         metrics = classification_metrics(probabilities[0], valid.labels)
-        found.append((metrics["accuracy"], -metrics["nll"], metrics | {"strength": strength}, probabilities[1]))
-    _, _, valid_metrics, probabilities_of_test = max(found, key=lambda one: one[:2])
-    metrics = classification_metrics(probabilities_of_test, test.labels)
+        found.append((selection_score(metrics, select), metrics | {"strength": strength}, probabilities))
+    _, valid_metrics, (of_valid, of_test) = max(found, key=lambda one: one[0])
+    valid_metrics["temperature"] = fit_temperature(of_valid, valid.labels)
+    metrics = classification_metrics(of_test, test.labels)
+    metrics |= calibration_metrics(of_test, test.labels, valid_metrics["temperature"])
     metrics |= {f"valid/{name}": value for name, value in valid_metrics.items()}
-    sha256 = write_cell(final, classifier_predictions(test, probabilities_of_test), metrics, [])
+    sha256 = write_cell(final, classifier_predictions(test, of_test), metrics, [])
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 

@@ -9,6 +9,7 @@ from rnnlm.evaluation.comparison import (
     gains_beyond_target_text,
     gains_over_tradition,
     holm,
+    mcnemar,
     outcome_of,
     paired_bootstrap,
     verdict_sentences,
@@ -219,3 +220,43 @@ def test_what_kneser_ney_gives_is_not_credited_to_transfer() -> None:
     mixture = next(gain for gain in gains(cells) if gain.arm == "parameter_kneser_ney")
     assert mixture.outcome == "positive"
     assert "is better" in mixture.sentence
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [
+        (0, 0, 1.0),
+        (5, 5, 1.0),
+        (0, 4, 2 / 16),  # four heads or four tails
+        (1, 7, 2 * (1 + 8) / 256),
+        (7, 1, 2 * (1 + 8) / 256),
+    ],
+)
+def test_mcnemars_exact_test_by_hand(only_first: int, only_second: int, p: float) -> None:
+    assert mcnemar(only_first, only_second) == pytest.approx(p)
+
+
+def test_a_gain_counts_the_documents_that_only_one_gets_right() -> None:
+    cells = [cell(arm, seed, share) for arm, share in (("scratch", 0.6), ("parameter", 0.7)) for seed in (1, 2)]
+    (gain,) = gains(cells)
+    right = {(one.arm, one.seed): one.score == 1.0 for one in cells}
+    for found, arm, other in (
+        (gain.only_arm, "parameter", "scratch"),
+        (gain.only_baseline, "scratch", "parameter"),
+    ):
+        assert found == sum((right[arm, seed] & ~right[other, seed]).sum() for seed in (1, 2))
+    assert gain.only_arm is not None
+    assert gain.only_baseline is not None
+    assert gain.gain.value == pytest.approx((gain.only_arm - gain.only_baseline) / (2 * DOCUMENTS))
+    # The documents of two seeds are the same ones: no independent tosses.
+    assert gain.mcnemar_p is None
+    (single,) = gains([one for one in cells if one.seed == 1])
+    assert single.only_arm is not None
+    assert single.only_baseline is not None
+    assert single.mcnemar_p == pytest.approx(mcnemar(single.only_arm, single.only_baseline))
+
+
+def test_a_language_model_gets_no_document_right() -> None:
+    scores = np.array([1.0, 2.0, 3.0])
+    (gain,) = gains([Predictions("language_model", arm, 0, 1, scores, scores) for arm in ("scratch", "parameter")])
+    assert (gain.only_arm, gain.only_baseline, gain.mcnemar_p) == (None, None, None)

@@ -259,7 +259,7 @@ def test_equal_verdicts_give_equal_bytes(verdict: Verdict, report: Path, tmp_pat
         write_report(make(), tmp_path)
     names = sorted(path.relative_to(report) for path in report.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(names) == 8
+    assert len(names) == 9
     for name in names:
         assert (report / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
@@ -270,6 +270,7 @@ def test_figures_show_the_numbers(verdict: Verdict) -> None:
     assert dict(mpl.rcParams) == before
     assert list(drawn) == [
         "accuracy",
+        "cost",
         "gain",
         "language_model",
         "language_model_gain",
@@ -296,7 +297,7 @@ def test_figures_show_the_numbers(verdict: Verdict) -> None:
 
 def test_language_model_part_may_be_missing(tmp_path: Path) -> None:
     verdict = make(language_model=False)
-    assert list(figures(verdict)) == ["accuracy", "gain", "learning_classifier"]
+    assert list(figures(verdict)) == ["accuracy", "cost", "gain", "learning_classifier"]
     page = page_of(verdict, tmp_path)
     assert "perplexity" not in page.text.replace("125.0", "").split("Source model")[0].lower()
     assert "Language model" not in page.text

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,13 @@ from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.tokens import EncodedDocuments
-from rnnlm.training.classifier import predict, reusable_classifier, train_classifier
+from rnnlm.training.classifier import (
+    class_weights,
+    predict,
+    reusable_classifier,
+    selection_score,
+    train_classifier,
+)
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress
 
@@ -144,3 +152,35 @@ def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str
     train = TRAIN.take(np.arange(33))
     points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
     assert [(point.step, point.tokens) for point in points] == [(4, 33)]
+
+
+def test_balanced_weights_are_those_of_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array([0] * 30 + [2] * 5 + [3] * 10, np.int16)  # no document of class 1
+    present = [0, 2, 3]
+    found = class_weights(labels, 4, "balanced")
+    assert found[present] == pytest.approx(compute_class_weight("balanced", classes=np.array(present), y=labels))
+    assert found[labels].mean() == pytest.approx(1.0)
+    np.testing.assert_array_equal(class_weights(labels, 4, "none"), np.ones(4))
+
+
+@pytest.mark.parametrize("trainable", ["all", "head"])
+def test_the_training_loss_is_weighted(trainable: str) -> None:
+    """One step over all documents, without dropout: its loss is the weighted mean of the model's own."""
+    rare = dataclasses.replace(TRAIN, labels=(np.arange(len(TRAIN)) < 12).astype(np.int16))
+    whole: dict[str, object] = {"class_weights": "balanced", "epochs": 1, "min_steps": 1, "evaluations": 1}
+    whole |= {"batch_size": len(rare), "dropout": 0.0, "normalise": False, "precision": "float32"}
+    dry = SMALL.model_copy(update={"dropout": Dropout(input=0.0, hidden=0.0, output=0.0)})
+    model = Classifier(dry, CLASSIFIER.model_copy(update=whole), SIZE, 2, seed=1)
+    before = predict(model, rare)[np.arange(len(rare)), rare.labels]
+    weight = np.where(rare.labels == 1, 120 / (2 * 12), 120 / (2 * 108))
+    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    assert point.train_loss == pytest.approx((weight * -np.log(before)).mean(), rel=1e-5)
+
+
+def test_what_is_selected_by() -> None:
+    metrics = {"accuracy": 0.7, "macro_f1": 0.4, "nll": 0.5}
+    assert selection_score(metrics, "accuracy") == (0.7, -0.5)
+    assert selection_score(metrics, "macro_f1") == (0.4, -0.5)
+    assert selection_score(metrics, "nll") == (0.0, -0.5)

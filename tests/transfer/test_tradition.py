@@ -9,6 +9,7 @@ import pytest
 
 from rnnlm.config import Corpus, Model, Tokenizer
 from rnnlm.corpus import ingest
+from rnnlm.evaluation.calibration import calibration_metrics
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.ngram import count, kneser_ney
@@ -89,6 +90,11 @@ def test_tfidf_learns_what_one_word_tells(chinese: bool, tmp_path: Path) -> None
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
     accuracy = (probabilities.argmax(axis=1) == test.labels).mean()
     assert fitted.metrics["accuracy"] == pytest.approx(accuracy)
+    # The probabilities on disk are without the temperature.
+    temperature = fitted.metrics["valid/temperature"]
+    expected = calibration_metrics(probabilities, test.labels, temperature)
+    assert {name: fitted.metrics[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    assert temperature < 1.0  # few and clear documents: it is right more often than it is sure
 
 
 def test_tfidf_sees_the_labels_that_the_other_arms_see(
@@ -110,6 +116,26 @@ def test_tfidf_sees_the_labels_that_the_other_arms_see(
     table = pq.read_table(documents.file)
     texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert seen == [[texts[train.document_ids[n]] for n in label_subset(train.labels, 12, 5)]]
+
+
+def test_tfidf_weighs_classes_as_it_is_told(
+    reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    seen = []
+    fit = LogisticRegression.fit
+
+    def spy(self: LogisticRegression, *args: object) -> object:
+        seen.append(self.class_weight)
+        return fit(self, *args)
+
+    monkeypatch.setattr(LogisticRegression, "fit", spy)
+    documents, tokens = reviews
+    fit_tfidf(documents, tokens, 12, 5, tmp_path / "plain")
+    fit_tfidf(documents, tokens, 12, 5, tmp_path / "balanced", class_weights="balanced", select="macro_f1")
+    assert set(seen[:3]) == {None}
+    assert set(seen[3:]) == {"balanced"}
 
 
 def test_a_subset_of_one_class_is_no_error(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
