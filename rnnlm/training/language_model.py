@@ -30,7 +30,7 @@ logger = logging.getLogger("rnnlm.training")
 VERSION = 5
 # In a state the names of the best weights begin with it.
 BEST = "best/"
-# A save may take this share of the time at most: where it takes long, states are saved more seldom.
+# All saves may take this share of the time at most: where one takes long, states are saved more seldom.
 SAVING_SHARE = 0.02
 # Clipping is meant for rare steps; where nearly all are clipped, it is the learning rate that is set by it.
 CLIPPED_SHARE = 0.95
@@ -141,7 +141,8 @@ class _Training:
         self.warned = False
         self.precision: Precision | None = None
         self._updates: LanguageModelStep | None = None
-        self._saved, self._save_took = time.monotonic(), 0.0
+        self._saved = self.began
+        self._save_took = self._saving = 0.0  # seconds: of the last save, of all since this process began
 
     @property
     def updates(self) -> LanguageModelStep:
@@ -285,8 +286,10 @@ class _Training:
 
     def _save_if_due(self) -> None:
         """Save a state every `save_every` seconds, or more seldom where saving takes long; at 0 after every step."""
-        every = self.settings.save_every
-        if every == 0.0 or time.monotonic() - self._saved >= max(every, self._save_took / SAVING_SHARE):
+        every, now = self.settings.save_every, time.monotonic()
+        # The next save is taken to last as long as the last one.
+        affordable = self._saving + self._save_took <= SAVING_SHARE * (now - self.began)
+        if every == 0.0 or (now - self._saved >= every and affordable):
             self._save()
 
     def _save(self) -> None:
@@ -311,6 +314,7 @@ class _Training:
             self.states[0].save(TrainingState(self.step, meta, {**self.updates.arrays(), **best}))
         self._saved = time.monotonic()
         self._save_took = self._saved - began
+        self._saving += self._save_took
 
     def resume(self) -> None:
         """Take up the last saved state, or that of the same training with fewer extensions.

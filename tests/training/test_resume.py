@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -326,6 +327,37 @@ def test_a_state_that_cannot_be_written_stops_the_training_which_then_goes_on(
     assert trained[-1] == 7
     assert_same(train(SIMPLE, tmp_path), expected)
     assert trained[7] == 7
+
+
+def test_where_a_save_takes_long_all_saves_together_cost_two_percent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock of its own: a step takes 20 seconds, a save 3. What the first one costs is not known before it."""
+    clock, saves = [0.0], []
+    run, save = LanguageModelStep.run, StateFolder.save
+
+    def slow_run(*arguments: Any) -> Any:
+        clock[0] += 20.0
+        return run(*arguments)
+
+    def slow_save(*arguments: Any) -> float:
+        saves.append(clock[0])
+        clock[0] += 3.0
+        return save(*arguments)
+
+    monkeypatch.setattr(LanguageModelStep, "run", slow_run)
+    monkeypatch.setattr(StateFolder, "save", slow_save)
+    monkeypatch.setattr(language_model, "SAVING_SHARE", 0.02)
+    monkeypatch.setattr(language_model, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    train(SIMPLE.model_copy(update={"epochs": 3.0, "save_every": 60.0}), tmp_path)
+
+    assert saves[0] == 60.0
+    *due, last = saves
+    assert last == clock[0] - 3.0  # the training's end, at any cost
+    assert len(due) >= 3
+    for count, at in enumerate(due[1:], start=2):
+        # As soon as the share allows it, but no sooner.
+        assert count * 3.0 / 0.02 <= at <= count * 3.0 / 0.02 + 40.0
 
 
 def _interrupt(number: int, frame: object) -> None:
