@@ -10,7 +10,7 @@ import json
 import time
 from pathlib import Path
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
@@ -20,7 +20,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
-from rnnlm.tokens import TextTokenizer
+from rnnlm.tokens import TextTokenizer, map_split
 from rnnlm.training.classifier import predict, reusable_classifier, selection_score, train_classifier
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
@@ -34,7 +34,8 @@ from rnnlm.transfer.cell import (
     write_cell,
 )
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
+from rnnlm.transfer.vocabulary import BY_GROUP, Coverage, map_vocabulary, needs_space
+from rnnlm.transfer.word_space import word_space
 
 
 def fit_language_model(
@@ -47,6 +48,7 @@ def fit_language_model(
     seed: int,
     report: Report,
     states: Path | None = None,
+    word_map: WordMap = "exact",
 ) -> Fitted:
     """Train a language model and score it on the test split.
 
@@ -59,16 +61,19 @@ def fit_language_model(
         seed: Seed of the initial weights, the order and dropout.
         report: Called while it trains.
         states: Folder of training states, where a training that was stopped is taken up again; none: none are kept.
+        word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
     train = read_documents(tokens, "train", mapped=True)
     valid, test = read_documents(tokens, "valid"), read_documents(tokens, "test")
     model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
+    coverage: dict[str, float] = {}
     if start is not None:
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
         fresh = get_weights(model)
-        set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | _mapped(start, tokenizer))
+        mapped, coverage = _mapped(start, tokens, word_map)
+        set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | mapped)
     history: list[Point] = []
     precision: Precision = "float32"
     seconds_before = 0.0
@@ -84,12 +89,12 @@ def fit_language_model(
             eos=tokenizer.eos,
             seed=seed,
             report=report,
-            states=_state_folders(states, settings, tokens, training, start, seed) if states else None,
+            states=_state_folders(states, settings, tokens, training, start, word_map, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
     scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
-    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()}
+    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()} | coverage
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
     predictions = language_model_predictions(test, scores)
@@ -108,6 +113,7 @@ def fit_classifier(
     labels: int | None,
     seed: int,
     report: Report,
+    word_map: WordMap = "exact",
 ) -> Fitted:
     """Train a classifier and score it on the test split.
 
@@ -124,6 +130,7 @@ def fit_classifier(
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
+        word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
@@ -131,8 +138,9 @@ def fit_classifier(
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
     initial = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
+    coverage: dict[str, float] = {}
     if start is not None:
-        mapped = _mapped(start, tokenizer)
+        mapped, coverage = _mapped(start, tokens, word_map)
         # The head and the statistics before it belong to the source's labels: they start anew.
         initial |= {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
@@ -157,6 +165,7 @@ def fit_classifier(
     set_weights(model, weights)
     probabilities = predict(model, test)
     metrics = classification_metrics(probabilities, test.labels) | {f"valid/{n}": v for n, v in on_valid.items()}
+    metrics |= coverage
     description = Description(
         kind="classifier",
         settings=settings,
@@ -177,7 +186,13 @@ def _report_part(report: Report, part: int, parts: int, progress: Progress) -> N
 
 
 def _state_folders(
-    states: Path, settings: Model, tokens: TokensRef, training: LanguageModelTraining, start: Path | None, seed: int
+    states: Path,
+    settings: Model,
+    tokens: TokensRef,
+    training: LanguageModelTraining,
+    start: Path | None,
+    word_map: WordMap,
+    seed: int,
 ) -> States:
     """Give what gives the folder of one training's states: its name comes from all that the result depends on."""
     content = [
@@ -186,7 +201,7 @@ def _state_folders(
         # What may be set when a training has diverged changes nothing before that.
         training.model_dump(exclude={"extend", "save_every", "halve_on_divergence"}),
         tokens.sha256,
-        file_sha256(start / "weights.safetensors") if start else None,
+        [file_sha256(start / "weights.safetensors"), word_map] if start else None,
         seed,
     ]
 
@@ -197,8 +212,19 @@ def _state_folders(
     return folder
 
 
-def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
-    """Give the weights of a checkpoint over the vocabulary of this tokenizer."""
-    source = TextTokenizer.load(start / "tokenizer.json")
-    weights, _ = map_vocabulary(Checkpoint.load(start).weights, list(source.tokens), list(tokenizer.tokens))
-    return weights
+def _mapped(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[Weights, dict[str, float]]:
+    """Give the weights of a checkpoint over the target's vocabulary, and the metrics of the coverage."""
+    if file_sha256(start / "tokenizer.json") == tokens.tokenizer_sha256:
+        return Checkpoint.load(start).weights, {}
+    weights, coverage = _meet(start, file_sha256(start / "weights.safetensors"), tokens.path, tokens.sha256, word_map)
+    return weights, coverage.metrics()
+
+
+@functools.lru_cache(maxsize=1)
+def _meet(start: Path, _: str, tokens: Path, __: str, word_map: WordMap) -> tuple[Weights, Coverage]:
+    """Map a checkpoint to another vocabulary, once for all cells that start from it; digests tell contents apart."""
+    source, target = TextTokenizer.load(start / "tokenizer.json"), TextTokenizer.load(tokens / "tokenizer.json")
+    train = map_split(tokens / "tokens.parquet", "train")
+    counts = train.counts(target.size)
+    space = word_space(train, target.size) if needs_space(word_map) else None
+    return map_vocabulary(Checkpoint.load(start).weights, source, target, counts, word_map, space)

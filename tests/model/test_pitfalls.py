@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -557,14 +558,16 @@ def test_the_tied_weight_learns_from_one_side_only() -> None:
     assert np.abs(gradient[5] - softmax[5]).max() > 1e-2
 
 
-def test_a_new_vocabulary_moves_the_rows_but_not_their_bias() -> None:
+def test_a_new_vocabulary_moves_the_rows_but_not_their_bias(vocabulary: Callable[..., TextTokenizer]) -> None:
     """P11: rows and biases of a token move together, to the bit."""
-    weights = get_weights(LanguageModel(PLAIN, 4, seed=1, counts=np.array([5, 50, 500, 5_000])))
-    mapped, _ = map_vocabulary(weights, ["a", "b", "c", "d"], ["d", "new", "b"])
+    weights = get_weights(LanguageModel(PLAIN, 6, seed=1, counts=np.array([1, 1, 5, 50, 500, 5_000])))
+    source, target = vocabulary("a", "b", "c", "d"), vocabulary("d", "new", "b")
+    mapped, _ = map_vocabulary(weights, source, target, np.array([0, 9, 9, 9, 9]), "exact")
     for name in ("embedding/embeddings", "softmax_bias"):
-        old = weights[name]
-        np.testing.assert_array_equal(mapped[name][[0, 2]], old[[3, 1]])
-        np.testing.assert_allclose(mapped[name][1], old.mean(axis=0), rtol=1e-5)
+        np.testing.assert_array_equal(mapped[name][[0, 1, 2, 4]], weights[name][[0, 1, 5, 3]])
+    np.testing.assert_allclose(
+        mapped["embedding/embeddings"][3], weights["embedding/embeddings"].mean(axis=0), rtol=1e-5
+    )
 
 
 def test_places_are_dropped_in_place_of_word_types_or_without_scale() -> None:
