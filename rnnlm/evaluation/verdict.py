@@ -114,6 +114,22 @@ class Equivalence(BaseModel):
     most: int
 
 
+class Coverage(BaseModel):
+    """What a rung of the word map took of the target's vocabulary.
+
+    Attributes:
+        rung: How these words came to their first rows.
+        types: Number of tokens of the vocabulary.
+        tokens: How often they stand in the target's training text.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rung: str
+    types: int
+    tokens: int
+
+
 class Verdict(BaseModel):
     """All that the comparison found.
 
@@ -125,6 +141,7 @@ class Verdict(BaseModel):
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
+        coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -143,6 +160,7 @@ class Verdict(BaseModel):
     beyond: list[Gain] = []
     tradition: list[Gain] = []
     equivalences: list[Equivalence] = []
+    coverage: list[Coverage] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

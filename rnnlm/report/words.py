@@ -14,6 +14,14 @@ METRICS = {
     "perplexity": "perplexity",
     "bits_per_character": "bits per character",
 }
+RUNGS = {
+    "exact": "the same word",
+    "normalised": "the same but for case, form or accents",
+    "neighbours": "nearest shared words",
+    "linear": "linear map",
+    "pieces": "mean of its pieces",
+    "mean": "mean of all rows",
+}
 _SHARES = {"accuracy", "macro_f1"}
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"

@@ -83,6 +83,8 @@ def markdown(verdict: Verdict) -> str:
     classifier = summaries(verdict, "classifier")
     if classifier:
         parts += ["## Classifier", _markdown_table(_classifier_table(verdict, classifier))]
+    if verdict.coverage:
+        parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
     # An indented block needs no closing fence that the command could hold.
     parts += ["## Repeat it", textwrap.indent(verdict.command, "    ")]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -122,6 +124,20 @@ def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
     ]
 
 
+def _coverage_table(verdict: Verdict) -> list[list[str]]:
+    types, tokens = (sum(getattr(row, name) for row in verdict.coverage) for name in ("types", "tokens"))
+    return [["start of the row", "types", "% of types", "training tokens", "% of tokens"]] + [
+        [
+            words.RUNGS.get(row.rung, row.rung),
+            f"{row.types:,}",
+            f"{100 * row.types / max(1, types):.1f}",
+            f"{row.tokens:,}",
+            f"{100 * row.tokens / max(1, tokens):.1f}",
+        ]
+        for row in verdict.coverage
+    ]
+
+
 def _outcome(row: Summary) -> str:
     if row.gain is not None:
         return row.gain.outcome
@@ -155,6 +171,7 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
         classifier=_classifier_table(verdict, classifier) if classifier else [],
+        coverage=_coverage_table(verdict) if verdict.coverage else [],
         in_words=[gain.sentence for gain in [*verdict.gains, *verdict.beyond, *verdict.tradition]],
         figures=shown,
         cells=[
