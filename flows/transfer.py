@@ -78,12 +78,15 @@ def _language_models(
 ) -> dict[str, ScoreRef]:
     """Train the target's language models, from the source and from scratch; score the source as it is and n-grams."""
     training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
+    words = experiment.target.word_map
     if training is None:
         return {}
     models = {
         "scratch": run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent),
-        "source": run_step(finetune_language_model, "source", source, None, model, tokens, seed, parent),
-        "parameter": run_step(finetune_language_model, "parameter", source, training, model, tokens, seed, parent),
+        "source": run_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent),
+        "parameter": run_step(
+            finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
+        ),
     }
     if order := experiment.target.ngram_order:
         for smoothing in ("kneser_ney", "good_turing"):
@@ -104,6 +107,7 @@ def _classifiers(
 ) -> list[ScoreRef]:
     """Train every arm at every number of labels with every seed."""
     comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
+    words = experiment.target.word_map
     scores = []
     cells = [
         (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
@@ -124,7 +128,17 @@ def _classifiers(
                 # The source that has read the target's text already, where the experiment has it do so.
                 encoder = language_models.get("parameter", source)
                 score = run_step(
-                    finetune_classifier, name, encoder, arm.trainable, training, model, tokens, labels, seed, parent
+                    finetune_classifier,
+                    name,
+                    encoder,
+                    arm.trainable,
+                    training,
+                    model,
+                    words,
+                    tokens,
+                    labels,
+                    seed,
+                    parent,
                 )
             scores.append(score)
     return scores

@@ -387,6 +387,10 @@ class Source(Settings):
     )
 
 
+# How the words of a target with a vocabulary of its own come to their first rows.
+WordMap = Literal["exact", "pieces", "neighbours", "linear"]
+
+
 class Target(Settings):
     """The task to be helped: labelled documents, and their text for the language model."""
 
@@ -394,6 +398,12 @@ class Target(Settings):
     tokenizer: Tokenizer | None = _field(
         "The target's own tokenizer: rows of shared words are copied. None: the source's tokenizer.",
         default=None,
+    )
+    word_map: WordMap = _field(
+        "What words that only the target has start from, where it has its own tokenizer. exact: the mean row. pieces: "
+        "the mean of the source's pieces of the word. neighbours: the nearest shared words in a space learnt from the "
+        "target text. linear: a linear map from that space, fitted on the shared words. Rare words: their pieces.",
+        default="linear",
     )
     language_model: LanguageModelTraining | None = _field(
         "Fine-tuning of the language model on the target text (and its baseline from scratch). None: left out.",

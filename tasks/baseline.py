@@ -8,7 +8,7 @@ from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
 
 
-@step(version=3, run_name="baseline language model, {arm}")
+@step(version=4, run_name="baseline language model, {arm}")
 def baseline_language_model(
     arm: str, training: LanguageModelTraining, model: Model, tokens: TokensRef, seed: int, parent_run_id: str
 ) -> ScoreRef:
@@ -51,7 +51,7 @@ def baseline_classifier(
     return classifier_cell(arm, start, "all", training, model, tokens, labels, seed, parent_run_id)
 
 
-@step(version=1, run_name="baseline n-grams, {arm}")
+@step(version=2, run_name="baseline n-grams, {arm}")
 def baseline_ngram(
     arm: Literal["kneser_ney", "good_turing"], order: int, tokens: TokensRef, seed: int, parent_run_id: str
 ) -> ScoreRef:

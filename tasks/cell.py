@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import Ref, ScoreRef, TokensRef
 from rnnlm.tracking import Run, step_run
 from tasks.step import Progress, output_folder, states_folder
@@ -23,11 +23,14 @@ def language_model_cell(
     tokens: TokensRef,
     seed: int,
     parent_run_id: str,
+    word_map: WordMap = "exact",
 ) -> ScoreRef:
     """Train a language model on the target text and score it; without a training the start is scored as it is."""
     from rnnlm.transfer.fit import fit_language_model
 
     params = {"arm": arm, "seed": seed, "model": model.model_dump()}
+    if start is not None:
+        params["word_map"] = word_map
     if training is not None:
         params["language_model"] = training.model_dump()
     with step_run(parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens)) as run:
@@ -42,6 +45,7 @@ def language_model_cell(
                 seed=seed,
                 report=progress,
                 states=states_folder(),
+                word_map=word_map,
             )
         return _score(run, fitted, folder, "language_model", arm, 0, seed)
 
@@ -56,6 +60,7 @@ def classifier_cell(
     labels: int,
     seed: int,
     parent_run_id: str,
+    word_map: WordMap = "exact",
 ) -> ScoreRef:
     """Train a classifier on so many labelled documents and score it."""
     from rnnlm.transfer.fit import fit_classifier
@@ -67,6 +72,8 @@ def classifier_cell(
         "model": model.model_dump(),
         "classifier": training.model_dump(),
     }
+    if start is not None:
+        params["word_map"] = word_map
     name = f"classifier {arm} labels={labels} seed={seed}"
     with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens)) as run:
         folder = output_folder()
@@ -81,6 +88,7 @@ def classifier_cell(
                 labels=labels,
                 seed=seed,
                 report=progress,
+                word_map=word_map,
             )
         return _score(run, fitted, folder, "classifier", arm, labels, seed)
 

@@ -61,7 +61,9 @@ def show(report: ReportRef, parent_run_id: str) -> None:
             if not name.startswith("valid/"):
                 place = f"{cell.task}/{cell.arm}/{name}" + (f"/{cell.labels}_labels" if cell.labels else "")
                 means.setdefault(place, []).append(value)
-    metrics = {place: sum(values) / len(values) for place, values in means.items()}
+    metrics: dict[str, float] = {place: sum(values) / len(values) for place, values in means.items()}
+    for row in verdict.coverage:
+        metrics |= {f"coverage/{row.rung}_types": row.types, f"coverage/{row.rung}_tokens": row.tokens}
     for gain in verdict.gains:
         place = f"gain/{gain.task}/{gain.arm}/{gain.metric}" + (f"/{gain.labels}_labels" if gain.labels else "")
         metrics |= {place: gain.gain.value, f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}

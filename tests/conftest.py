@@ -5,8 +5,9 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
 # module is. Nothing that the developer has set may leak in, neither a server nor a store.
@@ -24,6 +25,9 @@ environment.prepare()
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+if TYPE_CHECKING:
+    from rnnlm.tokens import TextTokenizer
 
 # No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
 hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
@@ -88,3 +92,21 @@ def data() -> Path:
     if not folder:
         pytest.skip("RNNLM_DATA names no folder of real corpora")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "TextTokenizer"]:
+    """Give what makes a word tokenizer of exactly these words, behind `<unk>` and `<eos>`."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from rnnlm.tokens import TextTokenizer
+
+    def make(*words: str) -> TextTokenizer:
+        ids = {token: i for i, token in enumerate(("<unk>", "<eos>", *words))}
+        tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+        file = tmp_path_factory.mktemp("vocabulary") / "tokenizer.json"
+        tokenizer.save(str(file))
+        return TextTokenizer.load(file)
+
+    return make

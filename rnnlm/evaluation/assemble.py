@@ -22,7 +22,7 @@ from rnnlm.evaluation.cost import seconds_before
 from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
-from rnnlm.evaluation.verdict import Cell, Confusion, Examples, Gain, Point, Verdict
+from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -64,6 +64,7 @@ def assemble(
         equivalences=equivalences,
         confusions=_confusions(scores, tokens.labels),
         examples=_examples(scores, found, tokens.labels, documents),
+        coverage=_coverage(scores),
         source={
             "task": experiment.source.task,
             "vocabulary": source_tokens.vocabulary_size,
@@ -139,13 +140,32 @@ def _predictions(score: ScoreRef) -> Path:
     return score.path / "predictions.parquet"
 
 
+def _coverage(scores: list[ScoreRef]) -> list[Coverage]:
+    """Read off the first cell that began from the source's words what each rung took: all have the same."""
+    metrics = next((score.metrics for score in scores if any(map(_of_coverage, score.metrics))), {})
+    rungs = [name.removesuffix("_types") for name in metrics if _of_coverage(name) and name.endswith("_types")]
+    return [
+        Coverage(
+            rung=rung.removeprefix("coverage/"),
+            types=int(metrics[f"{rung}_types"]),
+            tokens=int(metrics[f"{rung}_tokens"]),
+        )
+        for rung in rungs
+    ]
+
+
+def _of_coverage(metric: str) -> bool:
+    return metric.startswith("coverage/")
+
+
 def _cell(score: ScoreRef, before: float) -> Cell:
     return Cell(
         task=score.task,
         arm=score.arm,
         labels=score.labels,
         seed=score.seed,
-        metrics=score.metrics,
+        # The coverage is the same in every cell: it has its own table.
+        metrics={name: value for name, value in score.metrics.items() if not _of_coverage(name)},
         seconds=score.seconds,
         seconds_before=before,
         history=_history(score.path),

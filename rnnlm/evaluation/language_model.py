@@ -14,6 +14,8 @@ from rnnlm.tokens import EncodedDocuments
 
 BATCH = 64
 WINDOW = 128
+# Characters a word, with its space: English has 6, Finnish 9. More, and the script does not part words.
+LONGEST_WORDS = 10.0
 STREAM_ROWS = 16  # rows that running text is cut into; at each cut, and nowhere else, the context is lost
 
 
@@ -25,24 +27,56 @@ class DocumentScores:
         nll: (documents,) in nats, float64.
         tokens: (documents,) number of tokens that were predicted.
         n_characters: (documents,) characters of the text.
+        n_bytes: (documents,) its bytes in UTF-8.
+        n_words: (documents,) its words, parted by white space.
+        unknown: (documents,) how many of the predicted tokens are `<unk>`; none: it was not asked for.
+        unknown_nll: (documents,) their part of `nll`.
     """
 
     nll: np.ndarray
     tokens: np.ndarray
     n_characters: np.ndarray
+    n_bytes: np.ndarray
+    n_words: np.ndarray
+    unknown: np.ndarray | None = None
+    unknown_nll: np.ndarray | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Perplexity, bits per character, and nats a token over all documents."""
-        nats = float(self.nll.sum()) / int(self.tokens.sum())
-        return {
-            "nll": nats,
-            "perplexity": math.exp(min(nats, 700.0)),  # float64 ends at exp(709)
-            "bits_per_character": float(self.nll.sum()) / math.log(2) / int(self.n_characters.sum()),
+        """Scores over all documents.
+
+        - `nll`, `perplexity`: a token, in nats and as its exponential. They compare models with one tokenizer only.
+        - `bits_per_character`, `bits_per_byte`, `word_perplexity`: of the whole text, over what does not depend on the
+          tokenizer (Mielke 2019). The last one is left out where the script does not part words. A closed vocabulary
+          still has it easier: it pays for `<unk>`, not for the word.
+        - `unknown_share`, `known_perplexity`: the share of `<unk>` among the predicted tokens, and the perplexity of
+          the others.
+        """
+        nats, tokens = float(self.nll.sum()), int(self.tokens.sum())
+        characters, words = int(self.n_characters.sum()), int(self.n_words.sum())
+        found = {
+            "nll": nats / tokens,
+            "perplexity": _exp(nats / tokens),
+            "bits_per_character": nats / math.log(2) / characters,
+            "bits_per_byte": nats / math.log(2) / int(self.n_bytes.sum()),
         }
+        if characters <= LONGEST_WORDS * words:
+            found["word_perplexity"] = _exp(nats / words)
+        if self.unknown is not None and self.unknown_nll is not None:
+            unknown = int(self.unknown.sum())
+            found["unknown_share"] = unknown / tokens
+            if unknown < tokens:
+                found["known_perplexity"] = _exp((nats - float(self.unknown_nll.sum())) / (tokens - unknown))
+        return found
 
 
-def score_documents(model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int) -> DocumentScores:
+def _exp(nats: float) -> float:
+    return math.exp(min(nats, 700.0))  # float64 ends at exp(709)
+
+
+def score_documents(
+    model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int, unk: int | None = None
+) -> DocumentScores:
     """Score each document.
 
     Args:
@@ -50,15 +84,27 @@ def score_documents(model: LanguageModel, documents: EncodedDocuments, *, bos: i
         documents: At least one document.
         bos: The token that begins a document; none: running text.
         eos: The token that ends a document.
+        unk: The unknown token, to be counted by itself; none: it is a token as others are.
     """
-    return by_document(score_tokens(model, documents, bos=bos, eos=eos), documents, bos=bos)
+    return by_document(score_tokens(model, documents, bos=bos, eos=eos), documents, bos=bos, unk=unk)
 
 
-def by_document(losses: np.ndarray, documents: EncodedDocuments, *, bos: int | None) -> DocumentScores:
+def by_document(
+    losses: np.ndarray, documents: EncodedDocuments, *, bos: int | None, unk: int | None = None
+) -> DocumentScores:
     """Add up the losses of tokens, as `score_tokens` gives them, over each document."""
-    nll = np.add.reduceat(losses, documents.offsets[:-1])
+
+    def total(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.add.reduceat(values, documents.offsets[:-1]))
+
     predicted = documents.lengths - (0 if bos is None else 1)
-    return DocumentScores(nll, predicted, documents.n_characters)
+    sizes = documents.n_characters, documents.n_bytes, documents.n_words
+    if unk is None:
+        return DocumentScores(total(losses), predicted, *sizes)
+    unknown = documents.ids == unk
+    return DocumentScores(
+        total(losses), predicted, *sizes, total(unknown.astype(np.int64)), total(np.where(unknown, losses, 0.0))
+    )
 
 
 def score_tokens(model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int) -> np.ndarray:

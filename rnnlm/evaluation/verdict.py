@@ -215,6 +215,22 @@ class Examples(BaseModel):
     of_baseline: list[Example]
 
 
+class Coverage(BaseModel):
+    """What a rung of the word map took of the target's vocabulary.
+
+    Attributes:
+        rung: How these words came to their first rows.
+        types: Number of tokens of the vocabulary.
+        tokens: How often they stand in the target's training text.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    rung: str
+    types: int
+    tokens: int
+
+
 class Verdict(BaseModel):
     """All that the comparison found.
 
@@ -228,6 +244,7 @@ class Verdict(BaseModel):
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         confusions: Which classes each classifier takes for which, at its largest number of labels.
         examples: Documents that only the best way of transfer gets right, or only scratch.
+        coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
         digests: Digests of documents, tokens, tokenizers and models, by name.
@@ -248,6 +265,7 @@ class Verdict(BaseModel):
     equivalences: list[Equivalence] = []
     confusions: list[Confusion] = []
     examples: list[Examples] = []
+    coverage: list[Coverage] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
     digests: dict[str, str]

@@ -17,8 +17,20 @@ METRICS = {
     "temperature": "temperature",
     "perplexity": "perplexity",
     "bits_per_character": "bits per character",
+    "bits_per_byte": "bits per byte",
+    "word_perplexity": "perplexity of a word",
+    "known_perplexity": "perplexity without unknown words",
+    "unknown_share": "unknown words",
 }
-_SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated"}
+_SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated", "unknown_share"}
+RUNGS = {
+    "exact": "the same word",
+    "normalised": "the same but for case, form or accents",
+    "neighbours": "nearest shared words",
+    "linear": "linear map",
+    "pieces": "mean of its pieces",
+    "mean": "mean of all rows",
+}
 MINUS = "\N{MINUS SIGN}"
 NONE = "\N{EN DASH}"
 
@@ -86,7 +98,7 @@ def score(name: str, value: float | None, spread: float | None = None) -> str:
 def _decimals(name: str, value: float) -> int:
     if name in _SHARES:
         return 1
-    if name == "perplexity":
+    if name.endswith("perplexity"):
         return 1 if value >= 20 else 2
     return 2 if name == "temperature" else 3
 

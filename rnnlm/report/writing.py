@@ -83,6 +83,8 @@ def markdown(verdict: Verdict) -> str:
     classifier = summaries(verdict, "classifier")
     if classifier:
         parts += ["## Classifier", _markdown_table(_classifier_table(verdict, classifier))]
+    if verdict.coverage:
+        parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
     # An indented block needs no closing fence that the command could hold.
     parts += ["## Repeat it", textwrap.indent(verdict.command, "    ")]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -100,6 +102,17 @@ def _language_model_table(rows: list[Summary]) -> list[list[str]]:
             str(len(row.cells)),
         ]
         for row in rows
+    ]
+
+
+def _text_table(rows: list[Summary]) -> list[list[str]]:
+    """The language models' scores over what does not depend on the tokenizer, and what unknown words do to them."""
+    names = ("bits_per_byte", "word_perplexity", "known_perplexity", "unknown_share")
+    known = [name for name in names if any(row.values(name) for row in rows)]
+    if not known:
+        return []
+    return [["arm", *(words.METRICS[name] for name in known)]] + [
+        [words.arm(row.arm), *(row.score(name) for name in known)] for row in rows
     ]
 
 
@@ -188,6 +201,20 @@ def _example_lists(verdict: Verdict, found: Examples) -> tuple[str, list[tuple[s
     ]
 
 
+def _coverage_table(verdict: Verdict) -> list[list[str]]:
+    types, tokens = (sum(getattr(row, name) for row in verdict.coverage) for name in ("types", "tokens"))
+    return [["start of the row", "types", "% of types", "training tokens", "% of tokens"]] + [
+        [
+            words.RUNGS.get(row.rung, row.rung),
+            f"{row.types:,}",
+            f"{100 * row.types / max(1, types):.1f}",
+            f"{row.tokens:,}",
+            f"{100 * row.tokens / max(1, tokens):.1f}",
+        ]
+        for row in verdict.coverage
+    ]
+
+
 def _outcome(row: Summary) -> str:
     if row.gain is not None:
         return row.gain.outcome
@@ -225,11 +252,13 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         verdict=verdict,
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
+        over_text=_text_table(language_model),
         classifier=_classifier_table(verdict, classifier) if classifier else [],
         quality=_quality_table(verdict, classifier) if classifier else [],
         pairs_of_arms=_pair_table(verdict),
         confusions=[(_confusion_title(verdict, one), _confusion_table(one)) for one in verdict.confusions],
         examples=[_example_lists(verdict, one) for one in verdict.examples],
+        coverage=_coverage_table(verdict) if verdict.coverage else [],
         in_words=[gain.sentence for gain in [*verdict.gains, *verdict.beyond, *verdict.tradition]],
         figures=shown,
         cells=[

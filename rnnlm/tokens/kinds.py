@@ -34,6 +34,8 @@ WORD = "|".join(
         r"(?![\s\p{Cc}\p{Cf}])\X",
     )
 )
+# What is left of a word after this is shorter, if a space stands before such a word in text.
+_AFTER_SPACE = pre_tokenizers.Split(Regex(rf"^(?:{_LETTER}|\p{{N}})"), "removed")
 # Every character is in one match, so that nothing is lost; a word takes the space before it along.
 _PIECE = "|".join(
     (
@@ -60,6 +62,32 @@ def train(setting: config.Tokenizer, texts: Texts) -> Tokenizer:
     lowercase = setting.lowercase and setting.kind != "whitespace"
     normalizer = normalizers.Lowercase() if lowercase else None
     return KINDS[setting.kind](texts, setting.vocabulary_size, normalizer)
+
+
+def surface(model: Tokenizer, token: str) -> str | None:
+    """Give the text that a token stands for, with a space before it where it begins a word.
+
+    So tokens of different kinds can be compared: `film` of words, `Ġfilm` of bpe and `▁film` of unigram are ` film`.
+
+    Args:
+        model: The tokenizer.
+        token: One of its tokens, no special one.
+
+    Returns:
+        The text; none for a byte that is no text by itself, and for unigram's bytes, which only help out.
+    """
+    if isinstance(model.model, models.WordLevel):
+        # Words do not tell where a space was: letters and numbers have one, signs are most often joined to a word.
+        rest = "".join(part for part, _ in _AFTER_SPACE.pre_tokenize_str(token))
+        return f" {token}" if rest != token else token
+    if isinstance(model.decoder, decoders.ByteLevel):
+        text: str = model.decoder.decode([token])
+        return None if "\N{REPLACEMENT CHARACTER}" in text else text
+    unigram = isinstance(model.model, models.Unigram)
+    if token in BYTE_TOKENS:
+        byte = BYTE_TOKENS.index(token)
+        return None if unigram or byte >= 128 else chr(byte)
+    return token.replace("▁", " ") if unigram else token
 
 
 def _word(texts: Texts, size: int, normalizer: normalizers.Normalizer | None) -> Tokenizer:

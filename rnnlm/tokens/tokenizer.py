@@ -1,5 +1,6 @@
 """A trained tokenizer as later steps use it: text to ids and back."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ from tokenizers import Tokenizer
 
 from rnnlm.errors import DataError
 from rnnlm.store import file_sha256
-from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK
+from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,24 @@ class TextTokenizer:
     def size(self) -> int:
         """Number of tokens in the vocabulary, special tokens included."""
         return len(self.tokens)
+
+    @property
+    def special(self) -> frozenset[int]:
+        """Ids of the tokens that stand for no text."""
+        return frozenset(i for i in (self.pad, self.unk, self.bos, self.eos) if i is not None)
+
+    @functools.cached_property
+    def knows_all(self) -> bool:
+        """Whether no text is unknown: every byte has a token."""
+        # A character that no text has learnt from: it has no meaning in Unicode and never will.
+        return self.unk not in self.encode(["\uffff"])[0]
+
+    @functools.cached_property
+    def surfaces(self) -> tuple[str | None, ...]:
+        """The text that each token stands for, with a space before it where it begins a word; none: no text."""
+        return tuple(
+            None if i in self.special else surface(self._tokenizer, token) for i, token in enumerate(self.tokens)
+        )
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Give the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""

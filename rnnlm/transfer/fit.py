@@ -11,7 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable
+from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
@@ -41,8 +41,9 @@ from rnnlm.transfer.cell import (
     read_documents,
     write_cell,
 )
+from rnnlm.transfer.start import start_weights
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
+from rnnlm.transfer.vocabulary import BY_GROUP
 
 # Seeds of tries of one cell lie further apart than those of cells.
 TRIES_APART = 1_000_003
@@ -58,6 +59,7 @@ def fit_language_model(
     seed: int,
     report: Report,
     states: Path | None = None,
+    word_map: WordMap = "exact",
 ) -> Fitted:
     """Train a language model and score it on the test split.
 
@@ -70,16 +72,19 @@ def fit_language_model(
         seed: Seed of the initial weights, the order and dropout.
         report: Called while it trains.
         states: Folder of training states, where a training that was stopped is taken up again; none: none are kept.
+        word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
     train = read_documents(tokens, "train", mapped=True)
     valid, test = read_documents(tokens, "valid"), read_documents(tokens, "test")
     model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
+    coverage: dict[str, float] = {}
     if start is not None:
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
         fresh = get_weights(model)
-        set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | _mapped(start, tokenizer))
+        mapped, coverage = start_weights(start, tokens, word_map)
+        set_weights(model, {name: fresh[name] for name in BY_GROUP if name in fresh} | mapped)
     history: list[Point] = []
     precision: Precision = "float32"
     seconds_before = 0.0
@@ -95,12 +100,12 @@ def fit_language_model(
             eos=tokenizer.eos,
             seed=seed,
             report=report,
-            states=_state_folders(states, settings, tokens, training, start, seed) if states else None,
+            states=_state_folders(states, settings, tokens, training, start, word_map, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
-    scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
-    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()}
+    scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos, unk=tokenizer.unk)
+    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()} | coverage
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     checkpoint = Checkpoint(description, get_weights(model))
     predictions = language_model_predictions(test, scores)
@@ -119,6 +124,7 @@ def fit_classifier(
     labels: int | None,
     seed: int,
     report: Report,
+    word_map: WordMap = "exact",
 ) -> Fitted:
     """Train a classifier and score it on the test split.
 
@@ -135,13 +141,14 @@ def fit_classifier(
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
+        word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
-    mapped = _mapped(start, tokenizer) if start is not None else {}
+    mapped, coverage = start_weights(start, tokens, word_map) if start is not None else ({}, {})
 
     def initial_weights(seed: int) -> Weights:
         fresh = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
@@ -188,6 +195,7 @@ def fit_classifier(
     metrics = classification_metrics(probabilities, test.labels)
     metrics |= calibration_metrics(probabilities, test.labels, temperature)
     metrics |= {f"valid/{name}": value for name, value in on_valid.items()}
+    metrics |= coverage
     description = Description(
         kind="classifier",
         settings=settings,
@@ -209,7 +217,13 @@ def _report_part(report: Report, part: int, parts: int, progress: Progress) -> N
 
 
 def _state_folders(
-    states: Path, settings: Model, tokens: TokensRef, training: LanguageModelTraining, start: Path | None, seed: int
+    states: Path,
+    settings: Model,
+    tokens: TokensRef,
+    training: LanguageModelTraining,
+    start: Path | None,
+    word_map: WordMap,
+    seed: int,
 ) -> States:
     """Give what gives the folder of one training's states: its name comes from all that the result depends on."""
     content = [
@@ -218,7 +232,7 @@ def _state_folders(
         # What may be set when a training has diverged changes nothing before that.
         training.model_dump(exclude={"extend", "save_every", "halve_on_divergence"}),
         tokens.sha256,
-        file_sha256(start / "weights.safetensors") if start else None,
+        [file_sha256(start / "weights.safetensors"), word_map] if start else None,
         seed,
     ]
 
@@ -227,10 +241,3 @@ def _state_folders(
         return StateFolder(states / identity[:32], identity)
 
     return folder
-
-
-def _mapped(start: Path, tokenizer: TextTokenizer) -> Weights:
-    """Give the weights of a checkpoint over the vocabulary of this tokenizer."""
-    source = TextTokenizer.load(start / "tokenizer.json")
-    weights, _ = map_vocabulary(Checkpoint.load(start).weights, list(source.tokens), list(tokenizer.tokens))
-    return weights

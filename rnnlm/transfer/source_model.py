@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from rnnlm.config import ClassifierTraining, Model
+from rnnlm.config import ClassifierTraining, Model, WordMap
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.outlook import Frozen, SourceModel
 from rnnlm.evaluation.transferability import h_score, logme, standardised
@@ -16,14 +16,15 @@ from rnnlm.refs import TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import pooled_features
 from rnnlm.transfer.cell import read_documents
+from rnnlm.transfer.start import start_weights
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.vocabulary import BY_GROUP, map_vocabulary
+from rnnlm.transfer.vocabulary import BY_GROUP
 
 MOST_DOCUMENTS = 2_000
 
 
 def ask_source_model(
-    folder: Path, settings: Model, training: ClassifierTraining, target: TokensRef, seed: int
+    folder: Path, settings: Model, training: ClassifierTraining, target: TokensRef, word_map: WordMap, seed: int
 ) -> SourceModel:
     """Score a source model on the target's validation text, and its frozen features on labelled training documents.
 
@@ -35,13 +36,13 @@ def ask_source_model(
         settings: Widths, layers, dropout.
         training: The target classifier's pooling and limits.
         target: The target's tokens.
+        word_map: How the words that the source lacks come to their rows.
         seed: Seed of the subset of documents and of the random encoder.
     """
-    checkpoint, tokenizer = Checkpoint.load(folder), TextTokenizer.load(target.tokenizer)
-    source = TextTokenizer.load(folder / "tokenizer.json")
-    weights, _ = map_vocabulary(checkpoint.weights, list(source.tokens), list(tokenizer.tokens))
+    tokenizer = TextTokenizer.load(target.tokenizer)
+    weights, _ = start_weights(folder, target, word_map)
     found = SourceModel()
-    if checkpoint.description.kind == "language_model":
+    if Checkpoint.load(folder).description.kind == "language_model":
         model = LanguageModel(settings, tokenizer.size)
         set_weights(model, {n: w for n, w in get_weights(model).items() if n in BY_GROUP} | weights)
         scores = score_documents(model, read_documents(target, "valid"), bos=tokenizer.bos, eos=tokenizer.eos).metrics

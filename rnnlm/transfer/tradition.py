@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rnnlm.config import ClassWeights, Select
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
-from rnnlm.evaluation.language_model import by_document, score_tokens
+from rnnlm.evaluation.language_model import LONGEST_WORDS, by_document, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint, set_weights
 from rnnlm.model.language_model import LanguageModel
@@ -31,9 +31,6 @@ SMOOTHINGS = {"kneser_ney": kneser_ney, "good_turing": katz}
 
 # Inverse strengths of the L2 penalty to try; the validation split chooses.
 STRENGTHS = (1.0, 10.0, 100.0)
-# Characters a word, with its space: English has 6, Finnish 9. More, and the script does not part words: then n-grams of
-# characters are counted.
-LONGEST_WORDS = 10.0
 # Weights of the classifier at most: the solver keeps some 25 numbers for each, hence 0.8 GB.
 MOST_WEIGHTS = 4_000_000
 WORD = r"(?u)\b\w+\b"  # words of one letter too, which scikit-learn drops otherwise
@@ -127,7 +124,7 @@ def fit_tfidf(
         train = train.take(label_subset(train.labels, labels, seed))
     texts = _texts(documents)
     of_train = [texts[n] for n in train.document_ids]
-    # Emoticons alone are no words either.
+    # Where a script does not part words, n-grams of characters are counted. Emoticons alone are no words either.
     unparted = train.n_characters.sum() / max(1, train.n_words.sum()) > LONGEST_WORDS or not any(
         re.search(WORD, text) for text in of_train
     )
@@ -175,7 +172,10 @@ def _language_model(
     began: float,
     more: dict[str, float] | None = None,
 ) -> Fitted:
-    valid, test = (by_document(losses, documents, bos=tokenizer.bos) for documents, losses in (on_valid, on_test))
+    valid, test = (
+        by_document(losses, documents, bos=tokenizer.bos, unk=tokenizer.unk)
+        for documents, losses in (on_valid, on_test)
+    )
     metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (more or {})).items()}
     sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
     return Fitted(sha256, metrics, time.perf_counter() - began)

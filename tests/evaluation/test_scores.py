@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rnnlm.config import Model
 from rnnlm.evaluation import language_model
 from rnnlm.evaluation.classification import classification_metrics
-from rnnlm.evaluation.language_model import score_documents
+from rnnlm.evaluation.language_model import DocumentScores, by_document, score_documents
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.tokens import EncodedDocuments
 
@@ -65,6 +65,40 @@ def test_perplexity_by_hand(model: LanguageModel, window: int, monkeypatch: pyte
     assert scores.metrics["perplexity"] == pytest.approx(math.exp(sum(every) / len(every)), rel=1e-5)
     characters = sum(3 * len(text) for text in texts)
     assert scores.metrics["bits_per_character"] == pytest.approx(sum(every) / math.log(2) / characters, rel=1e-5)
+
+
+def test_scores_that_do_not_depend_on_the_tokenizer_and_unknown_words_by_hand() -> None:
+    """Two documents in German and Chinese bytes; id 1 is unknown, id 2 begins a document and is given."""
+    documents = EncodedDocuments(
+        ids=np.array([2, 5, 1, 3, 2, 1, 3], np.uint8),
+        offsets=np.array([0, 4, 7]),
+        labels=np.array([-1, -1], np.int16),
+        n_characters=np.array([9, 2]),
+        n_bytes=np.array([10, 6]),
+        n_words=np.array([2, 1]),
+        document_ids=np.array(["a", "b"], object),
+    )
+    losses = np.array([0.0, 1.0, 4.0, 2.0, 0.0, 6.0, 3.0])
+    metrics = by_document(losses, documents, bos=2, unk=1).metrics
+    assert metrics["nll"] == pytest.approx(16 / 5)
+    assert metrics["bits_per_character"] == pytest.approx(16 / math.log(2) / 11)
+    assert metrics["bits_per_byte"] == pytest.approx(16 / math.log(2) / 16)
+    assert metrics["word_perplexity"] == pytest.approx(math.exp(16 / 3))
+    assert metrics["unknown_share"] == pytest.approx(2 / 5)
+    assert metrics["known_perplexity"] == pytest.approx(math.exp(6 / 3))
+    assert "unknown_share" not in by_document(losses, documents, bos=2).metrics
+
+
+def test_a_script_that_does_not_part_words_has_no_perplexity_of_a_word() -> None:
+    scores = DocumentScores(np.array([9.0]), np.array([5]), np.array([31]), np.array([93]), np.array([3]))
+    assert "word_perplexity" not in scores.metrics
+
+
+def test_where_all_is_unknown_nothing_known_is_scored() -> None:
+    one = np.array([1])
+    scores = DocumentScores(np.array([2.0]), one, one, one, one, unknown=one, unknown_nll=np.array([2.0]))
+    assert scores.metrics["unknown_share"] == 1.0
+    assert "known_perplexity" not in scores.metrics
 
 
 def test_a_documents_score_does_not_depend_on_the_others(model: LanguageModel) -> None:

@@ -130,6 +130,11 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
         for labels, seed in ((20, 1), (20, 2), (labelled, 1))
     }
 
+    # The target has words of its own: what each rung of their map took stands in the verdict and in MLflow.
+    coverage = {row["rung"]: row for row in verdict["coverage"]}
+    assert list(coverage) == ["exact", "normalised", "linear", "pieces", "mean"]
+    assert sum(row["types"] for row in coverage.values()) <= 60
+
     # MLflow: one parent, a child a training, all ended; the source model under its alias.
     client = MlflowClient()
     found = client.get_experiment_by_name("tiny")
@@ -142,6 +147,7 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert parent.data.params["model.hidden"] == "12"
     mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
     assert parent.data.metrics["classifier/feature/accuracy/20_labels"] == pytest.approx(mean)
+    assert parent.data.metrics["coverage/exact_types"] == coverage["exact"]["types"] > 4
     assert "report.html" in {Path(a.path).name for a in client.list_artifacts(parent.info.run_id, "report")}
     version = client.get_model_version_by_alias("tiny-source", "champion")
     assert version.tags["rnnlm.tokens"]

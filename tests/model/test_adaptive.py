@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from rnnlm.model.adaptive import (
 )
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import TextTokenizer
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 from rnnlm.transfer.vocabulary import map_vocabulary
@@ -217,21 +219,27 @@ def test_a_vocabulary_without_rare_tokens_has_the_exact_softmax() -> None:
 
 
 @pytest.mark.parametrize(("size", "stones"), [(VOCABULARY, [1.0, 2.0]), (8, [1.0]), (4, [])])
-def test_another_vocabulary_keeps_the_tombstones_of_its_bands(size: int, stones: list[float]) -> None:
+def test_another_vocabulary_keeps_the_tombstones_of_its_bands(
+    size: int, stones: list[float], vocabulary: Callable[..., TextTokenizer]
+) -> None:
     source = LanguageModel(SMALL, VOCABULARY, seed=1)
     source.tombstone_bias.assign([1.0, 2.0])
-    tokens = [f"w{n}" for n in range(VOCABULARY)]
-    mapped, _ = map_vocabulary(get_weights(source), tokens, tokens[::-1][:size])
+    words = [f"w{n}" for n in range(VOCABULARY - 2)]
+    mapped, _ = map_vocabulary(
+        get_weights(source), vocabulary(*words), vocabulary(*words[::-1][: size - 2]), np.ones(size, int), "exact"
+    )
     target = LanguageModel(SMALL, size)
     set_weights(target, mapped)  # names and shapes fit
     if stones:
         np.testing.assert_array_equal(target.tombstone_bias, stones)
 
 
-def test_a_band_that_the_source_lacks_starts_from_its_rarest() -> None:
+def test_a_band_that_the_source_lacks_starts_from_its_rarest(vocabulary: Callable[..., TextTokenizer]) -> None:
     source = LanguageModel(SMALL, 8, seed=1)
     source.tombstones.assign(np.ones((1, 6)))
-    mapped, _ = map_vocabulary(get_weights(source), list("abcdefgh"), list("abcdefghijklm"))
+    mapped, _ = map_vocabulary(
+        get_weights(source), vocabulary(*"abcdef"), vocabulary(*"abcdefghijk"), np.ones(VOCABULARY, int), "exact"
+    )
     target = LanguageModel(SMALL, VOCABULARY)
     set_weights(target, mapped)
     np.testing.assert_array_equal(target.tombstones, np.ones((2, 6)))

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -434,14 +435,14 @@ def test_perplexity_divides_by_the_wrong_count(bos: int | None) -> None:
 
 def test_perplexities_are_averaged() -> None:
     """P8: the mean is over tokens and of nats; its exponential comes last."""
-    scores = DocumentScores(np.array([1.0, 30.0]), np.array([1, 9]), np.array([4, 36]))
+    scores = DocumentScores(np.array([1.0, 30.0]), np.array([1, 9]), *[np.array([4, 36])] * 3)
     assert scores.metrics["perplexity"] == pytest.approx(math.exp(31 / 10))
     assert scores.metrics["bits_per_character"] == pytest.approx(31 / math.log(2) / 40)
 
 
 def test_a_long_text_is_summed_in_float32() -> None:
     """P8: 20 million targets of 0.1 nats lose digits in float32, where the sum would stand still."""
-    scores = DocumentScores(np.array([2.0e7, 0.1]), np.array([1, 1]), np.array([1, 1]))
+    scores = DocumentScores(np.array([2.0e7, 0.1]), *[np.array([1, 1])] * 4)
     assert scores.nll.dtype == np.float64
     assert scores.metrics["nll"] * 2 - 2.0e7 == pytest.approx(0.1, rel=1e-6)
     model = LanguageModel(PLAIN, SIZE, seed=1)
@@ -557,14 +558,16 @@ def test_the_tied_weight_learns_from_one_side_only() -> None:
     assert np.abs(gradient[5] - softmax[5]).max() > 1e-2
 
 
-def test_a_new_vocabulary_moves_the_rows_but_not_their_bias() -> None:
+def test_a_new_vocabulary_moves_the_rows_but_not_their_bias(vocabulary: Callable[..., TextTokenizer]) -> None:
     """P11: rows and biases of a token move together, to the bit."""
-    weights = get_weights(LanguageModel(PLAIN, 4, seed=1, counts=np.array([5, 50, 500, 5_000])))
-    mapped, _ = map_vocabulary(weights, ["a", "b", "c", "d"], ["d", "new", "b"])
+    weights = get_weights(LanguageModel(PLAIN, 6, seed=1, counts=np.array([1, 1, 5, 50, 500, 5_000])))
+    source, target = vocabulary("a", "b", "c", "d"), vocabulary("d", "new", "b")
+    mapped, _ = map_vocabulary(weights, source, target, np.array([0, 9, 9, 9, 9]), "exact")
     for name in ("embedding/embeddings", "softmax_bias"):
-        old = weights[name]
-        np.testing.assert_array_equal(mapped[name][[0, 2]], old[[3, 1]])
-        np.testing.assert_allclose(mapped[name][1], old.mean(axis=0), rtol=1e-5)
+        np.testing.assert_array_equal(mapped[name][[0, 1, 2, 4]], weights[name][[0, 1, 5, 3]])
+    np.testing.assert_allclose(
+        mapped["embedding/embeddings"][3], weights["embedding/embeddings"].mean(axis=0), rtol=1e-5
+    )
 
 
 def test_places_are_dropped_in_place_of_word_types_or_without_scale() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.verdict import Cell, Equivalence, Gain, Interval, Outcome, Point, Verdict
+from rnnlm.evaluation.verdict import Cell, Coverage, Equivalence, Gain, Interval, Outcome, Point, Verdict
 from rnnlm.report import figures, markdown, table, words, write_report
 
 ARMS = ("scratch", "parameter", "feature")
@@ -464,3 +464,13 @@ def test_what_an_arm_is_worth_in_labels_stands_in_its_row() -> None:
     assert "| 480 [\N{LESS-THAN OR EQUAL TO} 100, > 9,353] |" in rows["| 100", "parameter transfer"]
     assert "| > 9,353 [> 9,353, > 9,353] |" in rows["| 500", "feature transfer"]
     assert f"| {words.NONE} |" in rows["| 500", "parameter transfer"]
+
+
+def test_the_coverage_has_a_table_where_the_target_has_its_own_words(tmp_path: Path) -> None:
+    assert "Words of the target" not in markdown(make())
+    coverage = [Coverage(rung="exact", types=300, tokens=9_000), Coverage(rung="mean", types=100, tokens=1_000)]
+    verdict = make(coverage=coverage)
+    assert "| mean of all rows | 100 | 25.0 | 1,000 | 10.0 |" in markdown(verdict)
+    write_report(verdict, tmp_path)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert ["the same word", "300", "75.0", "9,000", "90.0"] in page.rows

@@ -126,7 +126,9 @@ def test_a_source_model_is_scored_as_it_is_and_beside_random_weights(labelled: T
         if token in WORDS:
             table[n] = 2.0 if WORDS.index(token) < 30 else -2.0
     model.encoder.embedding.embeddings.assign(table)
-    found = ask_source_model(save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, seed=1)
+    found = ask_source_model(
+        save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, "linear", seed=1
+    )
 
     tokenizer = TextTokenizer.load(labelled.tokenizer)
     valid = read_documents(labelled, "valid")
@@ -145,7 +147,9 @@ def test_a_source_model_is_scored_as_it_is_and_beside_random_weights(labelled: T
 
 def test_a_random_source_model_is_as_good_as_random_weights(labelled: TokensRef, tmp_path: Path) -> None:
     model = Classifier(SMALL, TRAINING, labelled.vocabulary_size, 2, seed=1)
-    found = ask_source_model(save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, seed=1)
+    found = ask_source_model(
+        save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, "linear", seed=1
+    )
     assert found.perplexity is None, "a classifier is no language model"
     assert found.pretrained == found.random
 
@@ -153,7 +157,7 @@ def test_a_random_source_model_is_as_good_as_random_weights(labelled: TokensRef,
 def test_without_labels_there_is_nothing_to_tell_apart(tmp_path: Path) -> None:
     _, target = pair(tmp_path, related=True)
     model = LanguageModel(SMALL, target.vocabulary_size)
-    found = ask_source_model(save_model(tmp_path / "model", model, target), SMALL, TRAINING, target, seed=1)
+    found = ask_source_model(save_model(tmp_path / "model", model, target), SMALL, TRAINING, target, "linear", seed=1)
     assert found.perplexity == pytest.approx(target.vocabulary_size, rel=0.5)
     assert found.pretrained is None
     assert found.documents == 0

@@ -6,33 +6,12 @@ from hypothesis import strategies as st
 from rnnlm.config import Comparison, Experiment
 from rnnlm.transfer.arms import ARMS
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.vocabulary import map_vocabulary
 
 
 def test_every_arm_of_the_settings_is_there() -> None:
     every = Comparison.model_json_schema()["properties"]["arms"]["items"]["enum"]
     assert set(every) == set(ARMS)
     assert set(Experiment().comparison.arms) <= set(ARMS)
-
-
-def test_shared_rows_are_copied_and_new_ones_are_the_mean() -> None:
-    weights = {
-        "embedding/embeddings": np.arange(8, dtype=np.float32).reshape(4, 2),
-        "softmax_bias": np.array([0.0, 1.0, 2.0, 5.0], np.float32),
-        "lstm_0/kernel": np.ones((2, 4), np.float32),
-    }
-    mapped, coverage = map_vocabulary(weights, ["<unk>", "a", "b", "c"], ["c", "new", "<unk>", "a", "newer"])
-    np.testing.assert_array_equal(mapped["embedding/embeddings"], [[6, 7], [3, 4], [0, 1], [2, 3], [3, 4]])
-    np.testing.assert_array_equal(mapped["softmax_bias"], [5.0, 2.0, 0.0, 1.0, 2.0])
-    assert mapped["lstm_0/kernel"] is weights["lstm_0/kernel"]
-    assert (coverage.shared, coverage.new) == (3, 2)
-
-
-def test_the_same_vocabulary_changes_nothing() -> None:
-    weights = {"embedding/embeddings": np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)}
-    mapped, coverage = map_vocabulary(weights, list("abcde"), list("abcde"))
-    np.testing.assert_array_equal(mapped["embedding/embeddings"], weights["embedding/embeddings"])
-    assert coverage.new == 0
 
 
 labels = st.lists(st.integers(-1, 2), min_size=4, max_size=120).filter(lambda values: sum(v >= 0 for v in values) >= 4)

@@ -1,0 +1,36 @@
+"""The weights that an arm starts from: those of a checkpoint, over the target's vocabulary."""
+
+import functools
+from pathlib import Path
+
+from rnnlm.config import WordMap
+from rnnlm.model.checkpoint import Checkpoint, Weights
+from rnnlm.refs import TokensRef
+from rnnlm.store import file_sha256
+from rnnlm.tokens import TextTokenizer, map_split
+from rnnlm.transfer.vocabulary import Coverage, map_vocabulary, needs_space
+from rnnlm.transfer.word_space import word_space
+
+
+def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[Weights, dict[str, float]]:
+    """Give the weights of a checkpoint over the target's vocabulary, and the metrics of the coverage.
+
+    Args:
+        start: Folder of a checkpoint. Where it has the target's tokenizer, its weights are taken as they are.
+        tokens: The target's tokens.
+        word_map: How the words that the checkpoint lacks come to their rows.
+    """
+    if file_sha256(start / "tokenizer.json") == tokens.tokenizer_sha256:
+        return Checkpoint.load(start).weights, {}
+    weights, coverage = _meet(start, file_sha256(start / "weights.safetensors"), tokens.path, tokens.sha256, word_map)
+    return weights, coverage.metrics()
+
+
+@functools.lru_cache(maxsize=1)
+def _meet(start: Path, _: str, tokens: Path, __: str, word_map: WordMap) -> tuple[Weights, Coverage]:
+    """Map a checkpoint to another vocabulary, once for all cells that start from it; digests tell contents apart."""
+    source, target = TextTokenizer.load(start / "tokenizer.json"), TextTokenizer.load(tokens / "tokenizer.json")
+    train = map_split(tokens / "tokens.parquet", "train")
+    counts = train.counts(target.size)
+    space = word_space(train, target.size) if needs_space(word_map) else None
+    return map_vocabulary(Checkpoint.load(start).weights, source, target, counts, word_map, space)
