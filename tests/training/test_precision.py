@@ -94,7 +94,7 @@ def test_after_an_epoch_bfloat16_is_as_good_as_float32() -> None:
             offsets=np.array([0, len(tokens)]),
             labels=np.array([-1], np.int16),
             n_characters=zero + len(tokens),
-            n_bytes=zero,
+            n_bytes=zero + len(tokens),
             n_words=zero,
             document_ids=np.array(["0"], object),
         )
