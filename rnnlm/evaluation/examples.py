@@ -110,7 +110,7 @@ def _surest(places: np.ndarray, knows: Said) -> list[int]:
 
 
 def _texts(file: Path, ids: list[str]) -> dict[str, str]:
-    table = pq.read_table(file, columns=["id", "text"], filters=pc.field("id").isin(ids))
+    table = pq.read_table(file, columns=["id", "text"], filters=pc.field("id").isin(pa.array(ids, pa.string())))
     return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 

@@ -70,6 +70,12 @@ def test_no_more_than_a_few_are_shown_but_all_are_counted(tmp_path: Path) -> Non
     assert (found.only_arm, found.only_baseline, found.of_baseline) == (12, 0, [])
 
 
+def test_two_arms_that_are_right_of_the_same_documents_have_no_example(tmp_path: Path) -> None:
+    same = said([predictions(tmp_path, "a", [0.9, 0.1], [1, 1])])
+    found = examples(("parameter", "scratch"), 9, 1, (same, same), CLASSES, documents(tmp_path, ["x", "y"]))
+    assert (found.documents, found.only_arm, found.only_baseline, found.of_arm, found.of_baseline) == (2, 0, 0, [], [])
+
+
 def test_a_text_is_cut_between_words() -> None:
     assert shortened("one  two\nthree", 20) == "one two three"
     assert shortened("one two three four", 13) == "one two three…"

@@ -130,6 +130,23 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
         for labels, seed in ((20, 1), (20, 2), (labelled, 1))
     }
 
+    # Each arm's matrix at its largest number of labels holds every test document; examples have their texts.
+    confusions = {one["arm"]: one for one in verdict["confusions"]}
+    assert set(confusions) == {"scratch", "tfidf", "target_text", "parameter", "feature"}
+    tested = verdict["examples"][0]["documents"]
+    for arm, one in confusions.items():
+        assert (one["labels"], one["seeds"], np.sum(one["counts"])) == (labelled, 1, tested)
+        (cell,) = (c for c in verdict["cells"] if (c["arm"], c["labels"]) == (arm, labelled))
+        assert np.trace(one["counts"]) / tested == pytest.approx(cell["metrics"]["accuracy"])
+    assert [one["labels"] for one in verdict["examples"]] == [20, labelled]
+    shown = [example for one in verdict["examples"] for way in ("of_arm", "of_baseline") for example in one[way]]
+    written = (tmp_path / "target.csv").read_text()
+    assert all(example["text"] in written and example["label"] != example["said"] for example in shown)
+    (source_seconds,) = (seconds for part, seconds in verdict["seconds"].items() if part == "source model")
+    before = {(c["task"], c["arm"]): c["seconds_before"] for c in verdict["cells"]}
+    assert before["classifier", "scratch"] == before["classifier", "tfidf"] == 0.0
+    assert before["classifier", "parameter"] > before["language_model", "parameter"] == source_seconds
+
     # The target has words of its own: what each rung of their map took stands in the verdict and in MLflow.
     coverage = {row["rung"]: row for row in verdict["coverage"]}
     assert list(coverage) == ["exact", "normalised", "linear", "pieces", "mean"]

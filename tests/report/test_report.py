@@ -14,10 +14,23 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.verdict import Cell, Coverage, Equivalence, Gain, Interval, Outcome, Point, Verdict
+from rnnlm.evaluation.confusion import confusion
+from rnnlm.evaluation.verdict import (
+    Cell,
+    Coverage,
+    Equivalence,
+    Example,
+    Examples,
+    Gain,
+    Interval,
+    Outcome,
+    Point,
+    Verdict,
+)
 from rnnlm.report import figures, markdown, table, words, write_report
 
 ARMS = ("scratch", "parameter", "feature")
@@ -474,3 +487,81 @@ def test_the_coverage_has_a_table_where_the_target_has_its_own_words(tmp_path: P
     write_report(verdict, tmp_path)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert ["the same word", "300", "75.0", "9,000", "90.0"] in page.rows
+
+
+def test_calibration_and_time_stand_in_their_table(tmp_path: Path) -> None:
+    scores = {"nll_calibrated": 0.4312, "ece": 0.0789, "ece_calibrated": 0.0234, "valid/temperature": 1.456}
+    cells = [
+        cell.model_copy(update={"metrics": {**cell.metrics, **scores}, "seconds_before": 3_600.0})
+        for cell in make(language_model=False, curves=False).cells
+    ]
+    rows = [[text.strip() for text in row] for row in page_of(make(cells=cells), tmp_path).rows]
+    (head,) = (row for row in rows if "time in all" in row)
+    assert head == ["labels", "arm", "NLL", "NLL with T", "error", "error with T", "T", "time", "time in all"]
+    (row,) = (row for row in rows if row[:2] == ["all (9,353)", "parameter transfer"] and row[-1] == "1 h 02 min")
+    assert row[3:] == ["0.431", "7.9 %", "2.3 %", "1.46", "1 min 37 s", "1 h 02 min"]
+
+
+def test_the_cost_is_drawn_with_what_an_arm_starts_from() -> None:
+    cells = [
+        cell.model_copy(update={"seconds_before": 0.0 if cell.arm == "scratch" else 500.0})
+        for cell in make(language_model=False).cells
+    ]
+    axes = figures(make(cells=cells))["cost"].axes[0]
+    for line, arm in zip(axes.lines, ARMS, strict=True):
+        before = 0.0 if arm == "scratch" else 500.0
+        assert np.asarray(line.get_xdata()) == pytest.approx([before + 3.0 + labels / 100 for labels in LABELS])
+    drawn = [marks for marks in axes.collections if isinstance(marks, PathCollection)]
+    assert len({np.asarray(marks.get_paths()[0].vertices).tobytes() for marks in drawn}) == 3
+    for marks in drawn:
+        assert list(marks.get_sizes()) == sorted(set(marks.get_sizes()))
+
+
+def test_pairs_of_arms_are_counted_and_tested_where_there_is_one_seed(tmp_path: Path) -> None:
+    several, single = (
+        gain("classifier", "parameter", labels, differences).model_copy(
+            update={"only_arm": 1_234, "only_baseline": 56, "mcnemar_p": p}
+        )
+        for labels, differences, p in ((100, [0.01, 0.02, 0.03], None), (9353, [0.03], 0.0321))
+    )
+    page = page_of(make(gains=[single], beyond=[several.model_copy(update={"baseline": "target_text"})]), tmp_path)
+    rows = [[text.strip() for text in row] for row in page.rows]
+    first = rows.index(["100", "parameter transfer", "target text only", "1,234", "56", words.NONE, "3"])
+    assert rows[first + 1] == ["all (9,353)", "parameter transfer", "scratch", "1,234", "56", "0.032", "1"]
+
+
+def test_a_matrix_has_its_classes_scores_beside_it(tmp_path: Path) -> None:
+    few = confusion("parameter", 9353, 1, np.array([[30, 10], [5, 1_055]]), ["טוב", HOSTILE])
+    many = confusion("feature", 100, 3, np.eye(13, dtype=int), [f"class {n}" for n in range(13)])
+    page = page_of(make(confusions=[few, many]), tmp_path)
+    rows = [[text.strip() for text in row] for row in page.rows]
+    assert ["", "טוב", HOSTILE, "precision", "recall", "F1", "documents"] in rows
+    assert ["טוב", "30", "10", "85.7 %", "75.0 %", "80.0 %", "40"] in rows
+    assert [HOSTILE, "5", "1,055", "99.1 %", "99.5 %", "99.3 %", "1,060"] in rows
+    assert ["class 12", "100.0 %", "100.0 %", "100.0 %", "1"] in rows
+    assert "parameter transfer, all (9,353) labels" in page.text
+    assert "feature transfer, 100 labels, sum of 3 seeds" in page.text
+    assert "script" not in page.tags
+
+
+def test_examples_keep_their_direction_and_stay_text(tmp_path: Path) -> None:
+    texts = ["הסרט היה נפלא", "这部电影很好看", HOSTILE]
+    shown = [Example(id=f"d{n}", label="fresh", said="rotten", probability=0.876, text=t) for n, t in enumerate(texts)]
+    found = Examples(
+        arm="parameter",
+        baseline="scratch",
+        labels=100,
+        seeds=3,
+        documents=2525,
+        only_arm=1_041,
+        only_baseline=0,
+        of_arm=shown,
+        of_baseline=[],
+    )
+    page = page_of(make(examples=[found]), tmp_path)
+    source = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert source.count('<p dir="auto">') == 3
+    assert all(text in page.text for text in texts)
+    assert "script" not in page.tags
+    assert "Only parameter transfer is right: 1,041 of 2,525 test documents with all 3 seeds" in page.text
+    assert page.text.count("fresh (88 % sure), the other said rotten") == 3

@@ -4,15 +4,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.config import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
 from rnnlm.corpus import ingest
+from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
+from rnnlm.evaluation.examples import probabilities_of
 from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
+from rnnlm.model.classifier import Classifier
 from rnnlm.refs import TokensRef
 from rnnlm.tokens import tokenize
-from rnnlm.training.classifier import train_classifier
+from rnnlm.training.classifier import predict, train_classifier
 from rnnlm.training.progress import silent
+from rnnlm.transfer.cell import read_documents
 from rnnlm.transfer.fit import fit_classifier
 
 WAYS = [FineTuning(), FineTuning(unfreezing="gradual", stay_near=1.0), FineTuning(average=True)]
@@ -77,3 +82,22 @@ def test_every_arm_has_as_many_tries(
         for _, _, _, weights in seen:
             np.testing.assert_array_equal(weights["lstm_0/kernel"], encoder)
     assert metrics["valid/fine_tuning"] in (0.0, 1.0, 2.0)
+
+
+def test_the_validation_split_chooses_the_temperature(tokens: TokensRef, tmp_path: Path) -> None:
+    """The metrics are those of the probabilities on disk, which are without it; the checkpoint holds it."""
+    training = TRAINING.model_copy(update={"learning_rates": [0.02], "fine_tuning": [FineTuning()]})
+    metrics = fit_classifier(
+        MODEL, tokens, training, tmp_path / "cell", start=None, trainable="all", labels=None, seed=3, report=silent
+    ).metrics
+    checkpoint = Checkpoint.load(tmp_path / "cell")
+    temperature = metrics["valid/temperature"]
+    assert checkpoint.description.temperature == temperature
+    model = checkpoint.build()
+    assert isinstance(model, Classifier)
+    valid, test = (read_documents(tokens, split, labelled=True) for split in ("valid", "test"))
+    assert temperature == pytest.approx(fit_temperature(predict(model, valid), valid.labels))
+    probabilities = probabilities_of(pq.read_table(tmp_path / "cell" / "predictions.parquet"))
+    np.testing.assert_allclose(probabilities, predict(model, test), rtol=1e-6)
+    expected = calibration_metrics(probabilities, test.labels, temperature)
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
