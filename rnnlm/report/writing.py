@@ -137,15 +137,10 @@ def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
 
 def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
     """How well the classifiers know how sure they may be, and what they cost."""
-    heads = {
-        "nll": "NLL",
-        "nll_calibrated": "NLL with T",
-        "ece": "error",
-        "ece_calibrated": "error with T",
-        "valid/temperature": "T",
-    }
-    known = [name for name in heads if any(row.values(name) for row in rows)]
-    return [["labels", "arm", *(heads[name] for name in known), "time", "time in all"]] + [
+    names = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
+    known = [name for name in names if any(row.values(name) for row in rows)]
+    heads = [words.METRICS[name.rpartition("/")[2]] for name in known]
+    return [["labels", "arm", *heads, "time", "time in all"]] + [
         [
             words.labels(verdict, row.labels),
             words.arm(row.arm),

@@ -497,7 +497,8 @@ def test_calibration_and_time_stand_in_their_table(tmp_path: Path) -> None:
     ]
     rows = [[text.strip() for text in row] for row in page_of(make(cells=cells), tmp_path).rows]
     (head,) = (row for row in rows if "time in all" in row)
-    assert head == ["labels", "arm", "NLL", "NLL with T", "error", "error with T", "T", "time", "time in all"]
+    calibrated = ["NLL, calibrated", "calibration error", "error, calibrated", "temperature"]
+    assert head == ["labels", "arm", "negative log-likelihood", *calibrated, "time", "time in all"]
     (row,) = (row for row in rows if row[:2] == ["all (9,353)", "parameter transfer"] and row[-1] == "1 h 02 min")
     assert row[3:] == ["0.431", "7.9 %", "2.3 %", "1.46", "1 min 37 s", "1 h 02 min"]
 
