@@ -14,7 +14,7 @@ from rnnlm.config import Experiment, LanguageModelTraining, Tokenizer, WordMap
 from rnnlm.corpus import ingest
 from rnnlm.store import home
 from rnnlm.tokens import tokenize
-from rnnlm.training.progress import Progress
+from rnnlm.training.progress import silent
 from rnnlm.transfer.fit import fit_language_model
 
 TOKENIZER = Tokenizer(kind="word", vocabulary_size=5_000)
@@ -56,10 +56,6 @@ def main(source: Path, epochs: float) -> None:
                 f"| `{word_map}` | {before['valid/perplexity']:,.1f} | {after['valid/perplexity']:.1f} | {took} |",
                 flush=True,
             )
-
-
-def silent(_: Progress) -> None:
-    """Report nothing."""
 
 
 if __name__ == "__main__":

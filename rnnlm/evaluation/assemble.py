@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
+from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
     SCRATCH,
     Predictions,
@@ -17,7 +18,7 @@ from rnnlm.evaluation.comparison import (
     gains_over_tradition,
     verdict_sentences,
 )
-from rnnlm.evaluation.confusion import confusion, confusion_counts
+from rnnlm.evaluation.confusion import confusion
 from rnnlm.evaluation.cost import seconds_before
 from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences

@@ -6,6 +6,33 @@ import numpy as np
 TINY = float(np.finfo(np.float32).tiny)
 
 
+def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Count the documents of each class (rows) that were said to be of each class (columns): (classes, classes).
+
+    Args:
+        predicted: (documents,) class indices that were said.
+        labels: (documents,) true class indices.
+        classes: Number of classes.
+    """
+    pairs = labels.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def precision_recall_f1(counts: np.ndarray) -> list[tuple[float, float, float]]:
+    """Give precision, recall and F1 of each class from the counts of `confusion_counts`."""
+    hits, said, true = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    return [
+        # F1 is 2 PR / (P + R) in counts.
+        (_share(hits[n], said[n]), _share(hits[n], true[n]), _share(2 * hits[n], said[n] + true[n]))
+        for n in range(len(counts))
+    ]
+
+
+def _share(part: int, whole: int) -> float:
+    """Give a share; of nothing it is 0, as scikit-learn does it."""
+    return float(part / whole) if whole else 0.0
+
+
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Give accuracy, macro-F1 and mean negative log-likelihood (nats a document).
 
@@ -14,12 +41,8 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
         labels: (documents,) class indices.
     """
     predicted = probabilities.argmax(axis=1)
-    f1 = []
-    for label in range(probabilities.shape[1]):
-        hits = int(((predicted == label) & (labels == label)).sum())
-        said, true = int((predicted == label).sum()), int((labels == label).sum())
-        # 2 PR / (P + R) in counts; a class that neither occurs nor is said counts 0, as scikit-learn does.
-        f1.append(2.0 * hits / (said + true) if said + true else 0.0)
+    counts = confusion_counts(predicted, labels, probabilities.shape[1])
+    f1 = [one[2] for one in precision_recall_f1(counts)]
     right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return {
         "accuracy": float((predicted == labels).mean()),

@@ -4,21 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rnnlm.evaluation.classification import precision_recall_f1
 from rnnlm.evaluation.verdict import ClassScores, Confusion
 
 MOST_CLASSES = 12  # a larger matrix says nothing to the eye
-
-
-def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """Count the documents of each class (rows) that were said to be of each class (columns): (classes, classes).
-
-    Args:
-        predicted: (documents,) class indices that were said.
-        labels: (documents,) true class indices.
-        classes: Number of classes.
-    """
-    pairs = labels.astype(np.int64) * classes + predicted
-    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def confusion(arm: str, labels: int, seeds: int, counts: np.ndarray, names: Sequence[str]) -> Confusion:
@@ -31,25 +20,13 @@ def confusion(arm: str, labels: int, seeds: int, counts: np.ndarray, names: Sequ
         counts: (classes, classes) documents, rows true, columns said.
         names: The classes.
     """
-    hits, said, true = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return Confusion(
         arm=arm,
         labels=labels,
         seeds=seeds,
         classes=[
-            ClassScores(
-                label=name,
-                precision=_share(hits[n], said[n]),
-                recall=_share(hits[n], true[n]),
-                f1=_share(2 * hits[n], said[n] + true[n]),
-                support=int(true[n]),
-            )
-            for n, name in enumerate(names)
+            ClassScores(label=name, precision=precision, recall=recall, f1=f1, support=int(row.sum()))
+            for name, row, (precision, recall, f1) in zip(names, counts, precision_recall_f1(counts), strict=True)
         ],
         counts=counts.tolist() if len(names) <= MOST_CLASSES else [],
     )
-
-
-def _share(part: int, whole: int) -> float:
-    """Give a share; of nothing it is 0, as scikit-learn does it."""
-    return float(part / whole) if whole else 0.0

@@ -4,6 +4,7 @@ Nothing is traced anew when a layer thaws: every layer has a rate at every step,
 gradient is zero then, too, so that neither the norm that is clipped nor Adam's averages know of it.
 """
 
+import functools
 from dataclasses import dataclass
 
 import keras
@@ -99,7 +100,16 @@ class LayeredAdamW(FusedAdamW):
         to_zero, stay_near = tf.constant(float(self.weight_decay)), self.anchors.stay_near
         for variable, start, own in zip(variables, self.anchors.starts, self.anchors.rates, strict=True):
             value = tf.convert_to_tensor(variable.value)
-            decay = value * to_zero
-            if start is not None:
-                decay = tf.where(stay_near > 0.0, (value - start) * stay_near, decay)
+            if start is None:
+                decay = value * to_zero
+            else:
+                decay = tf.cond(
+                    stay_near > 0.0,
+                    functools.partial(_decay_to, value, start, stay_near),
+                    functools.partial(tf.multiply, value, to_zero),
+                )
             variable.value.assign_sub(decay * (rate * own))
+
+
+def _decay_to(value: tf.Tensor, start: tf.Variable, strength: tf.Tensor) -> tf.Tensor:
+    return (value - start) * strength

@@ -41,7 +41,7 @@ from rnnlm.transfer.cell import (
     read_documents,
     write_cell,
 )
-from rnnlm.transfer.start import start_weights
+from rnnlm.transfer.start import encoder_weights, start_weights
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP
 
@@ -150,10 +150,11 @@ def fit_classifier(
         train = train.take(label_subset(train.labels, labels, seed))
     mapped, coverage = start_weights(start, tokens, word_map) if start is not None else ({}, {})
 
+    @functools.cache  # all learning rates of a try start from the same
     def initial_weights(seed: int) -> Weights:
         fresh = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
         # The head and the statistics before it belong to the source's labels: they start anew.
-        return fresh | {name: mapped[name] for name in mapped if name.startswith(("embedding/", f"{settings.cell}_"))}
+        return fresh | encoder_weights(mapped, settings)
 
     tuned = start is not None and trainable == "all"
     model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))

@@ -9,14 +9,14 @@ from rnnlm.config import ClassifierTraining, Model, WordMap
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.outlook import Frozen, SourceModel
 from rnnlm.evaluation.transferability import h_score, logme, standardised
-from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights, set_weights
+from rnnlm.model.checkpoint import Checkpoint, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import pooled_features
 from rnnlm.transfer.cell import read_documents
-from rnnlm.transfer.start import start_weights
+from rnnlm.transfer.start import encoder_weights, start_weights
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP
 
@@ -53,7 +53,7 @@ def ask_source_model(
         train = train.take(label_subset(train.labels, min(MOST_DOCUMENTS, len(train)), seed))
         classifier = Classifier(settings, training, tokenizer.size, len(target.labels), seed)
         random = _frozen(_features(classifier, train), train.labels)
-        set_weights(classifier, get_weights(classifier) | _encoder(weights, settings))
+        set_weights(classifier, get_weights(classifier) | encoder_weights(weights, settings))
         features = _features(classifier, train)
         found = found.model_copy(
             update={
@@ -64,10 +64,6 @@ def ask_source_model(
             }
         )
     return found
-
-
-def _encoder(weights: Weights, settings: Model) -> Weights:
-    return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
 
 
 def _features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from rnnlm.config import WordMap
+from rnnlm.config import Model, WordMap
 from rnnlm.model.checkpoint import Checkpoint, Weights
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256
@@ -24,6 +24,11 @@ def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[We
         return Checkpoint.load(start).weights, {}
     weights, coverage = _meet(start, file_sha256(start / "weights.safetensors"), tokens.path, tokens.sha256, word_map)
     return weights, coverage.metrics()
+
+
+def encoder_weights(weights: Weights, settings: Model) -> Weights:
+    """Give those weights of a model that are its encoder's: embedding and recurrent layers."""
+    return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
 
 
 @functools.lru_cache(maxsize=1)

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.evaluation.confusion import MOST_CLASSES, confusion, confusion_counts
+from rnnlm.evaluation.classification import confusion_counts
+from rnnlm.evaluation.confusion import MOST_CLASSES, confusion
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=50))
