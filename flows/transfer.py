@@ -16,7 +16,7 @@ from prefect.runtime import flow_run  # noqa: E402
 from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm import registry, tracking  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
+from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
 from rnnlm.transfer.arms import ARMS  # noqa: E402
 from tasks.baseline import (  # noqa: E402
     baseline_classifier,
@@ -25,10 +25,17 @@ from tasks.baseline import (  # noqa: E402
     baseline_tfidf,
 )
 from tasks.compare import compare, show  # noqa: E402
-from tasks.finetune import finetune_classifier, finetune_language_model, mix_with_ngrams  # noqa: E402
+from tasks.finetune import (  # noqa: E402
+    adapt_language_model,
+    finetune_classifier,
+    finetune_language_model,
+    measure_forgetting,
+    mix_with_ngrams,
+)
 from tasks.pretrain import pretrain  # noqa: E402
 from tasks.register import register  # noqa: E402
 from tasks.step import run_step  # noqa: E402
+from tasks.tokenize import tokenize  # noqa: E402
 
 
 @flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
@@ -54,7 +61,8 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         language_models = _language_models(experiment, source, target_tokens, parent)
         classifiers = _classifiers(experiment, source, language_models, documents[1], target_tokens, parent)
         scores = [*language_models.values(), *classifiers]
-        report = run_step(compare, experiment, source_tokens, source, documents[1], target_tokens, scores)
+        forgetting = _forgetting(source, language_models, documents[0], source_tokens, target_tokens, parent)
+        report = run_step(compare, experiment, source_tokens, source, documents[1], target_tokens, scores, forgetting)
         show(report, parent)
         return report
 
@@ -88,6 +96,9 @@ def _language_models(
             finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
         ),
     }
+    for kind in experiment.target.adaptations:
+        arm = f"source_{kind}"
+        models[arm] = run_step(adapt_language_model, arm, kind, models["source"], tokens, seed, parent)
     if order := experiment.target.ngram_order:
         for smoothing in ("kneser_ney", "good_turing"):
             models[smoothing] = run_step(baseline_ngram, smoothing, order, tokens, seed, parent)
@@ -95,6 +106,22 @@ def _language_models(
             name = f"{arm}_kneser_ney"
             models[name] = run_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
     return models
+
+
+def _forgetting(
+    source: CheckpointRef,
+    language_models: dict[str, ScoreRef],
+    documents: DocumentsRef,
+    source_tokens: TokensRef,
+    target_tokens: TokensRef,
+    parent: str,
+) -> ForgettingRef | None:
+    """Score the fine-tuned language model on the source's text, in the tokens that it knows."""
+    if "parameter" not in language_models:
+        return None
+    if source_tokens.tokenizer_sha256 != target_tokens.tokenizer_sha256:
+        source_tokens = run_step(tokenize, documents, target_tokens)
+    return run_step(measure_forgetting, source, language_models["parameter"], source_tokens, parent)
 
 
 def _classifiers(
@@ -126,7 +153,7 @@ def _classifiers(
                 score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
             else:
                 # The source that has read the target's text already, where the experiment has it do so.
-                encoder = language_models.get("parameter", source)
+                encoder = source if arm.start == "source_as_it_is" else language_models.get("parameter", source)
                 score = run_step(
                     finetune_classifier,
                     name,

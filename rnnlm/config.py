@@ -59,6 +59,11 @@ class Corpus(Settings):
     train: list[str] = _field("Addresses of the training split, where splits are given as files.", default=[])
     valid: list[str] = _field("Addresses of the validation split; empty: cut from train by hash.", default=[])
     test: list[str] = _field("Addresses of the test split, where splits are given as files.", default=[])
+    exclude: list[str] = _field(
+        "Addresses whose documents must not stand in this corpus (the test set of another one). They are read and "
+        "cleaned as its own.",
+        default=[],
+    )
     format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "aclimdb"] = _field(
         "Format of the files; auto goes by the ending. tsv: TAB separated, without quoting.", default="auto"
     )
@@ -72,7 +77,14 @@ class Corpus(Settings):
         "Regular expression whose first group, found in the file's address, is the label (for text files).",
         default=None,
     )
-    labels: list[str] = _field("Labels to keep; documents with another one are dropped. Empty: all.", default=[])
+    labels: list[str] = _field(
+        "Labels to keep; documents with another one, or with none, are dropped. Empty: all.", default=[]
+    )
+    unlabelled: str | None = _field(
+        "What stands in the label column of a document without label: it is text for the language model alone, and "
+        "stands in train.",
+        default=None,
+    )
     group: str | None = _field("Column whose documents stay in one split together (a film, an author).", default=None)
     split: str | None = _field("Column that holds train, valid or test.", default=None)
     valid_share: float = _field("Share of documents in the validation split.", default=0.05, ge=0.0, le=0.5)
@@ -114,6 +126,8 @@ class Corpus(Settings):
             raise ValueError("`files` are split here; `train`, `valid` and `test` are split already: give one of both")
         if self.label and self.label_pattern:
             raise ValueError("`label` and `label_pattern` both name the label: give one of both")
+        if self.unlabelled is not None and not self.label:
+            raise ValueError("`unlabelled` is a value of the label column, and `label` names none")
         if self.valid_share + self.test_share >= 1.0:
             raise ValueError("`valid_share` and `test_share` leave nothing to train on: their sum must be below 1")
         return self
@@ -387,6 +401,8 @@ class Source(Settings):
     )
 
 
+# How a language model adapts to a text while it reads it, without training before.
+Adaptation = Literal["cache", "dynamic"]
 # How the words of a target with a vocabulary of its own come to their first rows.
 WordMap = Literal["exact", "pieces", "neighbours", "linear"]
 
@@ -416,10 +432,15 @@ class Target(Settings):
         ge=1,
         le=6,
     )
+    adaptations: list[Adaptation] = _field(
+        "Cheap rivals of fine-tuning the language model: the source model that adapts while it reads. cache: what "
+        "stood before in the document becomes likelier. dynamic: it learns from what it has read (slower).",
+        default=["cache"],
+    )
     classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
 
 
-ArmName = Literal["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"]
+ArmName = Literal["scratch", "tfidf", "target_text", "direct", "parameter", "linear_map", "feature"]
 
 
 class Comparison(Settings):
@@ -427,8 +448,9 @@ class Comparison(Settings):
 
     arms: list[ArmName] = _field(
         "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
-        "target_text: starts from a language model of the target text alone. parameter: starts from the source, trains "
-        "all. linear_map: trains linear maps of the source's weights. feature: the source's encoder, frozen.",
+        "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
+        "has read the target text, where target.language_model is given), trains all. direct: the same without the "
+        "target text. linear_map: trains linear maps of the source's weights. feature: the source's encoder, frozen.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
         min_length=2,
     )
@@ -475,6 +497,10 @@ class Experiment(Settings):
             raise ValueError("target.language_model: a classification source has no language model; set it to null")
         if "target_text" in self.comparison.arms and not self.target.language_model:
             raise ValueError("comparison.arms: `target_text` starts from target.language_model, which is null")
+        if {"direct", "parameter"} <= set(self.comparison.arms) and not self.target.language_model:
+            raise ValueError(
+                "comparison.arms: without target.language_model `direct` is `parameter`: leave one of them out"
+            )
         if target.files and target.split is None and target.test_share == 0.0:
             raise ValueError("target.corpus.test_share: the comparison needs a test split; give a share above 0")
         return self

@@ -129,6 +129,22 @@ class ScoreRef(Ref):
     mlflow_run_id: str
 
 
+class ForgettingRef(Ref):
+    """A source model on its own test text, before and after it was fine-tuned on the target's.
+
+    `predictions.parquet` holds what the fine-tuned model says of each of the source's test documents.
+
+    Attributes:
+        before: Folder of the source model, with its predictions.
+        metrics: Scores of the fine-tuned model.
+        same_tokens: Whether both have the same tokenizer, so that their perplexities compare.
+    """
+
+    before: Path
+    metrics: dict[str, float]
+    same_tokens: bool
+
+
 class ModelRef(BaseModel):
     """A version of a registered model.
 

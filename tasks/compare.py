@@ -6,14 +6,14 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from rnnlm.config import Experiment
 from rnnlm.evaluation.assemble import assemble
 from rnnlm.evaluation.verdict import Verdict
-from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef
+from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef
 from rnnlm.report import markdown, table, write_report
 from rnnlm.store import file_sha256, home, whole_folder
 from rnnlm.tracking import Run
 from tasks.step import output_folder, step
 
 
-@step(version=6)
+@step(version=7)
 def compare(
     experiment: Experiment,
     source_tokens: TokensRef,
@@ -21,6 +21,7 @@ def compare(
     documents: DocumentsRef,
     tokens: TokensRef,
     scores: list[ScoreRef],
+    forgetting: ForgettingRef | None,
 ) -> ReportRef:
     """Compare all arms with the baseline, and write the report.
 
@@ -31,8 +32,9 @@ def compare(
         documents: The target's documents.
         tokens: The target's tokens.
         scores: All cells.
+        forgetting: The fine-tuned language model on the source's text; none: there is none.
     """
-    verdict = assemble(experiment, source_tokens, source, documents, tokens, scores)
+    verdict = assemble(experiment, source_tokens, source, documents, tokens, scores, forgetting)
     folder = home() / "runs" / experiment.name / output_folder().name.removeprefix("compare-")[:12]
     with whole_folder(folder) as work:
         (work / "experiment.yaml").write_text(
@@ -64,6 +66,9 @@ def show(report: ReportRef, parent_run_id: str) -> None:
     metrics: dict[str, float] = {place: sum(values) / len(values) for place, values in means.items()}
     for row in verdict.coverage:
         metrics |= {f"coverage/{row.rung}_types": row.types, f"coverage/{row.rung}_tokens": row.tokens}
+    if lost := verdict.forgetting:
+        metrics |= {"forgetting/bits_per_character": lost.lost.value, "forgetting/low": lost.lost.low}
+        metrics |= {"forgetting/high": lost.lost.high}
     for gain in verdict.gains:
         place = f"gain/{gain.task}/{gain.arm}/{gain.metric}" + (f"/{gain.labels}_labels" if gain.labels else "")
         metrics |= {place: gain.gain.value, f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}

@@ -1,9 +1,10 @@
 """Step 5: from the source model to the target's."""
 
-from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
-from rnnlm.refs import CheckpointRef, ScoreRef, TokensRef
+from rnnlm.config import Adaptation, ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
+from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, TokensRef
+from rnnlm.tracking import step_run
 from tasks.cell import classifier_cell, language_model_cell, tradition_cell
-from tasks.step import step
+from tasks.step import output_folder, step
 
 
 @step(version=4, run_name="finetune language model, {arm}")
@@ -87,4 +88,61 @@ def mix_with_ngrams(
         parent_run_id,
         {"order": order},
         lambda folder: fit_mixture(language_model.path, order, tokens, folder),
+    )
+
+
+@step(version=1, run_name="adapt language model, {arm}")
+def adapt_language_model(
+    arm: str, kind: Adaptation, language_model: ScoreRef, tokens: TokensRef, seed: int, parent_run_id: str
+) -> ScoreRef:
+    """Score the source language model while it adapts to what it reads, with no training before.
+
+    Args:
+        arm: Name of the arm.
+        kind: How it adapts.
+        language_model: The source model over the target's vocabulary.
+        tokens: The target text.
+        seed: Seed of the cells that it is compared with; nothing here is random.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.adaptation import fit_adaptation
+
+    return tradition_cell(
+        "language_model",
+        arm,
+        0,
+        seed,
+        tokens,
+        parent_run_id,
+        {"adaptation": kind},
+        lambda folder: fit_adaptation(kind, language_model.path, tokens, folder),
+    )
+
+
+@step(version=1)
+def measure_forgetting(
+    source: CheckpointRef, fine_tuned: ScoreRef, source_tokens: TokensRef, parent_run_id: str
+) -> ForgettingRef:
+    """Score the fine-tuned language model on the source's own test text.
+
+    Args:
+        source: The source model.
+        fine_tuned: The language model that was fine-tuned from it.
+        source_tokens: The source text in the tokens of the fine-tuned model.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.forgetting import score_on_source
+
+    tags = {"rnnlm.task": "language_model", "rnnlm.tokens": source_tokens.sha256}
+    with step_run(parent_run_id, "forgetting", {"arm": fine_tuned.arm}, tags) as run:
+        folder = output_folder()
+        fitted = score_on_source(fine_tuned.path, source_tokens, folder)
+        run.log_metrics(fitted.metrics)
+        run.set_tags({"rnnlm.precision": "float32", "rnnlm.output": fitted.sha256})
+    return ForgettingRef(
+        path=folder,
+        sha256=fitted.sha256,
+        before=source.path,
+        metrics=fitted.metrics,
+        same_tokens=source.tokens_sha256 == source_tokens.sha256,
     )

@@ -27,7 +27,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
-    from rnnlm.tokens import TextTokenizer
+    from rnnlm.tokens import EncodedDocuments, TextTokenizer
 
 # No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
 hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
@@ -37,6 +37,28 @@ hypothesis.settings.load_profile("rnnlm")
 def pytest_unconfigure() -> None:
     """Remove all that the session wrote."""
     shutil.rmtree(_SESSION, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def encoded() -> "Callable[..., EncodedDocuments]":
+    """Give what makes documents of lists of token ids; one character, byte and word each token."""
+    import numpy as np
+
+    from rnnlm.tokens import EncodedDocuments
+
+    def documents(*texts: list[int]) -> EncodedDocuments:
+        lengths = np.array([len(text) for text in texts])
+        return EncodedDocuments(
+            ids=np.concatenate(texts).astype(np.uint16),
+            offsets=np.concatenate(([0], np.cumsum(lengths))),
+            labels=np.full(len(texts), -1, np.int16),
+            n_characters=lengths,
+            n_bytes=lengths,
+            n_words=lengths,
+            document_ids=np.array([f"document {n}" for n in range(len(texts))], object),
+        )
+
+    return documents
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ _MAGIC = re.compile(r"[*?\[{]")
 def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
     """Give the files of a corpus: in the order of the addresses, those of one address sorted.
 
+    Those of `exclude` are not among them (`resolve_excluded`).
+
     Args:
         corpus: The corpus; only its addresses and its format are looked at.
         downloads: Folder that keeps archives of the package index.
@@ -35,9 +37,16 @@ def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
         DataError: If there is no file at an address.
         StoreError: If a store does not answer.
     """
-    matches = [
-        match for split, address in _addresses(corpus) for match in _match(address, split, corpus.format, downloads)
-    ]
+    return _files(_addresses(corpus), corpus.format, downloads)
+
+
+def resolve_excluded(corpus: Corpus, *, downloads: Path) -> list[File]:
+    """Give the files whose documents must not stand in a corpus; errors as in `resolve`."""
+    return _files([(None, address) for address in corpus.exclude], corpus.format, downloads)
+
+
+def _files(addresses: list[tuple[Split | None, str]], format_name: str, downloads: Path) -> list[File]:
+    matches = [match for split, address in addresses for match in _match(address, split, format_name, downloads)]
     roots = [match.root for match in matches if match.root is not None]
     shared = os.path.commonpath(roots) if roots else ""
     # Addresses may overlap, as `*.txt` and `a.txt`: a file is read once for a split.
@@ -57,13 +66,14 @@ def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
         StoreError: If a store does not answer.
     """
     content = []
-    for split, address in _addresses(corpus):
+    excluded = [("exclude", address) for address in corpus.exclude]
+    for split, address in [*_addresses(corpus), *excluded]:
         archive = address.split("::")[-1]
         if archive.startswith(package.PROTOCOL):
             content.append([split, _public(address), package.pinned_sha256(archive)])
             continue
         chained = archive != address
-        for match in _match(archive if chained else address, split, corpus.format, downloads):
+        for match in _match(archive if chained else address, None, corpus.format, downloads):
             with trouble(match.address):
                 local = isinstance(match.fs, LocalFileSystem)
                 digest = file_sha256(Path(match.path)) if local else str(match.fs.checksum(match.path))

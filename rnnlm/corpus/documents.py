@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.config import Corpus
-from rnnlm.corpus.addresses import resolve
+from rnnlm.corpus.addresses import resolve, resolve_excluded
 from rnnlm.corpus.clean import cleaner
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import aclimdb, read
@@ -50,9 +50,10 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
     """
     _check(corpus)
     files = resolve(corpus, downloads=downloads)
+    excluded = _digests(corpus, resolve_excluded(corpus, downloads=downloads))
     with whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
-        dropped, digests = _write_parts(corpus, files, parts)
+        dropped, digests = _write_parts(corpus, files, excluded, parts)
         overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
         # What a document must not stand in: the splits that come after its own.
         barred: dict[str, set[bytes]] = {split: set() for split in SPLITS}
@@ -79,21 +80,35 @@ def _check(corpus: Corpus) -> None:
         raise ConfigError("the splits are given as files, and as a column too.", where="split", remedy="Give one.")
 
 
+def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
+    """Give the digests of the cleaned documents of files."""
+    clean = cleaner(corpus)
+    return {_digest(clean(record.text), place) for file in files for record, place in _records(corpus, file)}
+
+
+def _records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
+    """Read the documents of a file that are not too long, each with its place for people."""
+    for record in read(file, corpus):
+        where = f"{file.address}, {record.place}" if record.place else file.address
+        if len(record.text) > corpus.max_characters:
+            raise too_long(corpus, where)
+        if corpus.unlabelled is not None and (record.label or "").strip() == corpus.unlabelled:
+            record = record._replace(unlabelled=True)
+        yield record, where
+
+
 def _write_parts(
-    corpus: Corpus, files: list[File], parts: dict[str, Path]
+    corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path]
 ) -> tuple[dict[str, int], dict[str, set[bytes]]]:
     """Write the cleaned documents of each split to a part; give the counts of dropped ones and all digests."""
     clean = cleaner(corpus)
     assign = _assigner(corpus, files)
-    dropped = {"empty": 0, "duplicate": 0, "label": 0, "overlap": 0}
+    dropped = {"empty": 0, "duplicate": 0, "label": 0, "excluded": 0, "overlap": 0}
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
         for file in files:
-            for record in read(file, corpus):
-                where = f"{file.address}, {record.place}" if record.place else file.address
-                if len(record.text) > corpus.max_characters:
-                    raise too_long(corpus, where)
+            for record, where in _records(corpus, file):
                 label = _label(corpus, file, record, where)
                 if corpus.labels and label not in corpus.labels:
                     dropped["label"] += 1
@@ -103,6 +118,9 @@ def _write_parts(
                     dropped["empty"] += 1
                     continue
                 digest = _digest(text, where)
+                if digest in excluded:
+                    dropped["excluded"] += 1
+                    continue
                 group = record.group or None
                 split = assign(file, record, digest, where)
                 if corpus.drop_duplicates and digest in digests[split]:

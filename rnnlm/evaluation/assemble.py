@@ -21,10 +21,11 @@ from rnnlm.evaluation.comparison import (
 from rnnlm.evaluation.confusion import confusion
 from rnnlm.evaluation.cost import seconds_before
 from rnnlm.evaluation.examples import examples, probabilities_of, said
+from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
-from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Gain, Point, Verdict
-from rnnlm.refs import CheckpointRef, DocumentsRef, ScoreRef, TokensRef
+from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
+from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
 
@@ -36,6 +37,7 @@ def assemble(
     documents: DocumentsRef,
     tokens: TokensRef,
     scores: list[ScoreRef],
+    forgetting_ref: ForgettingRef | None = None,
 ) -> Verdict:
     """Compare all cells and say what they show.
 
@@ -46,11 +48,14 @@ def assemble(
         documents: The target's documents.
         tokens: The target's tokens.
         scores: All cells, those of the baseline among them.
+        forgetting_ref: The fine-tuned language model on the source's text; none: there is none.
     """
+    forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
     sentences = [*verdict_sentences(found, beyond, tradition), equivalence_sentence(equivalences)]
+    sentences += [forgotten.sentence] if forgotten else []
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
@@ -63,6 +68,7 @@ def assemble(
         beyond=beyond,
         tradition=tradition,
         equivalences=equivalences,
+        forgetting=forgotten,
         confusions=_confusions(scores, tokens.labels),
         examples=_examples(scores, found, tokens.labels, documents),
         coverage=_coverage(scores),
@@ -100,6 +106,11 @@ def predictions_of(score: ScoreRef) -> Predictions:
         values = (probabilities_of(table).argmax(axis=1) == table["label"].to_numpy()).astype(np.float64)
         weight = np.ones(len(values))
     return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
+
+
+def _forgetting(ref: ForgettingRef) -> Forgetting:
+    before, after = (pq.read_table(folder / "predictions.parquet") for folder in (ref.before, ref.path))
+    return forgetting(before, after, same_tokens=ref.same_tokens)
 
 
 def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:

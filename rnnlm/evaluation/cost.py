@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rnnlm.evaluation.comparison import TARGET_TEXT
-from rnnlm.evaluation.naming import MIXTURES, arm_name
+from rnnlm.evaluation.naming import MIXTURES, OF_SOURCE, arm_name
 from rnnlm.refs import ScoreRef
 
 
@@ -23,7 +23,9 @@ def seconds_before(score: ScoreRef, source_seconds: float, scores: Sequence[Scor
         if arm in MIXTURES:
             recurrent = arm.removesuffix("_kneser_ney")
             return models.get(recurrent, 0.0) + (source_seconds if arm_name(recurrent).transfer else 0.0)
-        return source_seconds if arm == "source" or arm_name(arm).transfer else 0.0
+        return source_seconds if arm in OF_SOURCE or arm_name(arm).transfer else 0.0
     if arm == TARGET_TEXT:
         return models.get("scratch", 0.0)
+    if arm == "direct":
+        return source_seconds
     return source_seconds + models.get("parameter", 0.0) if arm_name(arm).transfer else 0.0

@@ -29,6 +29,9 @@ ARM_NAMES = {
     "good_turing": ArmName("Good-Turing, Katz", "Good-Turing with Katz' back-off", False, 5),
     "target_text": ArmName("target text only", "training on the target text first", False, 1),
     "source": ArmName("source model as it is", "the source model as it is", False, 1),
+    "source_cache": ArmName("source model + cache", "the source model with a cache", False, 7),
+    "source_dynamic": ArmName("source model, dynamic", "the source model that learns while it reads", False, 8),
+    "direct": ArmName("direct transfer", "parameter transfer without the target text", True, 6),
     "parameter": ArmName("parameter transfer", "parameter transfer", True, 2),
     "linear_map": ArmName("linear map", "a linear map of the parameters", True, 5),
     "feature": ArmName("feature transfer", "feature transfer", True, 3),
@@ -38,6 +41,7 @@ ARM_NAMES = {
     ),
 }
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
+OF_SOURCE = ("source", "source_cache", "source_dynamic")  # the source model, without training on the target
 
 
 def arm_name(arm: str) -> ArmName:

@@ -126,6 +126,30 @@ class Equivalence(BaseModel):
     most: int
 
 
+class Forgetting(BaseModel):
+    """The source model on its own test text, before and after it was fine-tuned on the target's.
+
+    Attributes:
+        before: Bits per character before.
+        after: Bits per character after.
+        lost: After less before, with the interval of a bootstrap over documents.
+        perplexity_before: Perplexity before.
+        perplexity_after: Perplexity after; both are none where the tokenizers differ, so that they do not compare.
+        documents: Number of documents.
+        sentence: The same in words.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    before: float
+    after: float
+    lost: Interval
+    perplexity_before: float | None
+    perplexity_after: float | None
+    documents: int
+    sentence: str
+
+
 class ClassScores(BaseModel):
     """How well an arm finds one class.
 
@@ -242,6 +266,7 @@ class Verdict(BaseModel):
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
+        forgetting: What the source model lost on its own text when it was fine-tuned; none: no language model was.
         confusions: Which classes each classifier takes for which, at its largest number of labels.
         examples: Documents that only the best way of transfer gets right, or only scratch.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
@@ -263,6 +288,7 @@ class Verdict(BaseModel):
     beyond: list[Gain] = []
     tradition: list[Gain] = []
     equivalences: list[Equivalence] = []
+    forgetting: Forgetting | None = None
     confusions: list[Confusion] = []
     examples: list[Examples] = []
     coverage: list[Coverage] = []

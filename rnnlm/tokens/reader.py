@@ -75,6 +75,10 @@ class EncodedDocuments:
             document_ids=self.document_ids[places],
         )
 
+    def labelled(self) -> "EncodedDocuments":
+        """Give the documents that have a label."""
+        return self.take(np.flatnonzero(self.labels != NO_LABEL))
+
 
 def read_split(file: Path, split: str) -> EncodedDocuments:
     """Read one split of `tokens.parquet`; the rest of the file is not touched.

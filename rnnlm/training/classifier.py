@@ -39,6 +39,7 @@ def train_classifier(
     trainable: Trainable,
     seed: int,
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
+    frozen_valid: np.ndarray | None = None,
     report: Report = silent,
 ) -> list[Point]:
     """Train a classifier; it ends with the weights that were best on the validation split.
@@ -52,6 +53,7 @@ def train_classifier(
             states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
         fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
+        frozen_valid: The validation documents' pooled states, where the head alone is trained and they are known.
         report: Called about 200 times and at each evaluation.
 
     Returns:
@@ -70,7 +72,8 @@ def train_classifier(
         batches = functools.partial(_document_batches, train, settings)
         features_now = functools.partial(_features_of, model, _sample(train, seed), valid)
     else:
-        features = _features_of(model, train, valid)
+        on_valid = pooled_features(model, valid) if frozen_valid is None else frozen_valid
+        features = pooled_features(model, train), on_valid
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
         features_now = lambda: features  # noqa: E731
     train_step = _Step.of(model, trainable)
@@ -180,9 +183,15 @@ def _feature_batches(
         yield (features[chosen],), labels[chosen].astype(np.int32)
 
 
-def predict(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
-    """Give the probability of each class of each document: (documents, classes)."""
-    return _predict_features(model, pooled_features(model, documents))
+def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray | None = None) -> np.ndarray:
+    """Give the probability of each class of each document: (documents, classes).
+
+    Args:
+        model: The classifier.
+        documents: The documents.
+        features: Their pooled states, where they are known already.
+    """
+    return _predict_features(model, pooled_features(model, documents) if features is None else features)
 
 
 def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.language_model import DocumentScores
+from rnnlm.evaluation.language_model import DocumentScores, by_document
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.precision import Precision
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256, whole_folder
-from rnnlm.tokens import EncodedDocuments, map_split, read_split
+from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, map
     """
     documents = map_split(tokens.file, split) if mapped else read_split(tokens.file, split)
     if labelled:
-        documents = documents.take(np.flatnonzero(documents.labels >= 0))
+        documents = documents.labelled()
     if len(documents) == 0:
         kind = "labelled " if labelled else ""
         raise DataError(
@@ -72,6 +73,33 @@ def language_model_predictions(test: EncodedDocuments, scores: DocumentScores) -
             "n_characters": scores.n_characters,
         }
     )
+
+
+def write_language_model(
+    final: Path,
+    tokenizer: TextTokenizer,
+    on_valid: tuple[EncodedDocuments, np.ndarray],
+    on_test: tuple[EncodedDocuments, np.ndarray],
+    began: float,
+    chosen: dict[str, float] | None = None,
+) -> Fitted:
+    """Write the cell of a language model that is not a checkpoint of its own.
+
+    Args:
+        final: Folder to write.
+        tokenizer: The tokenizer of the documents.
+        on_valid: The validation split, and the negative log-likelihood of each of its tokens in nats.
+        on_test: The same of the test split.
+        began: When the work began (`time.perf_counter`).
+        chosen: What the validation split chose, by name.
+    """
+    valid, test = (
+        by_document(losses, documents, bos=tokenizer.bos, unk=tokenizer.unk)
+        for documents, losses in (on_valid, on_test)
+    )
+    metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (chosen or {})).items()}
+    sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
+    return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
 def classifier_predictions(test: EncodedDocuments, probabilities: np.ndarray) -> pa.Table:

@@ -11,6 +11,8 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+
 from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
@@ -22,9 +24,10 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
-from rnnlm.tokens import TextTokenizer
+from rnnlm.tokens import TextTokenizer, read_split
 from rnnlm.training.classifier import (
     average_with_start,
+    pooled_features,
     predict,
     reusable_classifier,
     selection_score,
@@ -163,6 +166,13 @@ def fit_classifier(
         precision = choose_precision(
             training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
         )
+
+    def frozen(split: str) -> np.ndarray | None:
+        if trainable != "head" or start is None:
+            return None
+        encoder = file_sha256(start / "weights.safetensors"), word_map
+        return _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
+
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
     # Every arm has as many tries, and the validation split chooses among them.
@@ -180,6 +190,7 @@ def fit_classifier(
             trainable=trainable,
             seed=again,
             fine_tuning=fine_tuning,
+            frozen_valid=frozen("valid"),
             report=one_after_the_other,
         )
         on_valid = max((point.metrics for point in history), key=training_score)
@@ -190,9 +201,9 @@ def fit_classifier(
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
-    temperature = fit_temperature(predict(model, valid), valid.labels)
+    temperature = fit_temperature(predict(model, valid, frozen("valid")), valid.labels)
     on_valid |= {"temperature": temperature}
-    probabilities = predict(model, test)
+    probabilities = predict(model, test, frozen("test"))
     metrics = classification_metrics(probabilities, test.labels)
     metrics |= calibration_metrics(probabilities, test.labels, temperature)
     metrics |= {f"valid/{name}": value for name, value in on_valid.items()}
@@ -209,6 +220,15 @@ def fit_classifier(
     predictions = classifier_predictions(test, probabilities)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
     return Fitted(sha256, metrics, time.perf_counter() - began, precision)
+
+
+@functools.lru_cache(maxsize=2)  # valid and test
+def _frozen_states(model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str) -> np.ndarray:
+    """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
+
+    Encoders are told apart by their digest and by how their words were mapped, tokens by their digest.
+    """
+    return pooled_features(model, read_split(tokens, split).labelled())
 
 
 def _report_part(report: Report, part: int, parts: int, progress: Progress) -> None:

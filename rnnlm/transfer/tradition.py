@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from rnnlm.config import ClassWeights, Select
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
-from rnnlm.evaluation.language_model import LONGEST_WORDS, by_document, score_tokens
+from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint, set_weights
 from rnnlm.model.language_model import LanguageModel
@@ -23,7 +23,7 @@ from rnnlm.ngram import NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import selection_score
-from rnnlm.transfer.cell import Fitted, classifier_predictions, language_model_predictions, read_documents, write_cell
+from rnnlm.transfer.cell import Fitted, classifier_predictions, read_documents, write_cell, write_language_model
 from rnnlm.transfer.subsets import label_subset
 
 Smoothing = Literal["kneser_ney", "good_turing"]
@@ -48,7 +48,7 @@ def fit_ngram(smoothing: Smoothing, order: int, tokens: TokensRef, final: Path) 
     began = time.perf_counter()
     tokenizer, model = _ngram(smoothing, order, tokens)
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
-    return _language_model(
+    return write_language_model(
         final,
         tokenizer,
         (valid, model.score_tokens(valid)),
@@ -81,7 +81,7 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
     # What is given costs nothing and says nothing.
     predicted = slice(None) if tokenizer.bos is None else valid.ids != tokenizer.bos
     weight = mixture_weight(on_valid[0][predicted], on_valid[1][predicted])
-    return _language_model(
+    return write_language_model(
         final,
         tokenizer,
         (valid, mixed(*on_valid, weight)),
@@ -162,23 +162,6 @@ def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> tuple[TextTok
     train = read_documents(tokens, "train", mapped=True)
     counts = count(train, order, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos)
     return tokenizer, SMOOTHINGS[smoothing](counts)
-
-
-def _language_model(
-    final: Path,
-    tokenizer: TextTokenizer,
-    on_valid: tuple[EncodedDocuments, np.ndarray],
-    on_test: tuple[EncodedDocuments, np.ndarray],
-    began: float,
-    more: dict[str, float] | None = None,
-) -> Fitted:
-    valid, test = (
-        by_document(losses, documents, bos=tokenizer.bos, unk=tokenizer.unk)
-        for documents, losses in (on_valid, on_test)
-    )
-    metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (more or {})).items()}
-    sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
-    return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
 def _texts(documents: DocumentsRef) -> dict[str, str]:

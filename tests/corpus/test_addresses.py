@@ -180,6 +180,16 @@ def test_fingerprint_changes_with_content_and_not_with_the_time(tmp_path: Path) 
     assert fingerprint(corpus, downloads=tmp_path) != first
 
 
+def test_fingerprint_changes_with_what_is_left_out(tmp_path: Path) -> None:
+    path, other = _write(tmp_path / "a.txt", "one"), _write(tmp_path / "b.txt", "two")
+    corpus = Corpus(files=[str(path)], exclude=[str(other)])
+    first = fingerprint(corpus, downloads=tmp_path)
+    assert first != fingerprint(Corpus(files=[str(path)]), downloads=tmp_path)
+    assert first != fingerprint(Corpus(files=[str(path), str(other)]), downloads=tmp_path)
+    _write(other, "three")
+    assert fingerprint(corpus, downloads=tmp_path) != first
+
+
 @pytest.mark.parametrize("address", ["{0}/none.txt", "{0}/none/*.txt", "{0}/empty", "zip://none::{0}/a.zip"])
 def test_nothing_there(tmp_path: Path, address: str) -> None:
     (tmp_path / "empty").mkdir()

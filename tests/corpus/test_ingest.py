@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from rnnlm.config import Corpus, Replacement
 from rnnlm.corpus import ingest
@@ -115,7 +116,7 @@ def test_dropped_documents_are_counted(tmp_path: Path) -> None:
     rows = [("good", "fresh"), (" \n", "rotten"), ("bad", "rotten"), ("story", "plot"), ("go\u0000od ", "fresh")]
     files = [_jsonl(tmp_path / "x.jsonl", [{"text": text, "kind": label} for text, label in rows])]
     ref = _ingest(tmp_path, files=files, label="kind", labels=["fresh", "rotten"], **WHOLE)
-    assert ref.dropped == {"empty": 1, "duplicate": 1, "label": 1, "overlap": 0}
+    assert ref.dropped == {"empty": 1, "duplicate": 1, "label": 1, "excluded": 0, "overlap": 0}
     assert _texts(ref) == ["good", "bad"]
     kept = _ingest(tmp_path, files=files, label="kind", labels=["fresh", "rotten"], drop_duplicates=False, **WHOLE)
     assert _texts(kept) == ["good", "bad", "good"]
@@ -191,6 +192,29 @@ def test_aclimdb_in_an_archive_without_unsup(aclimdb: Path, tmp_path: Path) -> N
     ref = _ingest(tmp_path, files=[f"zip://aclImdb::{tmp_path}/x.zip"], format="aclimdb", labels=["pos", "neg"])
     assert sum(ref.documents.values()) == 160
     assert ref.dropped["label"] == 30
+
+
+def test_a_value_of_the_label_column_may_stand_for_none(tmp_path: Path) -> None:
+    rows = [{"text": f"text {number}", "label": number % 3 - 1} for number in range(300)]
+    files = [_jsonl(tmp_path / "x.jsonl", rows)]
+    ref = _ingest(tmp_path, files=files, label="label", unlabelled="-1", valid_share=0.2, test_share=0.2)
+    assert ref.labels == ["0", "1"]
+    assert ref.documents["train"] == ref.labelled["train"] + 100
+    assert (ref.labelled["valid"], ref.labelled["test"]) == (ref.documents["valid"], ref.documents["test"])
+    with pytest.raises(ValidationError, match="`label` names none"):
+        Corpus(files=files, unlabelled="-1")
+
+
+def test_what_stands_in_another_corpus_is_left_out(tmp_path: Path) -> None:
+    """The cleaned texts are compared, not the rows."""
+    files = [_jsonl(tmp_path / "x.jsonl", [{"text": "one<br />two"}, {"text": "three"}, {"text": "four"}])]
+    others = _jsonl(tmp_path / "others.jsonl", [{"text": "one <p> two"}, {"text": "five"}])
+    fields: dict[str, Any] = {"files": files, "exclude": [others], "html_breaks": True, **WHOLE}
+    ref = _ingest(tmp_path, **fields, replace=[Replacement(pattern=r"\s+", by=" ")])
+    assert _texts(ref) == ["three", "four"]
+    assert ref.dropped["excluded"] == 1
+    with pytest.raises(DataError, match="no such file"):
+        _ingest(tmp_path, files=files, exclude=[f"{tmp_path}/none.jsonl"])
 
 
 BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [

@@ -56,10 +56,11 @@ def settings(tmp_path: Path) -> dict[str, Any]:
             },
             "tokenizer": {"kind": "word", "vocabulary_size": 60},
             "language_model": {**training, "epochs": 1},
+            "adaptations": ["cache", "dynamic"],
             "classifier": {"epochs": 1, "min_steps": 10, "batch_size": 8, "learning_rates": [0.02], "evaluations": 2},
         },
         "comparison": {
-            "arms": ["scratch", "tfidf", "target_text", "parameter", "feature"],
+            "arms": ["scratch", "tfidf", "target_text", "direct", "parameter", "feature"],
             "labels": [20, "all"],
             "seeds": 2,
         },
@@ -102,11 +103,14 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counts
 
 
-LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing")
+LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing", "source_cache", "source_dynamic")
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
-# Cells that are counted or solved: two kinds of n-grams, two mixtures; TF-IDF with three pairs of labels and seed.
-NOT_TRAINED = 4 + 3
-ALL_STEPS = {"ingest": 2, "tokenize": 2, "language model": 4, "classifier": 12, "register": 1, "compare": 1}
+# What is counted, solved or only scored: two kinds of n-grams, two mixtures, two adaptations, forgetting; TF-IDF with
+# three pairs of labels and seed.
+NOT_TRAINED = 7 + 3
+CLASSIFIERS = 5 * 3
+# The source's text is tokenized as the target's too, to see what the source model forgets.
+ALL_STEPS = {"ingest": 2, "tokenize": 3, "language model": 4, "classifier": CLASSIFIERS, "register": 1, "compare": 1}
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
@@ -126,13 +130,13 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     labelled = max(c["labels"] for c in verdict["cells"])
     assert cells == {("language_model", arm, 0, 1) for arm in LANGUAGE_MODELS + MIXTURES} | {
         ("classifier", arm, labels, seed)
-        for arm in ("scratch", "tfidf", "target_text", "parameter", "feature")
+        for arm in ("scratch", "tfidf", "target_text", "direct", "parameter", "feature")
         for labels, seed in ((20, 1), (20, 2), (labelled, 1))
     }
 
     # Each arm's matrix at its largest number of labels holds every test document; examples have their texts.
     confusions = {one["arm"]: one for one in verdict["confusions"]}
-    assert set(confusions) == {"scratch", "tfidf", "target_text", "parameter", "feature"}
+    assert set(confusions) == {"scratch", "tfidf", "target_text", "direct", "parameter", "feature"}
     tested = verdict["examples"][0]["documents"]
     for arm, one in confusions.items():
         assert (one["labels"], one["seeds"], np.sum(one["counts"])) == (labelled, 1, tested)
@@ -147,6 +151,11 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert before["classifier", "scratch"] == before["classifier", "tfidf"] == 0.0
     assert before["classifier", "parameter"] > before["language_model", "parameter"] == source_seconds
 
+    forgotten = verdict["forgetting"]
+    assert forgotten["sentence"] in verdict["sentences"]
+    assert forgotten["lost"]["value"] == pytest.approx(forgotten["after"] - forgotten["before"])
+    assert forgotten["perplexity_after"] is None  # of other tokens than before
+
     # The target has words of its own: what each rung of their map took stands in the verdict and in MLflow.
     coverage = {row["rung"]: row for row in verdict["coverage"]}
     assert list(coverage) == ["exact", "normalised", "linear", "pieces", "mean"]
@@ -159,7 +168,7 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     runs = client.search_runs([found.experiment_id])
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    assert len(runs) == 1 + 4 + 12 + NOT_TRAINED
+    assert len(runs) == 1 + 4 + CLASSIFIERS + NOT_TRAINED
     assert all(r.data.tags["rnnlm.precision"] in ("float32", "bfloat16", "float64") for r in runs if r != parent)
     assert parent.data.params["model.hidden"] == "12"
     mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
@@ -189,7 +198,7 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     raw = settings(tmp_path)
     raw["target"]["classifier"]["epochs"] = 2
     transfer(check_experiment(raw))
-    assert executed == {"classifier": 12, "compare": 1}
+    assert executed == {"classifier": CLASSIFIERS, "compare": 1}
     executed.clear()
 
     # An output that was deleted is made again, to the same bits.
@@ -227,11 +236,11 @@ def test_a_failed_step_is_retried_alone(
     with pytest.raises(DataError, match="broken today"):
         transfer(experiment)
     done = executed["classifier"]
-    assert 0 < done < 12
+    assert 0 < done < CLASSIFIERS
     executed.clear()
     monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", working)
     transfer(experiment)
-    assert executed == {"classifier": 12 - done, "compare": 1}
+    assert executed == {"classifier": CLASSIFIERS - done, "compare": 1}
 
     from mlflow import MlflowClient
 
@@ -239,7 +248,7 @@ def test_a_failed_step_is_retried_alone(
     found = client.get_experiment_by_name("tiny")
     assert found is not None
     status = Counter(run.info.status for run in client.search_runs([found.experiment_id]))
-    assert status == {"FINISHED": 1 + 4 + 12 + NOT_TRAINED, "FAILED": 2}  # the parent and the cell that failed
+    assert status == {"FINISHED": 1 + 4 + CLASSIFIERS + NOT_TRAINED, "FAILED": 2}  # the parent and the cell that failed
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
@@ -263,9 +272,9 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing_once)
     report = transfer.with_options(retries=1)(check_experiment(raw))
     assert (report.path / "verdict.json").is_file()
-    # `executed` counts the cells that worked: each of the twelve once, and nothing before them twice.
-    assert executed["classifier"] == 12
-    assert calls["all"] == 13
+    # `executed` counts the cells that worked: each once, and nothing before them twice.
+    assert executed["classifier"] == CLASSIFIERS
+    assert calls["all"] == CLASSIFIERS + 1
     assert executed["language model"] == 4
     assert executed["register"] == executed["compare"] == 1
 

@@ -15,10 +15,10 @@ from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.refs import TokensRef
 from rnnlm.tokens import tokenize
-from rnnlm.training.classifier import predict, train_classifier
+from rnnlm.training.classifier import pooled_features, predict, train_classifier
 from rnnlm.training.progress import silent
 from rnnlm.transfer.cell import read_documents
-from rnnlm.transfer.fit import fit_classifier
+from rnnlm.transfer.fit import _frozen_states, fit_classifier
 
 WAYS = [FineTuning(), FineTuning(unfreezing="gradual", stay_near=1.0), FineTuning(average=True)]
 MODEL = Model(embedding=8, hidden=8, layers=2)
@@ -82,6 +82,32 @@ def test_every_arm_has_as_many_tries(
         for _, _, _, weights in seen:
             np.testing.assert_array_equal(weights["lstm_0/kernel"], encoder)
     assert metrics["valid/fine_tuning"] in (0.0, 1.0, 2.0)
+
+
+def test_a_frozen_encoder_reads_valid_and_test_once(
+    tokens: TokensRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cells of other seeds and numbers of labels get what was computed; another encoder gets its own."""
+
+    def cell(name: str, start: Path | None, trainable: Trainable, labels: int, seed: int) -> dict[str, float]:
+        arguments: dict[str, Any] = {"start": start, "trainable": trainable, "labels": labels, "seed": seed}
+        training = TRAINING.model_copy(update={"fine_tuning": [FineTuning()]})
+        return fit_classifier(MODEL, tokens, training, tmp_path / name, report=silent, **arguments).metrics
+
+    for seed in (1, 2):
+        cell(f"source {seed}", None, "all", 20, seed)
+    read: list[int] = []
+    for module in ("rnnlm.transfer.fit", "rnnlm.training.classifier"):
+        monkeypatch.setattr(f"{module}.pooled_features", lambda m, d: read.append(len(d)) or pooled_features(m, d))
+    valid, test = (len(read_documents(tokens, split, labelled=True)) for split in ("valid", "test"))
+    _frozen_states.cache_clear()
+    first = cell("one", tmp_path / "source 1", "head", 20, 1)
+    cell("two", tmp_path / "source 1", "head", 30, 2)
+    assert read == [valid, 20, 20, test, 30, 30]
+    other = cell("three", tmp_path / "source 2", "head", 20, 1)
+    assert read[6:] == [valid, 20, 20, test]
+    assert first["nll"] != other["nll"]
+    assert cell("again", tmp_path / "source 1", "head", 20, 1) == first
 
 
 def test_the_validation_split_chooses_the_temperature(tokens: TokensRef, tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""A continuous cache beside a language model: words that stood after a similar state come again (Grave et al. 2017).
+
+The cache remembers the model's state before each token of a document and the token that came. It gives the next token
+by how similar the state is now: p(w) ~ sum over the remembered of [token is w] exp(theta h . h_i). Nothing is trained;
+mixed with the model's own probability it adapts a model to a text while it is read.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from rnnlm.evaluation.language_model import BATCH, STREAM_ROWS, WINDOW
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import EncodedDocuments
+
+SIZE = 2_000  # tokens that are remembered; more helped little on WikiText-2 (Grave et al. 2017)
+BLOCK = 512  # tokens whose similarities are in memory at once: 512 x 2,512 of them are 10 MB
+
+
+def cache_nll(
+    model: LanguageModel, documents: EncodedDocuments, thetas: tuple[float, ...], *, bos: int | None, eos: int
+) -> np.ndarray:
+    """Score each token by the cache alone, which begins empty with each document (and row of running text).
+
+    Args:
+        model: The language model whose states are remembered.
+        documents: At least one document.
+        thetas: How much similarity counts; 0: every remembered token counts the same.
+        bos: The token that begins a document; none: running text.
+        eos: The token that ends a document.
+
+    Returns:
+        (thetas, tokens) negative log-likelihood in nats, as `documents.ids` lie; infinite where the token is not in the
+        cache, 0 for `bos`, which is given.
+    """
+    found = np.zeros((len(thetas), len(documents.ids)))
+    for (start, end), states in _states(model, documents, bos=bos, eos=eos):
+        found[:, start:end] = _of_segment(states, documents.ids[start:end], thetas)
+    return found
+
+
+def _of_segment(states: np.ndarray, targets: np.ndarray, thetas: tuple[float, ...], size: int = SIZE) -> np.ndarray:
+    """Score the tokens of one segment: states (tokens, width) before each of the targets (tokens,)."""
+    found = np.full((len(thetas), len(targets)), np.inf)
+    for first in range(0, len(targets), BLOCK):
+        now = np.arange(first, min(first + BLOCK, len(targets)))
+        then = np.arange(max(0, first - size), now[-1])
+        if not len(then):
+            continue
+        similar = states[now] @ states[then].T
+        known = (then[None, :] < now[:, None]) & (then[None, :] >= now[:, None] - size)
+        same = known & (targets[then][None, :] == targets[now][:, None])
+        hit = same.any(axis=1)
+        for n, theta in enumerate(thetas):
+            scores = np.where(known, np.float64(theta) * similar, -np.inf)
+            scores -= np.maximum(scores.max(axis=1, keepdims=True), -1e300)  # the first token remembers nothing
+            weights = np.exp(scores)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = (weights * same).sum(axis=1) / weights.sum(axis=1)
+                found[n, now] = np.where(hit, -np.log(share), np.inf)
+    return found
+
+
+def _states(
+    model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Give the places of the tokens of each segment, and the states (tokens, width) before them.
+
+    Segments are the documents, or the rows that running text is read in.
+    """
+    targets = documents.ids.astype(np.int32)
+    inputs = np.concatenate(([eos], targets[:-1])).astype(np.int32)
+    if bos is None:
+        edges = np.linspace(0, len(targets), min(STREAM_ROWS, len(targets)) + 1).astype(np.int64)
+        starts, ends = edges[:-1], edges[1:]
+    else:
+        starts, ends = documents.offsets[:-1] + 1, documents.offsets[1:]
+    lengths = ends - starts
+    encode = tf.function(
+        lambda tokens, states: model.encoder(tokens, states, training=False),
+        input_signature=[
+            tf.TensorSpec((None, None), tf.int32),
+            [tuple(tf.TensorSpec((None, width)) for width in layer.state_widths) for layer in model.encoder.cells],
+        ],
+        autograph=False,
+    )
+    order = np.argsort(lengths, kind="stable")
+    for chosen in np.split(order, range(BATCH, len(order), BATCH)):
+        longest = int(lengths[chosen].max())
+        states: Any = model.encoder.zero_states(len(chosen))
+        parts = []
+        for start in range(0, longest, WINDOW):
+            time = np.arange(start, min(start + WINDOW, longest))[:, None]
+            tokens = inputs[np.where(time < lengths[chosen], starts[chosen] + time, 0)]
+            hidden, states = encode(tokens, states)
+            parts.append(hidden.numpy())
+        hidden = np.concatenate(parts)
+        for n, segment in enumerate(chosen):
+            yield (int(starts[segment]), int(ends[segment])), hidden[: lengths[segment], n]
