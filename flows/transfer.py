@@ -5,6 +5,7 @@ python -m flows.transfer NAME_OR_FILE [--set field=value]…
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from flows import environment
 
@@ -16,8 +17,8 @@ from prefect.runtime import flow_run  # noqa: E402
 from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm import registry, tracking  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
-from rnnlm.transfer.arms import ARMS  # noqa: E402
+from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
+from rnnlm.transfer.arms import ARMS, DIRECTIONS  # noqa: E402
 from tasks.baseline import (  # noqa: E402
     baseline_classifier,
     baseline_language_model,
@@ -27,6 +28,7 @@ from tasks.baseline import (  # noqa: E402
 from tasks.compare import compare, show  # noqa: E402
 from tasks.finetune import (  # noqa: E402
     adapt_language_model,
+    average_classifiers,
     finetune_classifier,
     finetune_language_model,
     measure_forgetting,
@@ -35,7 +37,7 @@ from tasks.finetune import (  # noqa: E402
 from tasks.pretrain import pretrain  # noqa: E402
 from tasks.register import register  # noqa: E402
 from tasks.step import run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
+from tasks.tokenize import reverse, tokenize  # noqa: E402
 
 
 @flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
@@ -59,9 +61,22 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
             str(flow_run.id),
         )
         language_models = _language_models(experiment, source, target_tokens, parent)
-        classifiers = _classifiers(experiment, source, language_models, documents[1], target_tokens, parent)
+        backward = None
+        if "backward" in experiment.comparison.arms:
+            backward = _backward(experiment, source_tokens, target_tokens, language_models, parent)
+        source_text = source_tokens
+        if (
+            experiment.source.task == "language_model"
+            and source_tokens.tokenizer_sha256 != target_tokens.tokenizer_sha256
+        ):
+            # What the target's models read of the source again is in their own tokens.
+            source_text = run_step(tokenize, documents[0], target_tokens)
+        material = _Material(source, language_models, documents[1], target_tokens, source_text, backward)
+        classifiers = _classifiers(experiment, material, parent)
         scores = [*language_models.values(), *classifiers]
-        forgetting = _forgetting(source, language_models, documents[0], source_tokens, target_tokens, parent)
+        forgetting = None
+        if "parameter" in language_models:
+            forgetting = run_step(measure_forgetting, source, language_models["parameter"], source_text, parent)
         report = run_step(compare, experiment, source_tokens, source, documents[1], target_tokens, scores, forgetting)
         show(report, parent)
         return report
@@ -108,34 +123,63 @@ def _language_models(
     return models
 
 
-def _forgetting(
-    source: CheckpointRef,
-    language_models: dict[str, ScoreRef],
-    documents: DocumentsRef,
-    source_tokens: TokensRef,
-    target_tokens: TokensRef,
-    parent: str,
-) -> ForgettingRef | None:
-    """Score the fine-tuned language model on the source's text, in the tokens that it knows."""
-    if "parameter" not in language_models:
-        return None
-    if source_tokens.tokenizer_sha256 != target_tokens.tokenizer_sha256:
-        source_tokens = run_step(tokenize, documents, target_tokens)
-    return run_step(measure_forgetting, source, language_models["parameter"], source_tokens, parent)
-
-
-def _classifiers(
+def _backward(
     experiment: Experiment,
-    source: CheckpointRef,
-    language_models: dict[str, ScoreRef],
-    documents: DocumentsRef,
+    source_tokens: TokensRef,
     tokens: TokensRef,
+    language_models: dict[str, ScoreRef],
     parent: str,
-) -> list[ScoreRef]:
+) -> tuple[CheckpointRef | ScoreRef, TokensRef]:
+    """Train the source and the target's language model on texts that are read from the end, as those that are not.
+
+    Gives the model that a classifier starts from, and the target's documents for it; the target's language model stands
+    beside the others.
+    """
+    source_tokens, tokens = run_step(reverse, source_tokens), run_step(reverse, tokens)
+    model, seed, target = experiment.model, experiment.comparison.seed, experiment.target
+    source = run_step(pretrain, experiment.source, model, source_tokens, seed, parent)
+    if target.language_model is None:
+        return source, tokens
+    language_models["backward"] = run_step(
+        finetune_language_model,
+        "backward",
+        source,
+        target.language_model,
+        model,
+        target.word_map,
+        tokens,
+        seed,
+        parent,
+    )
+    return language_models["backward"], tokens
+
+
+class _Material(NamedTuple):
+    """What classifiers start from and read.
+
+    Attributes:
+        source: The source model.
+        language_models: The target's language models, by arm.
+        documents: The target's documents.
+        tokens: The same, encoded.
+        source_text: The source's text in the target's tokens.
+        backward: What a classifier that reads from the end starts from, and its documents; none: there is none.
+    """
+
+    source: CheckpointRef
+    language_models: dict[str, ScoreRef]
+    documents: DocumentsRef
+    tokens: TokensRef
+    source_text: TokensRef
+    backward: tuple[CheckpointRef | ScoreRef, TokensRef] | None
+
+
+def _classifiers(experiment: Experiment, material: _Material, parent: str) -> list[ScoreRef]:
     """Train every arm at every number of labels with every seed."""
     comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
     words = experiment.target.word_map
-    scores = []
+    source, language_models, documents, tokens, source_text, backward = material
+    scores: list[ScoreRef] = []
     cells = [
         (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
         for size in comparison.labels
@@ -143,28 +187,41 @@ def _classifiers(
     ]
     # A number of labels may be all that there are: that is one cell, not two.
     for labels, seed in dict.fromkeys(cells):
-        for name in comparison.arms:
+        # The mean of other arms comes after them.
+        for name in sorted(comparison.arms, key=lambda name: ARMS[name].start == "arms"):
             arm = ARMS[name]
             if arm.start == "tfidf":
                 how = training.class_weights, training.select
                 score = run_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
+            elif arm.start == "arms":
+                parts = [one for one in scores if (one.arm in DIRECTIONS, one.labels, one.seed) == (True, labels, seed)]
+                score = run_step(average_classifiers, name, parts, tokens, labels, seed, parent)
             elif arm.baseline:
                 start = language_models["scratch"] if arm.start == "target_text" else None
                 score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
             else:
                 # The source that has read the target's text already, where the experiment has it do so.
-                encoder = source if arm.start == "source_as_it_is" else language_models.get("parameter", source)
+                of_source: CheckpointRef | ScoreRef = source
+                if arm.start == "source":
+                    of_source = language_models.get("parameter", source)
+                read_from = tokens
+                if arm.backward and backward is not None:
+                    of_source, read_from = backward
+                read = experiment.source if arm.beside == "source_text" else experiment.target
                 score = run_step(
                     finetune_classifier,
                     name,
-                    encoder,
+                    None if arm.start == "random" else of_source,
                     arm.trainable,
-                    training,
+                    training.model_copy(update={"layers": "mixed"}) if arm.mixed else training,
                     model,
                     words,
-                    tokens,
+                    read_from,
                     labels,
                     seed,
+                    read.language_model if arm.beside else None,
+                    arm.beside,
+                    source_text if arm.beside == "source_text" or training.needs_fisher else None,
                     parent,
                 )
             scores.append(score)

@@ -303,12 +303,31 @@ class FineTuning(Settings):
         ge=0.0,
         le=100.0,
     )
+    importance: Literal["alike", "fisher"] = _field(
+        "Which weights stay near. alike: all of them. fisher: those most that matter most to the source's text (EWC).",
+        default="alike",
+    )
     average: bool = _field(
         "WiSE-FT: the encoder becomes a mean of the weights before and after; the validation split chooses the share.",
         default=False,
     )
 
+    @model_validator(mode="after")
+    def _stays_near(self) -> "FineTuning":
+        if self.importance == "fisher" and not self.stay_near:
+            raise ValueError(
+                "`importance: fisher` says how `stay_near` holds the weights, and that is 0: give it a strength"
+            )
+        return self
 
+
+# What `fine_tuning: auto` tries: the ways that differ most.
+AUTO = [
+    FineTuning(),
+    FineTuning(layer_factor=2.6, unfreezing="gradual"),
+    FineTuning(unfreezing="head_first"),
+    FineTuning(stay_near=1.0),
+]
 # What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
 Trainable = Literal["all", "head", "maps"]
 # How much the training loss of a document counts.
@@ -341,6 +360,11 @@ class ClassifierTraining(Settings):
     pooling: Literal["concat", "last"] = _field(
         "concat: last state, maximum and mean over the true length. last: the last state.", default="concat"
     )
+    layers: Literal["last", "mixed"] = _field(
+        "What is pooled. last: the last layer's states. mixed: those of the embedding and of all layers, side by side, "
+        "each times a weight that is learnt (after ELMo).",
+        default="last",
+    )
     normalise: bool = _field("Batch normalisation of the pooled states before the head.", default=True)
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
     class_weights: ClassWeights = _field(
@@ -350,7 +374,8 @@ class ClassifierTraining(Settings):
     select: Select = _field("What the best checkpoint is best in, on validation.", default="accuracy")
     fine_tuning: list[FineTuning] = _field(
         "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and the validation "
-        "split chooses. An arm that has no use for them is tried as often, with other random numbers.",
+        "split chooses. An arm that has no use for them is tried as often, with other random numbers. auto: all at one "
+        "rate, gradual with discriminative rates, head first, and L2-SP: four times the work.",
         default=[FineTuning()],
         min_length=1,
     )
@@ -362,6 +387,16 @@ class ClassifierTraining(Settings):
         "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",
         default="auto",
     )
+
+    @property
+    def needs_fisher(self) -> bool:
+        """Whether a way of fine-tuning asks how much each weight matters to the source's text."""
+        return any(way.importance == "fisher" for way in self.fine_tuning)
+
+    @field_validator("fine_tuning", mode="before")
+    @classmethod
+    def _auto(cls, ways: object) -> object:
+        return AUTO if ways == "auto" else ways
 
 
 NEWS = Corpus(
@@ -440,7 +475,20 @@ class Target(Settings):
     classifier: ClassifierTraining = _field("Training of the target classifier.", default=ClassifierTraining())
 
 
-ArmName = Literal["scratch", "tfidf", "target_text", "direct", "parameter", "linear_map", "feature"]
+ArmName = Literal[
+    "scratch",
+    "tfidf",
+    "target_text",
+    "direct",
+    "parameter",
+    "auxiliary",
+    "multi_task",
+    "linear_map",
+    "feature",
+    "feature_mixed",
+    "backward",
+    "both",
+]
 
 
 class Comparison(Settings):
@@ -450,7 +498,11 @@ class Comparison(Settings):
         "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
-        "target text. linear_map: trains linear maps of the source's weights. feature: the source's encoder, frozen.",
+        "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
+        "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
+        "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
+        "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
+        "two.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
         min_length=2,
     )
@@ -497,6 +549,27 @@ class Experiment(Settings):
             raise ValueError("target.language_model: a classification source has no language model; set it to null")
         if "target_text" in self.comparison.arms and not self.target.language_model:
             raise ValueError("comparison.arms: `target_text` starts from target.language_model, which is null")
+        if self.source.task == "classification" and self.target.classifier.needs_fisher:
+            raise ValueError(
+                "target.classifier.fine_tuning: `importance: fisher` asks the source's language model, and "
+                "source.task is classification"
+            )
+        if (
+            missing := {"parameter", "backward"} - set(self.comparison.arms)
+            if "both" in self.comparison.arms
+            else set()
+        ):
+            raise ValueError(
+                f"comparison.arms: `both` is the mean of two arms, and {' and '.join(missing)} is not there"
+            )
+        if "backward" in self.comparison.arms and self.source.task == "classification":
+            raise ValueError("comparison.arms: `backward` needs a language model as source")
+        if "auxiliary" in self.comparison.arms and not self.target.language_model:
+            raise ValueError("comparison.arms: `auxiliary` reads text as target.language_model says, which is null")
+        if "multi_task" in self.comparison.arms and self.source.task == "classification":
+            raise ValueError(
+                "comparison.arms: `multi_task` reads the source as text, and source.task is classification"
+            )
         if {"direct", "parameter"} <= set(self.comparison.arms) and not self.target.language_model:
             raise ValueError(
                 "comparison.arms: without target.language_model `direct` is `parameter`: leave one of them out"

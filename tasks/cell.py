@@ -61,9 +61,11 @@ def classifier_cell(
     seed: int,
     parent_run_id: str,
     word_map: WordMap = "exact",
+    beside: tuple[TokensRef, LanguageModelTraining] | None = None,
+    source_text: TokensRef | None = None,
 ) -> ScoreRef:
     """Train a classifier on so many labelled documents and score it."""
-    from rnnlm.transfer.fit import fit_classifier
+    from rnnlm.transfer.fit import BesideText, fit_classifier
 
     params = {
         "arm": arm,
@@ -74,6 +76,8 @@ def classifier_cell(
     }
     if start is not None:
         params["word_map"] = word_map
+    if beside is not None:
+        params["beside"] = beside[1].model_dump()
     name = f"classifier {arm} labels={labels} seed={seed}"
     with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens)) as run:
         folder = output_folder()
@@ -89,6 +93,8 @@ def classifier_cell(
                 seed=seed,
                 report=progress,
                 word_map=word_map,
+                beside=BesideText(*beside) if beside else None,
+                source_text=source_text,
             )
         return _score(run, fitted, folder, "classifier", arm, labels, seed)
 

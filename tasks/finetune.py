@@ -1,5 +1,7 @@
 """Step 5: from the source model to the target's."""
 
+from typing import Literal
+
 from rnnlm.config import Adaptation, ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, TokensRef
 from rnnlm.tracking import step_run
@@ -36,7 +38,7 @@ def finetune_language_model(
 @step(version=4, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
-    start: CheckpointRef | ScoreRef,
+    start: CheckpointRef | ScoreRef | None,
     trainable: Trainable,
     training: ClassifierTraining,
     model: Model,
@@ -44,13 +46,16 @@ def finetune_classifier(
     tokens: TokensRef,
     labels: int,
     seed: int,
+    beside: LanguageModelTraining | None,
+    beside_text: Literal["target_text", "source_text"] | None,
+    source_text: TokensRef | None,
     parent_run_id: str,
 ) -> ScoreRef:
-    """Train a classifier of the target on the encoder of a source model.
+    """Train a classifier of the target on the encoder of a source model, or together with one.
 
     Args:
         arm: Name of the arm.
-        start: The source model, or the language model that was fine-tuned from it.
+        start: The source model, or the language model that was fine-tuned from it; none: random weights.
         trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         training: Epochs, batch, learning rates.
         model: Widths, layers, dropout.
@@ -58,9 +63,55 @@ def finetune_classifier(
         tokens: The target's documents.
         labels: Number of labelled training documents.
         seed: Seed of the label subset, the head, the order and dropout.
+        beside: How text is read beside the labels; none: none is.
+        beside_text: Which text that is.
+        source_text: The source's text over the target's vocabulary, where it is read beside the labels or asked which
+            weights matter to it.
         parent_run_id: MLflow run of the flow run.
     """
-    return classifier_cell(arm, start, trainable, training, model, tokens, labels, seed, parent_run_id, word_map)
+    text = tokens if beside_text == "target_text" else source_text
+    return classifier_cell(
+        arm,
+        start,
+        trainable,
+        training,
+        model,
+        tokens,
+        labels,
+        seed,
+        parent_run_id,
+        word_map,
+        beside=(text, beside) if text and beside else None,
+        source_text=source_text,
+    )
+
+
+@step(version=1, run_name="average classifiers, {arm}, {labels} labels, seed {seed}")
+def average_classifiers(
+    arm: str, cells: list[ScoreRef], tokens: TokensRef, labels: int, seed: int, parent_run_id: str
+) -> ScoreRef:
+    """Average the probabilities of classifiers.
+
+    Args:
+        arm: Name of the arm.
+        cells: The classifiers' cells.
+        tokens: The target's documents.
+        labels: Number of labels that they were trained on.
+        seed: Their seed.
+        parent_run_id: MLflow run of the flow run.
+    """
+    from rnnlm.transfer.ensemble import fit_ensemble
+
+    return tradition_cell(
+        "classifier",
+        arm,
+        labels,
+        seed,
+        tokens,
+        parent_run_id,
+        {"of": [cell.arm for cell in cells]},
+        lambda folder: fit_ensemble([cell.path for cell in cells], tokens, folder),
+    )
 
 
 @step(version=2, run_name="mix language model, {arm}")

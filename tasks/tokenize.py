@@ -3,6 +3,7 @@
 from rnnlm.config import Tokenizer
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.tokens import tokenize as tokenize_documents
+from rnnlm.tokens.reverse import reverse as reverse_documents
 from tasks.step import logger, output_folder, step
 
 
@@ -18,3 +19,13 @@ def tokenize(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef) -> Token
     tokens = tokenize_documents(documents, setting, output_folder())
     logger.info("Vocabulary %d, tokens %s, unknown %s", tokens.vocabulary_size, tokens.tokens, tokens.unknown)
     return tokens
+
+
+@step(version=1)
+def reverse(tokens: TokensRef) -> TokensRef:
+    """Turn documents round, for models that read from the last token to the first.
+
+    Args:
+        tokens: The documents.
+    """
+    return reverse_documents(tokens, output_folder())

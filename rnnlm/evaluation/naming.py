@@ -33,8 +33,13 @@ ARM_NAMES = {
     "source_dynamic": ArmName("source model, dynamic", "the source model that learns while it reads", False, 8),
     "direct": ArmName("direct transfer", "parameter transfer without the target text", True, 6),
     "parameter": ArmName("parameter transfer", "parameter transfer", True, 2),
+    "auxiliary": ArmName("auxiliary loss", "parameter transfer with the target text read beside the labels", True, 7),
+    "multi_task": ArmName("multi-task", "training on source text and labels at once", True, 8),
     "linear_map": ArmName("linear map", "a linear map of the parameters", True, 5),
     "feature": ArmName("feature transfer", "feature transfer", True, 3),
+    "feature_mixed": ArmName("feature transfer, all layers", "feature transfer of all layers", True, 9),
+    "backward": ArmName("parameter transfer, backward", "parameter transfer that reads backwards", True, 10),
+    "both": ArmName("both directions", "parameter transfer in both directions", True, 11),
     "scratch_kneser_ney": ArmName("scratch + Kneser-Ney", "training from scratch mixed with Kneser-Ney", False, 3),
     "parameter_kneser_ney": ArmName(
         "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", False, 6

@@ -88,7 +88,7 @@ class Checkpoint:
 
 def get_weights(model: keras.layers.Layer) -> Weights:
     """Give copies of a model's weights by name (`lstm_0/kernel`), those that are not trained included."""
-    return {name: np.array(variable) for name, variable in _variables(model).items()}
+    return {name: np.array(variable) for name, variable in named_variables(model).items()}
 
 
 def set_weights(model: keras.layers.Layer, weights: Weights) -> None:
@@ -97,7 +97,7 @@ def set_weights(model: keras.layers.Layer, weights: Weights) -> None:
     Raises:
         DataError: If a name is missing or strange, or a shape differs.
     """
-    variables = _variables(model)
+    variables = named_variables(model)
     if strange := set(variables) ^ set(weights):
         raise DataError(f"weights do not fit the model: {', '.join(sorted(strange))} on one side only")
     for name, variable in variables.items():
@@ -106,7 +106,8 @@ def set_weights(model: keras.layers.Layer, weights: Weights) -> None:
         variable.assign(weights[name])
 
 
-def _variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
+def named_variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
+    """Give a model's variables by name, those that are not trained included."""
     # Keras puts the model's own name before some paths, depending on the scope that the model was made in.
     prefix = f"{model.name}/"
     return {variable.path.removeprefix(prefix): variable for variable in model.weights}

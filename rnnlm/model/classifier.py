@@ -31,7 +31,13 @@ class Classifier(keras.layers.Layer):
         self.training = training
         self.classes = classes
         self.encoder = Encoder(settings, vocabulary_size, seed)
-        width = settings.embedding * (3 if training.pooling == "concat" else 1)
+        # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they stand side by side.
+        pooled = self.encoder.widths if training.layers == "mixed" else [settings.embedding]
+        self.pooled_widths = [width * (3 if training.pooling == "concat" else 1) for width in pooled]
+        width = sum(self.pooled_widths)
+        self.layer_weights = None
+        if training.layers == "mixed":
+            self.layer_weights = self.add_weight(shape=(len(pooled),), initializer="zeros", name="layer_weights")
         # Pooled states of a trained encoder differ in scale from a fresh one's by far; normalised, one learning rate
         # suits both. Scale and offset are left to the head.
         self.normalise = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalise")
@@ -54,7 +60,7 @@ class Classifier(keras.layers.Layer):
         seed: tf.Tensor | None = None,
         precision: Precision = "float32",
     ) -> tf.Tensor:
-        """Give the pooled states of documents: (batch, embedding or 3 embedding).
+        """Give the pooled states of documents: (batch, width); those of several layers side by side.
 
         Args:
             tokens: (time, batch) token ids, padded behind.
@@ -62,8 +68,11 @@ class Classifier(keras.layers.Layer):
             seed: Two integers that choose the encoder's dropout masks; none: no dropout.
             precision: Type of the products.
         """
-        hidden, _ = self.encoder(tokens, seed=seed, precision=precision, training=seed is not None)
-        return pool(float32(hidden), lengths, self.training.pooling)
+        outputs, _ = self.encoder(
+            tokens, seed=seed, precision=precision, training=seed is not None, all_layers=self.layer_weights is not None
+        )
+        layers = outputs if self.layer_weights is not None else [outputs]
+        return tf.concat([pool(float32(hidden), lengths, self.training.pooling) for hidden in layers], axis=1)
 
     def logits(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Give the logits of pooled features: (batch, 1) for two classes, (batch, classes) for more.
@@ -74,9 +83,18 @@ class Classifier(keras.layers.Layer):
         """
         if self.training.normalise:
             features = self.normalise(features, training=seed is not None)
+        if self.layer_weights is not None:
+            # Of all layers alike, each is 1.
+            share = tf.nn.softmax(self.layer_weights) * len(self.pooled_widths)
+            features *= tf.repeat(share, self.pooled_widths)
         # Seen as a sequence of one step, the locked mask is a plain one.
         dropped = locked_dropout(features[None], self.training.dropout, seed, 1_000)[0]
         return self.head(dropped)
+
+    @property
+    def head_variables(self) -> list[keras.Variable]:
+        """What is trained above the encoder."""
+        return [*self.head.trainable_variables, *([self.layer_weights] if self.layer_weights is not None else [])]
 
     def settle_statistics(self, features: np.ndarray) -> None:
         """Take the statistics of the normalisation from pooled features of training documents.

@@ -62,6 +62,7 @@ class Encoder(keras.layers.Layer):
         seed: tf.Tensor | None = None,
         precision: Precision = "float32",
         training: bool = True,
+        all_layers: bool = False,
     ) -> Any:
         """Run over a window of tokens.
 
@@ -72,6 +73,7 @@ class Encoder(keras.layers.Layer):
             seed: Two integers that choose the dropout masks; none: evaluation, nothing is dropped.
             precision: Type of the products.
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
+            all_layers: Whether the outputs of all layers are given, those of the embedding first.
 
         Returns:
             The last layer's outputs (time, batch, embedding), before `drop_outputs`, and the state of each layer
@@ -82,7 +84,7 @@ class Encoder(keras.layers.Layer):
             self.embedding(tokens), tokens, self.vocabulary_size, dropout.embedding, seed, WORD_TYPES
         )
         hidden = locked_dropout(hidden, dropout.input, seed, INPUT)
-        after = []
+        after, outputs = [], [hidden]
         for n, layer in enumerate(self.cells):
             if n > 0:
                 hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
@@ -90,7 +92,13 @@ class Encoder(keras.layers.Layer):
             state = states[n] if states else None
             hidden, state = layer(hidden, state, keep, recurrent, precision=precision, training=training)
             after.append(state)
-        return hidden, after
+            outputs.append(hidden)
+        return outputs if all_layers else hidden, after
+
+    @property
+    def widths(self) -> list[int]:
+        """Widths of the outputs of all layers, that of the embedding first."""
+        return [self.settings.embedding, *(layer.state_widths[0] for layer in self.cells)]
 
     def drop_outputs(self, outputs: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         """Drop units of the last layer's outputs (time, batch, embedding), as before the softmax."""

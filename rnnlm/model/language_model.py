@@ -46,13 +46,21 @@ class LanguageModel(keras.layers.Layer):
         seed: Seed of the initial weights.
         counts: How often each token stands in the training split; the softmax bias starts at its log-frequency,
             so that the first step already knows the unigram distribution. None: zeros (weights are loaded later).
+        encoder: The encoder to share with another model; none: one of its own.
     """
 
-    def __init__(self, settings: Model, vocabulary_size: int, seed: int = 0, counts: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        settings: Model,
+        vocabulary_size: int,
+        seed: int = 0,
+        counts: np.ndarray | None = None,
+        encoder: Encoder | None = None,
+    ) -> None:
         super().__init__(name="language_model")
         self.settings = settings
         self.vocabulary_size = vocabulary_size
-        self.encoder = Encoder(settings, vocabulary_size, seed)
+        self.encoder = encoder or Encoder(settings, vocabulary_size, seed)
         self.bias = self.add_weight(shape=(vocabulary_size,), initializer="zeros", name="softmax_bias")
         if counts is not None:
             # One is added to each count: a token that the training split lacks is rare, not impossible.

@@ -11,7 +11,7 @@ import tensorflow as tf
 from rnnlm.config import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
-from rnnlm.model.checkpoint import Weights, get_weights, set_weights
+from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.tokens import EncodedDocuments
@@ -39,7 +39,9 @@ def train_classifier(
     trainable: Trainable,
     seed: int,
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
+    importance: Weights | None = None,
     frozen_valid: np.ndarray | None = None,
+    beside: Callable[[int, int], None] | None = None,
     report: Report = silent,
 ) -> list[Point]:
     """Train a classifier; it ends with the weights that were best on the validation split.
@@ -53,7 +55,9 @@ def train_classifier(
             states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
         fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
+        importance: How much each weight of the encoder, by name, is held where it starts; none: all alike.
         frozen_valid: The validation documents' pooled states, where the head alone is trained and they are known.
+        beside: Called before each step with the steps taken and all steps: what else the encoder is trained on.
         report: Called about 200 times and at each evaluation.
 
     Returns:
@@ -77,7 +81,8 @@ def train_classifier(
         batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
         features_now = lambda: features  # noqa: E731
     train_step = _Step.of(model, trainable)
-    train_step.restart(seed, class_weights(train.labels, model.classes, settings.class_weights))
+    of_classes = class_weights(train.labels, model.classes, settings.class_weights)
+    train_step.restart(seed, of_classes, importance or {})
     points: list[Point] = []
     best, best_score = get_weights(model), (-math.inf, -math.inf)
     meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
@@ -85,6 +90,8 @@ def train_classifier(
     for epoch in range(epochs):
         with Prefetch(batches(np.random.default_rng([seed, epoch]))) as prepared:
             for inputs, labels_of_batch in prepared:
+                if beside is not None:
+                    beside(step, steps)
                 rate = one_cycle(step, steps, learning_rate)
                 rates = layer_rates(fine_tuning, train_step.layers, step, steps)
                 loss, norm = train_step(
@@ -132,7 +139,7 @@ def average_with_start(
     """
     sample = _sample(train, seed)
     after = get_weights(model)
-    encoder = [name for name in after if not name.startswith((model.head.name, model.normalise.name))]
+    encoder = [name for name in after if not name.startswith((model.head.name, model.normalise.name, "layer_weights"))]
     found = []
     for share in SHARES:
         set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
@@ -216,18 +223,20 @@ class _Step:
     def __init__(self, model: Classifier, trainable: Trainable) -> None:
         settings = model.training
         # The gradient is taken of these; `updated` is what the optimizer changes.
-        variables = model.head.trainable_variables if trainable == "head" else model.trainable_variables
+        variables = model.head_variables if trainable == "head" else model.trainable_variables
         updated, maps = variables, None
         if trainable == "maps":
-            encoder, head = model.encoder.trainable_variables, model.head.trainable_variables
+            encoder, head = model.encoder.trainable_variables, model.head_variables
             maps = LinearMaps(encoder, model.encoder.embedding.embeddings, settings.maps)
             variables, updated = [*encoder, *head], [*maps.parameters, *head]
         self._maps, self._updated = maps, updated
+        names = {id(variable): name for name, variable in named_variables(model).items()}
+        self._names = [names.get(id(variable), "") for variable in updated]  # maps have none
         precision: Precision = "float32"
         if trainable != "head":
             sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
             precision = choose_precision(settings.precision, model.settings, *sizes)
-        layers = [*model.encoder.layers_of_variables, list(model.head.trainable_variables)]
+        layers = [*model.encoder.layers_of_variables, model.head_variables]
         self.layers = len(layers)
         if trainable == "all":
             of_encoder = list(model.encoder.trainable_variables)
@@ -278,12 +287,13 @@ class _Step:
         """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
-    def restart(self, seed: int, weights: np.ndarray) -> None:
+    def restart(self, seed: int, weights: np.ndarray, importance: Weights) -> None:
         """Forget what was gathered in an earlier training; maps begin at the weights as they are now.
 
         Args:
             seed: Seed of the maps' factors that are not zero at the start.
             weights: (classes,) what a document of each class counts in the loss.
+            importance: How much the encoder's weights are held where they start, by name; those not named: alike.
         """
         self._class_weights.assign(weights)
         if self._maps is not None:
@@ -291,7 +301,7 @@ class _Step:
         for variable in self.optimizer.variables:
             variable.assign(tf.zeros_like(variable.value))
         if isinstance(self.optimizer, LayeredAdamW):
-            self.optimizer.start_from(self._updated)
+            self.optimizer.start_from(self._updated, [importance.get(name) for name in self._names])
 
     def __call__(
         self, inputs: Any, labels: np.ndarray, seed: np.ndarray, rate: float, rates: np.ndarray, near: float

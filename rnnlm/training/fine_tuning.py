@@ -57,12 +57,14 @@ class Anchors:
     Attributes:
         rates: What the learning rate of each variable is multiplied by.
         starts: What each variable is drawn to; none: to zero.
+        importance: How much the weights of each variable are held there; 1: as all are.
         stay_near: Strength of the decay towards the start, as a share of the learning rate; 0: there is none, and all
             variables decay towards zero.
     """
 
     rates: list[tf.Tensor]
     starts: list[tf.Variable | None]
+    importance: list[tf.Variable | None]
     stay_near: tf.Tensor
 
 
@@ -70,6 +72,7 @@ class LayeredAdamW(FusedAdamW):
     """AdamW with a rate for each variable, and a decay that may draw it towards the weights it started from.
 
     That is L2-SP (Li et al. 2018), decoupled as AdamW's decay is: it stands in the place of the decay towards zero.
+    With an importance of each weight it is elastic weight consolidation (Kirkpatrick et al. 2017).
 
     Args:
         variables: What is trained.
@@ -82,13 +85,21 @@ class LayeredAdamW(FusedAdamW):
         self.build(variables)
         near = {id(variable) for variable in anchored}
         starts = [tf.Variable(v.value, trainable=False) if id(v) in near else None for v in variables]
-        self.anchors = Anchors([tf.ones(()) for _ in variables], starts, tf.zeros(()))
+        importance = [None if s is None else tf.Variable(tf.ones_like(s), trainable=False) for s in starts]
+        self.anchors = Anchors([tf.ones(()) for _ in variables], starts, importance, tf.zeros(()))
 
-    def start_from(self, variables: list[keras.Variable]) -> None:
-        """Take the weights as they are for the start."""
-        for variable, start in zip(variables, self.anchors.starts, strict=True):
-            if start is not None:
+    def start_from(self, variables: list[keras.Variable], importance: list[np.ndarray | None]) -> None:
+        """Take the weights as they are for the start.
+
+        Args:
+            variables: What is trained.
+            importance: How much the weights of each are held there; none: all alike.
+        """
+        held = zip(variables, importance, self.anchors.starts, self.anchors.importance, strict=True)
+        for variable, given, start, kept in held:
+            if start is not None and kept is not None:
                 start.assign(variable.value)
+                kept.assign(tf.ones_like(kept) if given is None else given)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """Update one variable at its own rate."""
@@ -98,18 +109,20 @@ class LayeredAdamW(FusedAdamW):
     def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         rate = tf.convert_to_tensor(self.learning_rate)
         to_zero, stay_near = tf.constant(float(self.weight_decay)), self.anchors.stay_near
-        for variable, start, own in zip(variables, self.anchors.starts, self.anchors.rates, strict=True):
+        held = zip(variables, self.anchors.starts, self.anchors.importance, self.anchors.rates, strict=True)
+        for variable, start, importance, own in held:
             value = tf.convert_to_tensor(variable.value)
-            if start is None:
-                decay = value * to_zero
+            if start is None or importance is None:
+                decay = value * to_zero * (rate * own)
             else:
                 decay = tf.cond(
                     stay_near > 0.0,
-                    functools.partial(_decay_to, value, start, stay_near),
-                    functools.partial(tf.multiply, value, to_zero),
+                    functools.partial(_decay_to, value, start, importance, stay_near * (rate * own)),
+                    functools.partial(tf.multiply, value * to_zero, rate * own),
                 )
-            variable.value.assign_sub(decay * (rate * own))
+            variable.value.assign_sub(decay)
 
 
-def _decay_to(value: tf.Tensor, start: tf.Variable, strength: tf.Tensor) -> tf.Tensor:
-    return (value - start) * strength
+def _decay_to(value: tf.Tensor, start: tf.Variable, importance: tf.Variable, strength: tf.Tensor) -> tf.Tensor:
+    # A weight that matters a thousand times as much as the mean is put back where it was, not beyond it.
+    return (value - start) * tf.minimum(importance * strength, 1.0)

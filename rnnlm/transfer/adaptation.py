@@ -48,19 +48,19 @@ Losses = Callable[[EncodedDocuments], np.ndarray]
 
 
 def _cached(model: LanguageModel, tokenizer: TextTokenizer, valid: EncodedDocuments) -> tuple[Losses, dict[str, float]]:
-    ends = {"bos": tokenizer.bos, "eos": tokenizer.eos}
-    own = score_tokens(model, valid, **ends)
+    bos, eos = tokenizer.bos, tokenizer.eos
+    own = score_tokens(model, valid, bos=bos, eos=eos)
     # What is given costs nothing and says nothing.
-    predicted = slice(None) if tokenizer.bos is None else valid.ids != tokenizer.bos
+    predicted = slice(None) if bos is None else valid.ids != bos
     found = []
-    for theta, of_cache in zip(THETAS, cache_nll(model, valid, THETAS, **ends), strict=True):
+    for theta, of_cache in zip(THETAS, cache_nll(model, valid, THETAS, bos=bos, eos=eos), strict=True):
         weight = mixture_weight(own[predicted], of_cache[predicted])
         found.append((float(mixed(own, of_cache, weight)[predicted].sum()), theta, weight))
     _, theta, weight = min(found)
 
     def losses(documents: EncodedDocuments) -> np.ndarray:
-        (of_cache,) = cache_nll(model, documents, (theta,), **ends)
-        return mixed(score_tokens(model, documents, **ends), of_cache, weight)
+        (of_cache,) = cache_nll(model, documents, (theta,), bos=bos, eos=eos)
+        return mixed(score_tokens(model, documents, bos=bos, eos=eos), of_cache, weight)
 
     return losses, {"cache_theta": theta, "cache_share": 1.0 - weight}
 
@@ -68,7 +68,7 @@ def _cached(model: LanguageModel, tokenizer: TextTokenizer, valid: EncodedDocume
 def _dynamic(
     model: LanguageModel, tokenizer: TextTokenizer, valid: EncodedDocuments
 ) -> tuple[Losses, dict[str, float]]:
-    ends = {"bos": tokenizer.bos, "eos": tokenizer.eos}
+    bos, eos = tokenizer.bos, tokenizer.eos
     some = valid.take(np.arange(max(1, int(np.searchsorted(valid.offsets, TRIED_TOKENS, side="right")) - 1)))
-    rate = min(RATES, key=lambda one: score_while_learning(model, some, one, **ends).sum())
-    return lambda documents: score_while_learning(model, documents, rate, **ends), {"dynamic_rate": rate}
+    rate = min(RATES, key=lambda one: score_while_learning(model, some, one, bos=bos, eos=eos).sum())
+    return lambda documents: score_while_learning(model, documents, rate, bos=bos, eos=eos), {"dynamic_rate": rate}

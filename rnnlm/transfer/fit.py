@@ -10,6 +10,7 @@ import itertools
 import json
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer, read_split
+from rnnlm.training.beside import Beside
 from rnnlm.training.classifier import (
     average_with_start,
     pooled_features,
@@ -33,6 +35,7 @@ from rnnlm.training.classifier import (
     selection_score,
     train_classifier,
 )
+from rnnlm.training.fisher import fisher_information
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report
@@ -116,6 +119,18 @@ def fit_language_model(
     return Fitted(sha256, metrics, seconds_before + time.perf_counter() - began, precision)
 
 
+class BesideText(NamedTuple):
+    """Text that an encoder is trained on while labels are learnt.
+
+    Attributes:
+        tokens: The text, over the target's vocabulary.
+        training: How it is read.
+    """
+
+    tokens: TokensRef
+    training: LanguageModelTraining
+
+
 def fit_classifier(
     settings: Model,
     tokens: TokensRef,
@@ -128,6 +143,8 @@ def fit_classifier(
     seed: int,
     report: Report,
     word_map: WordMap = "exact",
+    beside: BesideText | None = None,
+    source_text: TokensRef | None = None,
 ) -> Fitted:
     """Train a classifier and score it on the test split.
 
@@ -145,6 +162,9 @@ def fit_classifier(
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
         word_map: How words come to their rows that the start does not know.
+        beside: Text that the encoder is trained on in between; none: the labels alone.
+        source_text: What the source model knows, over the target's vocabulary, for ways of fine-tuning that ask how
+            much each weight matters to it.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
@@ -173,6 +193,20 @@ def fit_classifier(
         encoder = file_sha256(start / "weights.safetensors"), word_map
         return _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
 
+    importance: Weights | None = None
+    if tuned and source_text is not None and training.needs_fisher:
+        knowing = LanguageModel(settings, tokenizer.size)
+        set_weights(knowing, {name: mapped.get(name, fresh) for name, fresh in get_weights(knowing).items()})
+        known = read_documents(source_text, "train", mapped=True)
+        importance = fisher_information(knowing, known, bos=tokenizer.bos, seed=seed)
+    text = read_documents(beside.tokens, "train", mapped=True) if beside else None
+
+    def reading(seed: int) -> Beside | None:
+        if beside is None or text is None:
+            return None
+        softmax = mapped or get_weights(LanguageModel(settings, tokenizer.size, seed, text.counts(tokenizer.size)))
+        return Beside(model, softmax, text, beside.training, bos=tokenizer.bos, seed=seed)
+
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
     # Every arm has as many tries, and the validation split chooses among them.
@@ -190,7 +224,9 @@ def fit_classifier(
             trainable=trainable,
             seed=again,
             fine_tuning=fine_tuning,
+            importance=importance if fine_tuning.importance == "fisher" else None,
             frozen_valid=frozen("valid"),
+            beside=reading(again),
             report=one_after_the_other,
         )
         on_valid = max((point.metrics for point in history), key=training_score)
@@ -222,7 +258,7 @@ def fit_classifier(
     return Fitted(sha256, metrics, time.perf_counter() - began, precision)
 
 
-@functools.lru_cache(maxsize=2)  # valid and test
+@functools.lru_cache(maxsize=4)  # valid and test, of two arms
 def _frozen_states(model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str) -> np.ndarray:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 

@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Experiment, check_experiment
+from rnnlm.config import ArmName, Experiment, check_experiment
 from rnnlm.errors import ConfigError, DataError
 
 THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
@@ -211,6 +212,54 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     assert again.sha256 == digest
     assert (again.path / "report.html").is_file()
     assert len(client.search_model_versions("name = 'tiny-source'")) == 1
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_path: Path) -> None:
+    """All of them in one run, with one tokenizer for source and target."""
+    from flows.transfer import transfer
+
+    raw = settings(tmp_path)
+    arms = list(get_args(ArmName))
+    raw["source"]["tokenizer"] = {"kind": "bpe", "vocabulary_size": 300}
+    raw["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": []}
+    raw["target"]["classifier"]["fine_tuning"] = [{}, {"stay_near": 1.0, "importance": "fisher"}]
+    raw["comparison"] = {"arms": arms[::-1], "labels": ["all"], "seed": 13}
+    report = transfer(check_experiment(raw))
+    # The source's text is not tokenized again: the models have its tokens. Two source models, four of the target.
+    assert executed == {
+        "ingest": 2,
+        "tokenize": 2,
+        "language model": 6,
+        "classifier": len(arms) - 2,
+        "register": 1,
+        "compare": 1,
+    }
+    verdict = json.loads((report.path / "verdict.json").read_text())
+    cells = {c["arm"]: c for c in verdict["cells"] if c["task"] == "classifier"}
+    assert set(cells) == set(arms)
+    assert {c["arm"] for c in verdict["cells"] if c["task"] == "language_model"} == {
+        "scratch",
+        "source",
+        "parameter",
+        "backward",
+    }
+    # What reads backwards is another model of the same documents, and the mean of both a third.
+    said = {
+        arm: np.stack(
+            pq.read_table(tmp_path / "store" / cells[arm]["output"] / "predictions.parquet")[
+                "probabilities"
+            ].to_pylist()
+        )
+        for arm in ("parameter", "backward", "both")
+    }
+    assert not np.allclose(said["parameter"], said["backward"])
+    np.testing.assert_allclose(said["both"], (said["parameter"] + said["backward"]) / 2, rtol=1e-6)
+    before = {arm: cell["seconds_before"] for arm, cell in cells.items()}
+    assert before["multi_task"] == before["scratch"] == 0.0
+    assert before["auxiliary"] == before["direct"] == verdict["seconds"]["source model"]
+    assert before["both"] > before["parameter"] + before["backward"]
+    assert verdict["forgetting"]["perplexity_after"] > 1.0
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")

@@ -1,0 +1,87 @@
+"""Text that is read while labels are learnt: a language model on the classifier's own encoder, in turn with it.
+
+With the target's text it keeps what the source knew while the classifier is trained, in one stage (SiATL, Chronopoulou
+et al. 2019); with the source's text it is multi-task training of source and target at once (Collobert & Weston 2008,
+who take turns as here).
+"""
+
+import functools
+from collections.abc import Iterator
+
+from rnnlm.config import LanguageModelTraining
+from rnnlm.model.checkpoint import Weights, get_weights, set_weights
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import EncodedDocuments
+from rnnlm.training.plan import Plan, Step
+from rnnlm.training.precision import choose_precision
+from rnnlm.training.step import LanguageModelStep
+from rnnlm.training.update import check_finite
+
+
+class Beside:
+    """Trains the classifier's encoder on text, a part of the whole training before each of the classifier's steps.
+
+    Args:
+        model: The classifier; its weights are set when this is made.
+        softmax: Weights of the softmax by name, as in a language model's checkpoint; what is missing is kept.
+        text: The text.
+        training: How it is read: epochs, batch, window, schedule. It is evaluated by the classifier alone.
+        bos: The token that begins a document; none: running text.
+        seed: Seed of the order and of dropout.
+    """
+
+    def __init__(
+        self,
+        model: Classifier,
+        softmax: Weights,
+        text: EncodedDocuments,
+        training: LanguageModelTraining,
+        *,
+        bos: int | None,
+        seed: int,
+    ) -> None:
+        self._step = _step_of(model, training.model_dump_json(), bos is not None)
+        self._step.restart()
+        own, of_classifier = get_weights(self._step.model), get_weights(model)
+        given = {name: softmax[name] for name in own if name in softmax and name not in of_classifier}
+        set_weights(self._step.model, own | given)
+        self._plan, self._seed, self._taken = Plan.of(len(text.ids), training, seed), seed, 0
+        self._steps = self._read(text, bos)
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self._plan.steps
+
+    def __call__(self, step: int, steps: int) -> None:
+        """Make the updates that are due before the classifier's step: after its last one, all are made.
+
+        Args:
+            step: Steps that the classifier has taken.
+            steps: Its steps in all.
+
+        Raises:
+            TrainingError: If the loss is no longer a number.
+        """
+        while self._taken * steps < (step + 1) * self._plan.steps:
+            read, rate = next(self._steps)
+            result = self._step.run(read.windows, read.first, self._seed, self._taken, rate, 0.0)
+            check_finite(result.loss, result.norm, read.where, "language_model.learning_rate")
+            self._taken += 1
+
+    def _read(self, text: EncodedDocuments, bos: int | None) -> Iterator[tuple[Step, float]]:
+        for phase in self._plan.phases:
+            for n, step in enumerate(self._plan.read(phase, text, bos, phase.first_step)):
+                yield step, self._plan.rate(phase, phase.first_step + n)
+
+
+@functools.lru_cache(maxsize=2)
+def _step_of(model: Classifier, training_json: str, resets: bool) -> LanguageModelStep:
+    """Give the compiled update of a language model on a classifier's encoder, for cells that load their own weights."""
+    # Which weights are the best is the classifier's matter: an average of them would have to be its own.
+    training = LanguageModelTraining.model_validate_json(training_json).model_copy(update={"averaging": "none"})
+    size = model.encoder.vocabulary_size
+    language_model = LanguageModel(model.settings, size, encoder=model.encoder)
+    precision = choose_precision(training.precision, model.settings, size, training.batch_size, training.window)
+    return LanguageModelStep(language_model, training, precision, resets)
