@@ -3,14 +3,18 @@
 The steps are the same in all of them: what one has done, the others have from the cache.
 """
 
+import logging
+
 from rnnlm.config import Corpus, Experiment
-from rnnlm.corpus import fingerprint
+from rnnlm.corpus import fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.store import home
 from tasks.ingest import ingest
 from tasks.step import run_step
 from tasks.tokenize import tokenize
+
+logger = logging.getLogger("rnnlm.steps")
 
 
 def read(corpus: Corpus) -> DocumentsRef:
@@ -40,6 +44,8 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
                     "and scored on test",
                     remedy="Give a larger share, or files for this split.",
                 )
+    if seen := read_before(source, target):
+        logger.warning(leak_sentence(seen, target.documents["test"]))
     return source, target
 
 

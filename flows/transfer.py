@@ -77,7 +77,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         forgetting = None
         if "parameter" in language_models:
             forgetting = run_step(measure_forgetting, source, language_models["parameter"], source_text, parent)
-        report = run_step(compare, experiment, source_tokens, source, documents[1], target_tokens, scores, forgetting)
+        report = run_step(compare, experiment, source_tokens, source, *documents, target_tokens, scores, forgetting)
         show(report, parent)
         return report
 

@@ -13,11 +13,12 @@ from rnnlm.tracking import Run
 from tasks.step import output_folder, step
 
 
-@step(version=7)
+@step(version=8)
 def compare(
     experiment: Experiment,
     source_tokens: TokensRef,
     source: CheckpointRef,
+    source_documents: DocumentsRef,
     documents: DocumentsRef,
     tokens: TokensRef,
     scores: list[ScoreRef],
@@ -29,12 +30,13 @@ def compare(
         experiment: The experiment.
         source_tokens: The source text.
         source: The source model.
+        source_documents: The source's documents.
         documents: The target's documents.
         tokens: The target's tokens.
         scores: All cells.
         forgetting: The fine-tuned language model on the source's text; none: there is none.
     """
-    verdict = assemble(experiment, source_tokens, source, documents, tokens, scores, forgetting)
+    verdict = assemble(experiment, source_tokens, source, source_documents, documents, tokens, scores, forgetting)
     folder = home() / "runs" / experiment.name / output_folder().name.removeprefix("compare-")[:12]
     with whole_folder(folder) as work:
         (work / "experiment.yaml").write_text(

@@ -2,5 +2,6 @@
 
 from rnnlm.corpus.addresses import fingerprint
 from rnnlm.corpus.documents import ingest
+from rnnlm.corpus.overlap import leak_sentence, read_before
 
-__all__ = ["fingerprint", "ingest"]
+__all__ = ["fingerprint", "ingest", "leak_sentence", "read_before"]

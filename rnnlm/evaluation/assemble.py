@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
+from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
     SCRATCH,
@@ -34,6 +35,7 @@ def assemble(
     experiment: Experiment,
     source_tokens: TokensRef,
     source: CheckpointRef,
+    source_documents: DocumentsRef,
     documents: DocumentsRef,
     tokens: TokensRef,
     scores: list[ScoreRef],
@@ -45,6 +47,7 @@ def assemble(
         experiment: The experiment.
         source_tokens: The source text.
         source: The source model.
+        source_documents: The source's documents.
         documents: The target's documents.
         tokens: The target's tokens.
         scores: All cells, those of the baseline among them.
@@ -56,6 +59,10 @@ def assemble(
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
     sentences = [*verdict_sentences(found, beyond, tradition), equivalence_sentence(equivalences)]
     sentences += [forgotten.sentence] if forgotten else []
+    seen = read_before(source_documents, documents)
+    if seen:
+        # First, because nothing that follows can be trusted.
+        sentences.insert(0, leak_sentence(seen, documents.documents["test"]))
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
@@ -80,6 +87,7 @@ def assemble(
             "seconds": source.seconds,
         },
         documents=documents.documents,
+        read_before=seen,
         digests={
             "source tokens": source_tokens.sha256,
             "source documents": source_tokens.documents_sha256,

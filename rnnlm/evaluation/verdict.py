@@ -272,6 +272,7 @@ class Verdict(BaseModel):
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
+        read_before: Test documents of the target that stand in the source's text too.
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
         seconds: Seconds of each part of the run.
@@ -294,6 +295,7 @@ class Verdict(BaseModel):
     coverage: list[Coverage] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
+    read_before: int = 0
     digests: dict[str, str]
     versions: dict[str, str]
     seconds: dict[str, float]

@@ -222,6 +222,9 @@ def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_
     raw = settings(tmp_path)
     arms = list(get_args(ArmName))
     raw["source"]["tokenizer"] = {"kind": "bpe", "vocabulary_size": 300}
+    # What stands in the target stands in the source's text too, the test documents among it.
+    for n, line in enumerate((tmp_path / "target.csv").read_text().splitlines()[1:41]):
+        (tmp_path / "source" / f"leaked {n}.txt").write_text(line.partition('"')[2].partition('"')[0])
     raw["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": []}
     raw["target"]["classifier"]["fine_tuning"] = [{}, {"stay_near": 1.0, "importance": "fisher"}]
     raw["comparison"] = {"arms": arms[::-1], "labels": ["all"], "seed": 13}
@@ -260,6 +263,8 @@ def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_
     assert before["auxiliary"] == before["direct"] == verdict["seconds"]["source model"]
     assert before["both"] > before["parameter"] + before["backward"]
     assert verdict["forgetting"]["perplexity_after"] > 1.0
+    assert 0 < verdict["read_before"] <= 40
+    assert verdict["sentences"][0].startswith(f"Not to be trusted: {verdict['read_before']} of the target's")
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")

@@ -1,0 +1,31 @@
+"""Whether one corpus holds documents of another: a source model that has read the target's test set proves nothing."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rnnlm.refs import DocumentsRef
+
+
+def read_before(source: DocumentsRef, target: DocumentsRef) -> int:
+    """Count the target's test documents whose cleaned text stands in the source's training or validation split too.
+
+    Args:
+        source: The source's documents.
+        target: The target's.
+    """
+    test = _digests(target, ["test"])
+    return int(pc.sum(pc.is_in(test, value_set=_digests(source, ["train", "valid"]))).as_py() or 0)
+
+
+def leak_sentence(seen: int, test: int) -> str:
+    """Say how many of the target's test documents the source model reads."""
+    return (
+        f"Not to be trusted: {seen:,} of the target's {test:,} test documents stand in the source's text too; leave "
+        "them out with source.corpus.exclude."
+    )
+
+
+def _digests(documents: DocumentsRef, splits: list[str]) -> pa.Array:
+    table = pq.read_table(documents.file, columns=["digest", "split"])
+    return table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))["digest"].combine_chunks()
