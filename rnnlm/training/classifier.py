@@ -2,7 +2,9 @@
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -24,8 +26,11 @@ from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
 from rnnlm.training.update import check_finite, clipped_update, make_optimizer
 
-# Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 100 MB.
-EVALUATION_TOKENS = 32_768
+# Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 50 MB. Two
+# batches at a time, because the recurrence's small operations leave a core idle: on two cores 1,013 documents a second
+# in place of 779 (the demo's sizes), 261 in place of 217 (one layer of 400).
+EVALUATION_TOKENS = 16_384
+AT_A_TIME = 2
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
 
@@ -204,8 +209,19 @@ def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray
 def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
     """Give the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
-    for batch in sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens):
-        features[batch.documents] = model.compiled_features(batch.tokens, batch.lengths).numpy()
+    batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
+
+    def compute() -> None:
+        while True:
+            with one_takes:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            features[batch.documents] = model.compiled_features(batch.tokens, batch.lengths).numpy()
+
+    with ThreadPoolExecutor(AT_A_TIME) as threads:
+        for thread in [threads.submit(compute) for _ in range(AT_A_TIME)]:
+            thread.result()
     return features
 
 
