@@ -76,7 +76,9 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         scores = [*language_models.values(), *classifiers]
         forgetting = None
         if "parameter" in language_models:
-            forgetting = run_step(measure_forgetting, source, language_models["parameter"], source_text, parent)
+            forgetting = run_step(
+                measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
+            )
         report = run_step(compare, experiment, source_tokens, source, *documents, target_tokens, scores, forgetting)
         show(report, parent)
         return report
@@ -207,6 +209,9 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
                 read_from = tokens
                 if arm.backward and backward is not None:
                     of_source, read_from = backward
+                known = source_text if arm.beside == "source_text" or training.needs_fisher else None
+                if arm.backward and known is not None:
+                    known = run_step(reverse, known)
                 read = experiment.source if arm.beside == "source_text" else experiment.target
                 score = run_step(
                     finetune_classifier,
@@ -221,7 +226,7 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
                     seed,
                     read.language_model if arm.beside else None,
                     arm.beside,
-                    source_text if arm.beside == "source_text" or training.needs_fisher else None,
+                    known,
                     parent,
                 )
             scores.append(score)

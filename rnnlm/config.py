@@ -78,11 +78,12 @@ class Corpus(Settings):
         default=None,
     )
     labels: list[str] = _field(
-        "Labels to keep; documents with another one, or with none, are dropped. Empty: all.", default=[]
+        "Labels to keep; documents with another one, or with none (but for `unlabelled`), are dropped. Empty: all.",
+        default=[],
     )
     unlabelled: str | None = _field(
         "What stands in the label column of a document without label: it is text for the language model alone, and "
-        "stands in train.",
+        "stands in train, or where its group does.",
         default=None,
     )
     group: str | None = _field("Column whose documents stay in one split together (a film, an author).", default=None)
@@ -355,7 +356,10 @@ class ClassifierTraining(Settings):
         "Evaluations on the validation split in all; the best is kept.", default=2, ge=1, le=1_000
     )
     max_tokens: int = _field(
-        "Longest document, in tokens; of a longer one the end is read.", default=256, ge=4, le=65_536
+        "Longest document, in tokens; of a longer one the end is read (by the arm `backward`, the beginning).",
+        default=256,
+        ge=4,
+        le=65_536,
     )
     pooling: Literal["concat", "last"] = _field(
         "concat: last state, maximum and mean over the true length. last: the last state.", default="concat"
@@ -564,6 +568,11 @@ class Experiment(Settings):
             )
         if "backward" in self.comparison.arms and self.source.task == "classification":
             raise ValueError("comparison.arms: `backward` needs a language model as source")
+        kinds = {self.source.tokenizer.kind, (self.target.tokenizer or self.source.tokenizer).kind}
+        if "backward" in self.comparison.arms and "whitespace" in kinds:
+            raise ValueError(
+                "comparison.arms: `backward` needs documents, and tokenizer.kind whitespace makes running text"
+            )
         if "auxiliary" in self.comparison.arms and not self.target.language_model:
             raise ValueError("comparison.arms: `auxiliary` reads text as target.language_model says, which is null")
         if "multi_task" in self.comparison.arms and self.source.task == "classification":

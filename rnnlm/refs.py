@@ -132,17 +132,16 @@ class ScoreRef(Ref):
 class ForgettingRef(Ref):
     """A source model on its own test text, before and after it was fine-tuned on the target's.
 
-    `predictions.parquet` holds what the fine-tuned model says of each of the source's test documents.
+    `before.parquet` and `after.parquet` hold what the two models say of each of the source's test documents, over the
+    same tokens.
 
     Attributes:
-        before: Folder of the source model, with its predictions.
-        metrics: Scores of the fine-tuned model.
-        same_tokens: Whether both have the same tokenizer, so that their perplexities compare.
+        before: Scores of the source model.
+        after: Scores of the fine-tuned model.
     """
 
-    before: Path
-    metrics: dict[str, float]
-    same_tokens: bool
+    before: dict[str, float]
+    after: dict[str, float]
 
 
 class ModelRef(BaseModel):

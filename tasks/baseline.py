@@ -25,7 +25,7 @@ def baseline_language_model(
     return language_model_cell(arm, None, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=4, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=5, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_classifier(
     arm: str,
     start: ScoreRef | None,
@@ -48,7 +48,9 @@ def baseline_classifier(
         seed: Seed of the label subset, the initial weights, the order and dropout.
         parent_run_id: MLflow run of the flow run.
     """
-    return classifier_cell(arm, start, "all", training, model, tokens, labels, seed, parent_run_id)
+    # What such a language model knows is the target's text.
+    known = tokens if start is not None else None
+    return classifier_cell(arm, start, "all", training, model, tokens, labels, seed, parent_run_id, known_text=known)
 
 
 @step(version=2, run_name="baseline n-grams, {arm}")

@@ -62,7 +62,7 @@ def classifier_cell(
     parent_run_id: str,
     word_map: WordMap = "exact",
     beside: tuple[TokensRef, LanguageModelTraining] | None = None,
-    source_text: TokensRef | None = None,
+    known_text: TokensRef | None = None,
 ) -> ScoreRef:
     """Train a classifier on so many labelled documents and score it."""
     from rnnlm.transfer.fit import BesideText, fit_classifier
@@ -94,7 +94,7 @@ def classifier_cell(
                 report=progress,
                 word_map=word_map,
                 beside=BesideText(*beside) if beside else None,
-                source_text=source_text,
+                known_text=known_text,
             )
         return _score(run, fitted, folder, "classifier", arm, labels, seed)
 

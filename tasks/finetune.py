@@ -1,9 +1,11 @@
 """Step 5: from the source model to the target's."""
 
+import hashlib
 from typing import Literal
 
 from rnnlm.config import Adaptation, ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, TokensRef
+from rnnlm.store import file_sha256
 from rnnlm.tracking import step_run
 from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import output_folder, step
@@ -35,7 +37,7 @@ def finetune_language_model(
     return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id, word_map)
 
 
-@step(version=4, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=5, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef | None,
@@ -82,7 +84,7 @@ def finetune_classifier(
         parent_run_id,
         word_map,
         beside=(text, beside) if text and beside else None,
-        source_text=source_text,
+        known_text=source_text,
     )
 
 
@@ -170,16 +172,16 @@ def adapt_language_model(
     )
 
 
-@step(version=1)
+@step(version=2)
 def measure_forgetting(
-    source: CheckpointRef, fine_tuned: ScoreRef, source_tokens: TokensRef, parent_run_id: str
+    source: ScoreRef, fine_tuned: ScoreRef, source_tokens: TokensRef, parent_run_id: str
 ) -> ForgettingRef:
-    """Score the fine-tuned language model on the source's own test text.
+    """Score the fine-tuned language model, and the one it started from, on the source's own test text.
 
     Args:
-        source: The source model.
+        source: The source model over the target's vocabulary, as it is.
         fine_tuned: The language model that was fine-tuned from it.
-        source_tokens: The source text in the tokens of the fine-tuned model.
+        source_tokens: The source text in the tokens of both.
         parent_run_id: MLflow run of the flow run.
     """
     from rnnlm.transfer.forgetting import score_on_source
@@ -187,13 +189,10 @@ def measure_forgetting(
     tags = {"rnnlm.task": "language_model", "rnnlm.tokens": source_tokens.sha256}
     with step_run(parent_run_id, "forgetting", {"arm": fine_tuned.arm}, tags) as run:
         folder = output_folder()
-        fitted = score_on_source(fine_tuned.path, source_tokens, folder)
-        run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": "float32", "rnnlm.output": fitted.sha256})
-    return ForgettingRef(
-        path=folder,
-        sha256=fitted.sha256,
-        before=source.path,
-        metrics=fitted.metrics,
-        same_tokens=source.tokens_sha256 == source_tokens.sha256,
-    )
+        scored = score_on_source({"before": source.path, "after": fine_tuned.path}, source_tokens, folder)
+        sha256 = hashlib.sha256(
+            "".join(file_sha256(folder / f"{name}.parquet") for name in scored).encode()
+        ).hexdigest()
+        run.log_metrics({f"{when}/{name}": value for when, found in scored.items() for name, value in found.items()})
+        run.set_tags({"rnnlm.precision": "float32", "rnnlm.output": sha256})
+    return ForgettingRef(path=folder, sha256=sha256, before=scored["before"], after=scored["after"])

@@ -83,7 +83,9 @@ def _check(corpus: Corpus) -> None:
 def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
     """Give the digests of the cleaned documents of files."""
     clean = cleaner(corpus)
-    return {_digest(clean(record.text), place) for file in files for record, place in _records(corpus, file)}
+    texts = ((clean(record.text), place) for file in files for record, place in _records(corpus, file))
+    # An empty line of a test set is no reason to drop those of the text.
+    return {_digest(text, place) for text, place in texts if text}
 
 
 def _records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
@@ -105,12 +107,17 @@ def _write_parts(
     assign = _assigner(corpus, files)
     dropped = {"empty": 0, "duplicate": 0, "label": 0, "excluded": 0, "overlap": 0}
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
+    kinds = (False, True) if corpus.unlabelled is not None else (None,)
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
-        for file in files:
+        # Documents with a label are read first: of two copies the one that has a label is kept.
+        for file, without_label in [(file, without) for without in kinds for file in files]:
             for record, where in _records(corpus, file):
+                if without_label is not None and record.unlabelled is not without_label:
+                    continue
                 label = _label(corpus, file, record, where)
-                if corpus.labels and label not in corpus.labels:
+                without = corpus.unlabelled is not None and record.unlabelled
+                if corpus.labels and label not in corpus.labels and not without:
                     dropped["label"] += 1
                     continue
                 text = clean(record.text)
@@ -169,7 +176,8 @@ def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, byte
 
     def assign(file: File, record: Record, digest: bytes, where: str) -> Split:
         stated = _stated(corpus, file, record, where)
-        if stated in ("valid", "test") or record.unlabelled:
+        # A group stays together, whether or not its documents have labels.
+        if stated in ("valid", "test") or (record.unlabelled and not record.group):
             return stated or "train"
         return split_of(digest, record.group or None, valid_share=valid_share, test_share=test_share)
 

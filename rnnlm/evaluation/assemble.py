@@ -117,8 +117,7 @@ def predictions_of(score: ScoreRef) -> Predictions:
 
 
 def _forgetting(ref: ForgettingRef) -> Forgetting:
-    before, after = (pq.read_table(folder / "predictions.parquet") for folder in (ref.before, ref.path))
-    return forgetting(before, after, same_tokens=ref.same_tokens)
+    return forgetting(*(pq.read_table(ref.path / f"{when}.parquet") for when in ("before", "after")))
 
 
 def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:

@@ -16,6 +16,8 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.tokens import EncodedDocuments
 
 SIZE = 2_000  # tokens that are remembered; more helped little on WikiText-2 (Grave et al. 2017)
+MOST_STATES = 64_000_000  # numbers of the states of the documents that are read side by side: 256 MB
+LONGEST_ROW = 20_000  # tokens of a row of running text
 BLOCK = 512  # tokens whose similarities are in memory at once: 512 x 2,512 of them are 10 MB
 
 
@@ -73,7 +75,8 @@ def _states(
     targets = documents.ids.astype(np.int32)
     inputs = np.concatenate(([eos], targets[:-1])).astype(np.int32)
     if bos is None:
-        edges = np.linspace(0, len(targets), min(STREAM_ROWS, len(targets)) + 1).astype(np.int64)
+        rows = min(max(STREAM_ROWS, -(-len(targets) // LONGEST_ROW)), len(targets))
+        edges = np.linspace(0, len(targets), rows + 1).astype(np.int64)
         starts, ends = edges[:-1], edges[1:]
     else:
         starts, ends = documents.offsets[:-1] + 1, documents.offsets[1:]
@@ -86,8 +89,13 @@ def _states(
         ],
         autograph=False,
     )
-    order = np.argsort(lengths, kind="stable")
-    for chosen in np.split(order, range(BATCH, len(order), BATCH)):
+    order, first = np.argsort(lengths, kind="stable"), 0
+    while first < len(order):
+        # As many as fit; the last of a batch is its longest.
+        fitting = lengths[order[first : first + BATCH]] * np.arange(1, len(order[first : first + BATCH]) + 1)
+        most = MOST_STATES // model.settings.embedding
+        chosen = order[first : first + max(1, int(np.searchsorted(fitting, most, side="right")))]
+        first += len(chosen)
         longest = int(lengths[chosen].max())
         states: Any = model.encoder.zero_states(len(chosen))
         parts = []

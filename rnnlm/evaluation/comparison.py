@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.evaluation.naming import MIXTURES, arm_name
+from rnnlm.evaluation.naming import MIXTURES, WITHOUT_TARGET_TEXT, arm_name
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
 RESAMPLES = 2_000
@@ -87,12 +87,15 @@ def _family(compared: Iterable[Gain]) -> list[Gain]:
 
 def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
     """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
-    return gains(_of(cells, TARGET_TEXT), TARGET_TEXT)
+    read_it = [cell for cell in cells if cell.arm not in WITHOUT_TARGET_TEXT]
+    return gains(_of(read_it, TARGET_TEXT), TARGET_TEXT)
 
 
 def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
     """Compare scratch, transfer and mixtures with Kneser-Ney, or with logistic regression on TF-IDF."""
-    return [gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, *MIXTURES, baseline), baseline)]
+    return [
+        gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, *MIXTURES, "both", baseline), baseline)
+    ]
 
 
 def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:

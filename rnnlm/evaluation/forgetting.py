@@ -9,22 +9,19 @@ from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.verdict import Forgetting
 
 
-def forgetting(before: pa.Table, after: pa.Table, *, same_tokens: bool) -> Forgetting:
-    """Compare what two language models said of the same documents.
+def forgetting(before: pa.Table, after: pa.Table) -> Forgetting:
+    """Compare what two language models said of the same documents, over the same tokens.
 
     Args:
         before: Predictions of the source model: id, nll (nats), tokens, n_characters.
-        after: Those of the fine-tuned one.
-        same_tokens: Whether both count the same tokens; else only bits per character compare.
+        after: Those of the fine-tuned one, of the same documents in the same order.
     """
-    places = {name: place for place, name in enumerate(after["id"].to_pylist())}
-    order = [places[name] for name in before["id"].to_pylist()]
     characters = before["n_characters"].to_numpy().astype(np.float64)
-    nats = before["nll"].to_numpy(), after["nll"].to_numpy()[order]
+    nats = before["nll"].to_numpy(), after["nll"].to_numpy()
     bits = [float(n.sum() / math.log(2.0) / characters.sum()) for n in nats]
     lost, _ = paired_bootstrap((nats[1] - nats[0])[None, :] / math.log(2.0), characters)
     tokens = before["tokens"].to_numpy().sum()
-    perplexities = [math.exp(min(float(n.sum() / tokens), 700.0)) if same_tokens else None for n in nats]
+    perplexities = [math.exp(min(float(n.sum() / tokens), 700.0)) for n in nats]
     said = "worse" if lost.low > 0.0 else "better" if lost.high < 0.0 else "neither better nor worse"
     sentence = (
         f"Fine-tuned on the target text, the model is {said} on the source's own text: {bits[0]:.3f} bits per "
@@ -36,6 +33,6 @@ def forgetting(before: pa.Table, after: pa.Table, *, same_tokens: bool) -> Forge
         lost=lost,
         perplexity_before=perplexities[0],
         perplexity_after=perplexities[1],
-        documents=len(order),
+        documents=len(before),
         sentence=sentence,
     )

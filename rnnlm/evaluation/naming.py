@@ -11,7 +11,8 @@ class ArmName:
         short: In tables and legends.
         phrase: In sentences.
         transfer: Whether it hands something of the source on, and that is all that sets it apart from scratch. The
-            others are baselines, the source as it is, and mixtures, whose gain is not transfer's alone.
+            others are baselines, the source as it is, and mixtures and means of models, whose gain is not transfer's
+            alone.
         look: Place of its colour and marker; arms of one figure have different ones.
     """
 
@@ -39,13 +40,15 @@ ARM_NAMES = {
     "feature": ArmName("feature transfer", "feature transfer", True, 3),
     "feature_mixed": ArmName("feature transfer, all layers", "feature transfer of all layers", True, 9),
     "backward": ArmName("parameter transfer, backward", "parameter transfer that reads backwards", True, 10),
-    "both": ArmName("both directions", "parameter transfer in both directions", True, 11),
+    "both": ArmName("both directions", "parameter transfer in both directions", False, 11),
     "scratch_kneser_ney": ArmName("scratch + Kneser-Ney", "training from scratch mixed with Kneser-Ney", False, 3),
     "parameter_kneser_ney": ArmName(
         "parameter transfer + Kneser-Ney", "parameter transfer mixed with Kneser-Ney", False, 6
     ),
 }
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
+# Ways of transfer that have not read the target's text: what the source adds to it cannot be seen in them.
+WITHOUT_TARGET_TEXT = ("direct", "multi_task")
 OF_SOURCE = ("source", "source_cache", "source_dynamic")  # the source model, without training on the target
 
 

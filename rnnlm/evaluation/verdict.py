@@ -133,8 +133,8 @@ class Forgetting(BaseModel):
         before: Bits per character before.
         after: Bits per character after.
         lost: After less before, with the interval of a bootstrap over documents.
-        perplexity_before: Perplexity before.
-        perplexity_after: Perplexity after; both are none where the tokenizers differ, so that they do not compare.
+        perplexity_before: Perplexity before, over the target's vocabulary.
+        perplexity_after: Perplexity after.
         documents: Number of documents.
         sentence: The same in words.
     """
@@ -144,8 +144,8 @@ class Forgetting(BaseModel):
     before: float
     after: float
     lost: Interval
-    perplexity_before: float | None
-    perplexity_after: float | None
+    perplexity_before: float
+    perplexity_after: float
     documents: int
     sentence: str
 

@@ -34,7 +34,7 @@ class Classifier(keras.layers.Layer):
         # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they stand side by side.
         pooled = self.encoder.widths if training.layers == "mixed" else [settings.embedding]
         self.pooled_widths = [width * (3 if training.pooling == "concat" else 1) for width in pooled]
-        width = sum(self.pooled_widths)
+        self.width = width = sum(self.pooled_widths)
         self.layer_weights = None
         if training.layers == "mixed":
             self.layer_weights = self.add_weight(shape=(len(pooled),), initializer="zeros", name="layer_weights")

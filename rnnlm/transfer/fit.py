@@ -25,7 +25,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.store import file_sha256
-from rnnlm.tokens import TextTokenizer, read_split
+from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
 from rnnlm.training.beside import Beside
 from rnnlm.training.classifier import (
     average_with_start,
@@ -53,6 +53,8 @@ from rnnlm.transfer.vocabulary import BY_GROUP
 
 # Seeds of tries of one cell lie further apart than those of cells.
 TRIES_APART = 1_000_003
+# Numbers of a split's pooled states that are kept from cell to cell: 500 MB.
+MOST_STATES = 125_000_000
 
 
 def fit_language_model(
@@ -144,7 +146,7 @@ def fit_classifier(
     report: Report,
     word_map: WordMap = "exact",
     beside: BesideText | None = None,
-    source_text: TokensRef | None = None,
+    known_text: TokensRef | None = None,
 ) -> Fitted:
     """Train a classifier and score it on the test split.
 
@@ -163,8 +165,8 @@ def fit_classifier(
         report: Called while it trains.
         word_map: How words come to their rows that the start does not know.
         beside: Text that the encoder is trained on in between; none: the labels alone.
-        source_text: What the source model knows, over the target's vocabulary, for ways of fine-tuning that ask how
-            much each weight matters to it.
+        known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
+            weight matters to it.
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
@@ -187,24 +189,28 @@ def fit_classifier(
             training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
         )
 
-    def frozen(split: str) -> np.ndarray | None:
-        if trainable != "head" or start is None:
-            return None
+    frozen: dict[str, np.ndarray | None] = {"valid": None, "test": None}
+    not_here = 0.0
+    if trainable == "head" and start is not None and max(len(valid), len(test)) * model.width <= MOST_STATES:
+        set_weights(model, initial_weights(seed))
         encoder = file_sha256(start / "weights.safetensors"), word_map
-        return _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
+        for split in frozen:
+            here = time.perf_counter()
+            frozen[split], seconds = _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
+            # Every cell is charged what one that stood alone would pay.
+            not_here += seconds - (time.perf_counter() - here)
 
     importance: Weights | None = None
-    if tuned and source_text is not None and training.needs_fisher:
-        knowing = LanguageModel(settings, tokenizer.size)
-        set_weights(knowing, {name: mapped.get(name, fresh) for name, fresh in get_weights(knowing).items()})
-        known = read_documents(source_text, "train", mapped=True)
+    if tuned and known_text is not None and training.needs_fisher:
+        known = read_documents(known_text, "train", mapped=True)
+        knowing = _language_model(settings, tokenizer.size, known, mapped, seed)
         importance = fisher_information(knowing, known, bos=tokenizer.bos, seed=seed)
     text = read_documents(beside.tokens, "train", mapped=True) if beside else None
 
     def reading(seed: int) -> Beside | None:
         if beside is None or text is None:
             return None
-        softmax = mapped or get_weights(LanguageModel(settings, tokenizer.size, seed, text.counts(tokenizer.size)))
+        softmax = get_weights(_language_model(settings, tokenizer.size, text, mapped, seed))
         return Beside(model, softmax, text, beside.training, bos=tokenizer.bos, seed=seed)
 
     training_score = functools.partial(selection_score, select=training.select)
@@ -225,7 +231,7 @@ def fit_classifier(
             seed=again,
             fine_tuning=fine_tuning,
             importance=importance if fine_tuning.importance == "fisher" else None,
-            frozen_valid=frozen("valid"),
+            frozen_valid=frozen["valid"],
             beside=reading(again),
             report=one_after_the_other,
         )
@@ -237,9 +243,9 @@ def fit_classifier(
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
-    temperature = fit_temperature(predict(model, valid, frozen("valid")), valid.labels)
+    temperature = fit_temperature(predict(model, valid, frozen["valid"]), valid.labels)
     on_valid |= {"temperature": temperature}
-    probabilities = predict(model, test, frozen("test"))
+    probabilities = predict(model, test, frozen["test"])
     metrics = classification_metrics(probabilities, test.labels)
     metrics |= calibration_metrics(probabilities, test.labels, temperature)
     metrics |= {f"valid/{name}": value for name, value in on_valid.items()}
@@ -255,16 +261,28 @@ def fit_classifier(
     checkpoint = Checkpoint(description, weights)
     predictions = classifier_predictions(test, probabilities)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
-    return Fitted(sha256, metrics, time.perf_counter() - began, precision)
+    return Fitted(sha256, metrics, time.perf_counter() - began + not_here, precision)
+
+
+def _language_model(settings: Model, size: int, text: EncodedDocuments, start: Weights, seed: int) -> LanguageModel:
+    """Build a language model from the weights of a start, as far as it has them; the rest is fresh, for this text."""
+    model = LanguageModel(settings, size, seed, text.counts(size))
+    set_weights(model, {name: start.get(name, fresh) for name, fresh in get_weights(model).items()})
+    return model
 
 
 @functools.lru_cache(maxsize=4)  # valid and test, of two arms
-def _frozen_states(model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str) -> np.ndarray:
+def _frozen_states(
+    model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str
+) -> tuple[np.ndarray, float]:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 
-    Encoders are told apart by their digest and by how their words were mapped, tokens by their digest.
+    Encoders are told apart by their digest and by how their words were mapped, tokens by their digest. The seconds that
+    it took are given too.
     """
-    return pooled_features(model, read_split(tokens, split).labelled())
+    began = time.perf_counter()
+    states = pooled_features(model, read_split(tokens, split).labelled())
+    return states, time.perf_counter() - began
 
 
 def _report_part(report: Report, part: int, parts: int, progress: Progress) -> None:

@@ -205,6 +205,23 @@ def test_a_value_of_the_label_column_may_stand_for_none(tmp_path: Path) -> None:
         Corpus(files=files, unlabelled="-1")
 
 
+def test_a_copy_with_a_label_is_kept_and_a_group_stays_together(tmp_path: Path) -> None:
+    rows = [{"text": f"text {n}", "label": "?", "film": n % 20} for n in range(200)]
+    rows += [{"text": f"text {n}", "label": "ab"[n % 2], "film": n % 20} for n in range(100)]
+    files = [_jsonl(tmp_path / "x.jsonl", rows)]
+    shares = {"valid_share": 0.2, "test_share": 0.2}
+    ref = _ingest(tmp_path, files=files, label="label", labels=["a", "b"], unlabelled="?", group="film", **shares)
+    assert sum(ref.documents.values()) == 200
+    assert sum(ref.labelled.values()) == 100
+    assert ref.dropped["duplicate"] == 100
+    assert ref.dropped["label"] == 0
+    by_group: dict[str, set[str]] = {}
+    for row in pq.read_table(ref.file).to_pylist():
+        by_group.setdefault(row["group"], set()).add(row["split"])
+    assert all(len(splits) == 1 for splits in by_group.values())
+    assert min(ref.documents.values()) > 0
+
+
 def test_what_stands_in_another_corpus_is_left_out(tmp_path: Path) -> None:
     """The cleaned texts are compared, not the rows."""
     files = [_jsonl(tmp_path / "x.jsonl", [{"text": "one<br />two"}, {"text": "three"}, {"text": "four"}])]
@@ -213,6 +230,10 @@ def test_what_stands_in_another_corpus_is_left_out(tmp_path: Path) -> None:
     ref = _ingest(tmp_path, **fields, replace=[Replacement(pattern=r"\s+", by=" ")])
     assert _texts(ref) == ["three", "four"]
     assert ref.dropped["excluded"] == 1
+    # An empty line there is no reason to drop those that a text has.
+    lines, empty = _lines(tmp_path / "x.txt", "a", "", "b", ""), _lines(tmp_path / "y.txt", "", "b")
+    fields = {"document": "line", "drop_empty": False, "drop_duplicates": False, **WHOLE}
+    assert _texts(_ingest(tmp_path, files=[lines], exclude=[empty], **fields)) == ["a", "", ""]
     with pytest.raises(DataError, match="no such file"):
         _ingest(tmp_path, files=files, exclude=[f"{tmp_path}/none.jsonl"])
 

@@ -13,12 +13,14 @@ def corpus(folder: Path, name: str, **splits: list[str]) -> DocumentsRef:
         path = folder / f"{name}-{split}.txt"
         path.write_text("\n".join(lines), encoding="utf-8")
         files[split] = [str(path)]
-    return ingest(Corpus.model_validate(files | {"document": "line"}), folder / name, downloads=folder)
+    return ingest(
+        Corpus.model_validate(files | {"document": "line", "drop_empty": False}), folder / name, downloads=folder
+    )
 
 
 def test_only_what_the_source_reads_of_the_test_split_counts(tmp_path: Path) -> None:
-    source = corpus(tmp_path, "source", train=["a", "b ", "c"], valid=["d"], test=["e"])
-    target = corpus(tmp_path, "target", train=["c", "f"], valid=["g"], test=["b", "d", "e", "h"])
+    source = corpus(tmp_path, "source", train=["a", "b ", "c", ""], valid=["d"], test=["e"])
+    target = corpus(tmp_path, "target", train=["c", "f"], valid=["g"], test=["b", "d", "e", ""])
     assert read_before(source, target) == 2
     assert read_before(target, source) == 0
     assert "2 of the target's 4 test documents" in leak_sentence(2, 4)

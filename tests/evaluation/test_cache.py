@@ -65,6 +65,15 @@ def test_each_document_has_a_cache_of_its_own(bos: int | None, encoded: Encode) 
         np.testing.assert_allclose(found[:, together.offsets[n] : together.offsets[n + 1]], alone, rtol=1e-4)
 
 
+def test_long_documents_are_read_one_by_one(encoded: Encode, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(6)
+    read = encoded(*[[2, *generator.integers(4, 20, length).tolist(), 3] for length in (9, 3, 30, 12)])
+    model = LanguageModel(Model(embedding=4, hidden=4), 20, seed=1)
+    together = cache_nll(model, read, THETAS, bos=2, eos=3)
+    monkeypatch.setattr(cache, "MOST_STATES", 4 * 20)
+    np.testing.assert_allclose(cache_nll(model, read, THETAS, bos=2, eos=3), together, rtol=1e-4)
+
+
 def test_what_comes_later_changes_nothing(encoded: Encode) -> None:
     text = [2, *np.random.default_rng(5).integers(4, 9, 40).tolist(), 3]
     model = LanguageModel(Model(embedding=4, hidden=4), 20, seed=1)

@@ -120,7 +120,9 @@ def test_no_effect_is_called_so() -> None:
 
 
 def test_what_the_targets_text_gives_by_itself_is_not_credited_to_the_source() -> None:
-    cells = [cell("scratch", 1, 0.6), cell("target_text", 1, 0.9), cell("feature", 1, 0.9)]
+    # What has not read the target's text says nothing about what the source adds to it.
+    apart = [cell("direct", 1, 0.3), cell("multi_task", 1, 0.3)]
+    cells = [cell("scratch", 1, 0.6), cell("target_text", 1, 0.9), cell("feature", 1, 0.9), *apart]
     beyond = gains_beyond_target_text(cells)
     assert [(gain.arm, gain.baseline, gain.outcome) for gain in beyond] == [("feature", "target_text", "none found")]
     sentences = verdict_sentences(gains(cells), beyond, [])

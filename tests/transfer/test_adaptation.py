@@ -59,9 +59,11 @@ def test_it_helps_where_documents_repeat_themselves(
     assert again.sha256 == fitted.sha256
 
 
-def test_an_untrained_source_forgets_nothing(
+def test_a_model_on_the_text_that_it_was_scored_on_scores_the_same(
     tokens: TokensRef, model: tuple[Path, dict[str, float]], tmp_path: Path
 ) -> None:
     folder, plain = model
-    fitted = score_on_source(folder, tokens, tmp_path / "source")
-    assert fitted.metrics["perplexity"] == pytest.approx(plain["perplexity"])
+    scored = score_on_source({"before": folder, "after": folder}, tokens, tmp_path / "source")
+    assert scored["before"] == scored["after"]
+    assert scored["after"]["perplexity"] == pytest.approx(plain["perplexity"])
+    assert {path.name for path in (tmp_path / "source").iterdir()} == {"before.parquet", "after.parquet"}

@@ -108,9 +108,9 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
     _frozen_states.cache_clear()
     first = cell("one", tmp_path / "source 1", "head", 20, 1)
     cell("two", tmp_path / "source 1", "head", 30, 2)
-    assert read == [valid, 20, 20, test, 30, 30]
+    assert read == [valid, test, 20, 20, 30, 30]
     other = cell("three", tmp_path / "source 2", "head", 20, 1)
-    assert read[6:] == [valid, 20, 20, test]
+    assert read[6:] == [valid, test, 20, 20]
     assert first["nll"] != other["nll"]
     assert cell("again", tmp_path / "source 1", "head", 20, 1) == first
 
