@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -213,7 +214,8 @@ def _language_model(verdict: Verdict) -> Drawing | None:
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, metrics, strict=True):
         _dots(axes, rows, name, _looks(verdict))
-        axes.set_title(words.metric(name))
+        # The arms' names leave little room: a long title would be cut off.
+        axes.set_title(textwrap.fill(words.metric(name), 12))
     panels[0].set_yticks(range(len(rows)), [words.arm(row.arm) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.7)
     caption = "The language models of the arms on the target's test split; further left is better"
