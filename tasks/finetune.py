@@ -144,7 +144,7 @@ def mix_with_ngrams(
     )
 
 
-@step(version=1, run_name="adapt language model, {arm}")
+@step(version=3, run_name="adapt language model, {arm}")
 def adapt_language_model(
     arm: str, kind: Adaptation, language_model: ScoreRef, tokens: TokensRef, seed: int, parent_run_id: str
 ) -> ScoreRef:

@@ -18,8 +18,8 @@ from rnnlm.training.dynamic import score_while_learning
 from rnnlm.transfer.cell import Fitted, read_documents, write_language_model
 
 # To try; the validation split chooses.
-THETAS = (0.0, 0.1, 0.3, 1.0)
-RATES = (0.03, 0.1, 0.3)
+THETAS = (0.0, 0.3, 1.0, 3.0)
+RATES = (0.3, 1.0, 3.0)
 # Documents of the validation split that a learning rate is tried on, in tokens: each is a whole pass of small steps.
 TRIED_TOKENS = 20_000
 
