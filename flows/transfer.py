@@ -17,8 +17,9 @@ from prefect.runtime import flow_run  # noqa: E402
 from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm import registry, tracking  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
+from rnnlm.evaluation.naming import DIRECTIONS  # noqa: E402
 from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
-from rnnlm.transfer.arms import ARMS, DIRECTIONS  # noqa: E402
+from rnnlm.transfer.arms import ARMS  # noqa: E402
 from tasks.baseline import (  # noqa: E402
     baseline_classifier,
     baseline_language_model,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rnnlm.evaluation.comparison import TARGET_TEXT
-from rnnlm.evaluation.naming import MIXTURES, OF_SOURCE, arm_name
+from rnnlm.evaluation.naming import DIRECTIONS, MIXTURES, OF_SOURCE, arm_name
 from rnnlm.refs import ScoreRef
 
 
@@ -29,7 +29,7 @@ def seconds_before(score: ScoreRef, source_seconds: float, scores: Sequence[Scor
         return models.get("scratch", 0.0)
     if arm == "both":
         cells = [one for one in scores if (one.task, one.labels, one.seed) == (score.task, score.labels, score.seed)]
-        parts = [one for one in cells if one.arm in ("parameter", "backward")]
+        parts = [one for one in cells if one.arm in DIRECTIONS]
         return sum(one.seconds + seconds_before(one, source_seconds, scores) for one in parts)
     if arm == "multi_task":
         return 0.0

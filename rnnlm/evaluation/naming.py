@@ -47,6 +47,7 @@ ARM_NAMES = {
     ),
 }
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
+DIRECTIONS = ("parameter", "backward")  # what `both` is the mean of
 # Ways of transfer that have not read the target's text: what the source adds to it cannot be seen in them.
 WITHOUT_TARGET_TEXT = ("direct", "multi_task")
 OF_SOURCE = ("source", "source_cache", "source_dynamic")  # the source model, without training on the target

@@ -63,6 +63,17 @@ class Checkpoint:
         set_weights(model, self.weights)
         return model
 
+    def language_model(self) -> LanguageModel:
+        """Build the language model that this is.
+
+        Raises:
+            DataError: If it is a classifier.
+        """
+        model = self.build()
+        if not isinstance(model, LanguageModel):
+            raise DataError("a language model is wanted, and this checkpoint is a classifier")
+        return model
+
     def save(self, folder: Path, tokenizer: Path) -> None:
         """Write into an existing folder, with a copy of the tokenizer's file."""
         # Not the library's save_file: its error says of a full disk only that it is its own.

@@ -10,7 +10,7 @@ from rnnlm.config import Adaptation
 from rnnlm.evaluation.cache import cache_nll
 from rnnlm.evaluation.language_model import score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
-from rnnlm.model.checkpoint import Checkpoint, set_weights
+from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
@@ -36,9 +36,7 @@ def fit_adaptation(kind: Adaptation, language_model: Path, tokens: TokensRef, fi
     """
     began = time.perf_counter()
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    checkpoint = Checkpoint.load(language_model)
-    model = LanguageModel(checkpoint.description.settings, tokenizer.size)
-    set_weights(model, checkpoint.weights)
+    model = Checkpoint.load(language_model).language_model()
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
     losses, chosen = (_cached if kind == "cache" else _dynamic)(model, tokenizer, valid)
     return write_language_model(final, tokenizer, (valid, losses(valid)), (test, losses(test)), began, chosen)

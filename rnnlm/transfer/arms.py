@@ -34,9 +34,6 @@ class Arm:
         return self.start not in ("source", "source_as_it_is", "arms") and self.beside != "source_text"
 
 
-# What `both` is the mean of.
-DIRECTIONS: tuple[ArmName, ArmName] = ("parameter", "backward")
-
 ARMS: dict[ArmName, Arm] = {
     "scratch": Arm("random", "all"),
     "tfidf": Arm("tfidf", "head"),

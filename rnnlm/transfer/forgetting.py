@@ -5,8 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from rnnlm.evaluation.language_model import score_documents
-from rnnlm.model.checkpoint import Checkpoint, set_weights
-from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.refs import TokensRef
 from rnnlm.store import whole_folder
 from rnnlm.tokens import TextTokenizer
@@ -29,9 +28,7 @@ def score_on_source(models: dict[str, Path], source: TokensRef, final: Path) -> 
     metrics = {}
     with whole_folder(final) as folder:
         for name, path in models.items():
-            checkpoint = Checkpoint.load(path)
-            model = LanguageModel(checkpoint.description.settings, tokenizer.size)
-            set_weights(model, checkpoint.weights)
+            model = Checkpoint.load(path).language_model()
             scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
             pq.write_table(language_model_predictions(test, scores), folder / f"{name}.parquet")
             metrics[name] = scores.metrics

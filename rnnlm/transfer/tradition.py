@@ -17,8 +17,7 @@ from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
-from rnnlm.model.checkpoint import Checkpoint, set_weights
-from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.ngram import NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
@@ -68,9 +67,7 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
     """
     began = time.perf_counter()
     tokenizer, ngram = _ngram("kneser_ney", order, tokens)
-    checkpoint = Checkpoint.load(language_model)
-    recurrent = LanguageModel(checkpoint.description.settings, tokenizer.size)
-    set_weights(recurrent, checkpoint.weights)
+    recurrent = Checkpoint.load(language_model).language_model()
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
 
     def losses(documents: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
