@@ -76,7 +76,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         classifiers = _classifiers(experiment, material, parent)
         scores = [*language_models.values(), *classifiers]
         forgetting = None
-        if "parameter" in language_models:
+        if {"source", "parameter"} <= language_models.keys():
             forgetting = run_step(
                 measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
             )
@@ -104,16 +104,21 @@ def _language_models(
 ) -> dict[str, ScoreRef]:
     """Train the target's language models, from the source and from scratch; score the source as it is and n-grams."""
     training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
-    words = experiment.target.word_map
     if training is None:
         return {}
-    models = {
-        "scratch": run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent),
-        "source": run_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent),
-        "parameter": run_step(
+    words, compared = experiment.target.word_map, experiment.comparison.language_models
+    starts = {ARMS[arm].start for arm in experiment.comparison.arms}
+    models: dict[str, ScoreRef] = {}
+    if compared or "target_text" in starts:
+        models["scratch"] = run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent)
+    if compared:
+        models["source"] = run_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent)
+    if compared or "source" in starts:
+        models["parameter"] = run_step(
             finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
-        ),
-    }
+        )
+    if not compared:
+        return models
     for kind in experiment.target.adaptations:
         arm = f"source_{kind}"
         models[arm] = run_step(adapt_language_model, arm, kind, models["source"], tokens, seed, parent)

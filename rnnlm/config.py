@@ -371,6 +371,9 @@ class ClassifierTraining(Settings):
     )
     normalise: bool = _field("Batch normalisation of the pooled states before the head.", default=True)
     dropout: float = _field("Share of pooled features dropped before the head.", default=0.2, ge=0.0, le=0.9)
+    encoder_dropout: Dropout | None = _field(
+        "What is dropped in the encoder while labels are learnt. None: as in the language model.", default=None
+    )
     class_weights: ClassWeights = _field(
         "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
         default="none",
@@ -509,6 +512,11 @@ class Comparison(Settings):
         "two.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
         min_length=2,
+    )
+    language_models: bool = _field(
+        "Whether the target's language models are compared, too. Off: only those are trained that the classifiers of "
+        "these arms start from.",
+        default=True,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(
         "Numbers of labelled training documents.", default=[500, 2_000, "all"], min_length=1

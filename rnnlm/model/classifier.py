@@ -30,7 +30,8 @@ class Classifier(keras.layers.Layer):
         self.settings = settings
         self.training = training
         self.classes = classes
-        self.encoder = Encoder(settings, vocabulary_size, seed)
+        dropout = training.encoder_dropout or settings.dropout
+        self.encoder = Encoder(settings.model_copy(update={"dropout": dropout}), vocabulary_size, seed)
         # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they stand side by side.
         pooled = self.encoder.widths if training.layers == "mixed" else [settings.embedding]
         self.pooled_widths = [width * (3 if training.pooling == "concat" else 1) for width in pooled]

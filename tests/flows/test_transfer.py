@@ -268,6 +268,25 @@ def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_language_models_that_only_serve_classifiers(experiment: Experiment, executed: Counter[str]) -> None:
+    """Where they are not compared, those are trained that a classifier starts from, and their cost is counted."""
+    from flows.transfer import transfer
+
+    raw = experiment.model_dump()
+    raw["comparison"] |= {"arms": ["scratch", "direct", "parameter"], "labels": [20], "seed": 17, "seeds": 1}
+    raw["comparison"]["language_models"] = False
+    report = transfer(check_experiment(raw))
+    assert executed["language model"] == 2
+    verdict = json.loads((report.path / "verdict.json").read_text())
+    cells = {(c["task"], c["arm"]): c for c in verdict["cells"]}
+    assert set(cells) == {("language_model", "parameter"), *(("classifier", a) for a in raw["comparison"]["arms"])}
+    before = {arm: cells["classifier", arm]["seconds_before"] for arm in ("direct", "parameter")}
+    assert before["parameter"] == before["direct"] + cells["language_model", "parameter"]["seconds"]
+    assert verdict["forgetting"] is None
+    assert not [gain for gain in verdict["gains"] if gain["task"] == "language_model"]
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_a_failed_step_is_retried_alone(
     experiment: Experiment, executed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,20 @@ def test_padding_does_not_change_a_document() -> None:
     np.testing.assert_allclose(classifier(tokens, lengths), classifier(padded, lengths), atol=1e-6)
 
 
+def test_what_is_dropped_while_labels_are_learnt_may_differ_from_the_language_model() -> None:
+    generator = np.random.default_rng(0)
+    tokens, lengths = generator.integers(0, 20, (5, 2)).astype(np.int32), np.array([5, 3], np.int32)
+
+    def differ(training: ClassifierTraining) -> bool:
+        classifier = Classifier(SMALL, training, 20, 2)
+        with_seed, without = classifier.features(tokens, lengths, tf.constant([1, 2])), classifier(tokens, lengths)
+        assert without.shape == (2, 2)
+        return not np.allclose(with_seed, classifier.features(tokens, lengths))
+
+    assert differ(ClassifierTraining())
+    assert not differ(ClassifierTraining(encoder_dropout=Dropout(input=0.0, hidden=0.0, output=0.0)))
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_and_losses_agree(classes: int) -> None:
     classifier = Classifier(SMALL, ClassifierTraining(), 20, classes)
