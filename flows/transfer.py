@@ -65,13 +65,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         backward = None
         if "backward" in experiment.comparison.arms:
             backward = _backward(experiment, source_tokens, target_tokens, language_models, parent)
-        source_text = source_tokens
-        if (
-            experiment.source.task == "language_model"
-            and source_tokens.tokenizer_sha256 != target_tokens.tokenizer_sha256
-        ):
-            # What the target's models read of the source again is in their own tokens.
-            source_text = run_step(tokenize, documents[0], target_tokens)
+        source_text = _source_text(experiment, documents[0], source_tokens, target_tokens)
         material = _Material(source, language_models, documents[1], target_tokens, source_text, backward)
         classifiers = _classifiers(experiment, material, parent)
         scores = [*language_models.values(), *classifiers]
@@ -129,6 +123,21 @@ def _language_models(
             name = f"{arm}_kneser_ney"
             models[name] = run_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
     return models
+
+
+def _source_text(
+    experiment: Experiment, documents: DocumentsRef, tokens: TokensRef, target_tokens: TokensRef
+) -> TokensRef:
+    """Give the source's text in the target's tokens, where something reads it so."""
+    comparison, target = experiment.comparison, experiment.target
+    read = (
+        (target.language_model is not None and comparison.language_models)  # what the source model forgets
+        or target.classifier.needs_fisher
+        or any(ARMS[arm].beside == "source_text" for arm in comparison.arms)
+    )
+    if not read or tokens.tokenizer_sha256 == target_tokens.tokenizer_sha256:
+        return tokens
+    return run_step(tokenize, documents, target_tokens)
 
 
 def _backward(

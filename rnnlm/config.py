@@ -280,6 +280,11 @@ class Maps(Settings):
         default="multiplicative",
     )
     rank: int = _field("Rank of the maps of low rank.", default=16, ge=1, le=4_096)
+    of: Literal["all", "kernels"] = _field(
+        "What is mapped. all: every weight of the encoder. kernels: those of the recurrent layers; embedding and "
+        "biases are trained beside them as they are.",
+        default="all",
+    )
 
 
 class FineTuning(Settings):

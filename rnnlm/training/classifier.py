@@ -242,9 +242,13 @@ class _Step:
         variables = model.head_variables if trainable == "head" else model.trainable_variables
         updated, maps = variables, None
         if trainable == "maps":
-            encoder, head = model.encoder.trainable_variables, model.head_variables
-            maps = LinearMaps(encoder, model.encoder.embedding.embeddings, settings.maps)
-            variables, updated = [*encoder, *head], [*maps.parameters, *head]
+            embedding, mapped = model.encoder.embedding.embeddings, model.encoder.trainable_variables
+            if settings.maps.of == "kernels":
+                mapped = [weight for weight in mapped if len(weight.shape) == 2 and weight is not embedding]
+            maps = LinearMaps(mapped, embedding, settings.maps)
+            mapped_ones = {id(weight) for weight in mapped}
+            rest = [weight for weight in model.trainable_variables if id(weight) not in mapped_ones]
+            variables, updated = [*mapped, *rest], [*maps.parameters, *rest]
         self._maps, self._updated = maps, updated
         names = {id(variable): name for name, variable in named_variables(model).items()}
         self._names = [names.get(id(variable), "") for variable in updated]  # maps have none
@@ -288,8 +292,8 @@ class _Step:
                 gradients = [g * tf.sign(rates[n]) for g, n in zip(gradients, depths, strict=True)]
             if maps is None:
                 return loss, clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
-            of_encoder, of_head = gradients[: len(maps.weights)], gradients[len(maps.weights) :]
-            gradients = [*maps.gradients(of_encoder), *of_head]
+            of_mapped, of_rest = gradients[: len(maps.weights)], gradients[len(maps.weights) :]
+            gradients = [*maps.gradients(of_mapped), *of_rest]
             norm = clipped_update(self.optimizer, updated, gradients, settings.clip_norm, learning_rate)
             with tf.control_dependencies([norm]):
                 maps.apply()

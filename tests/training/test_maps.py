@@ -98,16 +98,20 @@ def test_the_gradient_of_the_maps_is_that_of_finite_differences(kind: Kind) -> N
         assert gradient.numpy()[place] == pytest.approx((above - below) / 0.1, rel=1e-2, abs=1e-2)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -> None:
+def labelled_documents() -> EncodedDocuments:
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 2, 96).astype(np.int16)
     ids = generator.integers(4, 20, (96, 7))
     ids[np.arange(96), generator.integers(0, 7, 96)] = 20 + labels  # one token tells the class
     zeros = np.zeros(96, np.int64)
-    documents = EncodedDocuments(
+    return EncodedDocuments(
         ids.astype(np.uint16).ravel(), np.arange(97) * 7, labels, zeros, zeros, zeros, np.array(["d"] * 96, object)
     )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -> None:
+    documents = labelled_documents()
     settings = Model(embedding=8, hidden=8, layers=2)
     training = ClassifierTraining(
         epochs=15, batch_size=16, evaluations=3, dropout=0.0, precision="float32", maps=Maps(kind=kind, rank=RANK)
@@ -116,7 +120,7 @@ def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -
     source = get_weights(model)
     train_classifier(model, documents, documents, 0.05, trainable="maps", seed=1)
     trained = get_weights(model)
-    accuracy = (predict(model, documents).argmax(axis=1) == labels).mean()
+    accuracy = (predict(model, documents).argmax(axis=1) == documents.labels).mean()
     assert accuracy > 0.9
     kernel, before = trained["lstm_0/kernel"], source["lstm_0/kernel"]
     assert np.abs(kernel - before).max() > 1e-3
@@ -126,3 +130,19 @@ def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -
     train_classifier(again, documents, documents, 0.05, trainable="maps", seed=1)
     for name, weight in get_weights(again).items():
         np.testing.assert_array_equal(weight, trained[name], err_msg=name)
+
+
+def test_kernels_alone_may_be_mapped_and_the_rest_trained_beside_them() -> None:
+    documents = labelled_documents()
+    training = ClassifierTraining(batch_size=16, precision="float32", maps=Maps(rank=RANK, of="kernels"))
+    model = Classifier(Model(embedding=8, hidden=8, layers=2), training, vocabulary_size=22, classes=2, seed=5)
+    source = get_weights(model)
+    train_classifier(model, documents, documents, 0.05, trainable="maps", seed=1)
+    change = {name: value - source[name] for name, value in get_weights(model).items()}
+    kernels = [name for name in change if name.endswith("kernel") and not name.startswith("head")]
+    assert len(kernels) == 4
+    for name in kernels:
+        assert np.linalg.matrix_rank(change[name], tol=1e-4) <= RANK, name
+    # No map of the source's vectors gives this one: they are trained as they are.
+    assert np.linalg.matrix_rank(change["embedding/embeddings"], tol=1e-4) > RANK
+    assert all(np.abs(change[name]).max() > 0.0 for name in change if name.endswith("bias"))
