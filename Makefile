@@ -11,7 +11,7 @@ installed := $(VENV)/installed
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-slow bench check format install lock clean
+.PHONY: help demo up test test-slow bench check format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,8 +19,8 @@ help: ## this text
 demo: $(installed) ## run the whole pipeline on real text; ends with the verdict
 	$(bin)/rnnlm run demo
 
-ui: $(installed) ## start the Prefect and the MLflow server, with the runs in them
-	$(bin)/rnnlm ui
+up: $(installed) ## start Prefect, MLflow, a worker and the deployments, with the runs in them
+	$(bin)/rnnlm up
 
 test: $(installed) ## run the tests, except the slow ones
 	$(bin)/python -m pytest

@@ -1,4 +1,4 @@
-"""The command line: `rnnlm run`, `lr`, `estimate`, `compare`, `show`, `list` and `ui`."""
+"""The command line: `rnnlm run`, `lr`, `estimate`, `compare`, `show`, `list`, `up`, `down` and `status`."""
 
 import contextlib
 import errno
@@ -64,7 +64,7 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
         if servers:
             typer.echo(f"Runs     {servers['prefect']} (Prefect), {servers['mlflow']} (MLflow)")
         else:
-            typer.echo("Runs     start `rnnlm ui` (or `make ui`) to see them in Prefect and MLflow")
+            typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
         typer.echo(f"Report   {report.path / 'report.html'}")
         typer.echo(f"Verdict  {report.path / 'verdict.json'}")
 
@@ -153,13 +153,33 @@ def list_experiments() -> None:
 
 
 @app.command()
-def ui(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback = False) -> None:
-    """Start the Prefect and the MLflow server on this machine, with the runs of $RNNLM_HOME; Ctrl-C stops them."""
+def up(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback = False) -> None:
+    """Start Prefect's and MLflow's server, a worker and the deployments, over $RNNLM_HOME; Ctrl-C stops all."""
     with _errors_for_people(traceback):
         environment.prepare()
-        from flows.ui import serve
+        from flows.stack.up import up
 
-        serve(prefect_port, mlflow_port)
+        up(prefect_port, mlflow_port)
+
+
+@app.command()
+def down(traceback: Traceback = False) -> None:
+    """Stop what `rnnlm up` runs."""
+    with _errors_for_people(traceback):
+        environment.prepare()
+        from flows.stack.up import down
+
+        down()
+
+
+@app.command()
+def status(traceback: Traceback = False) -> None:
+    """Say whether `rnnlm up` runs, where, and what runs and waits there."""
+    with _errors_for_people(traceback):
+        environment.prepare()
+        from flows.stack.up import status
+
+        status()
 
 
 def _first_comment(file: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from rnnlm.store import home
 
-SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm ui` runs
+SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
 
 
 def prepare() -> None:
@@ -62,7 +62,7 @@ def prepare() -> None:
 
 
 def running_servers() -> dict[str, Any] | None:
-    """Give the process (`pid`) and the addresses (`prefect`, `mlflow`) of a running `rnnlm ui`, if there is one."""
+    """Give the process (`pid`) and the addresses (`prefect`, `mlflow`) of a running `rnnlm up`, if there is one."""
     try:
         servers = json.loads((home() / SERVERS).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):

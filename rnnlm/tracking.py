@@ -198,7 +198,7 @@ def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
     raise DataError(
         "MLflow knows no run with this id, and no experiment with this name",
         where=name,
-        remedy="`make ui` shows the runs; a run's id stands at the top of its page.",
+        remedy="`make up` shows the runs; a run's id stands at the top of its page.",
     )
 
 

@@ -73,7 +73,7 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
     assert seen[0].target.tokenizer is None
     lines = [line for line in result.stdout.splitlines() if line]
     assert lines[:2] == ["Transfer helps.", "By 3 points."]
-    assert "rnnlm ui" in lines[-3]
+    assert "rnnlm up" in lines[-3]
     assert lines[-2:] == [f"Report   {tmp_path / 'report.html'}", f"Verdict  {tmp_path / 'verdict.json'}"]
 
 

@@ -1,0 +1,132 @@
+"""Services of this machine, each a process with all that it starts: started, waited for, stopped."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.environment import answers
+from flows.stack.ports import HOST
+from rnnlm.errors import StoreError
+from rnnlm.store import home
+
+START_SECONDS = 180.0  # the first start also makes the tables
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server, or a worker, which has a server too to be asked whether it is well.
+
+    Attributes:
+        name: What people call it.
+        port: Its port on this machine.
+        health: Path that answers 200 as soon as it works.
+        command: What starts it: a module and its arguments.
+        environment: What it needs besides this process's environment.
+    """
+
+    name: str
+    port: int
+    health: str
+    command: list[str]
+    environment: dict[str, str]
+
+    @property
+    def address(self) -> str:
+        """Where the browser finds it."""
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """The file of all that it says."""
+        return home() / "logs" / f"{self.name.lower()}.log"
+
+
+@contextlib.contextmanager
+def running() -> Iterator[list["Started"]]:
+    """Give a list to which services are added as they start; at the end all are stopped, the last first."""
+    started: list[Started] = []
+    try:
+        yield started
+    finally:
+        stop([one.process for one in reversed(started)])
+
+
+@dataclass(frozen=True)
+class Started:
+    """A service and its process."""
+
+    service: Service
+    process: subprocess.Popen[bytes]
+
+
+def start(service: Service) -> Started:
+    """Start a service; its children are in its process group."""
+    service.log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    with service.log.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *service.command],
+            env=environment | service.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C reaches only us, and we reach its children too.
+            start_new_session=True,
+        )
+    return Started(service, process)
+
+
+def stop(processes: list[subprocess.Popen[bytes]]) -> None:
+    """Stop processes with all that they have started; those that do not end are killed."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            _signal_group(process, number)
+        end = time.monotonic() + STOP_SECONDS
+        while any(_signal_group(process, 0) for process in processes) and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Send a signal (0: none) to a process and its children; tells whether any of them is left."""
+    process.poll()  # a process that nobody has asked for its exit code counts as running
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(started: list[Started]) -> None:
+    """Wait until each service answers.
+
+    Raises:
+        StoreError: If one ends, or does not answer in time.
+    """
+    end = time.monotonic() + START_SECONDS
+    missing = [one.service for one in started]
+    while missing := [service for service in missing if not answers(f"{service.address}{service.health}")]:
+        all_alive(started)
+        if time.monotonic() > end:
+            names = " and ".join(service.name for service in missing)
+            logs = " and ".join(str(service.log) for service in missing)
+            raise StoreError(f"{names} did not answer within {START_SECONDS:.0f} s.", remedy=f"See {logs}.")
+        time.sleep(0.2)
+
+
+def all_alive(started: list[Started]) -> None:
+    """Raise a StoreError if a service has ended by itself."""
+    for one in started:
+        if one.process.poll() is not None:
+            log = one.service.log
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise StoreError(
+                f"{one.service.name} ended by itself (exit code {one.process.returncode}): {''.join(last)}",
+                remedy=f"See {log}.",
+            )

@@ -1,0 +1,260 @@
+"""`rnnlm up`, `down` and `status`: the servers over what the runs have left, a worker, and the deployments."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from flows.environment import SERVERS, running_servers
+from flows.stack.ports import HOST, find_port
+from flows.stack.service import Service, Started, all_alive, running, start, wait_for
+from rnnlm.errors import ConfigError, StoreError
+from rnnlm.store import home
+
+ROOT = Path(__file__).resolve().parents[2]  # entry points of deployments are looked for here
+DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
+POOL = "rnnlm"
+PREFECT_PORT = 4200
+MLFLOW_PORT = 5000
+WORKER_PORT = 8080  # the worker answers there whether it is well
+DOWN_SECONDS = 60.0
+
+
+def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
+    """Run servers and a worker until Ctrl-C, or a signal, ends this process; says where they are.
+
+    The deployments are made anew at each start, so that they are what the code says.
+
+    Args:
+        prefect_port: Port of Prefect's server; none: 4200 or the next that is free.
+        mlflow_port: Port of MLflow's server; none: 5000 or the next that is free.
+
+    Raises:
+        ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
+        StoreError: If a service does not start, or ends by itself.
+    """
+    _data_is_here()
+    with _only_one() as first:
+        if not first:
+            _tell_of_the_first()
+            return
+        _refuse_leftovers()
+        prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
+        mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
+        servers = [_prefect_server(prefect), _mlflow_server(mlflow)]
+        with contextlib.suppress(KeyboardInterrupt), _interrupted_by_signals(), running() as started:
+            print("Starting the servers…", flush=True)
+            started += map(start, servers)
+            wait_for(started)
+            started.append(start(_worker(servers[0].address, find_port(WORKER_PORT, None, ""))))
+            wait_for(started)
+            with _told(started):
+                _deploy(servers[0].address)
+                for server, usual, wanted in zip(
+                    servers, (PREFECT_PORT, MLFLOW_PORT), (prefect_port, mlflow_port), strict=True
+                ):
+                    note = f"  (port {usual} is busy)" if wanted is None and server.port != usual else ""
+                    print(f"{server.name:<8} {server.address}{note}")
+                print("Ctrl-C, or `rnnlm down`, stops all.", flush=True)
+                while True:
+                    all_alive(started)
+                    time.sleep(0.5)
+
+
+def down() -> None:
+    """Stop what `rnnlm up` runs, and wait until it has ended."""
+    servers = running_servers()
+    if servers is None:
+        print("Nothing runs here.")
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(servers["pid"], signal.SIGTERM)
+    end = time.monotonic() + DOWN_SECONDS
+    while time.monotonic() < end:
+        with _only_one() as ended:
+            if ended:
+                _refuse_leftovers()
+                print("All is stopped.")
+                return
+        time.sleep(0.1)
+    raise StoreError(
+        f"process {servers['pid']} did not stop within {DOWN_SECONDS:.0f} s.", remedy=f"kill -9 {servers['pid']}"
+    )
+
+
+def status() -> None:
+    """Say what `rnnlm up` runs, and what waits or runs there."""
+    servers = running_servers()
+    if servers is None:
+        print("Nothing runs here; `rnnlm up` starts it.")
+        return
+    print(f"Prefect      {servers['prefect']}\nMLflow       {servers['mlflow']}\nProcess      {servers['pid']}")
+    workers = _ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
+    online = sum(worker["status"] == "ONLINE" for worker in workers)
+    print(f"Workers      {online} online")
+    print(f"Deployments  {', '.join(_deployments(servers['prefect'])) or 'none'}")
+    for state in ("RUNNING", "PENDING", "SCHEDULED", "PAUSED"):
+        found = _ask(servers["prefect"], "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
+        for run in found:
+            print(f"{state.capitalize():<12} {run['name']}, {servers['prefect']}/runs/flow-run/{run['id']}")
+
+
+def _deployments(prefect: str) -> list[str]:
+    flows = {flow["id"]: flow["name"] for flow in _ask(prefect, "/flows/filter", {})}
+    return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in _ask(prefect, "/deployments/filter", {}))
+
+
+def _ask(prefect: str, path: str, content: dict[str, Any]) -> Any:
+    """Ask Prefect's API; what it answers."""
+    request = urllib.request.Request(  # noqa: S310 - a server of ours
+        f"{prefect}/api{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
+    )
+    # A proxy that the environment names is for the world outside, not for this machine.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def _prefect_server(port: int) -> Service:
+    return Service(
+        name="Prefect",
+        port=port,
+        health="/api/health",
+        command=["prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        environment={
+            # The pages ask the API at this address; by default they would take the usual port.
+            "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
+            # By default any page in the user's browser may talk to the API.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
+        },
+    )
+
+
+def _mlflow_server(port: int) -> Service:
+    artifacts = home() / "mlflow" / "artifacts"
+    command = ["mlflow", "server", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"], "--workers", "1"]
+    return Service(
+        name="MLflow",
+        port=port,
+        health="/health",
+        command=[*command, "--artifacts-destination", artifacts.as_uri(), "--host", HOST, "--port", str(port)],
+        # Its seven job processes (130 MB each) serve what is not used here.
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    )
+
+
+def _worker(prefect: str, port: int) -> Service:
+    """The worker makes its pool, if there is none; it runs one flow at a time, because two would share the cores."""
+    command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "rnnlm-up", "--limit", "1"]
+    return Service(
+        name="Worker",
+        port=port,
+        health="/health",
+        command=[*command, "--with-healthcheck"],
+        environment={
+            "PREFECT_API_URL": f"{prefect}/api",
+            "PREFECT_WORKER_WEBSERVER_HOST": HOST,
+            "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+        },
+    )
+
+
+def _deploy(prefect: str) -> None:
+    """Make the deployments of prefect.yaml.
+
+    Raises:
+        StoreError: If Prefect refuses one.
+    """
+    command = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--all"]
+    environment = os.environ | {"PREFECT_API_URL": f"{prefect}/api"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = (done.stdout + done.stderr).strip()
+        raise StoreError(f"the deployments could not be made: {said}", where=str(DEPLOYMENTS))
+
+
+def _data_is_here() -> None:
+    """Refuse to show an empty server while the environment sends the runs to another one."""
+    for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI"):
+        value = os.environ.get(name, "")
+        ours = running_servers()
+        if value.startswith("http") and not (ours and value == f"{ours['prefect']}/api"):
+            raise ConfigError(
+                f"the runs are kept by the server at {value}.",
+                where=name,
+                remedy="Look there, or unset the variable to see the runs of this machine.",
+            )
+
+
+@contextlib.contextmanager
+def _only_one() -> Iterator[bool]:
+    """Tell whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
+    home().mkdir(parents=True, exist_ok=True)
+    with (home() / f"{SERVERS}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _tell_of_the_first() -> None:
+    servers = running_servers()
+    if servers is None:
+        print("Another `rnnlm up` is just starting the servers of this folder.")
+        return
+    print(f"`rnnlm up` runs already (process {servers['pid']}).")
+    print(f"Prefect  {servers['prefect']}\nMLflow   {servers['mlflow']}")
+
+
+def _refuse_leftovers() -> None:
+    """Name the servers that an earlier `rnnlm up` could not stop, because it was killed itself."""
+    if servers := running_servers():
+        groups = " ".join(f"-{group}" for group in servers["groups"])
+        raise ConfigError(
+            f"servers of an earlier `rnnlm up`, which was killed, still run at {servers['prefect']} "
+            f"and {servers['mlflow']}.",
+            remedy=f"Stop them with: kill -- {groups}",
+        )
+
+
+@contextlib.contextmanager
+def _interrupted_by_signals() -> Iterator[None]:
+    """Let the signals that end a process end it as Ctrl-C does, so that nothing is left running."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # SIGINT too: a shell without job control starts background processes with SIGINT ignored.
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _told(started: list[Started]) -> Iterator[None]:
+    """Write down where the servers are, so that runs use them, for as long as they run."""
+    content: dict[str, Any] = {one.service.name.lower(): one.service.address for one in started}
+    content |= {"pid": os.getpid(), "groups": [one.process.pid for one in started]}
+    file = home() / SERVERS
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(content), encoding="utf-8")
+    new.replace(file)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
