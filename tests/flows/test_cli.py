@@ -56,7 +56,7 @@ finally:
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parents[1], check=False)
     assert done.returncode == 0, done.stderr
     assert "NAME_OR_FILE" not in done.stdout
-    assert all(command in done.stdout for command in ("run", "lr", "show", "list", "ui"))
+    assert all(command in done.stdout for command in ("run", "lr", "show", "list", "up", "down", "status"))
 
 
 def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Path, tmp_path: Path) -> None:
