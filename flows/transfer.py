@@ -3,42 +3,18 @@
 python -m flows.transfer NAME_OR_FILE [--set field=value]…
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
-
 from flows import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-from prefect.runtime import flow_run  # noqa: E402
 
 from flows.corpora import read_both, tokenize_both  # noqa: E402
-from rnnlm import registry, tracking  # noqa: E402
+from flows.recording import mlflow_run  # noqa: E402
+from flows.source import train_source  # noqa: E402
+from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.evaluation.naming import DIRECTIONS  # noqa: E402
-from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef  # noqa: E402
-from rnnlm.transfer.arms import ARMS  # noqa: E402
-from tasks.baseline import (  # noqa: E402
-    baseline_classifier,
-    baseline_language_model,
-    baseline_ngram,
-    baseline_tfidf,
-)
-from tasks.compare import compare, show  # noqa: E402
-from tasks.finetune import (  # noqa: E402
-    adapt_language_model,
-    average_classifiers,
-    finetune_classifier,
-    finetune_language_model,
-    measure_forgetting,
-    mix_with_ngrams,
-)
-from tasks.pretrain import pretrain  # noqa: E402
-from tasks.register import register  # noqa: E402
-from tasks.step import run_step  # noqa: E402
-from tasks.tokenize import reverse, tokenize  # noqa: E402
+from rnnlm.refs import ReportRef  # noqa: E402
 
 
 @flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
@@ -48,204 +24,19 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
     Args:
         experiment: Source, target, model, and what is compared.
     """
-    with _mlflow_run(experiment) as parent:
+    with mlflow_run(experiment.name, experiment.model_dump(mode="json")) as parent:
         documents = read_both(experiment)
-        source_tokens, target_tokens = tokenize_both(experiment, *documents)
-        seed = experiment.comparison.seed
-        source = run_step(pretrain, experiment.source, experiment.model, source_tokens, seed, parent)
-        run_step(
-            register,
+        texts = Texts(*documents, *tokenize_both(experiment, *documents))
+        source, _ = train_source(
             experiment.name,
-            source,
-            source_tokens,
-            experiment.source.model_dump_json(),
-            str(flow_run.id),
+            experiment.source,
+            experiment.model,
+            texts.source_tokens,
+            experiment.comparison.seed,
+            parent,
         )
-        language_models = _language_models(experiment, source, target_tokens, parent)
-        backward = None
-        if "backward" in experiment.comparison.arms:
-            backward = _backward(experiment, source_tokens, target_tokens, language_models, parent)
-        source_text = _source_text(experiment, documents[0], source_tokens, target_tokens)
-        material = _Material(source, language_models, documents[1], target_tokens, source_text, backward)
-        classifiers = _classifiers(experiment, material, parent)
-        scores = [*language_models.values(), *classifiers]
-        forgetting = None
-        if {"source", "parameter"} <= language_models.keys():
-            forgetting = run_step(
-                measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
-            )
-        report = run_step(compare, experiment, source_tokens, source, *documents, target_tokens, scores, forgetting)
-        show(report, parent)
+        report, _ = compare_on_target(experiment, source, texts, parent)
         return report
-
-
-@contextmanager
-def _mlflow_run(experiment: Experiment) -> Iterator[str]:
-    """Give the MLflow run of this flow run; it ends as the flow run does."""
-    registry.check_store()
-    parent = tracking.flow_run(experiment.name, str(flow_run.id), flow_run.name, experiment.model_dump(mode="json"))
-    try:
-        yield parent
-    except BaseException as error:
-        # Cancelling raises what is no Exception: such a run did not fail, it was ended.
-        tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    tracking.finish(parent, "FINISHED")
-
-
-def _language_models(
-    experiment: Experiment, source: CheckpointRef, tokens: TokensRef, parent: str
-) -> dict[str, ScoreRef]:
-    """Train the target's language models, from the source and from scratch; score the source as it is and n-grams."""
-    training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
-    if training is None:
-        return {}
-    words, compared = experiment.target.word_map, experiment.comparison.language_models
-    starts = {ARMS[arm].start for arm in experiment.comparison.arms}
-    models: dict[str, ScoreRef] = {}
-    if compared or "target_text" in starts:
-        models["scratch"] = run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent)
-    if compared:
-        models["source"] = run_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent)
-    if compared or "source" in starts:
-        models["parameter"] = run_step(
-            finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
-        )
-    if not compared:
-        return models
-    for kind in experiment.target.adaptations:
-        arm = f"source_{kind}"
-        models[arm] = run_step(adapt_language_model, arm, kind, models["source"], tokens, seed, parent)
-    if order := experiment.target.ngram_order:
-        for smoothing in ("kneser_ney", "good_turing"):
-            models[smoothing] = run_step(baseline_ngram, smoothing, order, tokens, seed, parent)
-        for arm in ("scratch", "parameter"):
-            name = f"{arm}_kneser_ney"
-            models[name] = run_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
-    return models
-
-
-def _source_text(
-    experiment: Experiment, documents: DocumentsRef, tokens: TokensRef, target_tokens: TokensRef
-) -> TokensRef:
-    """Give the source's text in the target's tokens, where something reads it so."""
-    comparison, target = experiment.comparison, experiment.target
-    read = (
-        (target.language_model is not None and comparison.language_models)  # what the source model forgets
-        or target.classifier.needs_fisher
-        or any(ARMS[arm].beside == "source_text" for arm in comparison.arms)
-    )
-    if not read or tokens.tokenizer_sha256 == target_tokens.tokenizer_sha256:
-        return tokens
-    return run_step(tokenize, documents, target_tokens)
-
-
-def _backward(
-    experiment: Experiment,
-    source_tokens: TokensRef,
-    tokens: TokensRef,
-    language_models: dict[str, ScoreRef],
-    parent: str,
-) -> tuple[CheckpointRef | ScoreRef, TokensRef]:
-    """Train the source and the target's language model on texts that are read from the end, as those that are not.
-
-    Gives the model that a classifier starts from, and the target's documents for it; the target's language model stands
-    beside the others.
-    """
-    source_tokens, tokens = run_step(reverse, source_tokens), run_step(reverse, tokens)
-    model, seed, target = experiment.model, experiment.comparison.seed, experiment.target
-    source = run_step(pretrain, experiment.source, model, source_tokens, seed, parent)
-    if target.language_model is None:
-        return source, tokens
-    language_models["backward"] = run_step(
-        finetune_language_model,
-        "backward",
-        source,
-        target.language_model,
-        model,
-        target.word_map,
-        tokens,
-        seed,
-        parent,
-    )
-    return language_models["backward"], tokens
-
-
-class _Material(NamedTuple):
-    """What classifiers start from and read.
-
-    Attributes:
-        source: The source model.
-        language_models: The target's language models, by arm.
-        documents: The target's documents.
-        tokens: The same, encoded.
-        source_text: The source's text in the target's tokens.
-        backward: What a classifier that reads from the end starts from, and its documents; none: there is none.
-    """
-
-    source: CheckpointRef
-    language_models: dict[str, ScoreRef]
-    documents: DocumentsRef
-    tokens: TokensRef
-    source_text: TokensRef
-    backward: tuple[CheckpointRef | ScoreRef, TokensRef] | None
-
-
-def _classifiers(experiment: Experiment, material: _Material, parent: str) -> list[ScoreRef]:
-    """Train every arm at every number of labels with every seed."""
-    comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
-    words = experiment.target.word_map
-    source, language_models, documents, tokens, source_text, backward = material
-    scores: list[ScoreRef] = []
-    cells = [
-        (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
-        for size in comparison.labels
-        for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
-    ]
-    # A number of labels may be all that there are: that is one cell, not two.
-    for labels, seed in dict.fromkeys(cells):
-        # The mean of other arms comes after them.
-        for name in sorted(comparison.arms, key=lambda name: ARMS[name].start == "arms"):
-            arm = ARMS[name]
-            if arm.start == "tfidf":
-                how = training.class_weights, training.select
-                score = run_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
-            elif arm.start == "arms":
-                parts = [one for one in scores if (one.arm in DIRECTIONS, one.labels, one.seed) == (True, labels, seed)]
-                score = run_step(average_classifiers, name, parts, tokens, labels, seed, parent)
-            elif arm.baseline:
-                start = language_models["scratch"] if arm.start == "target_text" else None
-                score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
-            else:
-                # The source that has read the target's text already, where the experiment has it do so.
-                of_source: CheckpointRef | ScoreRef = source
-                if arm.start == "source":
-                    of_source = language_models.get("parameter", source)
-                read_from = tokens
-                if arm.backward and backward is not None:
-                    of_source, read_from = backward
-                known = source_text if arm.beside == "source_text" or training.needs_fisher else None
-                if arm.backward and known is not None:
-                    known = run_step(reverse, known)
-                read = experiment.source if arm.beside == "source_text" else experiment.target
-                score = run_step(
-                    finetune_classifier,
-                    name,
-                    None if arm.start == "random" else of_source,
-                    arm.trainable,
-                    training.model_copy(update={"layers": "mixed"}) if arm.mixed else training,
-                    model,
-                    words,
-                    read_from,
-                    labels,
-                    seed,
-                    read.language_model if arm.beside else None,
-                    arm.beside,
-                    known,
-                    parent,
-                )
-            scores.append(score)
-    return scores
 
 
 if __name__ == "__main__":

@@ -1,0 +1,27 @@
+"""The source part of a run: a source model is trained and registered."""
+
+from prefect.runtime import flow_run
+
+from rnnlm.config import Model, Source
+from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
+from tasks.pretrain import pretrain
+from tasks.register import register
+from tasks.step import run_step
+
+
+def train_source(
+    name: str, source: Source, model: Model, tokens: TokensRef, seed: int, parent: str
+) -> tuple[CheckpointRef, ModelRef]:
+    """Train the source model and register it as `NAME-source@champion`.
+
+    Args:
+        name: Name of the experiment.
+        source: The source task and its training.
+        model: Widths, layers, dropout.
+        tokens: The source text.
+        seed: Seed of the initial weights, the order and dropout.
+        parent: MLflow run of the flow run.
+    """
+    checkpoint = run_step(pretrain, source, model, tokens, seed, parent)
+    registered = run_step(register, name, checkpoint, tokens, source.model_dump_json(), str(flow_run.id))
+    return checkpoint, registered
