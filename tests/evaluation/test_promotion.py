@@ -1,0 +1,38 @@
+"""Only a challenger whose whole interval lies above the margin takes the champion's place."""
+
+import numpy as np
+import pytest
+
+from rnnlm.evaluation.promotion import decide
+
+
+def right(share: float, documents: int = 2_000) -> np.ndarray:
+    """Be right on the first documents."""
+    return (np.arange(documents) < share * documents).astype(np.float64)
+
+
+def test_where_there_is_none_the_first_becomes_champion() -> None:
+    assert decide(right(0.5), None, 0.0).promoted
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.02])
+def test_the_same_model_and_a_worse_one_stay_challengers(margin: float) -> None:
+    for share in (0.8, 0.79, 0.5):
+        decision = decide(right(share), right(0.8), margin)
+        assert not decision.promoted
+        assert decision.gain is not None
+        assert decision.gain.value == pytest.approx(share - 0.8)
+        assert "not above" in decision.reason
+
+
+def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
+    # 80 of 2,000 documents more: a standard error of sqrt(0.04 * 0.96 / 2000) = 0.44 points, so about 3.1 to 4.9.
+    challenger, champion = right(0.84), right(0.8)
+    first = decide(challenger, champion, 0.0)
+    assert first.promoted
+    assert first.gain is not None
+    assert first.gain.low == pytest.approx(0.0314, abs=0.001)
+    assert first.gain.high == pytest.approx(0.0486, abs=0.001)
+    assert "+4.0 points" in first.reason
+    assert decide(challenger, champion, 0.03).promoted
+    assert not decide(challenger, champion, 0.035).promoted
