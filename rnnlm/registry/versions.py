@@ -41,7 +41,7 @@ REQUIREMENTS = (
     "pyyaml",
     "fsspec",
 )
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, tags: dict[str, str]) -> ModelRef:

@@ -1,0 +1,116 @@
+"""The version in use, the one that would take its place, and the way back.
+
+MLflow moves one alias at a time. The steps stand in an order in which a crash between any two leaves a registry that
+says what is true, and doing all of them again finishes the work.
+"""
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from rnnlm.errors import DataError
+from rnnlm.refs import ModelRef
+from rnnlm.tracking import answering
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: which one it took the place of
+REASON_TAG = "rnnlm.promotion"  # why a version was promoted, or not
+ROLLED_BACK_TAG = "rnnlm.rolled_back"  # of a version that was champion and was taken back: which one came in its place
+
+
+def champion(name: str) -> ModelRef | None:
+    """Give the version in use; none: there is none.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        found = _champion(mlflow.MlflowClient(), name)
+    return None if found is None else _ref(found)
+
+
+def was_rolled_back(model: ModelRef) -> bool:
+    """Tell whether this version was champion once and was taken back: it does not come again by itself."""
+    with answering():
+        return ROLLED_BACK_TAG in mlflow.MlflowClient().get_model_version(model.name, str(model.version)).tags
+
+
+def promote(model: ModelRef, reason: str) -> ModelRef:
+    """Make a version the champion, and remember which one it took the place of.
+
+    Args:
+        model: The version.
+        reason: Why, for people; it becomes a tag.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client, version = mlflow.MlflowClient(), str(model.version)
+        before = _champion(client, model.name)
+        # MLflow gives numbers in one place and strings in another.
+        if before is not None and str(before.version) != version:
+            client.set_model_version_tag(model.name, version, PREVIOUS_TAG, str(before.version))
+        client.set_model_version_tag(model.name, version, REASON_TAG, f"promoted: {reason}")
+        client.set_registered_model_alias(model.name, CHAMPION, version)
+        if str(client.get_registered_model(model.name).aliases.get(CHALLENGER)) == version:
+            client.delete_registered_model_alias(model.name, CHALLENGER)
+    return model.model_copy(update={"alias": CHAMPION})
+
+
+def keep_as_challenger(model: ModelRef, reason: str) -> ModelRef:
+    """Leave a version a challenger, with the reason as a tag.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client, version = mlflow.MlflowClient(), str(model.version)
+        client.set_model_version_tag(model.name, version, REASON_TAG, f"not promoted: {reason}")
+        client.set_registered_model_alias(model.name, CHALLENGER, version)
+    return model.model_copy(update={"alias": CHALLENGER})
+
+
+def rollback(name: str) -> tuple[ModelRef, ModelRef]:
+    """Put the previous champion back; gives the one that went and the one that came.
+
+    Raises:
+        DataError: If there is no such model, no champion, or none before it.
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = mlflow.MlflowClient()
+        present = _champion(client, name)
+        if present is None:
+            raise DataError("has no champion", where=name, remedy="`rnnlm up` shows under Models what there is.")
+        previous = present.tags.get(PREVIOUS_TAG)
+        if previous is None:
+            raise DataError(
+                f"version {present.version} is the first champion: there is none before it",
+                where=name,
+                remedy="Train another one, or move the alias in MLflow.",
+            )
+        back = client.get_model_version(name, previous)
+        # The tag first: a version that is marked and still champion is taken back by the next call.
+        client.set_model_version_tag(name, present.version, ROLLED_BACK_TAG, f"version {previous} came in its place")
+        client.set_registered_model_alias(name, CHAMPION, previous)
+    return _ref(present), _ref(back)
+
+
+def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException as error:
+        # A model without the alias and a model that there is not are both answered so.
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+
+
+def _ref(version: ModelVersion) -> ModelRef:
+    return ModelRef(
+        name=version.name,
+        version=int(version.version),
+        alias=CHAMPION,
+        uri=f"models:/{version.name}/{version.version}",
+    )
