@@ -71,10 +71,10 @@ def predict(model: TextModel, texts: list[str]) -> list[dict[str, Any]]:
 
 def by_hand(model: TextModel, text: str) -> tuple[float, int]:
     """Score one text token by token, with the model's logits of the whole text."""
-    ids = model.tokenizer.encode([text])[0]
-    if model.tokenizer.bos is None:
-        ids = [model.tokenizer.eos, *ids]
-    logits, _ = model.model(np.array(ids[:-1], np.int32)[:, None])
+    ids = model.trained.tokenizer.encode([text])[0]
+    if model.trained.tokenizer.bos is None:
+        ids = [model.trained.tokenizer.eos, *ids]
+    logits, _ = model.trained.model(np.array(ids[:-1], np.int32)[:, None])
     logits = np.asarray(logits, np.float64)[:, 0]
     nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(ids) - 1), ids[1:]]
     return float(nll.sum()), len(ids) - 1
@@ -134,8 +134,8 @@ def test_a_classifier_gives_a_label_and_the_probability_of_each_class(loaded: Lo
         assert list(row["probabilities"]) == LABELS[:classes]
         assert sum(row["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].__getitem__)
-    ids = np.array(model.tokenizer.encode([TEXTS[0]])[0], np.int32)
-    direct = np.asarray(model.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
+    ids = np.array(model.trained.tokenizer.encode([TEXTS[0]])[0], np.int32)
+    direct = np.asarray(model.trained.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
     assert list(rows[0]["probabilities"].values()) == pytest.approx(direct.tolist(), abs=1e-6)
 
 
