@@ -104,7 +104,7 @@ def checkpoint_folder(model: str) -> Path:
         artifacts = Model.load(folder).flavors.get("python_function", {}).get("artifacts") or {}
     if "checkpoint" not in artifacts:
         raise DataError("this model was not registered by rnnlm", where=model, remedy="Name another one.")
-    return folder / artifacts["checkpoint"]["path"]
+    return folder / str(artifacts["checkpoint"]["path"])
 
 
 def check_store() -> None:
@@ -221,7 +221,7 @@ def _params(checkpoint: CheckpointRef) -> ParamSchema:
 def _outputs(checkpoint: CheckpointRef) -> Schema:
     """Say what a row of `rnnlm.serving.TextModel.predict` holds for the model's own task.
 
-    Rows of other tasks hold other fields. A signature has room for one kind of row, and MLflow does not hold rows to it.
+    Rows of other tasks hold other fields. A signature has room for one kind of row; MLflow holds no answer to it.
     """
     try:
         # Only the labels are wanted: rnnlm.model.checkpoint would load TensorFlow.

@@ -77,7 +77,7 @@ class Characters:
                 than 3 are as good as 3.
         """
         after = self._after[state]
-        return (after != _BROKEN) & (_MISSING[after] <= left)
+        return np.asarray((after != _BROKEN) & (_MISSING[after] <= left))
 
     def beginning(self, begin: bytes) -> np.ndarray:
         """Tell which tokens begin so: (vocabulary,) bool."""

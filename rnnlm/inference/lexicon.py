@@ -70,9 +70,9 @@ class Lexicon:
             with file.open(encoding="utf-8") as lines:
                 for line in lines:
                     if listed := _FREQUENCY.fullmatch(line.strip()):
-                        counts[listed[1]] += int(listed[2])
+                        counts[plain(listed[1])] += int(listed[2])
                     else:
-                        counts.update(word for word, _ in words_of(line))
+                        counts.update(plain(word) for word, _ in words_of(line))
         except UnicodeDecodeError as error:
             raise DataError(f"is no text in UTF-8: {error}", where=str(file)) from error
         if not counts:
@@ -95,8 +95,8 @@ class Lexicon:
                 continue
             places, others = self._by_length[length]
             distances = edit_distances(letters, others, distance)
-            for n in np.flatnonzero(distances < min(distance + 1, max(len(letters), length))):
-                found.append(Near(words[places[n]], int(distances[n]), int(places[n])))
+            chosen = np.flatnonzero(distances < min(distance + 1, max(len(letters), length)))
+            found += [Near(words[places[n]], int(distances[n]), int(places[n])) for n in chosen]
         return sorted(found, key=lambda near: (near.distance, near.rank))
 
 

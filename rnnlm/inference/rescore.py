@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from rnnlm.errors import ConfigError
 from rnnlm.inference.score import score
 from rnnlm.inference.settings import Rescoring
+from rnnlm.inference.texts import whole_characters
 from rnnlm.inference.trained import Trained
 
 
@@ -42,6 +43,7 @@ def rescore(trained: Trained, hypotheses: Sequence[str], how: Rescoring) -> list
     Raises:
         ConfigError: If there are not as many scores as hypotheses, or the model is a classifier.
     """
+    hypotheses = [whole_characters(text) for text in hypotheses]
     given = how.scores or [0.0] * len(hypotheses)
     if len(given) != len(hypotheses):
         raise ConfigError(

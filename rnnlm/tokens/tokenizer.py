@@ -111,7 +111,7 @@ class TextTokenizer:
         return isinstance(self._tokenizer.model, models.Unigram)
 
     def unknown_end(self, text: str) -> str:
-        """Give the last token of a text as it stands there (in lower case, if that is the tokenizer's) if it is unknown.
+        """Give the last token of a text, if it is unknown, as the tokenizer has it: perhaps in lower case.
 
         Args:
             text: The text.

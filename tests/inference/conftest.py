@@ -7,6 +7,7 @@ import pytest
 
 from rnnlm import config
 from rnnlm.inference.trained import Trained
+from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 
 TEXTS = [
     "the film was a delight , and the cast was fine",
@@ -16,7 +17,6 @@ TEXTS = [
     "great 😀👍🏽 fun 👨‍👩‍👧",
     "Ein Café, naïve, wie ein schöner Tag",
 ]
-KINDS = ["word", "bpe", "unigram", "character", "byte", "whitespace"]
 
 Make = Callable[..., Trained]
 
@@ -24,7 +24,6 @@ Make = Callable[..., Trained]
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Make a language model with weights that differ enough for its choices not to be alike."""
-    from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
     from rnnlm.model.language_model import LanguageModel
     from rnnlm.tokens import TextTokenizer
     from rnnlm.tokens.kinds import train
@@ -48,3 +47,24 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Make:
         return made[key]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory, trained: Make) -> Trained:
+    """Give a classifier of two classes, with the words of `trained("word")`."""
+    from rnnlm.model.classifier import Classifier
+
+    training, labels = config.ClassifierTraining(max_tokens=16), ["neg", "pos"]
+    settings, words = config.Model(embedding=8, hidden=12, layers=2), trained("word").tokenizer
+    description = Description(
+        kind="classifier", settings=settings, vocabulary_size=words.size, classifier=training, labels=labels
+    )
+    return Trained(description, words, Classifier(settings, training, words.size, 2, seed=3))
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let even a tiny vocabulary have groups of rare tokens."""
+    import rnnlm.model.adaptive
+
+    monkeypatch.setattr(rnnlm.model.adaptive, "CUTOFFS", (12, 25))
