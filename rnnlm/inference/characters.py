@@ -68,20 +68,19 @@ class Characters:
         """Give the state after a token that was allowed."""
         return int(self._after[state, token])
 
-    def allowed(self, state: int, left: int) -> np.ndarray:
+    def allowed(self, state: int, left: int, begin: bytes = b"") -> np.ndarray:
         """Tell which tokens may come next: (vocabulary,) bool.
 
         Args:
             state: Where the text stands.
-            left: How many tokens may come after the next; the character that it begins must be whole by then. More
-                than 3 are as good as 3.
+            left: How many tokens may come after the next; the character that it begins must be whole by then.
+            begin: What the token must begin with; nothing: it may be any.
         """
         after = self._after[state]
-        return np.asarray((after != _BROKEN) & (_MISSING[after] <= left))
-
-    def beginning(self, begin: bytes) -> np.ndarray:
-        """Tell which tokens begin so: (vocabulary,) bool."""
-        return np.array([token is not None and token.startswith(begin) for token in self._written])
+        may = (after != _BROKEN) & (_MISSING[after] <= left)
+        if begin:
+            may &= np.array([token is not None and token.startswith(begin) for token in self._written])
+        return np.asarray(may)
 
 
 def _after(token: bytes | None) -> np.ndarray:

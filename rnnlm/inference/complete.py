@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnnlm.inference.characters import STATES, WHOLE, Characters
+from rnnlm.inference.characters import WHOLE, Characters
 from rnnlm.inference.prompt import Prompt, prompt, written
 from rnnlm.inference.session import Reader, Session
 from rnnlm.inference.settings import Completing
@@ -139,13 +139,9 @@ class Completer:
 
     def _steps(self, begun: Prompt, how: Completing) -> Iterator[Callable[[int], np.ndarray]]:
         """Give for each token what tells which tokens may come, by where in a character the text stands."""
-        first = self.characters.beginning(begun.begin) if begun.begin else True
         for n in range(how.max_tokens):
-            masks = {
-                state: self.characters.allowed(state, how.max_tokens - n - 1) & (first if n == 0 else True)
-                for state in range(STATES)
-            }
-            yield masks.__getitem__
+            left = how.max_tokens - n - 1
+            yield functools.partial(self.characters.allowed, left=left, begin=begun.begin if n == 0 else b"")
 
 
 def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completing) -> np.ndarray:
@@ -158,8 +154,9 @@ def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completin
     """
     scores = np.where(mask, log_probabilities.astype(np.float64) / how.temperature, -np.inf)
     if 0 < how.top_k < int(mask.sum()):
-        kept = _largest(scores, how.top_k)
-        scores = np.where(np.isin(np.arange(len(scores)), kept), scores, -np.inf)
+        left_out = np.ones(len(scores), bool)
+        left_out[_largest(scores, how.top_k)] = False
+        scores[left_out] = -np.inf
     shares = np.exp(scores - scores.max())
     shares /= shares.sum()
     if how.top_p < 1.0:
