@@ -3,7 +3,9 @@
 import contextlib
 import errno
 import itertools
+import os
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +39,27 @@ def _explain(error: RnnlmError | OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full. Free some space and run the same command again; finished steps are kept."
     return f"{where}{error.strerror}."
+
+
+@contextlib.contextmanager
+def native_messages_held() -> Iterator[None]:
+    """Hold back what native libraries write to stderr as they start: none of TensorFlow's variables silences it.
+
+    If the start fails for a reason that no person can mend, it is shown after all.
+    """
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException as error:
+            held.seek(0)
+            if not isinstance(error, RnnlmError):
+                os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
 
 
 def lines(given: list[str] | None, file: Path | None) -> Iterator[str]:

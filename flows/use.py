@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import environment
-from flows.terminal import Traceback, batches, errors_for_people, lines
+from flows.terminal import Traceback, batches, errors_for_people, lines, native_messages_held
 from rnnlm.config import Settings
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, Rescoring, check
@@ -79,6 +79,7 @@ def complete(
     max_tokens: Annotated[int, _option(Completing, "max_tokens")] = Completing().max_tokens,
     n: Annotated[int, _option(Completing, "n")] = Completing().n,
     beams: Annotated[int, _option(Completing, "beams")] = Completing().beams,
+    length_penalty: Annotated[float, _option(Completing, "length_penalty")] = Completing().length_penalty,
     temperature: Annotated[float, _option(Completing, "temperature")] = Completing().temperature,
     top_k: Annotated[int, _option(Completing, "top_k")] = Completing().top_k,
     top_p: Annotated[float, _option(Completing, "top_p")] = Completing().top_p,
@@ -94,6 +95,7 @@ def complete(
                 "max_tokens": max_tokens,
                 "n": n,
                 "beams": beams,
+                "length_penalty": length_penalty,
                 "temperature": temperature,
                 "top_k": top_k,
                 "top_p": top_p,
@@ -217,10 +219,12 @@ def _say(text: str, row: dict[str, Any] | None = None) -> None:
 def _load(model: str) -> "Trained":
     """Load a model by its address in MLflow or its folder."""
     environment.prepare()
-    # TensorFlow comes here, after the environment stands.
-    from rnnlm.inference.trained import Trained
+    folder = _folder(model)
+    with native_messages_held():
+        # TensorFlow comes here, after the environment stands.
+        from rnnlm.inference.trained import Trained
 
-    return Trained.load(_folder(model))
+        return Trained.load(folder)
 
 
 def _folder(model: str) -> Path:

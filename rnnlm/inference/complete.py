@@ -1,9 +1,12 @@
 """Completion: how a text may go on.
 
-Two ways, as the temperature says. At 0 the likeliest continuations are searched for with beams: at each step the most
-probable beginnings are kept, all their next tokens are looked at, and the best of those are kept again. Above 0 tokens
-are drawn: from the distribution p^(1/temperature), cut down to the `top_k` most probable tokens, and to the fewest
-that together have `top_p` of the probability (Holtzman et al. 2020).
+Two ways, as the temperature says.
+
+- At 0 the best continuations are searched for with beams: at each step the most probable beginnings are kept, all their
+  next tokens are looked at, and the best of those are kept again. Of two completions the shorter is nearly always the
+  likelier, so they are ranked by log-probability over a power of their length (Wu et al. 2016, without the constant).
+- Above 0 tokens are drawn: from p^(1/temperature), cut down to the `top_k` most probable tokens, and to the fewest that
+  together have `top_p` of the probability (Holtzman et al. 2020).
 
 Neither writes `<unk>`, `<pad>` or `<bos>`, nor half a character. A completion ends with `<eos>`, or after `max_tokens`.
 """
@@ -48,6 +51,10 @@ class _Written:
     ids: tuple[int, ...] = ()
     log_probability: float = 0.0
     state: int = WHOLE
+
+    def rank(self, length_penalty: float) -> float:
+        """Give what completions of different lengths are compared by."""
+        return self.log_probability / len(self.ids) ** length_penalty
 
     def then(self, token: int, log_probability: float, characters: Characters) -> "_Written":
         """Write one token more, of this log-probability."""
@@ -96,6 +103,10 @@ class Completer:
         """Search with beams: (beams x vocabulary) continuations at each step."""
         eos, live, ended = self.reader.tokenizer.eos, [_Written()], list[_Written]()
         beams = max(how.beams, how.n)
+
+        def best(found: list[_Written]) -> list[_Written]:
+            return sorted(found, key=lambda one: -one.rank(how.length_penalty))[: how.n]
+
         for allowed in self._steps(begun, how):
             masks = np.stack([allowed(one.state) for one in live])
             before = np.array([one.log_probability for one in live])
@@ -105,20 +116,21 @@ class Completer:
                 for row, one in enumerate(live)
                 if masks[row, eos]
             ]
-            ended = sorted(ended, key=lambda one: -one.log_probability)[: how.n]
+            ended = best(ended)
             totals[:, eos] = -np.inf
             rows, tokens = np.divmod(_largest(totals.ravel(), beams), totals.shape[1])
             live = [
                 live[row].then(int(token), float(session.log_probabilities[row, token]), self.characters)
                 for row, token in zip(rows, tokens, strict=True)
             ]
-            # What is added can only lower a sum.
-            if len(ended) == how.n and (not live or live[0].log_probability <= ended[-1].log_probability):
+            # What is added can only lower a sum; spread over more tokens than this it will not be.
+            hope = live[0].log_probability / how.max_tokens**how.length_penalty if live else -np.inf
+            if len(ended) == how.n and hope <= ended[-1].rank(how.length_penalty):
                 return ended
             if not live or len(live[0].ids) == how.max_tokens:
                 break
             session = session.step(tokens.tolist(), rows.tolist())
-        return sorted(ended + live, key=lambda one: -one.log_probability)[: how.n]
+        return best(ended + live)
 
     def _drawn(self, session: Session, begun: Prompt, how: Completing) -> list[_Written]:
         """Draw each completion with a generator of its own: the first are the same, however many are asked for."""

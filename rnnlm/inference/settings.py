@@ -27,6 +27,12 @@ class Completing(Settings):
     max_tokens: int = Field(20, ge=1, le=10_000, description="Tokens at most that are written.")
     n: int = Field(1, ge=1, le=256, description="Number of completions.")
     beams: int = Field(4, ge=1, le=256, description="Beginnings kept at each step, where temperature is 0.")
+    length_penalty: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        description="Beam search ranks by log-probability / tokens^this; 0: the likeliest, often short.",
+    )
     temperature: float = Field(
         0.0, ge=0.0, le=100.0, description="0: the likeliest, by beam search. Above: drawn from p^(1/temperature)."
     )

@@ -26,8 +26,10 @@ def log_probability(model: Trained, before: list[int], ids: list[int]) -> float:
     return float((own - np.log(np.exp(logits).sum(axis=1))).sum())
 
 
-def all_completions(model: Trained, before: list[int], length: int) -> list[tuple[float, list[int]]]:
-    """Give every completion up to a length with its score, the best first."""
+def all_completions(
+    model: Trained, before: list[int], length: int, length_penalty: float
+) -> list[tuple[float, list[int]]]:
+    """Give every completion up to a length with its log-probability, the best first."""
     tokenizer = model.tokenizer
     tokens = [i for i in range(tokenizer.size) if i not in tokenizer.special]
     found = [
@@ -37,16 +39,18 @@ def all_completions(model: Trained, before: list[int], length: int) -> list[tupl
     ]
     whole = itertools.product(tokens, repeat=length)
     found += [(log_probability(model, before, list(ids)), list(ids)) for ids in whole]
-    return sorted(found, key=lambda one: -one[0])
+    return sorted(found, key=lambda one: -one[0] / len(one[1]) ** length_penalty)
 
 
 @pytest.mark.parametrize(("cell", "softmax"), [("lstm", "exact"), ("gru", "exact")])
-@pytest.mark.parametrize("prefix", ["", "a", "b c "])
-def test_a_full_search_finds_the_best_of_all(trained: Make, cell: str, softmax: str, prefix: str) -> None:
+@pytest.mark.parametrize(("prefix", "length_penalty"), [("", 0.0), ("a", 1.0), ("b c ", 0.6)])
+def test_a_full_search_finds_the_best_of_all(
+    trained: Make, cell: str, softmax: str, prefix: str, length_penalty: float
+) -> None:
     model = trained("whitespace", cell, softmax, TINY)
     before = [model.tokenizer.eos, *model.tokenizer.encode([prefix])[0][:-1]]
-    wanted = all_completions(model, before, 3)[:12]
-    found = model.completer.complete(prefix, Completing(max_tokens=3, n=12, beams=256))
+    wanted = all_completions(model, before, 3, length_penalty)[:12]
+    found = model.completer.complete(prefix, Completing(max_tokens=3, n=12, beams=256, length_penalty=length_penalty))
     assert [one.log_probability for one in found] == pytest.approx([score for score, _ in wanted], abs=1e-4)
     for one, (_, ids) in zip(found, wanted, strict=True):
         words = [model.tokenizer.tokens[i] for i in ids if i != model.tokenizer.eos]
@@ -72,7 +76,7 @@ def test_one_beam_takes_the_likeliest_token_each_time(trained: Make) -> None:
         of_next[list(model.tokenizer.special)] = -np.inf
         wanted.append(int(of_next.argmax()))
     # It ends nowhere before, for the end is searched for too.
-    found = model.completer.complete("the film", Completing(max_tokens=5, n=1, beams=1))
+    found = model.completer.complete("the film", Completing(max_tokens=5, n=1, beams=1, length_penalty=0.0))
     ends = [log_probability(model, before, [*wanted[:n], model.tokenizer.eos]) for n in range(5)]
     best = max([*ends, log_probability(model, before, wanted)])
     assert found[0].log_probability == pytest.approx(best, abs=1e-4)
