@@ -1,16 +1,14 @@
-"""The command line: `rnnlm run`, `lr`, `estimate`, `compare`, `show`, `list`, `up`, `down` and `status`."""
+"""The command line: experiments, what runs them, and what `flows.use` adds."""
 
-import contextlib
-import errno
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
-from flows import environment
+from flows import environment, use
+from flows.terminal import Traceback, errors_for_people
 from rnnlm.config import EXPERIMENTS, load_experiment
 from rnnlm.errors import RnnlmError
 
@@ -21,6 +19,7 @@ app = typer.Typer(
     help="Does a language model pretrained on one text help on another task, by how much, and which way is best?",
     epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
+use.add_to(app)
 
 NameOrFile = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="An experiment's name (see `rnnlm list`) or its YAML file.")
@@ -29,7 +28,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Change a field, for example model.hidden=256; may be repeated."),
 ]
-Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
 Port = Annotated[int | None, typer.Option(min=1, max=65_535, show_default="the usual one, or the next that is free")]
 
 
@@ -48,7 +46,7 @@ def run_alone() -> None:
 @app.command()
 def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
         # Imported here, after the environment stands: this loads Prefect.
@@ -72,7 +70,7 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
 @app.command()
 def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
         from flows.learning_rate import learning_rate
@@ -96,7 +94,7 @@ def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback 
 @app.command()
 def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
         from flows.estimate import estimate_transfer
@@ -125,7 +123,7 @@ def compare(
     traceback: Traceback = False,
 ) -> None:
     """Put finished runs side by side: what was set differently, and what came of it."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         environment.prepare()
         from flows.comparison import compare_runs
 
@@ -138,7 +136,7 @@ def compare(
 @app.command()
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         settings = load_experiment(experiment, override).model_dump(mode="json")
         typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
@@ -155,7 +153,7 @@ def list_experiments() -> None:
 @app.command()
 def up(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback = False) -> None:
     """Start Prefect's and MLflow's server, a worker and the deployments, over $RNNLM_HOME; Ctrl-C stops all."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         environment.prepare()
         from flows.stack.up import up
 
@@ -165,7 +163,7 @@ def up(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback
 @app.command()
 def down(traceback: Traceback = False) -> None:
     """Stop what `rnnlm up` runs."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         environment.prepare()
         from flows.stack.up import down
 
@@ -175,7 +173,7 @@ def down(traceback: Traceback = False) -> None:
 @app.command()
 def status(traceback: Traceback = False) -> None:
     """Say whether `rnnlm up` runs, where, and what runs and waits there."""
-    with _errors_for_people(traceback):
+    with errors_for_people(traceback):
         environment.prepare()
         from flows.stack.up import status
 
@@ -185,30 +183,6 @@ def status(traceback: Traceback = False) -> None:
 def _first_comment(file: Path) -> str:
     first = file.read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
-
-
-@contextlib.contextmanager
-def _errors_for_people(traceback: bool) -> Iterator[None]:
-    """End with one message on stderr and exit code 1 where a person can mend it; other errors are ours, and pass."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("Interrupted; finished steps are kept.", err=True)
-        raise typer.Exit(130) from None
-    except (RnnlmError, OSError) as error:
-        if traceback:
-            raise
-        typer.echo(f"Error: {_explain(error)}", err=True)
-        raise typer.Exit(1) from None
-
-
-def _explain(error: RnnlmError | OSError) -> str:
-    if isinstance(error, RnnlmError) or error.errno is None:
-        return str(error)
-    where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full. Free some space and run the same command again; finished steps are kept."
-    return f"{where}{error.strerror}."
 
 
 def _quieten_prefect(traceback: bool) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModelContext
 
 from rnnlm import config
@@ -39,7 +40,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     def make(kind: Any = "word", classes: int = 0, temperature: float = 1.0) -> TextModel:
         if (kind, classes, temperature) not in made:
             folder = tmp_path_factory.mktemp("checkpoint")
-            train(config.Tokenizer(kind=kind, vocabulary_size=300), [TEXTS] * 3).save(str(folder / "own.json"))
+            train(config.Tokenizer(kind=kind, vocabulary_size=400), [TEXTS] * 3).save(str(folder / "own.json"))
             size = TextTokenizer.load(folder / "own.json").size
             model: LanguageModel | Classifier
             if classes:
@@ -65,16 +66,16 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return make
 
 
-def predict(model: TextModel, texts: list[str]) -> list[dict[str, Any]]:
-    return model.predict(PythonModelContext({}, None), texts)
+def predict(model: TextModel, texts: list[str], **params: Any) -> list[dict[str, Any]]:
+    return model.predict(PythonModelContext({}, None), texts, params or None)
 
 
 def by_hand(model: TextModel, text: str) -> tuple[float, int]:
     """Score one text token by token, with the model's logits of the whole text."""
-    ids = model.tokenizer.encode([text])[0]
-    if model.tokenizer.bos is None:
-        ids = [model.tokenizer.eos, *ids]
-    logits, _ = model.model(np.array(ids[:-1], np.int32)[:, None])
+    ids = model.trained.tokenizer.encode([text])[0]
+    if model.trained.tokenizer.bos is None:
+        ids = [model.trained.tokenizer.eos, *ids]
+    logits, _ = model.trained.model(np.array(ids[:-1], np.int32)[:, None])
     logits = np.asarray(logits, np.float64)[:, 0]
     nll = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(ids) - 1), ids[1:]]
     return float(nll.sum()), len(ids) - 1
@@ -134,8 +135,8 @@ def test_a_classifier_gives_a_label_and_the_probability_of_each_class(loaded: Lo
         assert list(row["probabilities"]) == LABELS[:classes]
         assert sum(row["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
         assert row["label"] == max(row["probabilities"], key=row["probabilities"].__getitem__)
-    ids = np.array(model.tokenizer.encode([TEXTS[0]])[0], np.int32)
-    direct = np.asarray(model.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
+    ids = np.array(model.trained.tokenizer.encode([TEXTS[0]])[0], np.int32)
+    direct = np.asarray(model.trained.model(ids[:, None], np.array([len(ids)], np.int32)))[0]
     assert list(rows[0]["probabilities"].values()) == pytest.approx(direct.tolist(), abs=1e-6)
 
 
@@ -153,6 +154,52 @@ def test_of_a_text_too_long_for_a_classifier_the_end_is_read(loaded: Loaded) -> 
     same_end = " ".join(["delight"] * 30)
     rows = predict(model, ["the film " * 40 + same_end, same_end])
     assert rows[0] == rows[1] or rows[0]["probabilities"] == pytest.approx(rows[1]["probabilities"], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["word", "bpe", "unigram", "character", "byte", "whitespace"])
+def test_a_language_model_completes_rescores_and_corrects(loaded: Loaded, kind: str) -> None:
+    model = loaded(kind)
+    rows = predict(model, [*TEXTS, ""], task="complete", max_tokens=3, n=2)
+    assert [len(row["completions"]) for row in rows] == [2] * 6
+    for text, row in zip([*TEXTS, ""], rows, strict=True):
+        assert all(one["text"] == text + one["completion"] for one in row["completions"])
+    drawn = {"task": "complete", "temperature": 1.0, "top_k": 20, "top_p": 0.9, "seed": 7}
+    assert predict(model, ["the film"], **drawn) == predict(model, ["the film"], **drawn)
+    scores = [float(n) for n in range(5)]
+    rescored = predict(model, TEXTS, task="rescore", scores=scores, weight=0.5, word_bonus=0.1)
+    alone = predict(model, TEXTS)
+    for score, row, own in zip(scores, rescored, alone, strict=True):
+        assert row["log_probability"] == pytest.approx(-own["nll"], rel=1e-5)
+        assert row["total"] == pytest.approx(score - 0.5 * own["nll"] + 0.1 * len(row["text"].split()), rel=1e-5)
+    assert sorted(row["rank"] for row in rescored) == [1, 2, 3, 4, 5]
+    words = ["delight", "film", "the"]
+    (corrected,) = predict(model, ["The deligth!"], task="correct", distance=1, penalty=0.0, words=words)
+    assert corrected["text"] in ("The delight!", "The deligth!")
+    assert {one["word"] for one in corrected["words"][0]["candidates"]} == {"delight", "deligth"}
+    assert json.loads(json.dumps([rows, rescored, corrected], allow_nan=False))
+
+
+@pytest.mark.parametrize("task", ["score", "complete", "correct", "rescore"])
+def test_no_texts_give_no_rows_whatever_the_task(loaded: Loaded, task: str) -> None:
+    assert predict(loaded("word"), [], task=task) == []
+
+
+@pytest.mark.parametrize(
+    ("classes", "params", "named"),
+    [
+        (0, {"task": "translate"}, "task: no task 'translate'; there are: score"),
+        (0, {"task": "complete", "max_tokens": -1}, "max_tokens: .*greater than or equal to 1"),
+        (0, {"task": "rescore", "scores": [1.0, 2.0]}, "scores: 2 scores for 1 hypotheses"),
+        (0, {"task": "classify"}, "task: .*a language model.*answers: score"),
+        (2, {"task": "complete"}, "task: .*a classifier.*answers: classify"),
+    ],
+)
+def test_a_wrong_parameter_is_an_error_that_the_server_passes_on(
+    loaded: Loaded, classes: int, params: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(MlflowException, match=named) as caught:
+        predict(loaded("word", classes), ["the film"], **params)
+    assert caught.value.error_code == "INVALID_PARAMETER_VALUE"
 
 
 @pytest.mark.parametrize("classes", [0, 2])

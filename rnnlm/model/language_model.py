@@ -101,6 +101,13 @@ class LanguageModel(keras.layers.Layer):
         embeddings = tf.convert_to_tensor(self.encoder.embedding.embeddings)
         return tf.einsum("tbw,vw->tbv", hidden, embeddings) + self.bias, states
 
+    def log_probabilities(self, hidden: tf.Tensor) -> tf.Tensor:
+        """Give the log-probability of every token after outputs of the encoder: (rows, width) to (rows, vocabulary)."""
+        if self.is_adaptive:
+            return adaptive_log_probabilities(hidden, self._adaptive())
+        embeddings = tf.convert_to_tensor(self.encoder.embedding.embeddings)
+        return tf.nn.log_softmax(tf.matmul(hidden, embeddings, transpose_b=True) + self.bias)
+
     def losses(
         self,
         tokens: tf.Tensor,

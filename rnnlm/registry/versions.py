@@ -17,11 +17,12 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Object, Property
+from mlflow.types.schema import Object, ParamSchema, ParamSpec, Property
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from rnnlm.errors import DataError
+from rnnlm.inference.settings import default_task, parameters
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.tracking import answering
 
@@ -76,6 +77,34 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         _log_metrics(client, found, checkpoint.metrics)
         client.set_registered_model_alias(name, alias, found.version)
     return ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+
+
+def checkpoint_folder(model: str) -> Path:
+    """Give the folder of a model's checkpoint, fetched from where MLflow keeps it if it is not on this machine.
+
+    Args:
+        model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+
+    Raises:
+        DataError: If there is no such model, or it is none of ours.
+        StoreError: If MLflow does not answer.
+    """
+    check_store()
+    with answering():
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(model))
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise DataError(
+                f"there is no such model: {error.message}",
+                where=model,
+                remedy="`rnnlm up` shows under Models what there is; give models:/NAME@ALIAS or models:/NAME/VERSION.",
+            ) from error
+        artifacts = Model.load(folder).flavors.get("python_function", {}).get("artifacts") or {}
+    if "checkpoint" not in artifacts:
+        raise DataError("this model was not registered by rnnlm", where=model, remedy="Name another one.")
+    return folder / str(artifacts["checkpoint"]["path"])
 
 
 def check_store() -> None:
@@ -161,10 +190,11 @@ def _log_model(
                 pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
                 metadata=dict(tags),
             )
-            # The types of `predict` say what comes in; what comes out depends on the checkpoint.
+            # The types of `predict` say what comes in; what comes out, and what may be asked, is said here.
             description = Model.load(folder)
             assert description.signature is not None
             description.signature.outputs = outputs
+            description.signature.params = _params(checkpoint)
             description.save(folder / "MLmodel")
             client.log_model_artifacts(model.model_id, str(folder))
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
@@ -174,8 +204,25 @@ def _log_model(
     return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
 
+# What MLflow calls the types of parameters.
+_TYPES = {str: DataType.string, int: DataType.long, float: DataType.double}
+
+
+def _params(checkpoint: CheckpointRef) -> ParamSchema:
+    """Say which tasks and parameters `rnnlm.serving.TextModel.predict` takes: MLflow checks their types."""
+    task = ParamSpec("task", DataType.string, default_task(checkpoint.kind))
+    others = [
+        ParamSpec(name, _TYPES[kind], default, shape=(-1,) if is_list else None)
+        for name, kind, is_list, default in parameters()
+    ]
+    return ParamSchema([task, *others])
+
+
 def _outputs(checkpoint: CheckpointRef) -> Schema:
-    """Say what a row of `rnnlm.serving.TextModel.predict` holds."""
+    """Say what a row of `rnnlm.serving.TextModel.predict` holds for the model's own task.
+
+    Rows of other tasks hold other fields. A signature has room for one kind of row; MLflow holds no answer to it.
+    """
     try:
         # Only the labels are wanted: rnnlm.model.checkpoint would load TensorFlow.
         labels = json.loads((checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]

@@ -90,6 +90,37 @@ def surface(model: Tokenizer, token: str) -> str | None:
     return token.replace("▁", " ") if unigram else token
 
 
+def written(model: Tokenizer, token: str) -> bytes:
+    """Give what a token adds to a text, in UTF-8: one byte of a character, a character, or a word with its space.
+
+    Args:
+        model: The tokenizer.
+        token: One of its tokens, no special one.
+    """
+    if isinstance(model.model, models.WordLevel):
+        # Text that is tokenised already has a space between all of its tokens.
+        joined = surface(model, token) if model.token_to_id(BOS) is not None else f" {token}"
+        return (joined or "").encode()
+    if isinstance(model.decoder, decoders.ByteLevel):
+        return bytes(_BYTE_OF[character] for character in token)
+    if token in BYTE_TOKENS:
+        return bytes([BYTE_TOKENS.index(token)])
+    return (token.replace("▁", " ") if isinstance(model.model, models.Unigram) else token).encode()
+
+
+def _bytes_of_characters() -> dict[str, int]:
+    """Give the byte that each character of byte-level BPE stands for (Radford et al. 2019).
+
+    Bytes that are visible characters of Latin-1 stand for themselves, the others follow from U+0100 on.
+    """
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(256 + n): byte for n, byte in enumerate(others)}
+
+
+_BYTE_OF = _bytes_of_characters()
+
+
 def _word(texts: Texts, size: int, normalizer: normalizers.Normalizer | None) -> Tokenizer:
     """Most frequent words; those of equal frequency in the order of their characters."""
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNK))

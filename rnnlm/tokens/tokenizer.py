@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models
 
 from rnnlm.errors import DataError
 from rnnlm.store import file_sha256
-from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface
+from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface, written
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,43 @@ class TextTokenizer:
         return tuple(
             None if i in self.special else surface(self._tokenizer, token) for i, token in enumerate(self.tokens)
         )
+
+    @functools.cached_property
+    def written(self) -> tuple[bytes | None, ...]:
+        """What each token adds to a text, in UTF-8, with a space before it where it begins a word; none: no text."""
+        return tuple(
+            None if i in self.special else written(self._tokenizer, token) for i, token in enumerate(self.tokens)
+        )
+
+    @property
+    def has_whole_words(self) -> bool:
+        """Whether a token is a word, so that another word stands behind a space in any case."""
+        return isinstance(self._tokenizer.model, models.WordLevel)
+
+    @property
+    def joins_spaces(self) -> bool:
+        """Whether a space is part of the token behind it."""
+        return self.collapses_spaces or isinstance(self._tokenizer.decoder, decoders.ByteLevel)
+
+    @property
+    def collapses_spaces(self) -> bool:
+        """Whether any run of white space counts as one space."""
+        return isinstance(self._tokenizer.model, models.Unigram)
+
+    def unknown_end(self, text: str) -> str:
+        """Give the last token of a text, if it is unknown, as the tokenizer has it: perhaps in lower case.
+
+        Args:
+            text: The text.
+
+        Returns:
+            The token, or nothing: what the text ends with is known, or it ends with white space.
+        """
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        if not encoding.ids or encoding.ids[-1] != self.unk or encoding.offsets[-1][1] != len(text):
+            return ""
+        end = text[encoding.offsets[-1][0] :]
+        return str(self._tokenizer.normalizer.normalize_str(end)) if self._tokenizer.normalizer else end
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Give the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""

@@ -16,7 +16,7 @@ import rnnlm.registry
 from rnnlm import config
 from rnnlm.errors import DataError, StoreError
 from rnnlm.refs import CheckpointRef
-from rnnlm.registry import check_store, register
+from rnnlm.registry import check_store, checkpoint_folder, register
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer
 from rnnlm.tokens.kinds import train
@@ -160,6 +160,69 @@ def test_a_version_says_what_it_is(checkpoint: CheckpointRef, client: mlflow.Mlf
         f"tensorflow=={importlib.metadata.version('tensorflow')}" in (folder / "requirements.txt").read_text().split()
     )
     assert not list(folder.rglob("__pycache__"))
+
+
+def test_the_tasks_stand_in_the_signature(checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str) -> None:
+    ref = champion(checkpoint, run_id)
+    info = mlflow.models.get_model_info(ref.uri)
+    assert info.signature is not None
+    assert info.signature.params is not None
+    declared = {param["name"]: param for param in info.signature.params.to_dict()}
+    assert declared["task"]["default"] == "score"
+    assert declared["max_tokens"] == {"name": "max_tokens", "type": "long", "default": 20, "shape": None}
+    assert declared["temperature"] == {"name": "temperature", "type": "double", "default": 0.0, "shape": None}
+    assert declared["scores"] == {"name": "scores", "type": "double", "default": [], "shape": (-1,)}
+
+
+def test_mlflow_passes_tasks_on_as_its_server_does(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, tmp_path: Path
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.pyfunc.scoring_server import invocations
+
+    model: Any = mlflow.pyfunc.load_model(champion(checkpoint, run_id).uri)
+
+    def ask(inputs: list[str], **params: Any) -> Any:
+        body = json.dumps({"inputs": inputs} | ({"params": params} if params else {}))
+        answer = invocations(body.encode(), "application/json", model, model.metadata.get_input_schema())
+        assert answer.status == 200
+        return json.loads(answer.response)["predictions"]
+
+    assert [set(row) for row in ask(TEXTS)] == [{"nll", "tokens", "perplexity", "bits_per_character"}] * 5
+    (row,) = ask(["the film"], task="complete", max_tokens=3, n=2, temperature=1)
+    assert [one["text"].startswith("the film") for one in row["completions"]] == [True, True]
+    assert sorted(row["rank"] for row in ask(TEXTS, task="rescore", scores=[1, 2, 3, 4, 5])) == [1, 2, 3, 4, 5]
+    (row,) = ask(["the flim"], task="correct", penalty=0.0)
+    assert row["text"] == "the film"
+    for params, named in (
+        ({"task": "complete", "beams": 0}, "beams: .*greater than or equal to 1"),
+        ({"task": "complete", "n": "three"}, "'n'.*long"),
+        ({"task": "rescore", "scores": [0.5]}, "scores: 1 scores for 5"),
+    ):
+        with pytest.raises(MlflowException, match=named) as caught:
+            ask(TEXTS, **params)
+        assert caught.value.get_http_status_code() == 400
+
+
+def test_a_checkpoint_is_found_by_its_models_address(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str
+) -> None:
+    ref = champion(checkpoint, run_id)
+    for address in (ref.uri, "models:/tiny@champion"):
+        folder = checkpoint_folder(address)
+        assert file_sha256(folder / "weights.safetensors") == checkpoint.sha256
+        assert (folder / "tokenizer.json").is_file()
+
+
+@pytest.mark.parametrize("address", ["models:/tiny@nobody", "models:/tiny/7", "models:/nothing/1", "models:/tiny"])
+def test_a_model_that_does_not_exist_is_named(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, address: str
+) -> None:
+    champion(checkpoint, run_id)
+    with pytest.raises(DataError) as caught:
+        checkpoint_folder(address)
+    assert caught.value.where == address
+    assert "rnnlm up" in caught.value.remedy
 
 
 def test_the_classes_stand_in_the_signature(client: mlflow.MlflowClient, run_id: str, tmp_path: Path) -> None:

@@ -1,0 +1,235 @@
+"""The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore` and `correct`."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows import environment
+from flows.terminal import Traceback, batches, errors_for_people, lines, native_messages_held
+from rnnlm.config import Settings
+from rnnlm.errors import DataError
+from rnnlm.inference.settings import Completing, Correcting, Rescoring, check
+
+if TYPE_CHECKING:
+    from rnnlm.inference.trained import Trained
+
+PANEL = "Using a model"
+
+Model = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a checkpoint."),
+]
+Texts = Annotated[
+    list[str] | None, typer.Argument(metavar="TEXT…", help="The texts; none: lines of --file, or of standard input.")
+]
+File = Annotated[Path | None, typer.Option("--file", help="Text in UTF-8, one a line.", dir_okay=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each text, with all there is to say.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the command line."""
+    for command in (score, classify, complete, rescore, correct):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def score(
+    model: Model, texts: Texts = None, file: File = None, as_json: Json = False, traceback: Traceback = False
+) -> None:
+    """Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all."""
+    with errors_for_people(traceback):
+        trained = _load(model)
+        from rnnlm.inference.score import score
+
+        for batch in batches(lines(texts, file)):
+            for text, scored in zip(batch, score(trained, batch), strict=True):
+                bits = "-" if scored.bits_per_character is None else f"{scored.bits_per_character:.3f}"
+                _say(
+                    f"perplexity {scored.perplexity:<9.4g} bits/character {bits:<6} nll {scored.nll:<8.2f} {text}",
+                    asdict(scored) if as_json else None,
+                )
+
+
+def classify(
+    model: Model, texts: Texts = None, file: File = None, as_json: Json = False, traceback: Traceback = False
+) -> None:
+    """Say which class a classifier takes texts for, and how sure it is."""
+    with errors_for_people(traceback):
+        trained = _load(model)
+        from rnnlm.inference.classify import classify
+
+        for batch in batches(lines(texts, file)):
+            for text, said in zip(batch, classify(trained, batch), strict=True):
+                probability = said.probabilities[said.label]
+                _say(f"{said.label}  {probability:.3f}  {text}", asdict(said) if as_json else None)
+
+
+def _option(settings: type[Settings], name: str) -> Any:
+    """Make an option of a setting; its bounds are checked with all others."""
+    return typer.Option(f"--{name.replace('_', '-')}", help=settings.model_fields[name].description)
+
+
+def complete(
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    max_tokens: Annotated[int, _option(Completing, "max_tokens")] = Completing().max_tokens,
+    n: Annotated[int, _option(Completing, "n")] = Completing().n,
+    beams: Annotated[int, _option(Completing, "beams")] = Completing().beams,
+    length_penalty: Annotated[float, _option(Completing, "length_penalty")] = Completing().length_penalty,
+    temperature: Annotated[float, _option(Completing, "temperature")] = Completing().temperature,
+    top_k: Annotated[int, _option(Completing, "top_k")] = Completing().top_k,
+    top_p: Annotated[float, _option(Completing, "top_p")] = Completing().top_p,
+    seed: Annotated[int, _option(Completing, "seed")] = Completing().seed,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Go on with texts: the likeliest words, or with --temperature words drawn by their probability."""
+    with errors_for_people(traceback):
+        how = check(
+            Completing,
+            {
+                "max_tokens": max_tokens,
+                "n": n,
+                "beams": beams,
+                "length_penalty": length_penalty,
+                "temperature": temperature,
+                "top_k": top_k,
+                "top_p": top_p,
+                "seed": seed,
+            },
+        )
+        completer = _load(model).completer
+        for batch in batches(lines(texts, file)):
+            for text in batch:
+                found = completer.complete(text, how)
+                if as_json:
+                    _say("", {"completions": [asdict(one) for one in found]})
+                    continue
+                for one in found:
+                    _say(f"{one.log_probability:8.2f}  {one.text}")
+
+
+def rescore(
+    model: Model,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT…",
+            help="Hypotheses without scores; none: lines of --file or of standard input, each a score, a TAB and a "
+            "hypothesis, with an empty line between lists.",
+        ),
+    ] = None,
+    file: File = None,
+    weight: Annotated[float, _option(Rescoring, "weight")] = Rescoring().weight,
+    word_bonus: Annotated[float, _option(Rescoring, "word_bonus")] = Rescoring().word_bonus,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Put n-best lists in a better order: their scores and the language model's, added up; the best first."""
+    with errors_for_people(traceback):
+        check(Rescoring, {"weight": weight, "word_bonus": word_bonus})
+        trained = _load(model)
+        from rnnlm.inference.rescore import best_first, rescore
+
+        lists = iter([([], texts)]) if texts else n_best_lists(lines(None, file))
+        for n, (scores, hypotheses) in enumerate(lists):
+            how = check(Rescoring, {"scores": scores, "weight": weight, "word_bonus": word_bonus})
+            found = best_first(rescore(trained, hypotheses, how))
+            if as_json:
+                _say("", {"hypotheses": [asdict(one) for one in found]})
+                continue
+            if n:
+                typer.echo()
+            for one in found:
+                _say(f"{one.total:10.3f}  score {one.score:<10.3f} lm {one.log_probability:<10.3f} {one.text}")
+
+
+def n_best_lists(given: Iterator[str]) -> Iterator[tuple[list[float], list[str]]]:
+    """Read n-best lists: lines of a score, a TAB and a hypothesis, with an empty line between lists.
+
+    Raises:
+        DataError: If a line is none; it says which.
+    """
+    scores: list[float] = []
+    hypotheses: list[str] = []
+    for number, line in enumerate(given, start=1):
+        if not line.strip():
+            if scores:
+                yield scores, hypotheses
+            scores, hypotheses = [], []
+            continue
+        score, tab, hypothesis = line.partition("\t")
+        try:
+            scores.append(float(score))
+        except ValueError:
+            tab = ""
+        if not tab:
+            raise DataError(
+                f"is no score, TAB and hypothesis: {line[:80]!r}",
+                where=f"line {number}",
+                remedy="Write each hypothesis on a line with its score before it, and an empty line between lists.",
+            )
+        hypotheses.append(hypothesis)
+    if scores:
+        yield scores, hypotheses
+
+
+def correct(
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    distance: Annotated[int, _option(Correcting, "distance")] = Correcting().distance,
+    penalty: Annotated[float, _option(Correcting, "penalty")] = Correcting().penalty,
+    words: Annotated[
+        Path | None,
+        typer.Option(
+            help="The words that are right: one a line, perhaps with its frequency behind it, or any text, whose words "
+            "are counted; none: the model's own, if it knows words.",
+            dir_okay=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Correct the spelling of texts, going by the letters of each word and by the words around it."""
+    with errors_for_people(traceback):
+        how = check(Correcting, {"distance": distance, "penalty": penalty})
+        trained = _load(model)
+        from rnnlm.inference.correct import correct
+        from rnnlm.inference.lexicon import Lexicon
+
+        lexicon = Lexicon.read(words) if words else trained.lexicon
+        for batch in batches(lines(texts, file)):
+            for text in batch:
+                found = correct(trained, text, how, lexicon)
+                _say(found.text, asdict(found) if as_json else None)
+
+
+def _say(text: str, row: dict[str, Any] | None = None) -> None:
+    """Print a line for people, or in its place a row as JSON."""
+    line = json.dumps(row, ensure_ascii=False) if row is not None else text
+    # An argument that is no UTF-8 comes as half surrogates, which cannot be printed.
+    typer.echo(line.encode("utf-8", "replace").decode())
+
+
+def _load(model: str) -> "Trained":
+    """Load a model by its address in MLflow or its folder."""
+    environment.prepare()
+    folder = _folder(model)
+    with native_messages_held():
+        # TensorFlow comes here, after the environment stands.
+        from rnnlm.inference.trained import Trained
+
+        return Trained.load(folder)
+
+
+def _folder(model: str) -> Path:
+    if not model.startswith("models:/"):
+        return Path(model)
+    from rnnlm.registry import checkpoint_folder
+
+    return checkpoint_folder(model)

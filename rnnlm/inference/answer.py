@@ -1,0 +1,41 @@
+"""One door to all tasks: texts and parameters in, rows of plain values out, as JSON takes them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rnnlm.inference.classify import classify
+from rnnlm.inference.correct import correct
+from rnnlm.inference.lexicon import Lexicon
+from rnnlm.inference.rescore import rescore
+from rnnlm.inference.score import score
+from rnnlm.inference.settings import Completing, Correcting, Rescoring, default_task, parse
+from rnnlm.inference.trained import Trained
+
+
+def answer(trained: Trained, texts: Sequence[str], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Do what the parameters ask.
+
+    Args:
+        trained: The model.
+        texts: The texts; for `rescore` the hypotheses of one n-best list.
+        given: `task` and its parameters; `rnnlm.inference.settings` has them.
+
+    Returns:
+        A row for each text, in the order of the texts: the fields of what the task's function gives.
+
+    Raises:
+        ConfigError: If a parameter is wrong, or the model does no such task.
+    """
+    task, how = parse(given, default_task(trained.description.kind))
+    if task == "classify":
+        return [asdict(one) for one in classify(trained, texts)]
+    if isinstance(how, Completing):
+        completer = trained.completer
+        return [{"completions": [asdict(one) for one in completer.complete(text, how)]} for text in texts]
+    if isinstance(how, Rescoring):
+        return [asdict(one) for one in rescore(trained, texts, how)]
+    if isinstance(how, Correcting):
+        lexicon = Lexicon.of(how.words) if how.words else trained.lexicon
+        return [asdict(correct(trained, text, how, lexicon)) for text in texts]
+    return [asdict(one) for one in score(trained, texts)]

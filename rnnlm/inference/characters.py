@@ -1,0 +1,93 @@
+"""Which tokens may come next so that a text stays whole: valid UTF-8, and no token that stands for no text.
+
+A token of a byte or subword vocabulary may be a part of a character. What may follow is told by the automaton of
+well-formed UTF-8 (Unicode 17.0, table 3-7), of which each byte is a step. Control characters, which `ingest` takes out
+of every text, are left out here too.
+"""
+
+import numpy as np
+
+from rnnlm.tokens import TextTokenizer
+
+# States: between characters; one or two bytes missing; after C2, E0, ED, F0; after F1 to F3; after F4.
+WHOLE, ONE, TWO, C2, E0, ED, F0, F1, F4 = range(9)
+STATES = 9
+_BROKEN = 9
+# Bytes that are missing in each state.
+_MISSING = np.array([0, 1, 2, 1, 2, 2, 3, 3, 3, 0])
+_STEPS: dict[int, list[tuple[range, int]]] = {
+    WHOLE: [
+        (range(ord("\t"), ord("\n") + 1), WHOLE),
+        (range(0x20, 0x7F), WHOLE),
+        (range(0xC2, 0xC3), C2),
+        (range(0xC3, 0xE0), ONE),
+        (range(0xE0, 0xE1), E0),
+        (range(0xE1, 0xED), TWO),
+        (range(0xED, 0xEE), ED),
+        (range(0xEE, 0xF0), TWO),
+        (range(0xF0, 0xF1), F0),
+        (range(0xF1, 0xF4), F1),
+        (range(0xF4, 0xF5), F4),
+    ],
+    ONE: [(range(0x80, 0xC0), WHOLE)],
+    TWO: [(range(0x80, 0xC0), ONE)],
+    C2: [(range(0xA0, 0xC0), WHOLE)],
+    E0: [(range(0xA0, 0xC0), ONE)],
+    ED: [(range(0x80, 0xA0), ONE)],
+    F0: [(range(0x90, 0xC0), TWO)],
+    F1: [(range(0x80, 0xC0), TWO)],
+    F4: [(range(0x80, 0x90), TWO)],
+}
+
+
+def _automaton() -> np.ndarray:
+    table = np.full((STATES + 1, 256), _BROKEN, np.int8)
+    for state, steps in _STEPS.items():
+        for accepted, after in steps:
+            table[state, accepted.start : accepted.stop] = after
+    return table
+
+
+_AUTOMATON = _automaton()
+
+
+class Characters:
+    """What a vocabulary may write.
+
+    Args:
+        tokenizer: Its tokenizer.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._written = tokenizer.written
+        # (states, vocabulary): the state after each token.
+        self._after = np.stack([_after(token) for token in tokenizer.written], axis=1)
+        self._after[WHOLE, tokenizer.eos] = WHOLE
+
+    def after(self, state: int, token: int) -> int:
+        """Give the state after a token that was allowed."""
+        return int(self._after[state, token])
+
+    def allowed(self, state: int, left: int, begin: bytes = b"") -> np.ndarray:
+        """Tell which tokens may come next: (vocabulary,) bool.
+
+        Args:
+            state: Where the text stands.
+            left: How many tokens may come after the next; the character that it begins must be whole by then.
+            begin: What the token must begin with; nothing: it may be any.
+        """
+        after = self._after[state]
+        may = (after != _BROKEN) & (_MISSING[after] <= left)
+        if begin:
+            may &= np.array([token is not None and token.startswith(begin) for token in self._written])
+        return np.asarray(may)
+
+
+def _after(token: bytes | None) -> np.ndarray:
+    """Give the state that a token leads to from each state: (states,) int8."""
+    if token is None:
+        return np.full(STATES, _BROKEN, np.int8)
+    states = np.arange(STATES, dtype=np.int8)
+    for byte in token:
+        states = _AUTOMATON[states, byte]
+    return states

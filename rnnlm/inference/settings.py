@@ -1,0 +1,130 @@
+"""What a caller may ask of a model: the tasks, and the parameters of each, with bounds and defaults.
+
+They are MLflow's parameters of the registered model, and the options of the command line.
+"""
+
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from rnnlm.config import Settings
+from rnnlm.errors import ConfigError
+
+Task = Literal["score", "classify", "complete", "rescore", "correct"]
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Nothing(Settings):
+    """No parameters: of `score` and `classify`."""
+
+
+class Completing(Settings):
+    """How a text is completed."""
+
+    max_tokens: int = Field(20, ge=1, le=10_000, description="Tokens at most that are written.")
+    n: int = Field(1, ge=1, le=256, description="Number of completions.")
+    beams: int = Field(4, ge=1, le=256, description="Beginnings kept at each step, where temperature is 0.")
+    length_penalty: float = Field(
+        1.0,
+        ge=0.0,
+        le=10.0,
+        description="Beam search ranks by log-probability / tokens^this; 0: the likeliest, often short.",
+    )
+    temperature: float = Field(
+        0.0, ge=0.0, le=100.0, description="0: the likeliest, by beam search. Above: drawn from p^(1/temperature)."
+    )
+    top_k: int = Field(0, ge=0, description="Draw from so many of the likeliest tokens; 0: from all.")
+    top_p: float = Field(1.0, gt=0.0, le=1.0, description="Draw from the likeliest tokens that together have this.")
+    seed: int = Field(0, ge=0, lt=2**63, description="The same seed draws the same text.")
+
+
+class Rescoring(Settings):
+    """How an n-best list is put in order."""
+
+    scores: list[Finite] = Field([], description="Score of each hypothesis, higher is better; none: all 0.")
+    weight: float = Field(1.0, allow_inf_nan=False, description="Weight of the language model's log-probability.")
+    word_bonus: float = Field(0.0, allow_inf_nan=False, description="Added for each word.")
+
+
+class Correcting(Settings):
+    """How spelling is corrected."""
+
+    distance: int = Field(1, ge=1, le=2, description="Edits at most between a word and its candidates.")
+    penalty: float = Field(8.0, ge=0.0, allow_inf_nan=False, description="Taken off for each edit, in nats.")
+    words: list[str] = Field(
+        [], description="The words that are right, the most frequent first; none: the model's own, if it knows words."
+    )
+
+
+TASKS: dict[Task, type[Settings]] = {
+    "score": Nothing,
+    "classify": Nothing,
+    "complete": Completing,
+    "rescore": Rescoring,
+    "correct": Correcting,
+}
+
+
+def default_task(kind: str) -> Task:
+    """Give the task of a `language_model` or a `classifier` where none is named."""
+    return "classify" if kind == "classifier" else "score"
+
+
+def parse(given: Mapping[str, Any], default: Task) -> tuple[Task, Settings]:
+    """Check parameters, of which all tasks' may be given: MLflow gives every one that the signature declares.
+
+    Args:
+        given: `task` and the parameters by name; those that are left out, or are null, have their defaults.
+        default: The task where none is given.
+
+    Returns:
+        The task and its parameters.
+
+    Raises:
+        ConfigError: If a name or a value is wrong; it says what is accepted.
+    """
+    known = {name for settings in TASKS.values() for name in settings.model_fields}
+    if strange := sorted(given.keys() - known - {"task"}):
+        raise ConfigError(
+            f"no such parameter; there are: {', '.join(['task', *sorted(known)])}", where=", ".join(strange)
+        )
+    values = {name: value for name, value in given.items() if value is not None}
+    task = values.pop("task", default)
+    if task not in TASKS:
+        raise ConfigError(f"no task {task!r}; there are: {', '.join(TASKS)}", where="task")
+    settings = TASKS[task]
+    return task, check(settings, {name: value for name, value in values.items() if name in settings.model_fields})
+
+
+def check(settings: type[Settings], values: Mapping[str, Any]) -> Any:
+    """Make settings of values.
+
+    Raises:
+        ConfigError: If a value is wrong; it names the parameter and says what is accepted.
+    """
+    try:
+        return settings.model_validate(dict(values))
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(step) for step in detail['loc'])}: {detail['msg']} (given: {detail['input']!r})"
+            for detail in error.errors()
+        ]
+        raise ConfigError("; ".join(lines)) from error
+
+
+def parameters() -> list[tuple[str, type, bool, Any]]:
+    """Give the parameters of all tasks, but `task`: name, type, whether it is a list of that type, and default."""
+    found = []
+    for settings in TASKS.values():
+        for name, field in settings.model_fields.items():
+            kind: Any = field.annotation
+            is_list = typing.get_origin(kind) is list
+            if is_list:
+                (kind,) = typing.get_args(kind)
+            if typing.get_origin(kind) is Annotated:
+                kind = typing.get_args(kind)[0]
+            found.append((name, kind, is_list, field.default))
+    return found

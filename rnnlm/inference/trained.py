@@ -1,0 +1,94 @@
+"""A trained model as it lies on disk, ready to be used."""
+
+import functools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rnnlm.errors import ConfigError
+from rnnlm.inference.complete import Completer
+from rnnlm.inference.lexicon import Lexicon
+from rnnlm.inference.session import Reader
+from rnnlm.model.checkpoint import Checkpoint, Description
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+from rnnlm.tokens import TextTokenizer
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A language model or a classifier with its tokenizer.
+
+    Attributes:
+        description: What the checkpoint says of itself.
+        tokenizer: How text becomes tokens.
+        model: The model.
+    """
+
+    description: Description
+    tokenizer: TextTokenizer
+    model: LanguageModel | Classifier = field(repr=False)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Trained":
+        """Read a checkpoint and build its model.
+
+        Raises:
+            DataError: If the folder is not whole.
+        """
+        checkpoint = Checkpoint.load(folder)
+        return cls(checkpoint.description, TextTokenizer.load(folder / "tokenizer.json"), checkpoint.build())
+
+    @property
+    def classifier(self) -> Classifier:
+        """The classifier that this is.
+
+        Raises:
+            ConfigError: If it is a language model.
+        """
+        if not isinstance(self.model, Classifier):
+            raise ConfigError(
+                "classes are asked for, and this is a language model",
+                where="task",
+                remedy="A language model answers: score, complete, rescore, correct.",
+            )
+        return self.model
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The language model that this is.
+
+        Raises:
+            ConfigError: If it is a classifier.
+        """
+        if not isinstance(self.model, LanguageModel):
+            raise ConfigError(
+                "a language model is wanted, and this is a classifier",
+                where="task",
+                remedy="A classifier answers: classify.",
+            )
+        return self.model
+
+    @functools.cached_property
+    def reader(self) -> Reader:
+        """The language model in the middle of a text."""
+        return Reader(self.language_model, self.tokenizer)
+
+    @functools.cached_property
+    def completer(self) -> Completer:
+        """The language model that goes on with a text."""
+        return Completer(self.reader)
+
+    @functools.cached_property
+    def lexicon(self) -> Lexicon:
+        """The words of the vocabulary.
+
+        Raises:
+            ConfigError: If the tokens are no words.
+        """
+        if not self.tokenizer.has_whole_words:
+            raise ConfigError(
+                "the tokens of this model are no words, among which a word could be looked for",
+                where="words",
+                remedy="Give the words that are right, the most frequent first.",
+            )
+        return Lexicon.of(token for i, token in enumerate(self.tokenizer.tokens) if i not in self.tokenizer.special)

@@ -1,0 +1,169 @@
+"""The commands that use a model, each started in this process with a tiny one."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from flows import cli, use
+from rnnlm import config
+from rnnlm.errors import DataError
+
+TEXTS = ["the film was a delight", "一部很好的电影", "great 😀 fun"]
+
+Start = Callable[..., Result]
+
+
+def write(folder: Path, labels: list[str]) -> Path:
+    from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
+    from rnnlm.model.classifier import Classifier
+    from rnnlm.model.language_model import LanguageModel
+    from rnnlm.tokens import TextTokenizer
+    from rnnlm.tokens.kinds import train
+
+    train(config.Tokenizer(), [TEXTS] * 3).save(str(folder / "own.json"))
+    size = TextTokenizer.load(folder / "own.json").size
+    settings = config.Model(embedding=8, hidden=8, layers=1)
+    training = config.ClassifierTraining() if labels else None
+    model = Classifier(settings, training, size, len(labels)) if training else LanguageModel(settings, size)
+    description = Description(
+        kind="classifier" if labels else "language_model",
+        settings=settings,
+        vocabulary_size=size,
+        classifier=training,
+        labels=labels,
+    )
+    Checkpoint(description, get_weights(model)).save(folder, folder / "own.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write(tmp_path_factory.mktemp("model"), []))
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write(tmp_path_factory.mktemp("classifier"), ["neg", "pos"]))
+
+
+@pytest.fixture
+def start() -> Start:
+    def call(*arguments: str, given: str | None = None) -> Result:
+        return CliRunner().invoke(cli.app, arguments, input=given)
+
+    return call
+
+
+def test_texts_are_arguments_or_lines_of_a_file_or_of_standard_input(start: Start, model: str, tmp_path: Path) -> None:
+    (tmp_path / "texts").write_text("\n".join(TEXTS) + "\n\n", encoding="utf-8")
+    rows = [json.loads(line) for line in start("score", model, *TEXTS, "--json").stdout.splitlines()]
+    assert [set(row) for row in rows] == [{"nll", "tokens", "perplexity", "bits_per_character"}] * 3
+    from_file = start("score", model, "--json", "--file", str(tmp_path / "texts")).stdout.splitlines()
+    assert [json.loads(line)["tokens"] for line in from_file] == [*(row["tokens"] for row in rows), 1]
+    piped = start("score", model, "--json", given="\n".join(TEXTS)).stdout.splitlines()
+    assert [json.loads(line)["tokens"] for line in piped] == [row["tokens"] for row in rows]
+
+
+def test_scores_are_for_people_by_default(start: Start, model: str) -> None:
+    lines = start("score", model, *TEXTS, "").stdout.splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("perplexity ") and text in line for line, text in zip(lines, TEXTS, strict=False))
+    assert "bits/character - " in lines[3]
+
+
+def test_a_classifier_classifies(start: Start, classifier: str) -> None:
+    line = start("classify", classifier, "the film").stdout.strip()
+    assert line.split()[0] in ("neg", "pos")
+    assert line.endswith("the film")
+    (row,) = [json.loads(line) for line in start("classify", classifier, "the film", "--json").stdout.splitlines()]
+    assert sum(row["probabilities"].values()) == pytest.approx(1.0)
+
+
+def test_completions_come_one_a_line(start: Start, model: str) -> None:
+    result = start("complete", model, "The film", "--n", "3", "--max-tokens", "2", "--beams", "5")
+    assert len(result.stdout.splitlines()) == 3
+    assert all(line[10:].startswith("The film") for line in result.stdout.splitlines())
+    drawn = ["complete", model, "The film", "--temperature", "1", "--seed", "4", "--top-k", "9", "--top-p", "0.9"]
+    assert start(*drawn).stdout == start(*drawn).stdout
+    (row,) = [json.loads(line) for line in start(*drawn, "--json").stdout.splitlines()]
+    assert row["completions"][0]["text"].startswith("The film")
+
+
+def test_n_best_lists_come_in_a_better_order(start: Start, model: str) -> None:
+    given = "-1\tthe film\n-2.5\ta film\n\n\n0\tgreat fun\n"
+    result = start("rescore", model, "--weight", "0", given=given)
+    shown = [line for line in result.stdout.splitlines() if line]
+    assert [line.split(maxsplit=5)[-1] for line in shown] == ["the film", "a film", "great fun"]
+    assert result.stdout.splitlines()[2] == ""
+    rows = [
+        json.loads(line) for line in start("rescore", model, "--json", "--weight", "0", given=given).stdout.splitlines()
+    ]
+    assert [[one["text"] for one in row["hypotheses"]] for row in rows] == [["the film", "a film"], ["great fun"]]
+    alone = start("rescore", model, "the film", "great fun", "--json").stdout
+    assert [one["rank"] for one in json.loads(alone)["hypotheses"]] == [1, 2]
+
+
+@pytest.mark.parametrize("line", ["the film", "good\tthe film", "1 the film"])
+def test_a_line_that_is_no_hypothesis_is_named(line: str) -> None:
+    with pytest.raises(DataError, match="line 3: is no score, TAB and hypothesis"):
+        list(use.n_best_lists(iter(["1\ta", "", line])))
+
+
+def test_spelling_is_corrected_line_by_line(start: Start, model: str, tmp_path: Path) -> None:
+    assert start("correct", model, given="The flim wsa fun!\n\nno\n").stdout == "The film was fun!\n\nno\n"
+    (tmp_path / "words").write_text("flam 10\nfluff 3\n", encoding="utf-8")
+    options = ["--words", str(tmp_path / "words"), "--penalty", "0", "--distance", "2", "--json"]
+    (row,) = [json.loads(line) for line in start("correct", model, "the flim", *options).stdout.splitlines()]
+    assert {one["word"] for one in row["words"][0]["candidates"]} == {"flam", "flim"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["score", "{nowhere}", "a"], "no whole checkpoint"),
+        (["score", "{model}", "--file", "{nowhere}"], "nowhere: No such file"),
+        (["classify", "{model}", "a"], "a language model answers"),
+        (["complete", "{classifier}", "a"], "a classifier answers"),
+        (["complete", "{model}", "a", "--n", "0"], "n: input should be greater than or equal to 1"),
+        (["correct", "{model}", "a", "--distance", "5"], "distance: input should be less than or equal to 2"),
+        (["rescore", "{model}", "a", "--weight", "nan"], "weight: input should be a finite number"),
+    ],
+)
+def test_what_is_wrong_is_one_message(
+    start: Start, model: str, classifier: str, tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    places = {"nowhere": str(tmp_path / "nowhere"), "model": model, "classifier": classifier}
+    result = start(*(argument.format(**places) for argument in arguments))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr.replace("A ", "a ").replace("Input", "input")
+
+
+def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlflow_store: str) -> None:
+    import mlflow
+
+    from rnnlm.refs import CheckpointRef
+    from rnnlm.registry import register
+    from rnnlm.store import file_sha256
+
+    checkpoint = CheckpointRef(
+        path=Path(model),
+        sha256=file_sha256(Path(model) / "weights.safetensors"),
+        kind="language_model",
+        metrics={},
+        seconds=1.0,
+        tokens_sha256="",
+        mlflow_run_id="",
+    )
+    run_id = mlflow.MlflowClient().create_run("0").info.run_id
+    register(checkpoint, name="tiny", alias="champion", run_id=run_id, tags={})
+    direct = start("score", model, "the film")
+    assert start("score", "models:/tiny@champion", "the film").stdout == direct.stdout
+    assert start("score", "models:/tiny/1", "the film").stdout == direct.stdout
+    missing = start("score", "models:/tiny@nobody", "the film")
+    assert missing.exit_code == 1
+    assert missing.stderr.startswith("Error: models:/tiny@nobody: there is no such model")
