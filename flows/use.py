@@ -1,4 +1,4 @@
-"""The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore` and `correct`."""
+"""The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore`, `correct` and `export`."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for eac
 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to the command line."""
-    for command in (score, classify, complete, rescore, correct):
+    for command in (score, classify, complete, rescore, correct, export):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -207,6 +207,22 @@ def correct(
             for text in batch:
                 found = correct(trained, text, how, lexicon)
                 _say(found.text, asdict(found) if as_json else None)
+
+
+def export(
+    model: Model,
+    folder: Annotated[Path, typer.Argument(help="The folder that is written.", file_okay=False)],
+    traceback: Traceback = False,
+) -> None:
+    """Write a model as a TensorFlow SavedModel: token ids to log-probabilities or to probabilities of classes."""
+    with errors_for_people(traceback):
+        environment.prepare()
+        checkpoint = _folder(model)
+        with native_messages_held():
+            from rnnlm.inference.export import export
+
+            export(checkpoint, folder)
+        typer.echo(f"SavedModel  {folder}")
 
 
 def _say(text: str, row: dict[str, Any] | None = None) -> None:

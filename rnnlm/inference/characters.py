@@ -5,6 +5,8 @@ well-formed UTF-8 (Unicode 17.0, table 3-7), of which each byte is a step. Contr
 of every text, are left out here too.
 """
 
+import bisect
+
 import numpy as np
 
 from rnnlm.tokens import TextTokenizer
@@ -56,10 +58,16 @@ class Characters:
 
     Args:
         tokenizer: Its tokenizer.
+
+    Attributes:
+        written: What each token adds to a text, in UTF-8; none: no text.
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
-        self._written = tokenizer.written
+        self.written = tokenizer.written
+        in_order = sorted((token, i) for i, token in enumerate(tokenizer.written) if token is not None)
+        self._sorted = [token for token, _ in in_order]
+        self._ids = np.array([i for _, i in in_order], np.int64)
         # (states, vocabulary): the state after each token.
         self._after = np.stack([_after(token) for token in tokenizer.written], axis=1)
         self._after[WHOLE, tokenizer.eos] = WHOLE
@@ -68,19 +76,33 @@ class Characters:
         """Give the state after a token that was allowed."""
         return int(self._after[state, token])
 
-    def allowed(self, state: int, left: int, begin: bytes = b"") -> np.ndarray:
+    def allowed(self, state: int, left: int, rest: bytes = b"") -> np.ndarray:
         """Tell which tokens may come next: (vocabulary,) bool.
 
         Args:
             state: Where the text stands.
             left: How many tokens may come after the next; the character that it begins must be whole by then.
-            begin: What the token must begin with; nothing: it may be any.
+            rest: What the token must begin with; nothing: it may be any.
         """
         after = self._after[state]
-        may = (after != _BROKEN) & (_MISSING[after] <= left)
-        if begin:
-            may &= np.array([token is not None and token.startswith(begin) for token in self._written])
-        return np.asarray(may)
+        may = np.asarray((after != _BROKEN) & (_MISSING[after] <= left))
+        return may & self.completing(rest) if rest else may
+
+    def completing(self, rest: bytes) -> np.ndarray:
+        """Tell which tokens begin with this, or are it: (vocabulary,) bool."""
+        start = bisect.bisect_left(self._sorted, rest)
+        end = bisect.bisect_right(self._sorted, rest, lo=start, key=lambda token: token[: len(rest)])
+        found = np.zeros(len(self.written), bool)
+        found[self._ids[start:end]] = True
+        return found
+
+    def inside(self, rest: bytes) -> list[int]:
+        """Give the tokens that this begins with, but that are not all of it."""
+        found = []
+        for length in range(1, len(rest)):
+            start, end = (side(self._sorted, rest[:length]) for side in (bisect.bisect_left, bisect.bisect_right))
+            found += self._ids[start:end].tolist()
+        return found
 
 
 def _after(token: bytes | None) -> np.ndarray:

@@ -8,20 +8,23 @@ Two ways, as the temperature says.
 - Above 0 tokens are drawn: from p^(1/temperature), cut down to the `top_k` most probable tokens, and to the fewest that
   together have `top_p` of the probability (Holtzman et al. 2020).
 
-Neither writes `<unk>`, `<pad>` or `<bos>`, nor half a character. A completion ends with `<eos>`, or after `max_tokens`.
+Neither writes `<unk>`, `<pad>` or `<bos>`, nor half a character. A completion ends with `<eos>`, or after `max_tokens`;
+the pieces in which a half word of the prefix is written again (`rnnlm.inference.prompt`) do not count.
 """
 
 import functools
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from rnnlm.inference.characters import WHOLE, Characters
-from rnnlm.inference.prompt import Prompt, prompt, written
+from rnnlm.inference.prompt import prompt
 from rnnlm.inference.session import Reader, Session
 from rnnlm.inference.settings import Completing
 from rnnlm.inference.texts import whole_characters
+
+WAYS = 8  # in which the beginning of a half word may be written, of each number of tokens
+NEGLIGIBLE = 7.0  # nats: a way that is a thousand times less probable than the likeliest
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Completion:
         completion: What was written.
         log_probability: Of what was written, in nats, as the model has it: temperature and cuts change what is drawn,
             not this. Where a half word was completed, of the whole word.
-        tokens: How many tokens were written, `<eos>` included.
+        tokens: How many tokens were written, `<eos>` included; of a half word, also what it begins with.
         ended: Whether the text ended there (`<eos>`), or might go on.
     """
 
@@ -46,9 +49,10 @@ class Completion:
 
 @dataclass(frozen=True)
 class _Written:
-    """A beginning of a completion: its tokens, their log-probability, and where in a character they stop."""
+    """A beginning of a completion: its tokens, their text and log-probability, and where in a character they stop."""
 
     ids: tuple[int, ...] = ()
+    text: bytes = b""
     log_probability: float = 0.0
     state: int = WHOLE
 
@@ -58,7 +62,12 @@ class _Written:
 
     def then(self, token: int, log_probability: float, characters: Characters) -> "_Written":
         """Write one token more, of this log-probability."""
-        return _Written((*self.ids, token), self.log_probability + log_probability, characters.after(self.state, token))
+        return _Written(
+            (*self.ids, token),
+            self.text + (characters.written[token] or b""),
+            self.log_probability + log_probability,
+            characters.after(self.state, token),
+        )
 
 
 @dataclass(frozen=True)
@@ -88,27 +97,57 @@ class Completer:
         """
         prefix = whole_characters(prefix)
         begun = prompt(self.reader.tokenizer, prefix)
-        session = self.reader.empty().feed(begun.ids)
-        found = self._drawn(session, begun, how) if how.temperature else self._searched(session, begun, how)
-        eos = self.reader.tokenizer.eos
-        completions = []
-        for one in found:
-            text = written(self.reader.tokenizer, begun, one.ids)
-            completions.append(
-                Completion(prefix + text, text, one.log_probability, len(one.ids), one.ids[-1:] == (eos,))
-            )
+        session, begins = self._begins(self.reader.empty().feed(begun.ids), begun.begin)
+        way = self._drawn if how.temperature else self._searched
+        eos, completions = self.reader.tokenizer.eos, []
+        for one in way(session, begins, begun.begin, how):
+            text = one.text.decode().removeprefix(begun.given)
+            ended = one.ids[-1] == eos
+            completions.append(Completion(prefix + text, text, one.log_probability, len(one.ids), ended))
         return completions
 
-    def _searched(self, session: Session, begun: Prompt, how: Completing) -> list[_Written]:
+    def _begins(self, session: Session, begin: bytes) -> tuple[Session, list[_Written]]:
+        """Give the ways to write almost all of what a completion must begin with: one token more will do.
+
+        There may be many, for a word that is a token can be written in pieces too. Those that are too improbable to
+        matter are left out.
+
+        Args:
+            session: After what is read.
+            begin: What the text must begin with; nothing: there is one way, to write nothing.
+        """
+        sessions, begins, front, likeliest = [session], [_Written()], [_Written()], -np.inf
+        while begin and front:
+            for row, one in enumerate(front):
+                ends = session.log_probabilities[row, self.characters.completing(begin[len(one.text) :])]
+                likeliest = max(likeliest, one.log_probability + float(np.logaddexp.reduce(ends, initial=-np.inf)))
+            further = [
+                (one.then(token, float(session.log_probabilities[row, token]), self.characters), row)
+                for row, one in enumerate(front)
+                for token in self.characters.inside(begin[len(one.text) :])
+            ]
+            further = sorted(further, key=lambda pair: -pair[0].log_probability)[:WAYS]
+            further = [(one, row) for one, row in further if one.log_probability > likeliest - NEGLIGIBLE]
+            front = [one for one, _ in further]
+            if front:
+                session = session.step([one.ids[-1] for one in front], [row for _, row in further])
+                sessions.append(session)
+                begins += front
+        return Session.side_by_side(sessions), begins
+
+    def _searched(self, session: Session, live: list[_Written], begin: bytes, how: Completing) -> list[_Written]:
         """Search with beams: (beams x vocabulary) continuations at each step."""
-        eos, live, ended = self.reader.tokenizer.eos, [_Written()], list[_Written]()
-        beams = max(how.beams, how.n)
+        eos, ended, beams = self.reader.tokenizer.eos, list[_Written](), max(how.beams, how.n)
 
         def best(found: list[_Written]) -> list[_Written]:
-            return sorted(found, key=lambda one: -one.rank(how.length_penalty))[: how.n]
+            """Give the best, each text once: in pieces a word can be written in more ways than one."""
+            texts: dict[tuple[bytes, bool], _Written] = {}
+            for one in sorted(found, key=lambda one: -one.rank(how.length_penalty)):
+                texts.setdefault((one.text, one.ids[-1] == eos), one)
+            return list(texts.values())[: how.n]
 
-        for allowed in self._steps(begun, how):
-            masks = np.stack([allowed(one.state) for one in live])
+        for left in reversed(range(how.max_tokens)):
+            masks = np.stack([self.characters.allowed(one.state, left, begin[len(one.text) :]) for one in live])
             before = np.array([one.log_probability for one in live])
             totals = np.where(masks, session.log_probabilities, -np.inf) + before[:, None]
             ended += [
@@ -123,37 +162,42 @@ class Completer:
                 live[row].then(int(token), float(session.log_probabilities[row, token]), self.characters)
                 for row, token in zip(rows, tokens, strict=True)
             ]
-            # What is added can only lower a sum; spread over more tokens than this it will not be.
-            hope = live[0].log_probability / how.max_tokens**how.length_penalty if live else -np.inf
-            if len(ended) == how.n and hope <= ended[-1].rank(how.length_penalty):
-                return ended
-            if not live or len(live[0].ids) == how.max_tokens:
+            if not live or not left:
                 break
+            # What is added can only lower a sum; spread over more tokens than this it will not be.
+            longest = max(len(one.ids) for one in live) + left
+            if len(ended) == how.n and live[0].log_probability / longest**how.length_penalty <= ended[-1].rank(
+                how.length_penalty
+            ):
+                return ended
             session = session.step(tokens.tolist(), rows.tolist())
         return best(ended + live)
 
-    def _drawn(self, session: Session, begun: Prompt, how: Completing) -> list[_Written]:
+    def _drawn(self, session: Session, begins: list[_Written], begin: bytes, how: Completing) -> list[_Written]:
         """Draw each completion with a generator of its own: the first are the same, however many are asked for."""
-        eos, found = self.reader.tokenizer.eos, [_Written()] * how.n
-        generators = [np.random.default_rng([how.seed, n]) for n in range(how.n)]
-        live, rows = list(range(how.n)), [0] * how.n
-        for allowed in self._steps(begun, how):
-            for n, row in zip(live, rows, strict=True):
-                of_row = session.log_probabilities[row]
-                token = _draw(distribution(of_row, allowed(found[n].state), how), generators[n].random())
-                found[n] = found[n].then(token, float(of_row[token]), self.characters)
-            going_on = [(n, row) for n, row in zip(live, rows, strict=True) if found[n].ids[-1] != eos]
-            if not going_on or len(found[going_on[0][0]].ids) == how.max_tokens:
+        eos, generators = self.reader.tokenizer.eos, [np.random.default_rng([how.seed, n]) for n in range(how.n)]
+        masks = [self.characters.allowed(one.state, how.max_tokens - 1, begin[len(one.text) :]) for one in begins]
+        totals = session.log_probabilities + np.array([[one.log_probability] for one in begins])
+        # The first token is drawn together with the way in which all before it was written.
+        shares = distribution(totals.ravel(), np.concatenate(masks), how)
+        rows, tokens = np.divmod([_draw(shares, generator.random()) for generator in generators], totals.shape[1])
+        found = [
+            begins[row].then(int(token), float(session.log_probabilities[row, token]), self.characters)
+            for row, token in zip(rows, tokens, strict=True)
+        ]
+        rows_of = dict(enumerate(rows.tolist()))
+        for left in reversed(range(how.max_tokens - 1)):
+            live = [n for n in rows_of if found[n].ids[-1] != eos]
+            if not live:
                 break
-            session = session.step([found[n].ids[-1] for n, _ in going_on], [row for _, row in going_on])
-            live, rows = [n for n, _ in going_on], list(range(len(going_on)))
+            session = session.step([found[n].ids[-1] for n in live], [rows_of[n] for n in live])
+            rows_of = {n: row for row, n in enumerate(live)}
+            for n, row in rows_of.items():
+                of_row = session.log_probabilities[row]
+                shares = distribution(of_row, self.characters.allowed(found[n].state, left), how)
+                token = _draw(shares, generators[n].random())
+                found[n] = found[n].then(token, float(of_row[token]), self.characters)
         return found
-
-    def _steps(self, begun: Prompt, how: Completing) -> Iterator[Callable[[int], np.ndarray]]:
-        """Give for each token what tells which tokens may come, by where in a character the text stands."""
-        for n in range(how.max_tokens):
-            left = how.max_tokens - n - 1
-            yield functools.partial(self.characters.allowed, left=left, begin=begun.begin if n == 0 else b"")
 
 
 def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completing) -> np.ndarray:

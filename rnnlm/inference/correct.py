@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnlm.inference.lexicon import Lexicon, Near, plain, words_of
+from rnnlm.inference.lexicon import Lexicon, Near, plain
 from rnnlm.inference.score import score
 from rnnlm.inference.settings import Correcting
-from rnnlm.inference.texts import whole_characters
+from rnnlm.inference.texts import whole_characters, words_of
 from rnnlm.inference.trained import Trained
 from rnnlm.tokens import TextTokenizer
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Regex, pre_tokenizers
 
 from rnnlm.errors import DataError
-from rnnlm.tokens.kinds import WORD
+from rnnlm.inference.texts import words_of
 
-_WORDS = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
 _FREQUENCY = re.compile(r"(\S+)\s+(\d+)")
 
 
@@ -98,11 +96,6 @@ class Lexicon:
             chosen = np.flatnonzero(distances < min(distance + 1, max(len(letters), length)))
             found += [Near(words[places[n]], int(distances[n]), int(places[n])) for n in chosen]
         return sorted(found, key=lambda near: (near.distance, near.rank))
-
-
-def words_of(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Give the words of a text (numbers and signs are none), each with where it begins and ends."""
-    return [(word, place) for word, place in _WORDS.pre_tokenize_str(text) if word[0].isalpha()]
 
 
 def plain(word: str) -> str:

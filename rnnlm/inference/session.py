@@ -110,6 +110,15 @@ class Session:
         """
         return self._read(np.array(tokens, np.int32)[None], np.array(of))
 
+    @staticmethod
+    def side_by_side(sessions: Sequence["Session"]) -> "Session":
+        """Put the texts of several sessions of one reader side by side."""
+        if len(sessions) == 1:
+            return sessions[0]
+        log_probabilities = np.concatenate([session.log_probabilities for session in sessions])
+        states = tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *(session._states for session in sessions))
+        return Session(sessions[0].reader, log_probabilities, states)
+
     def _read(self, tokens: np.ndarray, of: np.ndarray) -> "Session":
         log_probabilities, states = self.reader.compiled_step(tokens, of.astype(np.int32), self._states)
         return Session(self.reader, log_probabilities.numpy(), states)

@@ -8,13 +8,17 @@ cannot hold, counts as U+FFFD.
 from collections.abc import Sequence
 
 import numpy as np
+from tokenizers import Regex, pre_tokenizers
 
 from rnnlm.config import Corpus
 from rnnlm.corpus.clean import cleaner
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.tokens.kinds import WORD
 from rnnlm.tokens.reader import NO_LABEL
 
 _TOKENIZED_AT_ONCE = 256  # texts whose tokens are Python objects at a time
+
+_WORDS = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
 
 # The cleaning that depends on no configuration. A corpus must name files; these are never read.
 _clean = cleaner(Corpus(files=["-"]))
@@ -33,6 +37,11 @@ def clean(text: str) -> str:
 def clean_beginning(text: str) -> str:
     """Clean a text that goes on: white space at its end stays."""
     return _clean(whole_characters(text) + "|")[:-1]
+
+
+def words_of(text: str) -> list[tuple[str, tuple[int, int]]]:
+    """Give the words of a text (numbers and signs are none), each with where it begins and ends."""
+    return [(word, place) for word, place in _WORDS.pre_tokenize_str(text) if word[0].isalpha()]
 
 
 def encode(tokenizer: TextTokenizer, texts: Sequence[str], before: Sequence[int] = ()) -> EncodedDocuments:

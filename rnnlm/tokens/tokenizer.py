@@ -110,20 +110,9 @@ class TextTokenizer:
         """Whether any run of white space counts as one space."""
         return isinstance(self._tokenizer.model, models.Unigram)
 
-    def unknown_end(self, text: str) -> str:
-        """Give the last token of a text, if it is unknown, as the tokenizer has it: perhaps in lower case.
-
-        Args:
-            text: The text.
-
-        Returns:
-            The token, or nothing: what the text ends with is known, or it ends with white space.
-        """
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        if not encoding.ids or encoding.ids[-1] != self.unk or encoding.offsets[-1][1] != len(text):
-            return ""
-        end = text[encoding.offsets[-1][0] :]
-        return str(self._tokenizer.normalizer.normalize_str(end)) if self._tokenizer.normalizer else end
+    def normal(self, text: str) -> str:
+        """Give a text as the vocabulary has it: in lower case, if the tokenizer was trained so."""
+        return str(self._tokenizer.normalizer.normalize_str(text)) if self._tokenizer.normalizer else text
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Give the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""

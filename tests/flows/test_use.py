@@ -143,6 +143,12 @@ def test_what_is_wrong_is_one_message(
     assert named in result.stderr.replace("A ", "a ").replace("Input", "input")
 
 
+def test_a_model_is_exported(start: Start, model: str, tmp_path: Path) -> None:
+    result = start("export", model, str(tmp_path / "saved"))
+    assert result.stdout == f"SavedModel  {tmp_path / 'saved'}\n"
+    assert (tmp_path / "saved" / "saved_model.pb").is_file()
+
+
 def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlflow_store: str) -> None:
     import mlflow
 

@@ -52,6 +52,19 @@ def test_what_may_be_written_is_text(trained: Make, text: list[int]) -> None:
             assert not any(ord(c) < 32 or 0x7F <= ord(c) < 0xA0 for c in decoded)
 
 
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "word"])
+@pytest.mark.parametrize("rest", [b" fil", b" ", b"t", "é".encode()[:1], b" nothing", b" the"])
+def test_tokens_are_found_by_how_they_begin(trained: Make, kind: str, rest: bytes) -> None:
+    characters = Characters(trained(kind).tokenizer)
+    tokens = {i: token for i, token in enumerate(characters.written) if token is not None}
+    completing = [i for i, token in tokens.items() if token.startswith(rest)]
+    assert np.flatnonzero(characters.completing(rest)).tolist() == completing
+    assert sorted(characters.inside(rest)) == [
+        i for i, token in tokens.items() if rest.startswith(token) and token != rest
+    ]
+    assert not characters.allowed(WHOLE, 9, rest)[~characters.completing(rest)].any()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_special_token_but_the_end_may_come(trained: Make, kind: str) -> None:
     tokenizer = trained(kind).tokenizer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import ConfigError
 from rnnlm.inference.complete import distribution
-from rnnlm.inference.prompt import prompt
+from rnnlm.inference.prompt import prompt, read
 from rnnlm.inference.settings import Completing
 from rnnlm.inference.trained import Trained
 
@@ -178,8 +178,9 @@ def test_any_prefix_is_kept_and_completed_with_whole_text(
     for one in model.completer.complete(prefix, how):
         assert one.text == whole + one.completion
         one.text.encode()
-        assert 1 <= one.tokens <= tokens
-        assert one.ended or one.tokens == tokens
+        # The pieces in which the beginning of a half word is written do not count.
+        assert 1 <= one.tokens <= tokens + len(prompt(model.tokenizer, prefix).begin)
+        assert one.ended or one.tokens >= tokens
         assert not any(token in one.completion for token in ("<unk>", "<pad>", "<bos>", "<eos>"))
         assert one.log_probability < 0
 
@@ -210,6 +211,40 @@ def test_a_half_word_is_completed(trained: Make) -> None:
     # Of a word with which none begins, nothing is expected.
     assert prompt(model.tokenizer, "the zzz").begin == b""
     assert prompt(model.tokenizer, "the fi ").begin == b""
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_half_word_goes_on_as_the_whole_word_is_written(trained: Make, kind: str, temperature: float) -> None:
+    model = trained(kind)
+    # Read as pieces, it would stay in pieces.
+    begun = prompt(model.tokenizer, "The fil")
+    assert begun.begin == b" fil"
+    assert begun.ids == read(model.tokenizer, "the")
+    for one in model.completer.complete("The fil", Completing(max_tokens=2, n=20, temperature=temperature)):
+        assert one.text == f"The fil{one.completion}"
+
+
+def test_all_ways_to_write_a_half_word_are_weighed(trained: Make) -> None:
+    model = trained("bpe")
+    how = Completing(max_tokens=1, n=256, length_penalty=0.0)
+    found = model.completer.complete("The fil", how)
+    before = list(prompt(model.tokenizer, "The fil").ids)
+    written, wanted = model.tokenizer.written, dict[str, float]()
+
+    def ways(ids: list[int], rest: bytes) -> None:
+        for i, token in enumerate(written):
+            if token and rest.startswith(token) and rest != token:
+                ways([*ids, i], rest[len(token) :])
+            elif token and token.startswith(rest):
+                text = b"".join(written[j] or b"" for j in [*ids, i]).decode()
+                score = log_probability(model, before, [*ids, i])
+                wanted[text] = max(score, wanted.get(text, -np.inf))
+
+    ways([], b" fil")
+    best = sorted(wanted.items(), key=lambda item: -item[1])
+    assert [f" fil{one.completion}" for one in found[:3]] == [text for text, _ in best[:3]]
+    assert [one.log_probability for one in found[:3]] == pytest.approx([score for _, score in best[:3]], abs=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from rnnlm.errors import ConfigError
 from rnnlm.inference import correct as module
 from rnnlm.inference.correct import correct
-from rnnlm.inference.lexicon import Lexicon, words_of
+from rnnlm.inference.lexicon import Lexicon
 from rnnlm.inference.score import score
 from rnnlm.inference.settings import Correcting
+from rnnlm.inference.texts import words_of
 from rnnlm.inference.trained import Trained
 
 Make = Callable[..., Trained]

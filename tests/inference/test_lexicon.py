@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import DataError
-from rnnlm.inference.lexicon import Lexicon, edit_distances, words_of
+from rnnlm.inference.lexicon import Lexicon, edit_distances
+from rnnlm.inference.texts import words_of
 
 short = st.text("abcé", min_size=1, max_size=6)
 

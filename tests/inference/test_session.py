@@ -77,6 +77,14 @@ def test_texts_side_by_side_are_as_each_by_itself(trained: Make, steps: list[tup
         assert session.log_probabilities[row] == pytest.approx(by_hand(model, text), abs=1e-5)
 
 
+def test_sessions_can_be_put_side_by_side(trained: Make) -> None:
+    model = trained("word")
+    one, other = model.reader.start().feed("the film"), model.reader.start().feed("was great fun")
+    both = Session.side_by_side([one, other]).step([5, 6], [1, 0])
+    assert both.log_probabilities[0] == pytest.approx(other.feed([5]).log_probabilities[0], abs=1e-5)
+    assert both.log_probabilities[1] == pytest.approx(one.feed([6]).log_probabilities[0], abs=1e-5)
+
+
 def test_what_comes_first_of_all_is_not_known(trained: Make) -> None:
     assert np.isnan(trained("word").reader.empty().log_probabilities).all()
     assert isinstance(trained("word").reader.empty(), Session)
