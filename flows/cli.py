@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from flows import environment, use
+from flows import environment, models, use
 from flows.terminal import Traceback, errors_for_people
 from rnnlm.config import EXPERIMENTS, load_experiment
 from rnnlm.errors import RnnlmError
@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
 use.add_to(app)
+models.add_to(app)
 
 NameOrFile = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="An experiment's name (see `rnnlm list`) or its YAML file.")

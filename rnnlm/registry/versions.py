@@ -19,14 +19,19 @@ from mlflow.models import Model
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Object, ParamSchema, ParamSpec, Property
 from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.git_utils import get_git_commit
 from mlflow.utils.rest_utils import http_request
 
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
 from rnnlm.refs import CheckpointRef, ModelRef
+from rnnlm.registry.aliases import CHAMPION, promote
 from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
+CODE_TAG = "rnnlm.code"  # which code registered it: the package's version, and the commit where it is known
+# Who asked, and with which code: the same model from the same texts is no other version for that.
+NOT_LINEAGE = ("prefect", CODE_TAG)
 LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
 
 # What rnnlm.serving imports. Written down, because MLflow would find it out by loading the model in another process.
@@ -63,7 +68,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         DataError: If the checkpoint's folder is gone or is none.
         StoreError: If MLflow does not answer, or does not do as asked.
     """
-    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256}
+    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256, CODE_TAG: _code()}
     check_store()
     with answering():
         client = mlflow.MlflowClient()
@@ -75,8 +80,11 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
             if key not in found.tags:
                 client.set_model_version_tag(name, found.version, key, value)
         _log_metrics(client, found, checkpoint.metrics)
+        ref = ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+        if alias == CHAMPION:
+            return promote(ref, "it was trained last")
         client.set_registered_model_alias(name, alias, found.version)
-    return ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+    return ref
 
 
 def checkpoint_folder(model: str) -> Path:
@@ -289,6 +297,11 @@ def _step(client: mlflow.MlflowClient, run_id: str, metrics: Mapping[str, float]
     return max((point.step for point in recorded if point.value == metrics[point.key]), default=behind)
 
 
+def _code() -> str:
+    commit = get_git_commit(str(_PACKAGE))
+    return f"rnnlm {installed('rnnlm')}" + (f", commit {commit}" if commit else "")
+
+
 def _short(tags: Mapping[str, str]) -> dict[str, str]:
     return {
         key: value if len(value) <= LONGEST_TAG else f"sha256:{hashlib.sha256(value.encode()).hexdigest()}"
@@ -297,7 +310,7 @@ def _short(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def _lineage(tags: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in _short(tags).items() if not key.startswith("prefect")}
+    return {key: value for key, value in _short(tags).items() if not key.startswith(NOT_LINEAGE)}
 
 
 def _pages(search: Any, **arguments: Any) -> Iterator[Any]:

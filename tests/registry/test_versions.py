@@ -17,6 +17,7 @@ from rnnlm import config
 from rnnlm.errors import DataError, StoreError
 from rnnlm.refs import CheckpointRef
 from rnnlm.registry import check_store, checkpoint_folder, register
+from rnnlm.registry.lineage import lineage
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer
 from rnnlm.tokens.kinds import train
@@ -232,6 +233,18 @@ def test_the_classes_stand_in_the_signature(client: mlflow.MlflowClient, run_id:
     label, probabilities = signature.outputs.to_dict()
     assert label["name"] == "label"
     assert set(probabilities["properties"]) == {"neg", "très bon 🙂"}
+
+
+def test_its_lineage_has_settings_that_are_too_long_for_a_tag(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str
+) -> None:
+    settings = {"corpus": {"files": [f"news {n}.txt" for n in range(1_000)]}}
+    ref = champion(checkpoint, run_id, LINEAGE | {"rnnlm.configuration": json.dumps(settings)})
+    found = lineage(ref.uri)
+    assert found.configuration == settings
+    assert found.facts["checkpoint"] == checkpoint.sha256
+    assert found.facts["code"].startswith(f"rnnlm {importlib.metadata.version('rnnlm')}")
+    assert found.facts["aliases"] == "champion"
 
 
 def test_twice_makes_one_version(checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str) -> None:
