@@ -5,7 +5,7 @@ The steps are the same in all of them: what one has done, the others have from t
 
 import logging
 
-from rnnlm.config import Corpus, Experiment
+from rnnlm.config import Corpus, Experiment, Tokenizer
 from rnnlm.corpus import fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
 from rnnlm.refs import DocumentsRef, TokensRef
@@ -51,5 +51,10 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
 
 def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
     """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
-    source_tokens = run_step(tokenize, source, experiment.source.tokenizer)
-    return source_tokens, run_step(tokenize, target, experiment.target.tokenizer or source_tokens)
+    source_tokens = tokenize_corpus(source, experiment.source.tokenizer)
+    return source_tokens, tokenize_corpus(target, experiment.target.tokenizer or source_tokens)
+
+
+def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef) -> TokensRef:
+    """Tokenize documents, with a tokenizer of their own or that of other tokens."""
+    return run_step(tokenize, documents, tokenizer)

@@ -542,14 +542,13 @@ class Comparison(Settings):
         return self
 
 
+ExperimentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+
+
 class Experiment(Settings):
     """Does a model pretrained on the source help on the target, by how much, and which way is best?"""
 
-    name: str = _field(
-        "Name of the experiment in MLflow and of the registered models.",
-        default="demo",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
-    )
+    name: ExperimentName = _field("Name of the experiment in MLflow and of the registered models.", default="demo")
     model: Model = _field("The language model, the same for source, target and baseline.", default=Model())
     source: Source = _field("The source task.", default=Source())
     target: Target = _field("The target task.", default=Target())

@@ -268,6 +268,22 @@ def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_a_source_model_alone_and_what_starts_from_it(experiment: Experiment, executed: Counter[str]) -> None:
+    """Trained by itself, a source model is the one that the whole experiment would have trained."""
+    from flows.pretrain import pretrain
+
+    again = experiment.source.model_copy(update={"corpus": experiment.source.corpus})
+    first = pretrain(experiment.name, experiment.source, experiment.model, seed=19)
+    assert (first.name, first.alias) == ("tiny-source", "champion")
+    assert executed == {"ingest": 1, "tokenize": 1, "language model": 1, "register": 1}
+    assert pretrain(experiment.name, again, experiment.model, seed=19) == first
+    assert executed.total() == 4, "nothing has changed, and nothing is done"
+    other = pretrain(experiment.name, experiment.source, experiment.model, seed=23)
+    assert other.version == first.version + 1
+    assert executed == {"ingest": 1, "tokenize": 1, "language model": 2, "register": 2}
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_language_models_that_only_serve_classifiers(experiment: Experiment, executed: Counter[str]) -> None:
     """Where they are not compared, those are trained that a classifier starts from, and their cost is counted."""
     from flows.transfer import transfer

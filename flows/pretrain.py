@@ -1,0 +1,40 @@
+"""The source model alone: trained, and registered as `NAME-source@champion` for those who start from it."""
+
+import logging
+
+from flows import environment
+
+environment.prepare()
+
+from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+
+from flows.corpora import read, tokenize_corpus  # noqa: E402
+from flows.recording import mlflow_run  # noqa: E402
+from flows.source import train_source  # noqa: E402
+from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
+from rnnlm.refs import ModelRef  # noqa: E402
+
+logger = logging.getLogger("rnnlm.steps")
+
+
+@flow(name="pretrain", flow_run_name="{name}-source", persist_result=True, result_serializer="json")
+def pretrain(
+    name: ExperimentName = "demo",
+    source: Source = Source(),  # noqa: B008  (frozen; the form shows its values)
+    model: Model = Model(),  # noqa: B008
+    seed: int = 1,
+) -> ModelRef:
+    """Train a source model and register it; where nothing has changed, nothing is trained.
+
+    Args:
+        name: Name of the experiment in MLflow; the registered model is called NAME-source.
+        source: The source text and how a model is trained on it.
+        model: Widths, layers, dropout.
+        seed: Seed of the initial weights, the order and dropout.
+    """
+    asked = {"model": model.model_dump(mode="json"), "source": source.model_dump(mode="json"), "seed": seed}
+    with mlflow_run(name, asked) as parent:
+        tokens = tokenize_corpus(read(source.corpus), source.tokenizer)
+        _, registered = train_source(name, source, model, tokens, seed, parent)
+        logger.info("%s is %s", registered.uri, registered.alias)
+        return registered
