@@ -8,7 +8,7 @@ import logging
 from rnnlm.config import Corpus, Experiment, Tokenizer
 from rnnlm.corpus import fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
-from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.store import home
 from tasks.ingest import ingest
 from tasks.step import run_step
@@ -55,6 +55,6 @@ def tokenize_both(experiment: Experiment, source: DocumentsRef, target: Document
     return source_tokens, tokenize_corpus(target, experiment.target.tokenizer or source_tokens)
 
 
-def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef) -> TokensRef:
-    """Tokenize documents, with a tokenizer of their own or that of other tokens."""
+def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
+    """Tokenize documents, with a tokenizer of their own, or that of other tokens or of a model."""
     return run_step(tokenize, documents, tokenizer)

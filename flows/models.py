@@ -27,20 +27,22 @@ def lineage(
     """Say where a registered model comes from: texts, settings, code and runs."""
     with errors_for_people(traceback):
         environment.prepare()
-        from rnnlm.registry.lineage import lineage
+        from rnnlm.registry.lineage import Lineage, lineage
 
-        found = lineage(model)
+        found: Lineage | None = lineage(model)
         if as_json:
-            typer.echo(json.dumps(asdict(found), ensure_ascii=False))
+            typer.echo(json.dumps(asdict(lineage(model)), ensure_ascii=False))
             return
-        typer.echo(found.model)
-        width = max(map(len, found.facts))
-        for name, value in found.facts.items():
-            typer.echo(f"  {name:<{width}}  {value}")
-        if found.configuration:
-            typer.echo("  configuration")
-            text = yaml.safe_dump(found.configuration, sort_keys=False, allow_unicode=True, width=110)
-            typer.echo("".join(f"    {line}\n" for line in text.splitlines()), nl=False)
+        while found is not None:
+            typer.echo(found.model)
+            width = max(map(len, found.facts))
+            for name, value in found.facts.items():
+                typer.echo(f"  {name:<{width}}  {value}")
+            if found.configuration:
+                typer.echo("  configuration")
+                text = yaml.safe_dump(found.configuration, sort_keys=False, allow_unicode=True, width=110)
+                typer.echo("".join(f"    {line}\n" for line in text.splitlines()), nl=False)
+            found = found.source
 
 
 def rollback(

@@ -542,6 +542,18 @@ class Comparison(Settings):
         return self
 
 
+class Promotion(Settings):
+    """When a new target model takes the place of the one in use."""
+
+    margin: float = _field(
+        "The new model becomes champion where the 95 % interval of its gain in accuracy, on the same test documents, "
+        "lies above this: 0.01 is one point.",
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+    )
+
+
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 
 

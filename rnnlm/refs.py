@@ -103,6 +103,11 @@ class CheckpointRef(Ref):
     tokens_sha256: str
     mlflow_run_id: str
 
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.path / "tokenizer.json"
+
 
 class ScoreRef(Ref):
     """One cell of the comparison: an arm, a number of labels and a seed.

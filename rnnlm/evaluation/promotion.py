@@ -1,11 +1,14 @@
 """Whether a new model takes the place of the one in use."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.config import Select
 from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.verdict import Interval
+from rnnlm.refs import ScoreRef
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,20 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
     if gain.low > margin:
         return Decision(True, f"{said}, above {wanted})", gain)
     return Decision(False, f"{said}, not above {wanted})", gain)
+
+
+def best_cell(cells: Sequence[ScoreRef], select: Select) -> ScoreRef:
+    """Choose the classifier to be put to use: of those with the most labels, the best on the validation split.
+
+    Arms that leave no model behind (TF-IDF, means of others) cannot be used.
+
+    Args:
+        cells: The classifiers of a comparison.
+        select: What the validation split chooses by.
+    """
+    models = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
+    most = max(cell.labels for cell in models)
+    sign = -1.0 if select == "nll" else 1.0
+    return max(
+        (cell for cell in models if cell.labels == most), key=lambda cell: sign * cell.metrics[f"valid/{select}"]
+    )

@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.registry.aliases import PREVIOUS_TAG, REASON_TAG, ROLLED_BACK_TAG
-from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, check_store
+from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, CONFIGURATION_TAG, SOURCE_TAG, check_store
 from rnnlm.tracking import answering
 
 # What a version's tags say, in the order in which it is told.
@@ -25,9 +25,10 @@ _FACTS = {
     "rnnlm.tokenizer": "tokenizer",
     "rnnlm.documents": "documents",
     CODE_TAG: "code",
+    "rnnlm.arm": "arm",
+    SOURCE_TAG: "source model",
     "prefect.flow_run_id": "Prefect flow run",
 }
-CONFIGURATION = "rnnlm.configuration"
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Lineage:
         model: `models:/NAME/VERSION`.
         facts: What is known of it, by name.
         configuration: The settings that it was trained with; empty: they were not recorded.
+        source: Where its source model comes from; none: it has none.
     """
 
     model: str
     facts: dict[str, str]
     configuration: dict[str, Any]
+    source: "Lineage | None"
 
 
 def lineage(model: str) -> Lineage:
@@ -59,10 +62,10 @@ def lineage(model: str) -> Lineage:
     check_store()
     with answering():
         client = mlflow.MlflowClient()
-        version = _version(client, model)
+        version = find_version(client, model)
         here = f"models:/{version.name}/{version.version}"
         # Tags that were too long are digests; the model itself has all of them in full.
-        known = {**version.tags, **_metadata(here)}
+        known = {**version.tags, **metadata_of(here)}
         aliases = [
             a for a, n in client.get_registered_model(version.name).aliases.items() if str(n) == str(version.version)
         ]
@@ -73,11 +76,17 @@ def lineage(model: str) -> Lineage:
         **{name: known[tag] for tag, name in _FACTS.items() if tag in known},
         "MLflow run": str(version.run_id),
     }
-    configuration = json.loads(known[CONFIGURATION]) if CONFIGURATION in known else {}
-    return Lineage(here, facts, configuration)
+    configuration = json.loads(known[CONFIGURATION_TAG]) if CONFIGURATION_TAG in known else {}
+    return Lineage(here, facts, configuration, lineage(known[SOURCE_TAG]) if SOURCE_TAG in known else None)
 
 
-def _version(client: mlflow.MlflowClient, model: str) -> ModelVersion:
+def find_version(client: mlflow.MlflowClient, model: str) -> ModelVersion:
+    """Give a version by its address.
+
+    Raises:
+        ConfigError: If it is no such address.
+        DataError: If there is no such model.
+    """
     by_alias = re.fullmatch("models:/([^/@]+)@([^/@]+)", model)
     by_number = re.fullmatch("models:/([^/@]+)/([0-9]+)", model)
     try:
@@ -96,7 +105,8 @@ def _version(client: mlflow.MlflowClient, model: str) -> ModelVersion:
     raise ConfigError("is no registered model", where=model, remedy="Give models:/NAME@ALIAS or models:/NAME/VERSION.")
 
 
-def _metadata(model: str) -> dict[str, str]:
+def metadata_of(model: str) -> dict[str, str]:
+    """Give what the files of a model say of it: its tags in full."""
     try:
         return dict(mlflow.models.get_model_info(model).metadata or {})
     except (MlflowException, OSError):

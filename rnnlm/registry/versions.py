@@ -25,10 +25,12 @@ from mlflow.utils.rest_utils import http_request
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
 from rnnlm.refs import CheckpointRef, ModelRef
-from rnnlm.registry.aliases import CHAMPION, promote
+from rnnlm.registry.aliases import CHAMPION, champion, promote
 from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
+CONFIGURATION_TAG = "rnnlm.configuration"  # the settings that it was trained with, as JSON
+SOURCE_TAG = "rnnlm.source"  # of a target model: its source model
 CODE_TAG = "rnnlm.code"  # which code registered it: the package's version, and the commit where it is known
 # Who asked, and with which code: the same model from the same texts is no other version for that.
 NOT_LINEAGE = ("prefect", CODE_TAG)
@@ -59,7 +61,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
     Args:
         checkpoint: What to register.
         name: Name of the registered model; it is made if there is none.
-        alias: Alias that points to the version afterwards.
+        alias: Alias that points to the version afterwards; a champion stays champion, whatever the alias.
         run_id: The MLflow run that the model belongs to.
         tags: Lineage of the version. One that is too long for a tag is replaced by its digest; the model's metadata
             hold all of them in full. Those that begin with `prefect` say who asked: they do not make another version.
@@ -83,6 +85,8 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         ref = ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
         if alias == CHAMPION:
             return promote(ref, "it was trained last")
+        if champion(name) == ref.model_copy(update={"alias": CHAMPION}):
+            return ref.model_copy(update={"alias": CHAMPION})
         client.set_registered_model_alias(name, alias, found.version)
     return ref
 

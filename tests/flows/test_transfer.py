@@ -12,98 +12,6 @@ import pytest
 from rnnlm.config import ArmName, Experiment, check_experiment
 from rnnlm.errors import ConfigError, DataError
 
-THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
-GOOD = ["great", "lovely", "moving", "funny", "clever"]
-BAD = ["dull", "boring", "weak", "silly", "flat"]
-
-
-def write_source(folder: Path) -> None:
-    generator = np.random.default_rng(1)
-    folder.mkdir()
-    for n in range(60):
-        sentences = [
-            f"The {generator.choice(THINGS)} was {generator.choice(GOOD + BAD)} and the {generator.choice(THINGS)} too."
-            for _ in range(12)
-        ]
-        (folder / f"{n}.txt").write_text(" ".join(sentences))
-
-
-def write_target(file: Path) -> None:
-    generator = np.random.default_rng(2)
-    lines = ["text,label"]
-    for n in range(240):
-        good = n % 2
-        words = [f"the {generator.choice(THINGS)} is {generator.choice(GOOD if good else BAD)}" for _ in range(3)]
-        lines.append(f'"{", ".join(words)} {n}",{"good" if good else "bad"}')
-    file.write_text("\n".join(lines))
-
-
-def settings(tmp_path: Path) -> dict[str, Any]:
-    training = {"batch_size": 4, "window": 8, "learning_rate": 0.02, "evaluations": 2}
-    return {
-        "name": "tiny",
-        "model": {"embedding": 8, "hidden": 12, "layers": 2},
-        "source": {
-            "corpus": {"files": [str(tmp_path / "source")], "format": "text", "valid_share": 0.15, "test_share": 0.15},
-            "tokenizer": {"kind": "word", "vocabulary_size": 60},
-            "language_model": {**training, "epochs": 2},
-        },
-        "target": {
-            "corpus": {
-                "files": [str(tmp_path / "target.csv")],
-                "label": "label",
-                "valid_share": 0.15,
-                "test_share": 0.2,
-            },
-            "tokenizer": {"kind": "word", "vocabulary_size": 60},
-            "language_model": {**training, "epochs": 1},
-            "adaptations": ["cache", "dynamic"],
-            "classifier": {"epochs": 1, "min_steps": 10, "batch_size": 8, "learning_rates": [0.02], "evaluations": 2},
-        },
-        "comparison": {
-            "arms": ["scratch", "tfidf", "target_text", "direct", "parameter", "feature"],
-            "labels": [20, "all"],
-            "seeds": 2,
-        },
-    }
-
-
-@pytest.fixture
-def experiment(tmp_path: Path) -> Experiment:
-    write_source(tmp_path / "source")
-    write_target(tmp_path / "target.csv")
-    return check_experiment(settings(tmp_path))
-
-
-@pytest.fixture
-def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
-    import rnnlm.registry
-    import rnnlm.transfer.fit
-    import tasks.compare
-    import tasks.ingest
-    import tasks.tokenize
-
-    counts: Counter[str] = Counter()
-
-    def counted(module: Any, name: str, key: str) -> None:
-        original = getattr(module, name)
-
-        def count(*args: Any, **kwargs: Any) -> Any:
-            counts[key] += 1
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(module, name, count)
-
-    counted(tasks.ingest, "ingest_corpus", "ingest")
-    counted(tasks.tokenize, "tokenize_documents", "tokenize")
-    counted(rnnlm.transfer.fit, "fit_language_model", "language model")
-    counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
-    counted(rnnlm.registry, "register", "register")
-    counted(tasks.compare, "assemble", "compare")
-    return counts
-
-
 LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing", "source_cache", "source_dynamic")
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")
 # What is counted, solved or only scored: two kinds of n-grams, two mixtures, two adaptations, forgetting; TF-IDF with
@@ -115,7 +23,9 @@ ALL_STEPS = {"ingest": 2, "tokenize": 3, "language model": 4, "classifier": CLAS
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
-def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counter[str], tmp_path: Path) -> None:
+def test_from_text_to_verdict_and_again(
+    experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
+) -> None:
     from mlflow import MlflowClient
 
     from flows.transfer import transfer
@@ -196,7 +106,7 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
     executed.clear()
 
     # Another target option: the source is not touched.
-    raw = settings(tmp_path)
+    raw = settings
     raw["target"]["classifier"]["epochs"] = 2
     transfer(check_experiment(raw))
     assert executed == {"classifier": CLASSIFIERS, "compare": 1}
@@ -215,11 +125,13 @@ def test_from_text_to_verdict_and_again(experiment: Experiment, executed: Counte
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
-def test_every_arm_there_is(experiment: Experiment, executed: Counter[str], tmp_path: Path) -> None:
+def test_every_arm_there_is(
+    experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
+) -> None:
     """All of them in one run, with one tokenizer for source and target."""
     from flows.transfer import transfer
 
-    raw = settings(tmp_path)
+    raw = settings
     arms = list(get_args(ArmName))
     raw["source"]["tokenizer"] = {"kind": "bpe", "vocabulary_size": 300}
     # What stands in the target stands in the source's text too, the test documents among it.
@@ -304,13 +216,17 @@ def test_language_models_that_only_serve_classifiers(experiment: Experiment, exe
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_a_failed_step_is_retried_alone(
-    experiment: Experiment, executed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment,
+    executed: Counter[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
 ) -> None:
     import rnnlm.transfer.fit
     from flows.transfer import transfer
 
     # Prefect's result storage is the session's: another seed is what makes this test's steps its own.
-    raw = settings(tmp_path)
+    raw = settings
     raw["comparison"]["seed"] = 7
     experiment = check_experiment(raw)
 
@@ -342,7 +258,11 @@ def test_a_failed_step_is_retried_alone(
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_a_retried_flow_run_goes_on_where_it_failed(
-    experiment: Experiment, executed: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment,
+    executed: Counter[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, Any],
 ) -> None:
     """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
     import rnnlm.transfer.fit
@@ -356,7 +276,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
             raise DataError("the fifth cell is broken today", where="here")
         return working(*args, **kwargs)
 
-    raw = settings(tmp_path)
+    raw = settings
     raw["comparison"]["seed"] = 11
     monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing_once)
     report = transfer.with_options(retries=1)(check_experiment(raw))
@@ -379,11 +299,11 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_too_many_labels_are_refused_before_anything_is_trained(
-    experiment: Experiment, executed: Counter[str], tmp_path: Path
+    experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     from flows.transfer import transfer
 
-    raw = settings(tmp_path)
+    raw = settings
     raw["comparison"]["labels"] = [20, 5_000]
     with pytest.raises(ConfigError, match=r"comparison.labels: 5,000 labels"):
         transfer(check_experiment(raw))

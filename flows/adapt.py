@@ -1,0 +1,66 @@
+"""From a registered source model to the target: its arms, baselines, comparison, and promotion of the best model."""
+
+from flows import environment
+
+environment.prepare()
+
+from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+from prefect.runtime import flow_run  # noqa: E402
+
+from flows.corpora import read_both, tokenize_corpus  # noqa: E402
+from flows.recording import mlflow_run  # noqa: E402
+from flows.target import Texts, compare_on_target  # noqa: E402
+from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_experiment  # noqa: E402
+from rnnlm.evaluation.promotion import best_cell  # noqa: E402
+from rnnlm.refs import ModelRef  # noqa: E402
+from rnnlm.registry.aliases import champion  # noqa: E402
+from rnnlm.registry.registered import registered  # noqa: E402
+from tasks.promote import promote  # noqa: E402
+from tasks.step import run_step  # noqa: E402
+
+
+@flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json")
+def adapt(
+    source_model: str = "models:/demo-source@champion",
+    name: ExperimentName = "demo",
+    target: Target = Target(),  # noqa: B008  (frozen; the form shows its values)
+    comparison: Comparison = Comparison(),  # noqa: B008
+    promotion: Promotion = Promotion(),  # noqa: B008
+) -> ModelRef:
+    """Adapt a registered source model to the target, compare all arms, and put the best model to use if it is better.
+
+    Args:
+        source_model: The registered source model, models:/NAME@ALIAS or models:/NAME/VERSION.
+        name: Name of the experiment in MLflow; the registered model is called NAME-target.
+        target: The target task and how models are trained on it.
+        comparison: Arms, label counts and seeds.
+        promotion: When a new model takes the place of the one in use.
+    """
+    found = registered(source_model)
+    settings = {"target": target.model_dump(mode="json"), "comparison": comparison.model_dump(mode="json")}
+    experiment = check_experiment(
+        {"name": name, "model": found.settings, "source": found.configuration, **settings}, where=found.model.uri
+    )
+    asked = experiment.model_dump(mode="json") | {"source_model": found.model.uri}
+    with mlflow_run(name, asked) as parent:
+        source_documents, documents = read_both(experiment)
+        texts = Texts(
+            source_documents,
+            documents,
+            # By the model's own tokenizer: the source may have grown since, and would give another one.
+            tokenize_corpus(source_documents, found.checkpoint),
+            tokenize_corpus(documents, target.tokenizer or found.checkpoint),
+        )
+        _, cells = compare_on_target(experiment, found.checkpoint, texts, parent)
+        return run_step(
+            promote,
+            name,
+            best_cell(cells, target.classifier.select),
+            documents,
+            texts.tokens,
+            found.model,
+            experiment.model_dump_json(),
+            champion(f"{name}-target"),
+            promotion.margin,
+            str(flow_run.id),
+        )

@@ -1,0 +1,106 @@
+"""A tiny experiment: real files, real training, seconds."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnlm.config import Experiment, check_experiment
+
+THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
+GOOD = ["great", "lovely", "moving", "funny", "clever"]
+BAD = ["dull", "boring", "weak", "silly", "flat"]
+
+
+def write_source(folder: Path) -> None:
+    """Write sixty short texts."""
+    generator = np.random.default_rng(1)
+    folder.mkdir()
+    for n in range(60):
+        sentences = [
+            f"The {generator.choice(THINGS)} was {generator.choice(GOOD + BAD)} and the {generator.choice(THINGS)} too."
+            for _ in range(12)
+        ]
+        (folder / f"{n}.txt").write_text(" ".join(sentences))
+
+
+def write_target(file: Path) -> None:
+    """Write 240 labelled texts, whose words tell their label."""
+    generator = np.random.default_rng(2)
+    lines = ["text,label"]
+    for n in range(240):
+        good = n % 2
+        words = [f"the {generator.choice(THINGS)} is {generator.choice(GOOD if good else BAD)}" for _ in range(3)]
+        lines.append(f'"{", ".join(words)} {n}",{"good" if good else "bad"}')
+    file.write_text("\n".join(lines))
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    """The settings of a tiny experiment, to be changed and checked."""
+    training = {"batch_size": 4, "window": 8, "learning_rate": 0.02, "evaluations": 2}
+    return {
+        "name": "tiny",
+        "model": {"embedding": 8, "hidden": 12, "layers": 2},
+        "source": {
+            "corpus": {"files": [str(tmp_path / "source")], "format": "text", "valid_share": 0.15, "test_share": 0.15},
+            "tokenizer": {"kind": "word", "vocabulary_size": 60},
+            "language_model": {**training, "epochs": 2},
+        },
+        "target": {
+            "corpus": {
+                "files": [str(tmp_path / "target.csv")],
+                "label": "label",
+                "valid_share": 0.15,
+                "test_share": 0.2,
+            },
+            "tokenizer": {"kind": "word", "vocabulary_size": 60},
+            "language_model": {**training, "epochs": 1},
+            "adaptations": ["cache", "dynamic"],
+            "classifier": {"epochs": 1, "min_steps": 10, "batch_size": 8, "learning_rates": [0.02], "evaluations": 2},
+        },
+        "comparison": {
+            "arms": ["scratch", "tfidf", "target_text", "direct", "parameter", "feature"],
+            "labels": [20, "all"],
+            "seeds": 2,
+        },
+    }
+
+
+@pytest.fixture
+def experiment(tmp_path: Path, settings: dict[str, Any]) -> Experiment:
+    """The same as an experiment, with its texts on disk."""
+    write_source(tmp_path / "source")
+    write_target(tmp_path / "target.csv")
+    return check_experiment(settings)
+
+
+@pytest.fixture
+def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
+    import rnnlm.registry
+    import rnnlm.transfer.fit
+    import tasks.compare
+    import tasks.ingest
+    import tasks.tokenize
+
+    counts: Counter[str] = Counter()
+
+    def counted(module: Any, name: str, key: str) -> None:
+        original = getattr(module, name)
+
+        def count(*args: Any, **kwargs: Any) -> Any:
+            counts[key] += 1
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, count)
+
+    counted(tasks.ingest, "ingest_corpus", "ingest")
+    counted(tasks.tokenize, "tokenize_documents", "tokenize")
+    counted(rnnlm.transfer.fit, "fit_language_model", "language model")
+    counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
+    counted(rnnlm.registry, "register", "register")
+    counted(tasks.compare, "assemble", "compare")
+    return counts
