@@ -27,6 +27,8 @@ from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
+# What a registered model can be asked for; another number makes another version of the same checkpoint.
+SERVING_TAG, SERVING = "rnnlm.serving", "2"  # 2: tasks as parameters
 LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
 
 # What rnnlm.serving imports. Written down, because MLflow would find it out by loading the model in another process.
@@ -63,7 +65,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         DataError: If the checkpoint's folder is gone or is none.
         StoreError: If MLflow does not answer, or does not do as asked.
     """
-    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256}
+    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256, SERVING_TAG: SERVING}
     check_store()
     with answering():
         client = mlflow.MlflowClient()
