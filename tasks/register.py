@@ -6,7 +6,7 @@ from tasks.step import logger, step
 ALIAS = "champion"
 
 
-@step(version=1)
+@step(version=2)
 def register(
     experiment: str, checkpoint: CheckpointRef, tokens: TokensRef, configuration: str, flow_run_id: str
 ) -> ModelRef:

@@ -34,6 +34,8 @@ SOURCE_TAG = "rnnlm.source"  # of a target model: its source model
 CODE_TAG = "rnnlm.code"  # which code registered it: the package's version, and the commit where it is known
 # Who asked, and with which code: the same model from the same texts is no other version for that.
 NOT_LINEAGE = ("prefect", CODE_TAG)
+# What a registered model can be asked for; another number makes another version of the same checkpoint.
+SERVING_TAG, SERVING = "rnnlm.serving", "2"  # 2: tasks as parameters
 LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
 
 # What rnnlm.serving imports. Written down, because MLflow would find it out by loading the model in another process.
@@ -70,7 +72,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         DataError: If the checkpoint's folder is gone or is none.
         StoreError: If MLflow does not answer, or does not do as asked.
     """
-    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256, CODE_TAG: _code()}
+    tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256, SERVING_TAG: SERVING, CODE_TAG: _code()}
     check_store()
     with answering():
         client = mlflow.MlflowClient()

@@ -205,6 +205,16 @@ def test_mlflow_passes_tasks_on_as_its_server_does(
         assert caught.value.get_http_status_code() == 400
 
 
+def test_what_was_registered_before_it_could_do_this_gets_a_new_version(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(rnnlm.registry, "SERVING", "1")
+        champion(checkpoint, run_id)
+    assert champion(checkpoint, run_id).version == 2
+    assert champion(checkpoint, run_id).version == 2
+
+
 def test_a_checkpoint_is_found_by_its_models_address(
     checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str
 ) -> None:
