@@ -209,7 +209,7 @@ def test_what_was_registered_before_it_could_do_this_gets_a_new_version(
     checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(rnnlm.registry, "SERVING", "1")
+        before.setattr(rnnlm.registry.versions, "SERVING", "1")
         champion(checkpoint, run_id)
     assert champion(checkpoint, run_id).version == 2
     assert champion(checkpoint, run_id).version == 2
