@@ -1,5 +1,7 @@
 """Step 4: the source model becomes a version of a registered model."""
 
+from prefect.events import emit_event
+
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
 from tasks.step import logger, step
 
@@ -33,6 +35,12 @@ def register(
             "rnnlm.configuration": configuration,
             "prefect.flow_run_id": flow_run_id,
         },
+    )
+    # What may set off a deployment that starts from it; from the cache nothing is emitted, for nothing is new.
+    emit_event(
+        "rnnlm.source-model.champion",
+        resource={"prefect.resource.id": f"rnnlm.source-model.{model.name}", "prefect.resource.name": model.name},
+        payload={"uri": model.uri},
     )
     logger.info("Registered %s as %s@%s", model.uri, model.name, model.alias)
     return model
