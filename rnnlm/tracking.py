@@ -19,12 +19,14 @@ from mlflow.exceptions import MlflowException
 
 from rnnlm.config import flat
 from rnnlm.errors import DataError, StoreError
+from rnnlm.process import dead_processes, this_process
 from rnnlm.store import home
 
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
 METRICS_AT_ONCE = 1_000
 LONGEST_PARAM = 6_000
+PROCESS_TAG = "rnnlm.process"  # which process writes to a run
 VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
@@ -85,16 +87,40 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
     Raises:
         StoreError: If MLflow does not answer.
     """
+    end_runs_of_the_dead()
     with answering():
         client = MlflowClient()
         found = client.search_runs([_experiment(client, experiment)], f"tags.`prefect.flow_run_id` = '{key}'")
         if found:
             client.update_run(found[0].info.run_id, status="RUNNING")
+            client.set_tag(found[0].info.run_id, PROCESS_TAG, this_process())
             return str(found[0].info.run_id)
-        tags = {"prefect.flow_run_id": key}
+        tags = {"prefect.flow_run_id": key, PROCESS_TAG: this_process()}
         run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
     Run.of(run.info.run_id).log_params(params)
     return str(run.info.run_id)
+
+
+def end_runs_of_the_dead() -> None:
+    """End the runs that processes of this workplace had begun and not ended when they were killed.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with dead_processes() as dead:
+        if not dead:
+            return
+        with answering():
+            client = MlflowClient()
+            experiments = [one.experiment_id for one in client.search_experiments()]
+            # All pages: a run's end takes it out of the next search.
+            while ended := [
+                run.info.run_id
+                for run in client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1_000)
+                if run.data.tags.get(PROCESS_TAG) in dead
+            ]:
+                for run_id in ended:
+                    client.set_terminated(run_id, "KILLED")
 
 
 def finish(run_id: str, status: str) -> None:
@@ -123,7 +149,11 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         experiment = client.get_run(parent).info.experiment_id
         run = Run(
             client,
-            client.create_run(experiment, tags={"mlflow.parentRunId": parent, **tags}, run_name=name).info.run_id,
+            client.create_run(
+                experiment,
+                tags={"mlflow.parentRunId": parent, PROCESS_TAG: this_process(), **tags},
+                run_name=name,
+            ).info.run_id,
         )
     try:
         run.log_params(params)
