@@ -149,6 +149,16 @@ class ForgettingRef(Ref):
     after: dict[str, float]
 
 
+class ScoredRef(Ref):
+    """What a model says of documents: `path/scores.parquet`.
+
+    Attributes:
+        documents: Their number.
+    """
+
+    documents: int
+
+
 class ModelRef(BaseModel):
     """A version of a registered model.
 

@@ -42,6 +42,12 @@ class Run:
         """Give the run of this id."""
         return Run(MlflowClient(), run_id)
 
+    @property
+    def experiment_id(self) -> str:
+        """The experiment that it belongs to."""
+        with answering():
+            return str(self.client.get_run(self.run_id).info.experiment_id)
+
     def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
         """Log metrics at a step, in one call."""
         self.log_curve([(step, metrics)])

@@ -5,9 +5,11 @@ from collections import Counter
 from typing import Any
 
 import mlflow
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Experiment, Promotion, check_experiment
+from rnnlm.config import Corpus, Experiment, Promotion, check_experiment
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.registry import aliases
 from rnnlm.registry.lineage import lineage
@@ -19,6 +21,7 @@ SEED = 29  # of these tests alone: Prefect's result storage is the session's
 def seeded(settings: dict[str, Any], experiment: Experiment) -> Experiment:
     """A small comparison with one tokenizer."""
     assert experiment
+    settings["source"]["tokenizer"]["vocabulary_size"] = 58  # no other test's, for the same reason
     settings["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": [], "language_model": None}
     settings["comparison"] = {
         "arms": ["scratch", "tfidf", "parameter"],
@@ -51,6 +54,20 @@ def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment
     assert told.source is not None
     assert told.source.model == source.uri
     assert told.source.configuration == json.loads(seeded.source.model_dump_json())
+
+    # It classifies files, every row of them.
+    from flows.score import score
+
+    scored = score(first.uri, Corpus(files=seeded.target.corpus.files))
+    table = pq.read_table(scored.path / "scores.parquet")
+    assert scored.documents == table.num_rows == 240
+    assert table["id"][0].as_py().startswith("target.csv, line 2")
+    assert set(table["label"].to_pylist()) <= {"good", "bad"}
+    sums = [sum(row.values()) for row in table["probabilities"].to_pylist()]
+    np.testing.assert_allclose(sums, 1.0, rtol=1e-6)
+    of_text = pq.read_table(score(source.uri, Corpus(files=seeded.target.corpus.files)).path / "scores.parquet")
+    assert of_text.column_names == ["id", "text", "nll", "tokens", "perplexity", "bits_per_character"]
+    assert score("models:/tiny-target@champion", Corpus(files=seeded.target.corpus.files)) == scored
 
     # Nothing has changed: nothing is trained, and the champion stays.
     executed.clear()

@@ -180,9 +180,21 @@ def test_every_arm_there_is(
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
-def test_a_source_model_alone_and_what_starts_from_it(experiment: Experiment, executed: Counter[str]) -> None:
-    """Trained by itself, a source model is the one that the whole experiment would have trained."""
+def test_a_source_model_alone_and_the_way_to_its_run(
+    experiment: Experiment, settings: dict[str, Any], executed: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is trained once; where servers run, its flow run has a link to MLflow, and the MLflow run one to Prefect."""
+    from mlflow import MlflowClient
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    from flows import recording
     from flows.pretrain import pretrain
+
+    settings["source"]["tokenizer"]["vocabulary_size"] = 59  # no other test's: what they have done is in the cache
+    experiment = check_experiment(settings)
+    servers = {"prefect": "http://here:4200", "mlflow": "http://here:5000"}
+    monkeypatch.setattr(recording, "running_servers", lambda: servers)
 
     again = experiment.source.model_copy(update={"corpus": experiment.source.corpus})
     first = pretrain(experiment.name, experiment.source, experiment.model, seed=19)
@@ -193,6 +205,17 @@ def test_a_source_model_alone_and_what_starts_from_it(experiment: Experiment, ex
     other = pretrain(experiment.name, experiment.source, experiment.model, seed=23)
     assert other.version == first.version + 1
     assert executed == {"ingest": 1, "tokenize": 1, "language model": 2, "register": 2}
+
+    found = MlflowClient().get_experiment_by_name("tiny")
+    assert found is not None
+    runs = MlflowClient().search_runs([found.experiment_id], "tags.`prefect.flow_run_id` LIKE '%'")
+    with get_client(sync_client=True) as prefect:
+        links = prefect.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["mlflow-run"])))
+    assert len(links) == len(runs) == 3
+    for run in runs:
+        (link,) = (one for one in links if run.info.run_id in str(one.data))
+        assert f"http://here:5000/#/experiments/{found.experiment_id}/runs/{run.info.run_id}" in str(link.data)
+        assert run.data.tags["prefect.address"] == f"http://here:4200/runs/flow-run/{link.flow_run_id}"
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")

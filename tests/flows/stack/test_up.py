@@ -213,7 +213,7 @@ def test_the_real_stack_starts_answers_and_stops(home: Path) -> None:
         assert mlflow in again
         here = said("status")
         assert "Workers      1 online" in here
-        assert "adapt/demo, pretrain/demo, transfer/demo" in here
+        assert "adapt/demo, pretrain/demo, score/files, transfer/demo" in here
         assert "All is stopped" in said("down")
         assert process.wait(60) == 0
         assert not any(group_exists(group) for group in servers["groups"])

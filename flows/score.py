@@ -1,0 +1,35 @@
+"""A registered model over files of text: scores of a language model, classes of a classifier."""
+
+from flows import environment
+
+environment.prepare()
+
+from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+from prefect.artifacts import create_markdown_artifact  # noqa: E402
+
+from rnnlm.config import Corpus  # noqa: E402
+from rnnlm.corpus import fingerprint  # noqa: E402
+from rnnlm.refs import ScoredRef  # noqa: E402
+from rnnlm.registry.registered import registered  # noqa: E402
+from rnnlm.store import home  # noqa: E402
+from tasks.score import score as score_step  # noqa: E402
+from tasks.step import run_step  # noqa: E402
+
+
+@flow(name="score", flow_run_name="score by {model}", persist_result=True, result_serializer="json")
+def score(model: str, corpus: Corpus) -> ScoredRef:
+    """Score each document of a corpus by a registered model; what was scored before is not scored again.
+
+    Args:
+        model: The registered model, models:/NAME@ALIAS or models:/NAME/VERSION.
+        corpus: Where the documents lie and how they are read: addresses, format and the column of the text. Nothing is
+            split, and nothing left out.
+    """
+    found = registered(model)
+    scored = run_step(score_step, found.checkpoint, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+    create_markdown_artifact(
+        f"{scored.documents:,} documents by {found.model.uri}: `{scored.path / 'scores.parquet'}`",
+        key="scores",
+        description="Where the scores are",
+    )
+    return scored

@@ -1,0 +1,26 @@
+"""What a registered model says of documents in files."""
+
+from rnnlm.config import Corpus
+from rnnlm.refs import CheckpointRef, ScoredRef
+from rnnlm.store import file_sha256, home
+from tasks.step import logger, output_folder, step
+
+
+@step(version=1)
+def score(checkpoint: CheckpointRef, corpus: Corpus, fingerprint: str) -> ScoredRef:
+    """Score, or classify, each document.
+
+    Args:
+        checkpoint: The model.
+        corpus: Where the documents lie and how they are read.
+        fingerprint: Digest of what the addresses hold now; with it new text is seen as new.
+    """
+    from rnnlm.corpus.addresses import resolve
+    from rnnlm.inference.batch import score_files
+    from rnnlm.inference.trained import Trained
+
+    folder = output_folder()
+    files = resolve(corpus, downloads=home() / "downloads")
+    documents = score_files(Trained.load(checkpoint.path), files, corpus, folder)
+    logger.info("%d documents in %s", documents, folder / "scores.parquet")
+    return ScoredRef(path=folder, sha256=file_sha256(folder / "scores.parquet"), documents=documents)
