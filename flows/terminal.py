@@ -4,24 +4,51 @@ import contextlib
 import errno
 import itertools
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
 
 from rnnlm.errors import RnnlmError
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a process that does not say otherwise
+
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
+
+
+@contextlib.contextmanager
+def interrupted_by_signals() -> Iterator[None]:
+    """Let the signals that end a process end it as Ctrl-C does, so that what it has started does not go on alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    # SIGINT too: a shell without job control starts background processes with SIGINT ignored. Under `nohup`, which has
+    # SIGHUP ignored, the process is meant to go on.
+    ends = [number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in ends}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def errors_for_people(traceback: bool) -> Iterator[None]:
     """End with one message on stderr and exit code 1 where a person can mend it; other errors are ours, and pass."""
     try:
-        yield
+        with interrupted_by_signals():
+            yield
     except KeyboardInterrupt:
         typer.echo("Interrupted; finished steps are kept.", err=True)
         raise typer.Exit(130) from None

@@ -11,12 +11,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from flows.environment import SERVERS, running_servers
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, wait_for
+from flows.terminal import interrupted_by_signals
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.store import home
 
@@ -51,7 +51,7 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
         mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
         servers = [_prefect_server(prefect), _mlflow_server(mlflow)]
-        with contextlib.suppress(KeyboardInterrupt), _interrupted_by_signals(), running() as started:
+        with contextlib.suppress(KeyboardInterrupt), interrupted_by_signals(), running() as started:
             print("Starting the servers…", flush=True)
             started += map(start, servers)
             wait_for(started)
@@ -227,22 +227,6 @@ def _refuse_leftovers() -> None:
             f"and {servers['mlflow']}.",
             remedy=f"Stop them with: kill -- {groups}",
         )
-
-
-@contextlib.contextmanager
-def _interrupted_by_signals() -> Iterator[None]:
-    """Let the signals that end a process end it as Ctrl-C does, so that nothing is left running."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    # SIGINT too: a shell without job control starts background processes with SIGINT ignored.
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
