@@ -15,8 +15,6 @@ from typing import IO
 
 from rnnlm.store import home
 
-_held: list[IO[str]] = []  # open as long as this process lives
-
 
 def this_process() -> str:
     """Give the name of this process, in this workplace."""
@@ -30,10 +28,9 @@ def _name(folder: Path, _: int) -> str:
     name = uuid.uuid4().hex
     # Locked before it has its name: nobody may take it for a dead one's in between.
     new = folder / f".{name}"
-    file: IO[str] = new.open("w")
-    fcntl.flock(file, fcntl.LOCK_EX)
+    # Never closed: the system does that when the process ends.
+    fcntl.flock(os.open(new, os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)
     new.rename(folder / name)
-    _held.append(file)
     return name
 
 
