@@ -73,10 +73,18 @@ def running_servers() -> dict[str, Any] | None:
 
 def answers(url: str) -> bool:
     """Tell whether a server answers at this address."""
-    # A proxy that the environment names is for the world outside, not for this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as response:
+        with open_here(url, timeout=2) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, ConnectionError, TimeoutError):
         return False
+
+
+def open_here(request: str | urllib.request.Request, timeout: float) -> Any:
+    """Ask a server of this machine; a proxy that the environment names is for the world outside.
+
+    Args:
+        request: The address, or a whole request.
+        timeout: Seconds.
+    """
+    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout)

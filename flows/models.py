@@ -29,10 +29,11 @@ def lineage(
         environment.prepare()
         from rnnlm.registry.lineage import Lineage, lineage
 
-        found: Lineage | None = lineage(model)
+        told = lineage(model)
         if as_json:
-            typer.echo(json.dumps(asdict(lineage(model)), ensure_ascii=False))
+            typer.echo(json.dumps(asdict(told), ensure_ascii=False))
             return
+        found: Lineage | None = told
         while found is not None:
             typer.echo(found.model)
             width = max(map(len, found.facts))

@@ -3,6 +3,7 @@
 import pyarrow.parquet as pq
 
 from rnnlm.refs import CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
+from tasks.register import lineage_tags
 from tasks.step import logger, step
 
 
@@ -55,11 +56,7 @@ def promote(
         tags={
             "rnnlm.source": source.uri,
             "rnnlm.arm": cell.arm,
-            "rnnlm.documents": documents.sha256,
-            "rnnlm.tokens": tokens.sha256,
-            "rnnlm.tokenizer": tokens.tokenizer_sha256,
-            "rnnlm.configuration": configuration,
-            "prefect.flow_run_id": flow_run_id,
+            **lineage_tags(tokens, configuration, flow_run_id),
         },
     )
     if champion is not None and champion.version == model.version:

@@ -5,8 +5,6 @@ from prefect.events import emit_event
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
 from tasks.step import logger, step
 
-ALIAS = "champion"
-
 
 @step(version=2)
 def register(
@@ -22,19 +20,14 @@ def register(
         flow_run_id: The Prefect flow run.
     """
     from rnnlm.registry import register as register_model
+    from rnnlm.registry.aliases import CHAMPION
 
     model = register_model(
         checkpoint,
         name=f"{experiment}-source",
-        alias=ALIAS,
+        alias=CHAMPION,
         run_id=checkpoint.mlflow_run_id,
-        tags={
-            "rnnlm.documents": tokens.documents_sha256,
-            "rnnlm.tokens": tokens.sha256,
-            "rnnlm.tokenizer": tokens.tokenizer_sha256,
-            "rnnlm.configuration": configuration,
-            "prefect.flow_run_id": flow_run_id,
-        },
+        tags=lineage_tags(tokens, configuration, flow_run_id),
     )
     # What may set off a deployment that starts from it; from the cache nothing is emitted, for nothing is new.
     emit_event(
@@ -44,3 +37,20 @@ def register(
     )
     logger.info("Registered %s as %s@%s", model.uri, model.name, model.alias)
     return model
+
+
+def lineage_tags(tokens: TokensRef, configuration: str, flow_run_id: str) -> dict[str, str]:
+    """Give the tags that say where a model comes from.
+
+    Args:
+        tokens: The tokens that it was trained on.
+        configuration: Its settings, as JSON.
+        flow_run_id: The Prefect flow run.
+    """
+    return {
+        "rnnlm.documents": tokens.documents_sha256,
+        "rnnlm.tokens": tokens.sha256,
+        "rnnlm.tokenizer": tokens.tokenizer_sha256,
+        "rnnlm.configuration": configuration,
+        "prefect.flow_run_id": flow_run_id,
+    }

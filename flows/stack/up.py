@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.environment import SERVERS, running_servers
+from flows.environment import SERVERS, open_here, running_servers
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, wait_for
 from flows.terminal import interrupted_by_signals
@@ -118,8 +118,7 @@ def _ask(prefect: str, path: str, content: dict[str, Any]) -> Any:
     request = urllib.request.Request(  # noqa: S310 - a server of ours
         f"{prefect}/api{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
     )
-    # A proxy that the environment names is for the world outside, not for this machine.
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+    with open_here(request, timeout=30) as answer:
         return json.load(answer)
 
 

@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from rnnlm.errors import DataError
 from rnnlm.refs import ModelRef
+from rnnlm.registry.address import NOT_THERE
 from rnnlm.tracking import answering
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -102,7 +103,7 @@ def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
         return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
         # A model without the alias and a model that there is not are both answered so.
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code in NOT_THERE:
             return None
         raise
 

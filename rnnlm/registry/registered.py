@@ -8,7 +8,7 @@ import mlflow
 
 from rnnlm.errors import DataError
 from rnnlm.refs import CheckpointRef, ModelRef
-from rnnlm.registry.lineage import find_version, metadata_of
+from rnnlm.registry.address import look_up
 from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, check_store, checkpoint_folder
 from rnnlm.tracking import answering
 
@@ -46,9 +46,7 @@ def registered(address: str) -> Registered:
     check_store()
     with answering():
         client = mlflow.MlflowClient()
-        version = find_version(client, address)
-        uri = f"models:/{version.name}/{version.version}"
-        known = {**version.tags, **metadata_of(uri)}
+        version, uri, known = look_up(client, address)
         if missing := {CHECKPOINT_TAG, CONFIGURATION_TAG, "rnnlm.tokens"} - known.keys():
             raise DataError(
                 f"lacks the tags {', '.join(sorted(missing))}: it was not registered by rnnlm",

@@ -25,6 +25,7 @@ from mlflow.utils.rest_utils import http_request
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
 from rnnlm.refs import CheckpointRef, ModelRef
+from rnnlm.registry.address import missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
 from rnnlm.tracking import answering
 
@@ -105,16 +106,8 @@ def checkpoint_folder(model: str) -> Path:
     """
     check_store()
     with answering():
-        try:
+        with missing_is_named(model):
             folder = Path(mlflow.artifacts.download_artifacts(model))
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            raise DataError(
-                f"there is no such model: {error.message}",
-                where=model,
-                remedy="`rnnlm up` shows under Models what there is; give models:/NAME@ALIAS or models:/NAME/VERSION.",
-            ) from error
         artifacts = Model.load(folder).flavors.get("python_function", {}).get("artifacts") or {}
     if "checkpoint" not in artifacts:
         raise DataError("this model was not registered by rnnlm", where=model, remedy="Name another one.")
