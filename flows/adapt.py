@@ -7,15 +7,16 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 from prefect.runtime import flow_run  # noqa: E402
 
+from flows.approval import ask, check_can_wait  # noqa: E402
 from flows.corpora import read_both, tokenize_corpus  # noqa: E402
-from flows.recording import mlflow_run  # noqa: E402
+from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
 from rnnlm.registry.aliases import champion  # noqa: E402
 from rnnlm.registry.registered import registered  # noqa: E402
-from tasks.promote import promote  # noqa: E402
+from tasks.promote import challenge, promote  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 
 
@@ -36,6 +37,7 @@ def adapt(
         comparison: Arms, label counts and seeds.
         promotion: When a new model takes the place of the one in use.
     """
+    check_can_wait(promotion)
     found = registered(source_model)
     settings = {"target": target.model_dump(mode="json"), "comparison": comparison.model_dump(mode="json")}
     experiment = check_experiment(
@@ -52,8 +54,8 @@ def adapt(
             tokenize_corpus(documents, target.tokenizer or found.checkpoint),
         )
         _, cells = compare_on_target(experiment, found.checkpoint, texts, parent)
-        return run_step(
-            promote,
+        challenger = run_step(
+            challenge,
             name,
             best_cell(cells, target.classifier.select),
             documents,
@@ -64,3 +66,6 @@ def adapt(
             promotion.margin,
             str(flow_run.id),
         )
+        if promotion.approval:
+            ask(challenger)
+        return ended(run_step(promote, challenger, str(flow_run.id)))

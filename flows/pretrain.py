@@ -9,7 +9,7 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
 from flows.corpora import read, tokenize_corpus  # noqa: E402
-from flows.recording import mlflow_run  # noqa: E402
+from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
@@ -37,4 +37,4 @@ def pretrain(
         tokens = tokenize_corpus(read(source.corpus), source.tokenizer)
         _, registered = train_source(name, source, model, tokens, seed, parent)
         logger.info("%s is %s", registered.uri, registered.alias)
-        return registered
+        return ended(registered)

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from prefect.artifacts import create_link_artifact
+from prefect.exceptions import Pause
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.environment import running_servers
 from rnnlm import registry, tracking
+from tasks.promote import promote
+from tasks.step import steps_of_this_run
+
+R = TypeVar("R")
 
 
 @contextmanager
@@ -25,11 +31,29 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         _link(parent, servers)
     try:
         yield parent
+    except Pause:
+        # Suspended, to be taken up again by whichever worker: nobody writes to it meanwhile.
+        tracking.finish(parent, "SCHEDULED")
+        raise
     except BaseException as error:
         # Cancelling raises what is no Exception: such a run did not fail, it was ended.
         tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     tracking.finish(parent, "FINISHED")
+
+
+def ended(result: R) -> R:
+    """Give what a flow returns: its result, in a state that says so where nothing had changed.
+
+    Args:
+        result: The flow's result.
+    """
+    steps = steps_of_this_run()
+    if steps.computed - {promote.name} or flow_run.run_count > 1:
+        return result
+    # Prefect takes a state that a flow returns for the run's own, and its data for the result.
+    message = f"Nothing has changed: all {steps.cached} steps came from the cache."
+    return cast(R, Completed(name="Unchanged", message=message, data=result))
 
 
 def _link(parent: str, servers: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
+from flows.recording import ended  # noqa: E402
 from rnnlm.config import Corpus  # noqa: E402
 from rnnlm.corpus import fingerprint  # noqa: E402
 from rnnlm.refs import ScoredRef  # noqa: E402
@@ -32,4 +33,4 @@ def score(model: str, corpus: Corpus) -> ScoredRef:
         key="scores",
         description="Where the scores are",
     )
-    return scored
+    return ended(scored)

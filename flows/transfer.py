@@ -10,7 +10,7 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
 from flows.corpora import read_both, tokenize_both  # noqa: E402
-from flows.recording import mlflow_run  # noqa: E402
+from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
@@ -36,7 +36,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
             parent,
         )
         report, _ = compare_on_target(experiment, source, texts, parent)
-        return report
+        return ended(report)
 
 
 if __name__ == "__main__":

@@ -552,6 +552,11 @@ class Promotion(Settings):
         ge=0.0,
         le=1.0,
     )
+    approval: bool = _field(
+        "Ask a person before a better model becomes champion: the run is suspended, and waits a day for the answer "
+        "that *Resume* on its page asks for.",
+        default=False,
+    )
 
 
 ExperimentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]

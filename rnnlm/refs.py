@@ -177,6 +177,22 @@ class ModelRef(BaseModel):
     uri: str
 
 
+class ChallengeRef(BaseModel):
+    """A version that would take the place of the one in use.
+
+    Attributes:
+        model: The version.
+        better: Whether it is surely better, or there is none in use.
+        reason: Why, for people.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: ModelRef
+    better: bool
+    reason: str
+
+
 class ReportRef(Ref):
     """The end of a run: `report.html`, `verdict.json` and the figures.
 

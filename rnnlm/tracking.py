@@ -130,7 +130,7 @@ def end_runs_of_the_dead() -> None:
 
 
 def finish(run_id: str, status: str) -> None:
-    """End a run: FINISHED, FAILED or KILLED."""
+    """End a run: FINISHED, FAILED or KILLED; or SCHEDULED, where it waits to be taken up again."""
     with answering():
         MlflowClient().set_terminated(run_id, status)
 

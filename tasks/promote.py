@@ -2,13 +2,13 @@
 
 import pyarrow.parquet as pq
 
-from rnnlm.refs import CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
+from rnnlm.refs import ChallengeRef, CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
 from tasks.register import lineage_tags
 from tasks.step import logger, step
 
 
 @step(version=1)
-def promote(
+def challenge(
     experiment: str,
     cell: ScoreRef,
     documents: DocumentsRef,
@@ -18,8 +18,8 @@ def promote(
     champion: ModelRef | None,
     margin: float,
     flow_run_id: str,
-) -> ModelRef:
-    """Register a classifier as challenger; it becomes champion if its gain over the present one is surely large enough.
+) -> ChallengeRef:
+    """Register a classifier as challenger, and compare it with the present champion on the same test documents.
 
     Args:
         experiment: Name of the experiment; the model is called `NAME-target`.
@@ -37,8 +37,7 @@ def promote(
     from rnnlm.inference.judge import right
     from rnnlm.inference.trained import Trained
     from rnnlm.registry import checkpoint_folder, register
-    from rnnlm.registry.aliases import CHALLENGER, keep_as_challenger, was_rolled_back
-    from rnnlm.registry.aliases import promote as make_champion
+    from rnnlm.registry.aliases import CHALLENGER
 
     model = register(
         CheckpointRef(
@@ -59,16 +58,32 @@ def promote(
             **lineage_tags(tokens, configuration, flow_run_id),
         },
     )
-    if champion is not None and champion.version == model.version:
-        logger.info("%s is champion already", model.uri)
-        return champion
-    if was_rolled_back(model):
-        return keep_as_challenger(model, "it was champion and was rolled back")
-    ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
     present = None
-    if champion is not None:
+    if champion is not None and champion.version != model.version:
+        ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
         present = right(Trained.load(checkpoint_folder(champion.uri)), documents, ids)
     decision = decide(predictions_of(cell).score, present, margin)
-    settled = make_champion if decision.promoted else keep_as_challenger
-    logger.info("%s %s: %s", model.uri, "is champion" if decision.promoted else "stays challenger", decision.reason)
-    return settled(model, decision.reason)
+    return ChallengeRef(model=model, better=decision.promoted, reason=decision.reason)
+
+
+@step(version=2)
+def promote(challenger: ChallengeRef, asked_by: str) -> ModelRef:
+    """Make a challenger the champion if it is surely better, and people have not decided otherwise.
+
+    Args:
+        challenger: The version, and whether it is better.
+        asked_by: The Prefect flow run. It is in the cache's key: what the registry says may have changed since
+            another run did the same.
+    """
+    from rnnlm.registry import aliases
+
+    model = challenger.model
+    if aliases.champion(model.name) == model.model_copy(update={"alias": aliases.CHAMPION}):
+        logger.info("%s is champion already", model.uri)
+        return model.model_copy(update={"alias": aliases.CHAMPION})
+    objection = aliases.withdrawn(model)
+    better = challenger.better and objection is None
+    settled = aliases.promote if better else aliases.keep_as_challenger
+    reason = objection or challenger.reason
+    logger.info("%s %s: %s", model.uri, "is champion" if better else "stays challenger", reason)
+    return settled(model, reason)

@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -17,6 +18,7 @@ from prefect import Task, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
+from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel
 
@@ -113,11 +115,42 @@ def states_folder() -> Path:
 
 def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a step, or take its result from the cache; again, if what the cached reference points to is gone."""
-    result = function(*args, **kwargs)
+    result = _counted(function, function(*args, **kwargs, return_state=True))
     if isinstance(result, Ref) and not result.exists():
         logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)
-        result = function.with_options(refresh_cache=True)(*args, **kwargs)
+        again = function.with_options(refresh_cache=True)
+        result = _counted(function, again(*args, **kwargs, return_state=True))
     return result
+
+
+def _counted(function: Task[P, R], state: State[R]) -> R:
+    """Give a step's result, and remember whether it was computed or came from the cache."""
+    steps = _steps.setdefault(str(flow_run.id), Steps(0, set()))
+    steps.cached += state.name == "Cached"
+    if state.name != "Cached":
+        steps.computed.add(function.name)
+    return state.result()
+
+
+@dataclass
+class Steps:
+    """What a flow run has done.
+
+    Attributes:
+        cached: How many steps came from the cache.
+        computed: The names of those that did not.
+    """
+
+    cached: int
+    computed: set[str]
+
+
+_steps: dict[str, Steps] = {}
+
+
+def steps_of_this_run() -> Steps:
+    """Give what the flow run that runs now has done in this process."""
+    return _steps.get(str(flow_run.id), Steps(0, set()))
 
 
 def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:

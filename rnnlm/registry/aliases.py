@@ -17,6 +17,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: which one it took the place of
 REASON_TAG = "rnnlm.promotion"  # why a version was promoted, or not
 ROLLED_BACK_TAG = "rnnlm.rolled_back"  # of a version that was champion and was taken back: which one came in its place
+REFUSED_TAG = "rnnlm.refused"  # of a version that a person did not want as champion: why
 
 
 def champion(name: str) -> ModelRef | None:
@@ -30,10 +31,33 @@ def champion(name: str) -> ModelRef | None:
     return None if found is None else _ref(found)
 
 
-def was_rolled_back(model: ModelRef) -> bool:
-    """Tell whether this version was champion once and was taken back: it does not come again by itself."""
+def withdrawn(model: ModelRef) -> str | None:
+    """Say why this version does not become champion by itself: people have decided; none: they have not.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
     with answering():
-        return ROLLED_BACK_TAG in mlflow.MlflowClient().get_model_version(model.name, str(model.version)).tags
+        tags = mlflow.MlflowClient().get_model_version(model.name, str(model.version)).tags
+    if ROLLED_BACK_TAG in tags:
+        return "it was champion and was rolled back"
+    return f"a person refused it: {tags[REFUSED_TAG]}" if REFUSED_TAG in tags else None
+
+
+def refuse(model: ModelRef, reason: str) -> None:
+    """Remember that a person does not want this version as champion.
+
+    Args:
+        model: The version.
+        reason: Why, for people.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        mlflow.MlflowClient().set_model_version_tag(
+            model.name, str(model.version), REFUSED_TAG, reason or "without a reason"
+        )
 
 
 def promote(model: ModelRef, reason: str) -> ModelRef:

@@ -8,7 +8,7 @@ from typing import Any
 import mlflow
 
 from rnnlm.registry.address import look_up
-from rnnlm.registry.aliases import PREVIOUS_TAG, REASON_TAG, ROLLED_BACK_TAG
+from rnnlm.registry.aliases import PREVIOUS_TAG, REASON_TAG, REFUSED_TAG, ROLLED_BACK_TAG
 from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, CONFIGURATION_TAG, SOURCE_TAG, check_store
 from rnnlm.tracking import answering
 
@@ -17,6 +17,7 @@ _FACTS = {
     REASON_TAG: "promotion",
     PREVIOUS_TAG: "took the place of version",
     ROLLED_BACK_TAG: "rolled back",
+    REFUSED_TAG: "refused",
     CHECKPOINT_TAG: "checkpoint",
     "rnnlm.tokens": "tokens",
     "rnnlm.tokenizer": "tokenizer",

@@ -72,7 +72,11 @@ def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment
     # Nothing has changed: nothing is trained, and the champion stays.
     executed.clear()
     assert adapt(source.uri, seeded.name, seeded.target, seeded.comparison) == first
-    assert executed.total() <= 1  # the registry is asked once more, for there is a champion now
+    assert executed == {"register": 1}  # the registry is asked once more, for there is a champion now
+    again = adapt(source.uri, seeded.name, seeded.target, seeded.comparison, return_state=True)
+    assert (again.type, again.name) == ("COMPLETED", "Unchanged")
+    assert str(again.message).startswith("Nothing has changed: all")
+    assert again.result() == first
 
     # Another model, on the same documents: it would have to be better by more than can be.
     other = seeded.comparison.model_copy(update={"seed": SEED + 1})
@@ -85,10 +89,11 @@ def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment
     # A person puts it to use, and takes it back: it does not come again by itself.
     aliases.promote(second, "by hand")
     aliases.rollback("tiny-target")
-    third = adapt(source.uri, seeded.name, seeded.target, other)
-    assert (third.alias, third.version) == ("challenger", 2)
-    assert "was rolled back" in lineage(third.uri).facts["promotion"]
-    assert aliased("tiny-target") == {"champion": 1, "challenger": 2}
+    for how in (Promotion(), margin):
+        third = adapt(source.uri, seeded.name, seeded.target, other, how)
+        assert (third.alias, third.version) == ("challenger", 2)
+        assert "was rolled back" in lineage(third.uri).facts["promotion"]
+        assert aliased("tiny-target") == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
@@ -99,4 +104,6 @@ def test_what_cannot_be_adapted_is_named_before_anything_is_read(seeded: Experim
         adapt("models:/tiny-source@champion", seeded.name, seeded.target, seeded.comparison)
     with pytest.raises(ConfigError, match="models:/NAME@ALIAS"):
         adapt("tiny-source", seeded.name, seeded.target, seeded.comparison)
+    with pytest.raises(ConfigError, match=r"promotion\.approval: only the run of a deployment"):
+        adapt(promotion=Promotion(approval=True))
     assert not executed

@@ -46,8 +46,10 @@ def test_champions_follow_each_other_and_go_back(client: mlflow.MlflowClient) ->
     assert tags(client, 3) == {aliases.REASON_TAG: "promoted: better again", aliases.PREVIOUS_TAG: "2"}
     gone, came = aliases.rollback(NAME)
     assert (gone.version, came.version) == (3, 2)
-    assert aliases.was_rolled_back(version(3))
-    assert not aliases.was_rolled_back(version(2))
+    assert aliases.withdrawn(version(3)) == "it was champion and was rolled back"
+    assert aliases.withdrawn(version(2)) is None
+    aliases.refuse(version(2), "too slow")
+    assert aliases.withdrawn(version(2)) == "a person refused it: too slow"
     aliases.rollback(NAME)
     assert aliased(client) == {"champion": 1}
     with pytest.raises(DataError, match="version 1 is the first champion"):
