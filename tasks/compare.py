@@ -2,6 +2,7 @@
 
 import yaml
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.events import emit_event
 
 from rnnlm.config import Experiment
 from rnnlm.evaluation.assemble import assemble
@@ -13,7 +14,7 @@ from rnnlm.tracking import Run
 from tasks.step import output_folder, step
 
 
-@step(version=8)
+@step(version=9)
 def compare(
     experiment: Experiment,
     source_tokens: TokensRef,
@@ -43,6 +44,15 @@ def compare(
             yaml.safe_dump(verdict.configuration, sort_keys=False, allow_unicode=True), encoding="utf-8"
         )
         write_report(verdict, work)
+    # What an automation may wait for; a comparison from the cache is no news.
+    emit_event(
+        f"rnnlm.verdict.{str(verdict.outcome).replace(' ', '-')}",
+        resource={
+            "prefect.resource.id": f"rnnlm.experiment.{experiment.name}",
+            "prefect.resource.name": experiment.name,
+        },
+        payload={"summary": verdict.summary},
+    )
     return ReportRef(path=folder, sha256=file_sha256(folder / "verdict.json"), verdict=verdict.sentences)
 
 
@@ -75,5 +85,5 @@ def show(report: ReportRef, parent_run_id: str) -> None:
         place = f"gain/{gain.task}/{gain.arm}/{gain.metric}" + (f"/{gain.labels}_labels" if gain.labels else "")
         metrics |= {place: gain.gain.value, f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}
     run.log_metrics(metrics)
-    run.set_tags({"mlflow.note.content": "\n\n".join(verdict.sentences), "rnnlm.verdict": verdict.sentences[0]})
+    run.set_tags({"mlflow.note.content": verdict.summary, "rnnlm.verdict": str(verdict.outcome)})
     run.log_folder(report.path, "report")

@@ -25,6 +25,7 @@ from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
 
@@ -57,7 +58,9 @@ def assemble(
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
-    sentences = [*verdict_sentences(found, beyond, tradition), equivalence_sentence(equivalences)]
+    chosen = recommend(scores)
+    sentences = verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen))
+    sentences += [equivalence_sentence(equivalences)]
     sentences += [forgotten.sentence] if forgotten else []
     seen = read_before(source_documents, documents)
     if seen:
@@ -69,8 +72,11 @@ def assemble(
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
+        outcome=outcome(found),
+        summary=summary(found, chosen),
         sentences=[sentence for sentence in sentences if sentence],
         cells=[_cell(score, seconds_before(score, source.seconds, scores)) for score in scores],
+        recommended=chosen,
         gains=found,
         beyond=beyond,
         tradition=tradition,

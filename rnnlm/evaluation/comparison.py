@@ -1,6 +1,6 @@
 """What a comparison allows to say: gains over the baseline with their intervals, and the verdict in words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -250,19 +250,21 @@ def _sentence(found: Gain) -> str:
     return f"{where}, {said} ({interval}{notes})."
 
 
-def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gain]) -> list[str]:
+def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gain], recommended: str = "") -> list[str]:
     """Give the verdict, the answer first: where transfer helps, where it hurts, the best way, what the source adds.
 
     Args:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
         tradition: Scratch, every way of transfer and mixtures against Kneser-Ney and TF-IDF.
+        recommended: Which arm to use, in a sentence.
     """
     transfer = [gain for gain in found if arm_name(gain.arm).transfer]
     answers = [
         _answer(f"Transfer to the target {name}.", [gain for gain in transfer if gain.task == task])
         for task, name in (("language_model", "language model"), ("classifier", "classifier"))
     ]
+    answers.append(recommended)
     answers.append(_answer("What the source adds to the target's own text.", beyond))
     words = ("Better", "Worse", "No difference was found")
     for task, name in (("language_model", "Kneser-Ney"), ("classifier", "logistic regression on TF-IDF")):
@@ -293,11 +295,19 @@ def _answer(
     return f"{subject} {' '.join(parts)}"
 
 
-def _ways(found: list[Gain]) -> str:
-    """Name arms with their numbers of labels; arms that have the same ones are named together."""
+def _ways(found: Sequence[Gain]) -> str:
+    return ways([(gain.arm, gain.labels) for gain in found])
+
+
+def ways(found: Sequence[tuple[str, int]]) -> str:
+    """Name arms with their numbers of labels; arms that have the same ones are named together.
+
+    Args:
+        found: Arms, each with a number of labels; 0 for a language model.
+    """
     by_counts: dict[tuple[int, ...], list[str]] = {}
-    for arm in dict.fromkeys(gain.arm for gain in found):
-        counts = tuple(sorted(gain.labels for gain in found if gain.arm == arm and gain.labels))
+    for arm in dict.fromkeys(arm for arm, _ in found):
+        counts = tuple(sorted(labels for one, labels in found if one == arm and labels))
         by_counts.setdefault(counts, []).append(arm_name(arm).phrase)
     return _listed(
         [

@@ -102,6 +102,22 @@ class Gain(BaseModel):
     mcnemar_p: float | None = None
 
 
+class Recommendation(BaseModel):
+    """The arm to use at a number of labels.
+
+    Attributes:
+        task: Language model or classifier.
+        labels: Number of labels; 0 for a language model.
+        arm: The arm.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Literal["language_model", "classifier"]
+    labels: int
+    arm: str
+
+
 class Equivalence(BaseModel):
     """How many labels training from scratch needs to be as good as a way of transfer.
 
@@ -260,8 +276,11 @@ class Verdict(BaseModel):
 
     Attributes:
         experiment: Name of the experiment.
+        outcome: Whether transfer helps the target task, in a word.
+        summary: What came out, in two sentences.
         sentences: The verdict in plain words, most important first.
         cells: Every score.
+        recommended: The arm to use for each task and number of labels.
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
@@ -283,8 +302,11 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     experiment: str
+    outcome: Outcome | None = None
+    summary: str = ""
     sentences: list[str]
     cells: list[Cell]
+    recommended: list[Recommendation] = []
     gains: list[Gain]
     beyond: list[Gain] = []
     tradition: list[Gain] = []

@@ -1,0 +1,85 @@
+"""What a comparison comes to: one word for the whole, and the arm to use at each number of labels."""
+
+from collections.abc import Sequence
+
+from rnnlm.evaluation.comparison import ways
+from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.verdict import Gain, Outcome, Recommendation
+from rnnlm.refs import ScoreRef
+
+# By these the validation split chooses the arm; the sign makes larger better.
+_CHOICE = {"language_model": ("valid/bits_per_character", -1.0), "classifier": ("valid/accuracy", 1.0)}
+_WORDS = {"language_model": "the language model", "classifier": "the classifier"}
+
+
+def outcome(found: Sequence[Gain]) -> Outcome:
+    """Say in one word whether transfer helps: `positive` where some way of it does at some number of labels.
+
+    Classifiers decide, where there are any: they are the target task then.
+
+    Args:
+        found: Every arm against scratch.
+    """
+    outcomes = {gain.outcome for gain in _of_target(found)}
+    return next((word for word in ("positive", "negative") if word in outcomes), "none found")
+
+
+def recommend(scores: Sequence[ScoreRef]) -> list[Recommendation]:
+    """Choose the arm to use for each task and number of labels: the best on the validation split, mean over seeds.
+
+    All arms stand for choice, the traditional ones and mixtures among them; the test split has no say.
+
+    Args:
+        scores: All cells.
+    """
+    found = []
+    for task, labels in sorted({(score.task, score.labels) for score in scores}, key=lambda place: place[1]):
+        metric, sign = _CHOICE[task]
+        means: dict[str, float] = {}
+        for arm in dict.fromkeys(score.arm for score in scores if (score.task, score.labels) == (task, labels)):
+            values = [s.metrics.get(metric) for s in scores if (s.task, s.labels, s.arm) == (task, labels, arm)]
+            known = [value for value in values if value is not None]
+            if known:
+                means[arm] = sign * sum(known) / len(known)
+        if means:
+            found.append(Recommendation(task=task, labels=labels, arm=max(means, key=means.__getitem__)))
+    return found
+
+
+def recommendation_sentence(found: Sequence[Recommendation]) -> str:
+    """Say which arm to use; nothing where nothing was chosen.
+
+    Args:
+        found: The chosen arms.
+    """
+    parts = [
+        f"for {words} {ways([(one.arm, one.labels) for one in found if one.task == task])}"
+        for task, words in _WORDS.items()
+        if any(one.task == task for one in found)
+    ]
+    return f"What to use, by the validation split: {'; '.join(parts)}." if parts else ""
+
+
+def summary(found: Sequence[Gain], chosen: Sequence[Recommendation]) -> str:
+    """Say what came out in two sentences.
+
+    Args:
+        found: Every arm against scratch.
+        chosen: The arms to use.
+    """
+    transfer = _of_target(found)
+    sentence = recommendation_sentence(chosen)
+    if not transfer:
+        return sentence
+    helpful = [gain for gain in transfer if gain.outcome == "positive"]
+    best = max(helpful or transfer, key=lambda gain: gain.gain.value)
+    if helpful:
+        return f"{best.sentence} {sentence}".strip()
+    said = best.sentence[0].lower() + best.sentence[1:]
+    none = "No way of transfer helps" if outcome(found) == "negative" else "No way of transfer was found to help"
+    return f"{none}; at best: {said} {sentence}".strip()
+
+
+def _of_target(found: Sequence[Gain]) -> list[Gain]:
+    transfer = [gain for gain in found if arm_name(gain.arm).transfer]
+    return [gain for gain in transfer if gain.task == "classifier"] or transfer

@@ -1,0 +1,95 @@
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
+from rnnlm.evaluation.verdict import Gain, Interval, Outcome, Recommendation
+from rnnlm.refs import ScoreRef
+
+
+def score(arm: str, valid: float, labels: int = 100, seed: int = 1) -> ScoreRef:
+    task: Literal["language_model", "classifier"] = "classifier" if labels else "language_model"
+    metric = "valid/accuracy" if labels else "valid/bits_per_character"
+    # The test split would choose the other way round.
+    metrics = {metric: valid, "accuracy": 1.0 - valid, "bits_per_character": -valid}
+    return ScoreRef(
+        path=Path("/nowhere"),
+        sha256=f"{arm}{labels}{seed}",
+        task=task,
+        arm=arm,
+        labels=labels,
+        seed=seed,
+        metrics=metrics,
+        seconds=1.0,
+        mlflow_run_id="",
+    )
+
+
+def gain(arm: str, value: float, outcome: Outcome, labels: int = 100) -> Gain:
+    return Gain(
+        task="classifier" if labels else "language_model",
+        metric="accuracy",
+        arm=arm,
+        labels=labels,
+        gain=Interval(value=value, low=value - 0.1, high=value + 0.1),
+        spread=None,
+        seeds=3,
+        p_value=0.5,
+        outcome=outcome,
+        sentence=f"With {labels} labels, {arm} is {outcome}.",
+    )
+
+
+def test_the_best_on_validation_is_recommended() -> None:
+    scores = [
+        score("kneser_ney", 2.0, labels=0),
+        score("parameter", 1.8, labels=0),
+        score("parameter", 0.9, seed=1),
+        score("parameter", 0.5, seed=2),
+        score("tfidf", 0.8, seed=1),
+        score("tfidf", 0.8, seed=2),
+        score("parameter", 0.9, labels=500),
+        score("scratch", 0.9, labels=500),
+        score("tfidf", 0.85, labels=500),
+    ]
+    found = recommend(scores)
+    assert found == [
+        Recommendation(task="language_model", labels=0, arm="parameter"),
+        Recommendation(task="classifier", labels=100, arm="tfidf"),
+        Recommendation(task="classifier", labels=500, arm="parameter"),  # the first of equals
+    ]
+    assert recommendation_sentence(found) == (
+        "What to use, by the validation split: for the language model parameter transfer; for the classifier "
+        "logistic regression on TF-IDF with 100 labels; parameter transfer with 500 labels."
+    )
+    assert recommendation_sentence([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ([gain("parameter", 0.2, "positive"), gain("feature", -0.2, "negative")], "positive"),
+        ([gain("parameter", 0.0, "none found"), gain("feature", -0.2, "negative")], "negative"),
+        ([gain("parameter", 0.1, "none found")], "none found"),
+        # No transfer, and another task.
+        ([gain("tfidf", 0.2, "positive"), gain("parameter", 0.1, "none found")], "none found"),
+        ([gain("parameter", 0.2, "positive", labels=0), gain("parameter", 0.0, "none found")], "none found"),
+        ([gain("parameter", 0.2, "positive", labels=0)], "positive"),
+        ([], "none found"),
+    ],
+)
+def test_the_outcome_is_that_of_transfer_on_the_target_task(found: list[Gain], expected: str) -> None:
+    assert outcome(found) == expected
+
+
+def test_two_sentences_say_what_came_out() -> None:
+    chosen = [Recommendation(task="classifier", labels=100, arm="tfidf")]
+    use = "What to use, by the validation split: for the classifier logistic regression on TF-IDF with 100 labels."
+    helped = [gain("feature", 0.3, "none found"), gain("parameter", 0.2, "positive")]
+    assert summary(helped, chosen) == f"With 100 labels, parameter is positive. {use}"
+    hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "none found")]
+    assert summary(hurt, chosen) == (
+        f"No way of transfer helps; at best: with 100 labels, parameter is none found. {use}"
+    )
+    assert summary([], chosen) == use
