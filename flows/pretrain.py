@@ -13,6 +13,7 @@ from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
+from rnnlm.tracking import Run  # noqa: E402
 
 logger = logging.getLogger("rnnlm.steps")
 
@@ -34,7 +35,9 @@ def pretrain(
     """
     asked = {"model": model.model_dump(mode="json"), "source": source.model_dump(mode="json"), "seed": seed}
     with mlflow_run(name, asked) as parent:
-        tokens = tokenize_corpus(read(source.corpus), source.tokenizer)
+        documents = read(source.corpus)
+        tokens = tokenize_corpus(documents, source.tokenizer)
+        Run.of(parent).log_texts({"source documents": documents, "source tokens": tokens})
         _, registered = train_source(name, source, model, tokens, seed, parent)
         logger.info("%s is %s", registered.uri, registered.alias)
         return ended(registered)

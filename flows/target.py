@@ -8,6 +8,7 @@ from typing import NamedTuple
 from rnnlm.config import Experiment
 from rnnlm.evaluation.naming import DIRECTIONS
 from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef
+from rnnlm.tracking import Run
 from rnnlm.transfer.arms import ARMS
 from tasks.baseline import baseline_classifier, baseline_language_model, baseline_ngram, baseline_tfidf
 from tasks.compare import compare, show
@@ -51,6 +52,8 @@ def compare_on_target(
         texts: What was read and tokenized.
         parent: MLflow run of the flow run.
     """
+    read = {"source documents": texts.source_documents, "target documents": texts.documents}
+    Run.of(parent).log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
     language_models = _language_models(experiment, source, texts.tokens, parent)
     backward = None
     if "backward" in experiment.comparison.arms:

@@ -3,6 +3,8 @@
 Run ids are passed on explicitly: MLflow's active run belongs to a thread, and the tasks may run in any.
 """
 
+import json
+import logging
 import re
 import tempfile
 import time
@@ -14,18 +16,21 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from rnnlm.config import flat
 from rnnlm.errors import DataError, StoreError
 from rnnlm.process import dead_processes, this_process
+from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.store import home
 
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
 METRICS_AT_ONCE = 1_000
 LONGEST_PARAM = 6_000
+LONGEST_DIGEST = 36
 PROCESS_TAG = "rnnlm.process"  # which process writes to a run
 VERDICT = "report/verdict.json"  # where a flow run keeps it
 
@@ -66,6 +71,26 @@ class Run:
         with answering():
             for start in range(0, len(entries), PARAMS_AT_ONCE):
                 self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_AT_ONCE])
+
+    def log_texts(self, texts: Mapping[str, DocumentsRef | TokensRef]) -> None:
+        """Record which texts the run reads, by name; MLflow shows them as its datasets, with digest and counts.
+
+        Args:
+            texts: Documents or tokens; the name (`target tokens`) says what they are to the run.
+        """
+        inputs = []
+        for name, ref in texts.items():
+            counts = ref.model_dump(mode="json", include={"documents", "labelled", "tokens", "unknown"})
+            dataset = Dataset(
+                name=name,
+                digest=ref.sha256[:LONGEST_DIGEST],
+                source_type="local",
+                source=json.dumps({"uri": ref.file.as_uri()}),
+                profile=json.dumps(counts),
+            )
+            inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", name.split()[0])]))
+        with answering():
+            self.client.log_inputs(self.run_id, inputs)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Set tags."""
@@ -136,8 +161,16 @@ def finish(run_id: str, status: str) -> None:
 
 
 @contextmanager
-def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping[str, str]) -> Iterator[Run]:
+def step_run(
+    parent: str,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str],
+    texts: Mapping[str, DocumentsRef | TokensRef],
+) -> Iterator[Run]:
     """Run a step's body with a child run of its own; it ends as the body ends.
+
+    The machine's load (processor, memory, disk, network) is recorded beside its metrics every ten seconds.
 
     A retry begins a run anew: metrics of one step would be added to the first attempt's curve otherwise.
 
@@ -146,6 +179,7 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         name: Name of the run, the same for every attempt.
         params: The step's settings.
         tags: What else to find the run by.
+        texts: What it reads, by name.
 
     Raises:
         StoreError: If MLflow does not answer.
@@ -163,7 +197,9 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         )
     try:
         run.log_params(params)
-        yield run
+        run.log_texts(texts)
+        with _system_metrics(run):
+            yield run
     except BaseException as error:
         # Cancelling raises what is no Exception; such a run did not fail, it was ended.
         with answering():
@@ -171,6 +207,18 @@ def step_run(parent: str, name: str, params: Mapping[str, object], tags: Mapping
         raise
     with answering():
         client.set_terminated(run.run_id, "FINISHED")
+
+
+@contextmanager
+def _system_metrics(run: Run) -> Iterator[None]:
+    # It would tell the log when it begins and ends.
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
+    monitor = SystemMetricsMonitor(run.run_id)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 @dataclass(frozen=True)

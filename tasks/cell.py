@@ -33,7 +33,9 @@ def language_model_cell(
         params["word_map"] = word_map
     if training is not None:
         params["language_model"] = training.model_dump()
-    with step_run(parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens)) as run:
+    with step_run(
+        parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens), {"target tokens": tokens}
+    ) as run:
         folder = output_folder()
         with Progress(run, f"Target language model, {arm}") as progress:
             fitted = fit_language_model(
@@ -79,7 +81,7 @@ def classifier_cell(
     if beside is not None:
         params["beside"] = beside[1].model_dump()
     name = f"classifier {arm} labels={labels} seed={seed}"
-    with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens)) as run:
+    with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens), {"target tokens": tokens}) as run:
         folder = output_folder()
         with Progress(run, f"Classifier, {arm}, {labels} labels, seed {seed}") as progress:
             fitted = fit_classifier(
@@ -123,7 +125,7 @@ def tradition_cell(
     """
     name = f"language model {arm}" if task == "language_model" else f"classifier {arm} labels={labels} seed={seed}"
     params = {"arm": arm, "labels": labels, "seed": seed, **params}
-    with step_run(parent_run_id, name, params, _tags(task, arm, tokens)) as run:
+    with step_run(parent_run_id, name, params, _tags(task, arm, tokens), {"target tokens": tokens}) as run:
         folder = output_folder()
         return _score(run, fit(folder), folder, task, arm, labels, seed)
 

@@ -187,7 +187,7 @@ def measure_forgetting(
     from rnnlm.transfer.forgetting import score_on_source
 
     tags = {"rnnlm.task": "language_model", "rnnlm.tokens": source_tokens.sha256}
-    with step_run(parent_run_id, "forgetting", {"arm": fine_tuned.arm}, tags) as run:
+    with step_run(parent_run_id, "forgetting", {"arm": fine_tuned.arm}, tags, {"source tokens": source_tokens}) as run:
         folder = output_folder()
         scored = score_on_source({"before": source.path, "after": fine_tuned.path}, source_tokens, folder)
         sha256 = hashlib.sha256(

@@ -21,7 +21,7 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
     from rnnlm.transfer.fit import fit_classifier, fit_language_model
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
-    with step_run(parent_run_id, "pretrain", params, {"rnnlm.tokens": tokens.sha256}) as run:
+    with step_run(parent_run_id, "pretrain", params, {"rnnlm.tokens": tokens.sha256}, {"source tokens": tokens}) as run:
         folder = output_folder()
         with Progress(run, "Source model") as progress:
             if source.task == "language_model":

@@ -15,7 +15,7 @@ BEGIN = """
 import sys, time
 from rnnlm import tracking
 parent = tracking.flow_run("tiny", "the killed one", "killed", {})
-with tracking.step_run(parent, "pretrain", {}, {}):
+with tracking.step_run(parent, "pretrain", {}, {}, {}):
     print("begun", flush=True)
     time.sleep(600)
 """

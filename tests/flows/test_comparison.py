@@ -18,7 +18,7 @@ NOTHING = ("source", "documents", "digests", "versions", "seconds")
 def run(folder: Path, experiment: str, key: str, hidden: int, status: str = "FINISHED") -> str:
     """Leave a run with a small verdict, as `rnnlm run` does, and a training below it."""
     run_id = tracking.flow_run(experiment, key, experiment, {})
-    with tracking.step_run(run_id, "training", {}, {}):
+    with tracking.step_run(run_id, "training", {}, {}, {}):
         pass
     cell = {"task": "classifier", "arm": "scratch", "labels": 20, "seed": 1, "seconds": 1.0, "history": []}
     content: dict[str, Any] = {name: [] for name in EMPTY} | {name: {} for name in NOTHING}

@@ -86,6 +86,16 @@ def test_from_text_to_verdict_and_again(
     assert parent.data.metrics["classifier/feature/accuracy/20_labels"] == pytest.approx(mean)
     assert parent.data.metrics["coverage/exact_types"] == coverage["exact"]["types"] > 4
     assert "report.html" in {Path(a.path).name for a in client.list_artifacts(parent.info.run_id, "report")}
+    assert parent.data.tags["mlflow.note.content"] == verdict["summary"]
+    assert parent.data.tags["rnnlm.verdict"] == verdict["outcome"]
+    datasets = {one.dataset.name: one.dataset for one in parent.inputs.dataset_inputs}
+    assert datasets.keys() == {"source documents", "source tokens", "target documents", "target tokens"}
+    for name, dataset in datasets.items():
+        assert dataset.digest == verdict["digests"][name][:36]
+        assert json.loads(dataset.profile)["documents"]["test"] > 0
+    read = {run.info.run_name: [one.dataset.name for one in run.inputs.dataset_inputs] for run in runs}
+    assert read["pretrain"] == read["forgetting"] == ["source tokens"]
+    assert read["language model parameter"] == ["target tokens"]
     version = client.get_model_version_by_alias("tiny-source", "champion")
     assert version.tags["rnnlm.tokens"]
 
