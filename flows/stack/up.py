@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.environment import SERVERS, open_here, running_servers
+from flows.environment import SERVERS, running_servers
+from flows.stack.api import ask
+from flows.stack.automations import automate
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, wait_for
 from flows.terminal import interrupted_by_signals
@@ -59,6 +60,7 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
             wait_for(started)
             with _told(started):
                 _deploy(servers[0].address)
+                automate(servers[0].address)
                 for server, usual, wanted in zip(
                     servers, (PREFECT_PORT, MLFLOW_PORT), (prefect_port, mlflow_port), strict=True
                 ):
@@ -98,28 +100,19 @@ def status() -> None:
         print("Nothing runs here; `rnnlm up` starts it.")
         return
     print(f"Prefect      {servers['prefect']}\nMLflow       {servers['mlflow']}\nProcess      {servers['pid']}")
-    workers = _ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
+    workers = ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
     online = sum(worker["status"] == "ONLINE" for worker in workers)
     print(f"Workers      {online} online")
     print(f"Deployments  {', '.join(_deployments(servers['prefect'])) or 'none'}")
     for state in ("RUNNING", "PENDING", "SCHEDULED", "PAUSED"):
-        found = _ask(servers["prefect"], "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
+        found = ask(servers["prefect"], "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
         for run in found:
             print(f"{state.capitalize():<12} {run['name']}, {servers['prefect']}/runs/flow-run/{run['id']}")
 
 
 def _deployments(prefect: str) -> list[str]:
-    flows = {flow["id"]: flow["name"] for flow in _ask(prefect, "/flows/filter", {})}
-    return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in _ask(prefect, "/deployments/filter", {}))
-
-
-def _ask(prefect: str, path: str, content: dict[str, Any]) -> Any:
-    """Ask Prefect's API; what it answers."""
-    request = urllib.request.Request(  # noqa: S310 - a server of ours
-        f"{prefect}/api{path}", json.dumps(content).encode(), {"Content-Type": "application/json"}
-    )
-    with open_here(request, timeout=30) as answer:
-        return json.load(answer)
+    flows = {flow["id"]: flow["name"] for flow in ask(prefect, "/flows/filter", {})}
+    return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in ask(prefect, "/deployments/filter", {}))
 
 
 def _prefect_server(port: int) -> Service:

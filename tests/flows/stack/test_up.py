@@ -66,6 +66,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(up, "_mlflow_server", lambda port: small_server("MLflow", port))
     monkeypatch.setattr(up, "_worker", lambda _prefect, port: small_server("Worker", port))
     monkeypatch.setattr(up, "_deploy", deployed.append)
+    monkeypatch.setattr(up, "automate", lambda _prefect: None)
     return deployed
 
 

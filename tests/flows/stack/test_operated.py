@@ -1,0 +1,249 @@
+"""Servers and a worker as `rnnlm up` starts them, and what is asked of them over Prefect's API."""
+
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import environment
+from flows.stack import ports, up
+from flows.stack.api import ask
+from rnnlm.config import Experiment, check_experiment
+
+WAIT = 240.0  # seconds for a run of the tiny experiment, on two busy cores
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("RNNLM_HOME", str(home))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    return home
+
+
+@pytest.fixture
+def prefect(home: Path) -> Iterator[str]:
+    """Start all with `rnnlm up`; gives the address of Prefect's server."""
+    names = ("PREFECT_", "MLFLOW_")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(names)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from flows.cli import main; main()", "up"],
+        env=own,
+        cwd=Path(up.__file__).parents[2],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        assert any(line.startswith("Ctrl-C") for line in process.stdout)
+        servers = environment.running_servers()
+        assert servers is not None
+        yield servers["prefect"]
+    finally:
+        process.terminate()
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.fixture
+def mlflow(prefect: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The store of the runs."""
+    assert prefect
+    from mlflow import MlflowClient
+
+    return MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+
+
+@pytest.fixture
+def seeded(settings: dict[str, Any], experiment: Experiment) -> Experiment:
+    assert experiment
+    settings["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": [], "language_model": None}
+    settings["comparison"] = {"arms": ["scratch", "parameter"], "labels": ["all"], "seeds": 1}
+    return check_experiment(settings)
+
+
+def start(prefect: str, deployment: str, parameters: dict[str, Any]) -> str:
+    found = ask(prefect, f"/deployments/name/{deployment}", method="GET")
+    run = ask(prefect, f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+    return str(run["id"])
+
+
+def until(answer: Callable[[], Any], wanted: str) -> Any:
+    end = time.monotonic() + WAIT
+    while not (found := answer()):
+        assert time.monotonic() < end, f"{wanted}: not within {WAIT:.0f} s"
+        time.sleep(0.3)
+    return found
+
+
+def run_in(prefect: str, run: str, *states: str) -> dict[str, Any]:
+    """Wait until a run is in one of these states; gives it."""
+
+    def found() -> dict[str, Any] | None:
+        now: dict[str, Any] = ask(prefect, f"/flow_runs/{run}", method="GET")
+        if now["state"]["name"] in states:
+            return now
+        assert now["state"]["type"] not in ("FAILED", "CRASHED"), now["state"]["message"]
+        return None
+
+    return dict(until(found, f"{states}"))
+
+
+@pytest.fixture
+def told(prefect: str) -> Iterator[tuple[str, list[str]]]:
+    """A webhook of this machine, as a notification block; gives the block, and what it was told."""
+    heard: list[str] = []
+
+    class Ear(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer((ports.HOST, 0), Ear) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        kind = ask(prefect, "/block_types/slug/custom-webhook", method="GET")["id"]
+        (schema,) = ask(prefect, "/block_schemas/filter", {"block_schemas": {"block_type_id": {"any_": [kind]}}})
+        data = {
+            "name": "ear",
+            "url": f"http://{ports.HOST}:{server.server_port}/",
+            "json_data": {"text": "{{subject}}: {{body}}"},
+        }
+        ask(
+            prefect,
+            "/block_documents/",
+            {"name": "ear", "data": data, "block_type_id": kind, "block_schema_id": schema["id"]},
+        )
+        yield "custom-webhook/ear", heard
+        server.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_person_is_asked_and_nothing_is_done_twice(prefect: str, mlflow: Any, seeded: Experiment) -> None:
+    asked = seeded.model_dump(mode="json")
+    source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
+    first = run_in(prefect, start(prefect, "pretrain/demo", source), "Completed")
+    assert first["state"]["name"] == "Completed"
+
+    # Nothing has changed: the run says so, in twenty seconds from its start to its end.
+    again = run_in(prefect, start(prefect, "pretrain/demo", source), "Unchanged")
+    assert again["state"]["type"] == "COMPLETED"
+    assert again["state"]["message"] == "Nothing has changed: all 4 steps came from the cache."
+    assert again["total_run_time"] < 20.0
+
+    # A better model waits for a person.
+    target = {"source_model": "models:/tiny-source@champion", "name": "tiny", "target": asked["target"]}
+    target |= {"comparison": asked["comparison"], "promotion": {"approval": True}}
+    adapted = start(prefect, "adapt/demo", target)
+    waiting = run_in(prefect, adapted, "Suspended")
+    keyset = waiting["state"]["state_details"]["run_input_keyset"]
+    question = ask(prefect, f"/flow_runs/{adapted}/input/{keyset['description']}", method="GET")
+    assert "**tiny-target, version 1**, would become champion (now: none)" in question
+
+    def aliases() -> dict[str, int]:
+        return {alias: int(number) for alias, number in mlflow.get_registered_model("tiny-target").aliases.items()}
+
+    assert aliases() == {"challenger": 1}
+    (run,) = mlflow.search_runs(
+        [mlflow.get_experiment_by_name("tiny").experiment_id], f"tags.`prefect.flow_run_id` = '{adapted}'"
+    )
+    assert run.info.status == "SCHEDULED"
+
+    # With the answer the run goes on where it was, and the model is put to use.
+    ask(prefect, f"/flow_runs/{adapted}/resume", {"run_input": {"promote": True, "reason": "looks right"}})
+    run_in(prefect, adapted, "Completed")
+    assert aliases() == {"champion": 1}
+    assert mlflow.get_run(run.info.run_id).info.status == "FINISHED"
+    of_run = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    children = [child.info.run_name for child in mlflow.search_runs([run.info.experiment_id], of_run)]
+    assert sorted(children) == sorted(set(children)) != [], "a step that was done is not done again"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_somebody_is_told_and_a_new_source_model_sets_off_its_adaptation(
+    prefect: str, told: tuple[str, list[str]], seeded: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.stack.automations import automate
+
+    block, heard = told
+    monkeypatch.setenv("RNNLM_NOTIFY", block)
+    automate(prefect)
+    automations = {found["name"]: found for found in ask(prefect, "/automations/filter", {})}
+    assert {"rnnlm - lost run", "rnnlm - failed run", "rnnlm - negative verdict"} <= automations.keys()
+
+    # Switched off by a person, it stays off; the trigger of the deployment is switched on.
+    ask(prefect, f"/automations/{automations['rnnlm - lost run']['id']}", {"enabled": False}, "PATCH")
+    automate(prefect)
+    now = {found["name"]: found for found in ask(prefect, "/automations/filter", {})}
+    assert len(now) == len(automations)
+    assert not now["rnnlm - lost run"]["enabled"]
+    (trigger,) = (found for name, found in now.items() if "new source model" in name.lower())
+    assert not trigger["enabled"]
+    ask(prefect, f"/automations/{trigger['id']}", {"enabled": True}, "PATCH")
+
+    missing = {"name": "tiny", "source": {"corpus": {"files": ["/no/such/file.txt"]}}}
+    failed = start(prefect, "pretrain/demo", missing)
+    until(lambda: ask(prefect, f"/flow_runs/{failed}", method="GET")["state"]["type"] == "FAILED", "a failure")
+    until(lambda: heard, "a message")
+    assert "pretrain tiny-source Failed" in heard[0]
+    assert "/no/such/file.txt" in heard[0]
+
+    asked = seeded.model_dump(mode="json")
+    source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
+    run_in(prefect, start(prefect, "pretrain/demo", source), "Completed")
+
+    def adapted() -> list[dict[str, Any]]:
+        wanted = {"flows": {"name": {"any_": ["adapt"]}}}
+        return list(ask(prefect, "/flow_runs/filter", wanted))
+
+    (run,) = until(adapted, "a run of adapt")
+    assert run["parameters"]["source_model"] == "models:/tiny-source/1"
+    # It is the demo's target: half an hour that nobody waits for here.
+    ask(prefect, f"/flow_runs/{run['id']}/set_state", {"state": {"type": "CANCELLING"}, "force": True})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_run_that_died_is_marked_and_its_slot_is_free(
+    prefect: str, mlflow: Any, seeded: Experiment, number: signal.Signals
+) -> None:
+    asked = seeded.model_dump(mode="json")
+    source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
+    source["source"]["language_model"]["epochs"] = 100_000
+    lost = start(prefect, "pretrain/demo", source)
+    until(lambda: mlflow.get_experiment_by_name("tiny"), "an experiment")
+    experiment = mlflow.get_experiment_by_name("tiny").experiment_id
+    until(lambda: len(mlflow.search_runs([experiment])) == 2, "a training")
+    process = int(ask(prefect, f"/flow_runs/{lost}", method="GET")["infrastructure_pid"].split(":")[1])
+    if number == signal.SIGSTOP:
+        # It has to have lived before it can be missed.
+        alive = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}}}
+        until(lambda: ask(prefect, "/events/filter", alive)["events"], "a sign of life")
+    os.kill(process, number)
+
+    def state() -> Any:
+        return ask(prefect, f"/flow_runs/{lost}", method="GET")["state"]
+
+    until(lambda: state()["type"] == "CRASHED", "crashed")
+    if number == signal.SIGSTOP:
+        assert "no sign of life" in state()["message"]
+        os.kill(process, signal.SIGKILL)
+    # The worker takes the next run, which ends the dead one's runs in MLflow.
+    source["source"]["language_model"]["epochs"] = 1
+    run_in(prefect, start(prefect, "pretrain/demo", source), "Completed")
+    status = sorted(run.info.status for run in mlflow.search_runs([experiment]))
+    assert status == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
