@@ -14,7 +14,7 @@ from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
-from rnnlm.registry.aliases import champion  # noqa: E402
+from rnnlm.registry.aliases import CHAMPION, champion  # noqa: E402
 from rnnlm.registry.registered import registered  # noqa: E402
 from tasks.promote import challenge, promote  # noqa: E402
 from tasks.step import run_step  # noqa: E402
@@ -54,6 +54,7 @@ def adapt(
             tokenize_corpus(documents, target.tokenizer or found.checkpoint),
         )
         _, cells = compare_on_target(experiment, found.checkpoint, texts, parent)
+        present = champion(f"{name}-target")
         challenger = run_step(
             challenge,
             name,
@@ -62,10 +63,11 @@ def adapt(
             texts.tokens,
             found.model,
             experiment.model_dump_json(),
-            champion(f"{name}-target"),
+            present,
             promotion.margin,
             str(flow_run.id),
         )
         if promotion.approval:
             ask(challenger)
-        return ended(run_step(promote, challenger, str(flow_run.id)))
+        model = run_step(promote, challenger, str(flow_run.id))
+        return ended(model, changed=model.alias == CHAMPION and model != present)

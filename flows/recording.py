@@ -42,14 +42,16 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     tracking.finish(parent, "FINISHED")
 
 
-def ended(result: R) -> R:
+def ended(result: R, changed: bool = False) -> R:
     """Give what a flow returns: its result, in a state that says so where nothing had changed.
 
     Args:
         result: The flow's result.
+        changed: Whether something has changed besides what its steps have computed.
     """
     steps = steps_of_this_run()
-    if steps.computed - {promote.name} or flow_run.run_count > 1:
+    # What was promoted is asked of the registry by each run.
+    if changed or steps.computed - {promote.name} or flow_run.run_count > 1:
         return result
     # Prefect takes a state that a flow returns for the run's own, and its data for the result.
     message = f"Nothing has changed: all {steps.cached} steps came from the cache."
