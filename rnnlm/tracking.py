@@ -291,8 +291,8 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if found is not None:
         return str(found.experiment_id)
     location = None
-    if client.tracking_uri.startswith("sqlite:"):
-        # Without a place of its own it would lie under whatever folder this process was started in.
+    if not client.tracking_uri.startswith("http"):
+        # A server knows where artifacts lie. Here they would lie under whatever folder this process was started in.
         location = (home() / "mlflow" / "artifacts" / name).as_uri()
     return str(client.create_experiment(name, artifact_location=location))
 

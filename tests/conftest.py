@@ -1,9 +1,12 @@
 """What all tests share: an environment of their own, one Prefect server, MLflow stores that cost nothing."""
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -105,6 +108,36 @@ def mlflow_store(_migrated_store: Path, tmp_path: Path, monkeypatch: pytest.Monk
     while mlflow.active_run():
         mlflow.end_run("KILLED")
     mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture(scope="session")
+def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str]]]":
+    """Give what runs `rnnlm up` over a folder, with variables; gives the addresses of its servers."""
+
+    @contextlib.contextmanager
+    def running(home: Path, variables: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
+        tools = ("PREFECT_", "MLFLOW_")
+        own = {name: value for name, value in os.environ.items() if not name.startswith(tools)}
+        home.mkdir(exist_ok=True)
+        # Called from some other folder, as by a service of the system.
+        own |= {"RNNLM_HOME": str(home), "PWD": str(home)} | (variables or {})
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from flows.cli import main; main()", "up"],
+            env=own,
+            cwd=home,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        try:
+            assert any(line.startswith("Ctrl-C") for line in process.stdout), "it did not start: see its messages"
+            yield json.loads((home / environment.SERVERS).read_text(encoding="utf-8"))
+        finally:
+            process.terminate()
+            process.wait(60)
+            process.stdout.close()
+
+    return running
 
 
 @pytest.fixture(scope="session")

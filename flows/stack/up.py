@@ -166,7 +166,8 @@ def _deploy(prefect: str) -> None:
         StoreError: If Prefect refuses one.
     """
     command = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--all"]
-    environment = os.environ | {"PREFECT_API_URL": f"{prefect}/api"}
+    # The file asks for the folder by this name, which is still that of the shell that `rnnlm up` was called in.
+    environment = os.environ | {"PREFECT_API_URL": f"{prefect}/api", "PWD": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,0 +1,102 @@
+"""A browser, and the servers and the worker whose pages it shows."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from flows.stack import ports
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+# Nothing is looked for outside of this machine.
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+ARGUMENTS += ["--disable-component-update", "--disable-sync"]
+PATIENCE = 120_000.0  # milliseconds: two busy cores
+
+# RNNLM_TEST_DATABASE=postgresql: behind both servers, from the system's own programs.
+DATABASE = os.environ.get("RNNLM_TEST_DATABASE", "sqlite")
+# RNNLM_SCREENSHOTS=FOLDER: where pictures for the documentation go.
+SCREENSHOTS = os.environ.get("RNNLM_SCREENSHOTS")
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Give the variables that name the servers' databases: none for SQLite; a PostgreSQL of the session's own."""
+    if DATABASE == "sqlite":
+        yield {}
+        return
+    programs = [*Path("/usr/lib/postgresql").glob("*/bin"), *(Path(p) for p in os.environ["PATH"].split(":"))]
+    found = next((p for p in sorted(programs, reverse=True) if (p / "initdb").exists()), None)
+    assert found, "PostgreSQL is not installed: apt-get install postgresql"
+    # It does not run as root; its folder must then be reached by another user.
+    user = ["runuser", "--user", "postgres", "--"] if os.geteuid() == 0 else []
+    folder = Path(subprocess.run([*user, "mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())
+    port = ports.find_port(5432, None, "")
+    server = ["-D", str(folder), "-w", "-o", f"-p {port} -h {ports.HOST} -k {folder}", "-l", str(folder / "log")]
+    try:
+        subprocess.run([*user, str(found / "initdb"), "-D", str(folder), "-A", "trust", "-U", "rnnlm"], check=True)
+        subprocess.run([*user, str(found / "pg_ctl"), "start", *server], check=True)
+        try:
+            for name in ("prefect", "mlflow"):
+                there = ["-h", ports.HOST, "-p", str(port), "-U", "rnnlm"]
+                subprocess.run([str(found / "createdb"), *there, name], check=True)
+            address = f"rnnlm@{ports.HOST}:{port}"
+            yield {
+                "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://{address}/prefect",
+                "MLFLOW_TRACKING_URI": f"postgresql://{address}/mlflow",
+            }
+        finally:
+            subprocess.run([*user, str(found / "pg_ctl"), "stop", "-D", str(folder), "-m", "immediate"], check=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    database: dict[str, str],
+    rnnlm_up: Callable[..., contextlib.AbstractContextManager[dict[str, str]]],
+) -> Iterator[dict[str, str]]:
+    """Run `rnnlm up`; gives the addresses of its servers."""
+    with rnnlm_up(tmp_path_factory.mktemp("stack") / "home", database) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Start the system's own Chromium."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    assert found, "Chromium is not installed: apt-get install chromium"
+    with warnings.catch_warnings(), sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
+
+
+@pytest.fixture
+def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+    """Open an empty page; if the test fails, what it showed at last is kept."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE)
+    failed = request.session.testsfailed
+    yield page
+    if request.session.testsfailed > failed:
+        page.screenshot(path=tmp_path / "failed.png")
+        print(f"{page.url}: {tmp_path / 'failed.png'}\n{page.inner_text('body')}")
+    context.close()
+
+
+@pytest.fixture
+def picture(page: Page) -> Callable[[str], None]:
+    """Give what takes a picture for the documentation, where pictures are wanted."""
+
+    def take(name: str) -> None:
+        if SCREENSHOTS:
+            page.screenshot(path=Path(SCREENSHOTS) / f"operations-{name}.png")
+
+    return take

@@ -1,0 +1,110 @@
+"""What a person does in Prefect's and MLflow's pages."""
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from flows.stack.api import ask
+from rnnlm.config import Experiment
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+PATIENCE = 180_000.0  # milliseconds for a run of the tiny experiment, on two busy cores
+Picture = Callable[[str], None]
+
+
+@pytest.fixture
+def asked(settings: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """A small comparison, its texts on disk."""
+    assert experiment
+    settings["target"] |= {"tokenizer": None, "ngram_order": 2, "adaptations": []}
+    settings["comparison"] = {"arms": ["scratch", "tfidf", "parameter"], "labels": [20, "all"], "seeds": 2}
+    return settings
+
+
+def open_form(page: Page, stack: dict[str, str], flow: str) -> None:
+    """Go from the list of deployments to the form of one."""
+    page.goto(f"{stack['prefect']}/deployments")
+    page.get_by_role("row").filter(has_text=flow).get_by_role("link", name="demo", exact=True).click()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_text("Custom run").click()
+    expect(page.get_by_role("heading", name="Parameters")).to_be_visible()
+
+
+def field(page: Page, description: str) -> Locator:
+    """Give the innermost field of a form with this description."""
+    return page.locator(".schema-form-property").filter(has=page.get_by_text(description, exact=True)).last
+
+
+def submit_as_json(page: Page, parameters: dict[str, Any]) -> None:
+    """Give the parameters as JSON, as the form's menu offers, and go to the page of the run."""
+    page.get_by_role("heading", name="Parameters").locator("xpath=..").get_by_role("button").click()
+    page.get_by_text("Use JSON input").click()
+    page.locator("textarea.p-code-input__textarea").fill(json.dumps(parameters))
+    page.get_by_role("button", name="Submit").click()
+    # The message slides in, and others lie over it.
+    page.get_by_role("button", name="View run").first.dispatch_event("click")
+    page.wait_for_url("**/flow-run/**")
+
+
+def state(page: Page, name: str) -> None:
+    """Wait until the page of a run shows this state."""
+    expect(page.locator(".state-badge").get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE)
+
+
+def tasks_of(stack: dict[str, str], page: Page) -> list[tuple[str, str]]:
+    """Give the task runs of the run whose page is open, each with its state, in their order."""
+    run = re.search("[0-9a-f-]{36}", page.url)
+    assert run
+    wanted = {"flow_runs": {"id": {"any_": [run[0]]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    return [(task["name"], task["state_name"]) for task in ask(stack["prefect"], "/task_runs/filter", wanted)]
+
+
+def test_from_the_form_to_the_verdict_and_the_registered_model(
+    page: Page, stack: dict[str, str], asked: dict[str, Any], picture: Picture
+) -> None:
+    page.goto(f"{stack['prefect']}/deployments")
+    expect(page.get_by_text("4 Deployments")).to_be_visible()
+    picture("deployments")
+
+    # A value out of bounds is refused where it was entered, before any worker starts.
+    open_form(page, stack, "transfer")
+    layers = field(page, "Number of recurrent layers.")
+    expect(layers).to_contain_text("Layers (Optional)")
+    layers.get_by_role("spinbutton").fill("99")
+    page.get_by_role("button", name="Submit").click()
+    refusal = page.get_by_text("Validation failed for field 'experiment.model.layers'").first
+    expect(refusal).to_contain_text("99 is greater than the maximum of 8")
+    picture("refused")
+    assert "/run" in page.url
+
+    # The right ones: the worker takes the run, the page shows it at work and at its end.
+    open_form(page, stack, "transfer")
+    submit_as_json(page, {"experiment": asked})
+    state(page, "Completed")
+    expect(page.get_by_role("link", name="transfer", exact=True)).to_be_visible()
+    page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.click()
+    for name in ("mlflow-run", "scores-tiny", "verdict-tiny"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+    picture("run")
+
+    # The verdict as an artifact.
+    run = page.url
+    page.get_by_text("verdict-tiny", exact=True).first.click()
+    expect(page.get_by_text("What to use, by the validation split").first).to_be_visible()
+    picture("verdict")
+
+    # The link to MLflow.
+    page.goto(run)
+    page.get_by_text("mlflow-run", exact=True).first.click()
+    link = page.get_by_role("link", name="The run in MLflow").first
+    address = link.get_attribute("href")
+    assert address is not None
+    assert address.startswith(stack["mlflow"])
+    page.goto(address)
+    expect(page.get_by_text("What to use, by the validation split").first).to_be_visible()
+    expect(page.get_by_text("target documents").first).to_be_visible()
+    picture("mlflow")
