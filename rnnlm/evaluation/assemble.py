@@ -72,8 +72,8 @@ def assemble(
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
-        outcome=outcome(found),
-        summary=summary(found, chosen),
+        outcome=outcome(found, beyond),
+        summary=summary(found, beyond, chosen),
         sentences=[sentence for sentence in sentences if sentence],
         cells=[_cell(score, seconds_before(score, source.seconds, scores)) for score in scores],
         recommended=chosen,

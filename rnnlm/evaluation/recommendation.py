@@ -12,16 +12,21 @@ _CHOICE = {"language_model": ("valid/bits_per_character", -1.0), "classifier": (
 _WORDS = {"language_model": "the language model", "classifier": "the classifier"}
 
 
-def outcome(found: Sequence[Gain]) -> Outcome:
-    """Say in one word whether transfer helps: `positive` where some way of it does at some number of labels.
+def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
+    """Say in one word whether the source helps the target task.
 
+    `positive` where some way of transfer helps at some number of labels, `negative` where all hurt at all of them.
+    Measured against a start from the target's own text where there is one: what that gives is not the source's doing.
     Classifiers decide, where there are any: they are the target task then.
 
     Args:
         found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
     """
-    outcomes = {gain.outcome for gain in _of_target(found)}
-    return next((word for word in ("positive", "negative") if word in outcomes), "none found")
+    outcomes = {gain.outcome for gain in _judged(found, beyond)}
+    if "positive" in outcomes:
+        return "positive"
+    return "negative" if outcomes == {"negative"} else "none found"
 
 
 def recommend(scores: Sequence[ScoreRef]) -> list[Recommendation]:
@@ -60,26 +65,29 @@ def recommendation_sentence(found: Sequence[Recommendation]) -> str:
     return f"What to use, by the validation split: {'; '.join(parts)}." if parts else ""
 
 
-def summary(found: Sequence[Gain], chosen: Sequence[Recommendation]) -> str:
+def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation]) -> str:
     """Say what came out in two sentences.
 
     Args:
         found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
         chosen: The arms to use.
     """
-    transfer = _of_target(found)
+    judged = _judged(found, beyond)
     sentence = recommendation_sentence(chosen)
-    if not transfer:
+    if not judged:
         return sentence
-    helpful = [gain for gain in transfer if gain.outcome == "positive"]
-    best = max(helpful or transfer, key=lambda gain: gain.gain.value)
+    helpful = [gain for gain in judged if gain.outcome == "positive"]
+    best = max(helpful or judged, key=lambda gain: gain.gain.value)
     if helpful:
         return f"{best.sentence} {sentence}".strip()
     said = best.sentence[0].lower() + best.sentence[1:]
-    none = "No way of transfer helps" if outcome(found) == "negative" else "No way of transfer was found to help"
+    hurts = outcome(found, beyond) == "negative"
+    none = "Every way of transfer hurts" if hurts else "No way of transfer was found to help"
     return f"{none}; at best: {said} {sentence}".strip()
 
 
-def _of_target(found: Sequence[Gain]) -> list[Gain]:
+def _judged(found: Sequence[Gain], beyond: Sequence[Gain]) -> list[Gain]:
     transfer = [gain for gain in found if arm_name(gain.arm).transfer]
-    return [gain for gain in transfer if gain.task == "classifier"] or transfer
+    of_classifiers = [gain for gain in transfer if gain.task == "classifier"]
+    return list(beyond) or of_classifiers or transfer

@@ -276,7 +276,7 @@ class Verdict(BaseModel):
 
     Attributes:
         experiment: Name of the experiment.
-        outcome: Whether transfer helps the target task, in a word.
+        outcome: Whether the source helps the target task, in a word.
         summary: What came out, in two sentences.
         sentences: The verdict in plain words, most important first.
         cells: Every score.

@@ -70,7 +70,8 @@ def test_the_best_on_validation_is_recommended() -> None:
     ("found", "expected"),
     [
         ([gain("parameter", 0.2, "positive"), gain("feature", -0.2, "negative")], "positive"),
-        ([gain("parameter", 0.0, "none found"), gain("feature", -0.2, "negative")], "negative"),
+        ([gain("parameter", 0.0, "none found"), gain("feature", -0.2, "negative")], "none found"),
+        ([gain("parameter", -0.1, "negative"), gain("feature", -0.2, "negative")], "negative"),
         ([gain("parameter", 0.1, "none found")], "none found"),
         # No transfer, and another task.
         ([gain("tfidf", 0.2, "positive"), gain("parameter", 0.1, "none found")], "none found"),
@@ -80,16 +81,23 @@ def test_the_best_on_validation_is_recommended() -> None:
     ],
 )
 def test_the_outcome_is_that_of_transfer_on_the_target_task(found: list[Gain], expected: str) -> None:
-    assert outcome(found) == expected
+    assert outcome(found, []) == expected
+
+
+def test_what_the_targets_own_text_gives_does_not_count_for_the_source() -> None:
+    found = [gain("parameter", 0.2, "positive"), gain("target_text", 0.3, "positive")]
+    beyond = [gain("parameter", -0.1, "negative")]
+    assert outcome(found, beyond) == "negative"
+    assert summary(found, beyond, []) == "Every way of transfer hurts; at best: with 100 labels, parameter is negative."
 
 
 def test_two_sentences_say_what_came_out() -> None:
     chosen = [Recommendation(task="classifier", labels=100, arm="tfidf")]
     use = "What to use, by the validation split: for the classifier logistic regression on TF-IDF with 100 labels."
     helped = [gain("feature", 0.3, "none found"), gain("parameter", 0.2, "positive")]
-    assert summary(helped, chosen) == f"With 100 labels, parameter is positive. {use}"
+    assert summary(helped, [], chosen) == f"With 100 labels, parameter is positive. {use}"
     hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "none found")]
-    assert summary(hurt, chosen) == (
-        f"No way of transfer helps; at best: with 100 labels, parameter is none found. {use}"
+    assert summary(hurt, [], chosen) == (
+        f"No way of transfer was found to help; at best: with 100 labels, parameter is none found. {use}"
     )
-    assert summary([], chosen) == use
+    assert summary([], [], chosen) == use
