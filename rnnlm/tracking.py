@@ -3,6 +3,7 @@
 Run ids are passed on explicitly: MLflow's active run belongs to a thread, and the tasks may run in any.
 """
 
+import getpass
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import mlflow
@@ -126,7 +128,9 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
             client.update_run(found[0].info.run_id, status="RUNNING")
             client.set_tag(found[0].info.run_id, PROCESS_TAG, this_process())
             return str(found[0].info.run_id)
-        tags = {"prefect.flow_run_id": key, PROCESS_TAG: this_process()}
+        # The first two are what MLflow's page of a run calls its source and its author.
+        tags = {"mlflow.source.name": f"rnnlm {version('rnnlm')}", "mlflow.user": getpass.getuser()}
+        tags |= {"prefect.flow_run_id": key, PROCESS_TAG: this_process()}
         run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
     Run.of(run.info.run_id).log_params(params)
     return str(run.info.run_id)
@@ -294,7 +298,9 @@ def _experiment(client: MlflowClient, name: str) -> str:
     if not client.tracking_uri.startswith("http"):
         # A server knows where artifacts lie. Here they would lie under whatever folder this process was started in.
         location = (home() / "mlflow" / "artifacts" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
+    # MLflow's pages show what belongs to the training of models, in place of what belongs to prompts and traces.
+    kind = {"mlflow.experimentKind": "custom_model_development"}
+    return str(client.create_experiment(name, artifact_location=location, tags=kind))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -86,25 +87,97 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     submit_as_json(page, {"experiment": asked})
     state(page, "Completed")
     expect(page.get_by_role("link", name="transfer", exact=True)).to_be_visible()
-    page.get_by_role("tab", name="Artifacts").or_(page.get_by_text("Artifacts", exact=True)).first.click()
+    run = page.url
+    page.get_by_text("Artifacts", exact=True).first.click()
     for name in ("mlflow-run", "scores-tiny", "verdict-tiny"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
     picture("run")
 
     # The verdict as an artifact.
-    run = page.url
     page.get_by_text("verdict-tiny", exact=True).first.click()
     expect(page.get_by_text("What to use, by the validation split").first).to_be_visible()
     picture("verdict")
 
     # The link to MLflow.
     page.goto(run)
+    page.get_by_text("Artifacts", exact=True).first.click()
     page.get_by_text("mlflow-run", exact=True).first.click()
     link = page.get_by_role("link", name="The run in MLflow").first
     address = link.get_attribute("href")
     assert address is not None
     assert address.startswith(stack["mlflow"])
     page.goto(address)
+    page.get_by_role("button", name="Close").click()  # MLflow's assistant
     expect(page.get_by_text("What to use, by the validation split").first).to_be_visible()
-    expect(page.get_by_text("target documents").first).to_be_visible()
+    expect(page.get_by_text("source documents (").first).to_be_visible()
+    expect(page.get_by_role("link", name="classifier parameter labels=20 seed=1")).to_be_visible()
     picture("mlflow")
+
+    # Its figures, among its artifacts.
+    page.get_by_role("tab", name="Artifacts").click()
+    page.get_by_text("report", exact=True).first.click()
+    page.get_by_text("figures", exact=True).first.click()
+    page.get_by_text("accuracy.png", exact=True).first.click()
+    expect(page.locator("img[src^='blob:'], img[src*='accuracy'], .image-outer-container").first).to_be_visible()
+    picture("figure")
+
+    # A training's curves.
+    page.goto(address)
+    page.get_by_role("link", name="language model parameter").first.or_(
+        page.get_by_role("link", name="classifier parameter labels=20 seed=1")
+    ).first.click()
+    page.get_by_role("tab", name="Model metrics").click()
+    expect(page.get_by_text("train/loss").first).to_be_visible()
+    picture("curves")
+
+    # The registered source model, and its alias.
+    page.goto(f"{stack['mlflow']}/#/models/tiny-source")
+    expect(page.get_by_text("champion").first).to_be_visible()
+    expect(page.get_by_role("link", name="Version 1").first).to_be_visible()
+    picture("model")
+
+
+def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, str], asked: dict[str, Any]) -> None:
+    """The target's file is broken; it is mended, and Retry is pressed."""
+    target = Path(asked["target"]["corpus"]["files"][0])
+    whole = target.read_text(encoding="utf-8")
+    target.write_text(whole.replace("label", "stars", 1), encoding="utf-8")
+    asked["name"] = "mended"
+    asked["source"]["tokenizer"]["vocabulary_size"] = 57  # no other test's
+    open_form(page, stack, "transfer")
+    submit_as_json(page, {"experiment": asked})
+    state(page, "Failed")
+    expect(page.get_by_text(re.compile("target.csv.*label")).first).to_be_visible()
+    assert [name for name, _ in tasks_of(stack, page)] == ["ingest", "ingest"]
+
+    target.write_text(whole, encoding="utf-8")
+    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    state(page, "Completed")
+    done = tasks_of(stack, page)[2:]
+    assert done[:2] == [("ingest", "Cached"), ("ingest", "Completed")]
+    assert dict(done[2:])["pretrain"] == "Completed"
+    assert all(was == "Completed" for _, was in done[2:])
+
+
+def test_a_run_is_cancelled_and_the_worker_takes_the_next(
+    page: Page, stack: dict[str, str], asked: dict[str, Any]
+) -> None:
+    asked["source"]["language_model"]["epochs"] = 1_000
+    asked["source"]["tokenizer"]["vocabulary_size"] = 56
+    source = {"name": "ended", "source": asked["source"], "model": asked["model"]}
+    open_form(page, stack, "pretrain")
+    submit_as_json(page, source)
+    state(page, "Running")
+    expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
+    page.locator(".flow-run-menu, .p-icon-button-menu").last.get_by_role("button").click()
+    page.get_by_text("Cancel", exact=True).first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").first.click()
+    state(page, "Cancelled")
+
+    # Its runs in MLflow were ended, not left behind; the worker is free for the next one.
+    page.goto(f"{stack['mlflow']}/#/experiments")
+    source["source"]["language_model"]["epochs"] = 1
+    open_form(page, stack, "pretrain")
+    submit_as_json(page, source)
+    state(page, "Completed")
