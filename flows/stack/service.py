@@ -60,17 +60,29 @@ def running() -> Iterator[list["Started"]]:
 
 @dataclass(frozen=True)
 class Started:
-    """A service and its process."""
+    """A service and its process.
+
+    Attributes:
+        service: What was started.
+        process: Its process.
+        since: When, by the monotonic clock.
+    """
 
     service: Service
     process: subprocess.Popen[bytes]
+    since: float
 
 
-def start(service: Service) -> Started:
-    """Start a service; its children are in its process group."""
+def start(service: Service, again: bool = False) -> Started:
+    """Start a service; its children are in its process group.
+
+    Args:
+        service: What to start.
+        again: Whether it ran before: what it said then stays in its log.
+    """
     service.log.parent.mkdir(parents=True, exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    with service.log.open("wb") as log:
+    with service.log.open("ab" if again else "wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *service.command],
             env=environment | service.environment,
@@ -80,7 +92,7 @@ def start(service: Service) -> Started:
             # A group of its own: Ctrl-C reaches only us, and we reach its children too.
             start_new_session=True,
         )
-    return Started(service, process)
+    return Started(service, process, time.monotonic())
 
 
 def stop(processes: list[subprocess.Popen[bytes]]) -> None:

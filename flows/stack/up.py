@@ -16,7 +16,7 @@ from flows.environment import SERVERS, running_servers
 from flows.stack.api import ask
 from flows.stack.automations import automate
 from flows.stack.ports import HOST, find_port
-from flows.stack.service import Service, Started, all_alive, running, start, wait_for
+from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from flows.terminal import interrupted_by_signals
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.store import home
@@ -28,6 +28,7 @@ PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORKER_PORT = 8080  # the worker answers there whether it is well
 DOWN_SECONDS = 60.0
+WORKER_SECONDS = 60.0  # a worker that ends before has something wrong with it: another one would end too
 
 
 def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
@@ -67,9 +68,28 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
                     note = f"  (port {usual} is busy)" if wanted is None and server.port != usual else ""
                     print(f"{server.name:<8} {server.address}{note}")
                 print("Ctrl-C, or `rnnlm down`, stops all.", flush=True)
-                while True:
-                    all_alive(started)
-                    time.sleep(0.5)
+                _watch(started)
+
+
+def _watch(started: list[Started]) -> None:
+    """Look after the services until this process is ended: a worker that ends by itself is started again.
+
+    Prefect's worker breaks down where a run is resumed before its process has ended. What it was running is stopped
+    with it, and goes on from its last saved state.
+
+    Raises:
+        StoreError: If a server ends, or a worker that has just been started.
+    """
+    while True:
+        *servers, worker = started
+        lasted = time.monotonic() - worker.since > WORKER_SECONDS
+        all_alive(servers if lasted else started)
+        if (code := worker.process.poll()) is not None:
+            print(f"The worker ended by itself (exit code {code}), and is started again: see {worker.service.log}.")
+            stop([worker.process])
+            started[-1] = start(worker.service, again=True)
+            _tell(started)
+        time.sleep(0.5)
 
 
 def down() -> None:
@@ -225,13 +245,17 @@ def _refuse_leftovers() -> None:
 @contextlib.contextmanager
 def _told(started: list[Started]) -> Iterator[None]:
     """Write down where the servers are, so that runs use them, for as long as they run."""
+    _tell(started)
+    try:
+        yield
+    finally:
+        (home() / SERVERS).unlink(missing_ok=True)
+
+
+def _tell(started: list[Started]) -> None:
     content: dict[str, Any] = {one.service.name.lower(): one.service.address for one in started}
     content |= {"pid": os.getpid(), "groups": [one.process.pid for one in started]}
     file = home() / SERVERS
     new = file.with_suffix(".new")
     new.write_text(json.dumps(content), encoding="utf-8")
     new.replace(file)
-    try:
-        yield
-    finally:
-        file.unlink(missing_ok=True)

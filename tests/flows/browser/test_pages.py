@@ -2,11 +2,13 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Locator, Page, expect
 
 from flows.stack.api import ask
@@ -62,6 +64,14 @@ def tasks_of(stack: dict[str, str], page: Page) -> list[tuple[str, str]]:
     assert run
     wanted = {"flow_runs": {"id": {"any_": [run[0]]}}, "sort": "EXPECTED_START_TIME_ASC"}
     return [(task["name"], task["state_name"]) for task in ask(stack["prefect"], "/task_runs/filter", wanted)]
+
+
+def runs_of(stack: dict[str, str], experiment: str) -> Counter[str]:
+    """Count the runs of an experiment in MLflow, by status."""
+    client = MlflowClient(stack["mlflow"])
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return Counter(run.info.status for run in client.search_runs([found.experiment_id]))
 
 
 def test_from_the_form_to_the_verdict_and_the_registered_model(
@@ -170,14 +180,23 @@ def test_a_run_is_cancelled_and_the_worker_takes_the_next(
     submit_as_json(page, source)
     state(page, "Running")
     expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
-    page.locator(".flow-run-menu, .p-icon-button-menu").last.get_by_role("button").click()
-    page.get_by_text("Cancel", exact=True).first.click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").first.click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("button", name="Confirm").click()
     state(page, "Cancelled")
 
-    # Its runs in MLflow were ended, not left behind; the worker is free for the next one.
-    page.goto(f"{stack['mlflow']}/#/experiments")
-    source["source"]["language_model"]["epochs"] = 1
+    # Its runs in MLflow are ended, not left behind.
+    assert runs_of(stack, "ended") == {"KILLED": 2}
+
+    # The worker is free for the next one, which is suspended at work, and goes on where it was.
+    source["source"]["language_model"]["epochs"] = 20
     open_form(page, stack, "pretrain")
     submit_as_json(page, source)
+    state(page, "Running")
+    expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
+    page.get_by_role("button", name="Suspend", exact=True).click()
+    page.get_by_role("button", name="Confirm").or_(page.get_by_role("dialog").get_by_text("Suspend")).last.click()
+    state(page, "Suspended")
+    page.get_by_role("button", name="Resume", exact=True).click()
+    page.get_by_role("button", name="Confirm").or_(page.get_by_role("dialog").get_by_text("Resume")).last.click()
     state(page, "Completed")
+    assert runs_of(stack, "ended")["FINISHED"] == 2

@@ -142,6 +142,34 @@ def test_a_server_that_does_not_start_is_named_and_the_other_stopped(monkeypatch
     assert not environment.answers(well.address)
 
 
+def test_a_worker_that_breaks_down_is_started_again(
+    small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def last() -> int:
+        servers = environment.running_servers()
+        assert servers is not None
+        return int(servers["groups"][-1])
+
+    def end() -> None:
+        while not small:
+            time.sleep(0.05)
+        first = last()
+        os.killpg(first, signal.SIGKILL)
+        while last() == first:
+            time.sleep(0.05)
+        # The next one has not lasted: it is given up.
+        monkeypatch.setattr(up, "WORKER_SECONDS", 600.0)
+        os.killpg(last(), signal.SIGKILL)
+
+    monkeypatch.setattr(up, "WORKER_SECONDS", 0.0)
+    thread = threading.Thread(target=end, daemon=True)
+    thread.start()
+    with pytest.raises(StoreError, match=r"Worker ended by itself \(exit code -9\)"):
+        up.up(unused(), unused())
+    thread.join(10)
+    assert "is started again: see" in capsys.readouterr().out
+
+
 def test_a_second_start_says_where_the_first_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with up._only_one() as first:
         assert first
