@@ -11,7 +11,7 @@ installed := $(VENV)/installed
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow bench check format install lock clean
+.PHONY: help demo up test test-slow test-browser test-postgres screenshots bench check format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -27,6 +27,16 @@ test: $(installed) ## run the tests, except the slow ones
 
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
+
+test-browser: $(installed) ## what a person does in the pages, in Chromium (must be installed)
+	$(bin)/python -m pytest -m browser tests/flows/browser
+
+test-postgres: $(installed) ## the same over PostgreSQL (must be installed)
+	$(bin)/python -m pip install --disable-pip-version-check --quiet psycopg2-binary
+	RNNLM_TEST_DATABASE=postgresql $(bin)/python -m pytest -m browser tests/flows/browser
+
+screenshots: $(installed) ## take the pictures of docs/operations.md anew
+	RNNLM_SCREENSHOTS=docs $(bin)/python -m pytest -m browser tests/flows/browser -k verdict
 
 # PEERS=/path/of/python names another interpreter with the peers; else they get an environment of their own.
 peers := .venv-peers

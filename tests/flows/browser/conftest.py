@@ -83,9 +83,12 @@ def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> I
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
-    failed = request.session.testsfailed
+    failed, refused = request.session.testsfailed, list[str]()
+    page.on("requestfailed", lambda asked: refused.append(f"{asked.method} {asked.url}: {asked.failure}"))
+    page.on("response", lambda said: refused.append(f"{said.status} {said.url}") if said.status >= 400 else None)
     yield page
     if request.session.testsfailed > failed:
+        print("\n".join(refused))
         page.screenshot(path=tmp_path / "failed.png")
         print(f"{page.url}: {tmp_path / 'failed.png'}\n{page.inner_text('body')}")
     context.close()

@@ -58,6 +58,14 @@ def state(page: Page, name: str) -> None:
     expect(page.locator(".state-badge").get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE)
 
 
+def confirmed(page: Page, action: str) -> None:
+    """Press a button of a run's page, and in the dialog that asks again the one that does it."""
+    page.get_by_role("button", name=action, exact=True).click()
+    dialog = page.locator(".p-modal")
+    dialog.get_by_role("button", name=re.compile(f"^(Confirm|Submit|{action})$")).click()
+    expect(dialog).to_be_hidden()
+
+
 def tasks_of(stack: dict[str, str], page: Page) -> list[tuple[str, str]]:
     """Give the task runs of the run whose page is open, each with its state, in their order."""
     run = re.search("[0-9a-f-]{36}", page.url)
@@ -79,7 +87,6 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
 ) -> None:
     page.goto(f"{stack['prefect']}/deployments")
     expect(page.get_by_text("4 Deployments")).to_be_visible()
-    picture("deployments")
 
     # A value out of bounds is refused where it was entered, before any worker starts.
     open_form(page, stack, "transfer")
@@ -106,7 +113,6 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     # The verdict as an artifact.
     page.get_by_text("verdict-tiny", exact=True).first.click()
     expect(page.get_by_text("What to use, by the validation split").first).to_be_visible()
-    picture("verdict")
 
     # The link to MLflow.
     page.goto(run)
@@ -129,7 +135,6 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     page.get_by_text("figures", exact=True).first.click()
     page.get_by_text("accuracy.png", exact=True).first.click()
     expect(page.locator("img[src^='blob:'], img[src*='accuracy'], .image-outer-container").first).to_be_visible()
-    picture("figure")
 
     # A training's curves.
     page.goto(address)
@@ -138,13 +143,28 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     ).first.click()
     page.get_by_role("tab", name="Model metrics").click()
     expect(page.get_by_text("train/loss").first).to_be_visible()
-    picture("curves")
 
     # The registered source model, and its alias.
     page.goto(f"{stack['mlflow']}/#/models/tiny-source")
     expect(page.get_by_text("champion").first).to_be_visible()
     expect(page.get_by_role("link", name="Version 1").first).to_be_visible()
     picture("model")
+
+    # The same with another setting: MLflow's own comparison shows what differs.
+    changed = asked | {"target": asked["target"] | {"classifier": asked["target"]["classifier"] | {"epochs": 2}}}
+    open_form(page, stack, "transfer")
+    submit_as_json(page, {"experiment": changed})
+    state(page, "Completed")
+    client = MlflowClient(stack["mlflow"])
+    found = client.get_experiment_by_name("tiny")
+    assert found is not None
+    runs = client.search_runs([found.experiment_id], "tags.`prefect.flow_run_id` LIKE '%'")
+    assert len(runs) == 2
+    ids = json.dumps([run.info.run_id for run in runs])
+    page.goto(f"{stack['mlflow']}/#/compare-runs?runs={ids}&experiments={json.dumps([found.experiment_id])}")
+    epochs = page.get_by_role("row").filter(has_text="target.classifier.epochs")
+    expect(epochs).to_contain_text("1")
+    expect(epochs).to_contain_text("2")
 
 
 def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, str], asked: dict[str, Any]) -> None:
@@ -161,8 +181,7 @@ def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, st
     assert [name for name, _ in tasks_of(stack, page)] == ["ingest", "ingest"]
 
     target.write_text(whole, encoding="utf-8")
-    page.get_by_role("button", name="Retry").click()
-    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    confirmed(page, "Retry")
     state(page, "Completed")
     done = tasks_of(stack, page)[2:]
     assert done[:2] == [("ingest", "Cached"), ("ingest", "Completed")]
@@ -180,23 +199,20 @@ def test_a_run_is_cancelled_and_the_worker_takes_the_next(
     submit_as_json(page, source)
     state(page, "Running")
     expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="Cancel", exact=True).click()
-    page.get_by_role("button", name="Confirm").click()
+    confirmed(page, "Cancel")
     state(page, "Cancelled")
 
     # Its runs in MLflow are ended, not left behind.
     assert runs_of(stack, "ended") == {"KILLED": 2}
 
     # The worker is free for the next one, which is suspended at work, and goes on where it was.
-    source["source"]["language_model"]["epochs"] = 20
+    source["source"]["language_model"]["epochs"] = 60
     open_form(page, stack, "pretrain")
     submit_as_json(page, source)
     state(page, "Running")
     expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="Suspend", exact=True).click()
-    page.get_by_role("button", name="Confirm").or_(page.get_by_role("dialog").get_by_text("Suspend")).last.click()
+    confirmed(page, "Suspend")
     state(page, "Suspended")
-    page.get_by_role("button", name="Resume", exact=True).click()
-    page.get_by_role("button", name="Confirm").or_(page.get_by_role("dialog").get_by_text("Resume")).last.click()
+    confirmed(page, "Resume")
     state(page, "Completed")
     assert runs_of(stack, "ended")["FINISHED"] == 2
