@@ -10,6 +10,7 @@ from prefect.runtime import flow_run  # noqa: E402
 from flows.approval import ask, check_can_wait  # noqa: E402
 from flows.corpora import read_both, tokenize_corpus  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
+from flows.runners import task_runner  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
@@ -20,7 +21,7 @@ from tasks.promote import challenge, promote  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 
 
-@flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json")
+@flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json", task_runner=task_runner())
 def adapt(
     source_model: str = "models:/demo-source@champion",
     name: ExperimentName = "demo",

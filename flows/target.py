@@ -3,6 +3,8 @@
 It is the same whether the source model was trained in this run or registered by an earlier one.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from rnnlm.config import Experiment
@@ -21,7 +23,7 @@ from tasks.finetune import (
     mix_with_ngrams,
 )
 from tasks.pretrain import pretrain
-from tasks.step import run_step
+from tasks.step import run_step, submit_step
 from tasks.tokenize import reverse, tokenize
 
 
@@ -91,27 +93,32 @@ def _language_models(
         return {}
     words, compared = experiment.target.word_map, experiment.comparison.language_models
     starts = {ARMS[arm].start for arm in experiment.comparison.arms}
-    models: dict[str, ScoreRef] = {}
+    begun: dict[str, Callable[[], ScoreRef]] = {}
     if compared or "target_text" in starts:
-        models["scratch"] = run_step(baseline_language_model, "scratch", training, model, tokens, seed, parent)
+        begun["scratch"] = submit_step(baseline_language_model, "scratch", training, model, tokens, seed, parent)
     if compared:
-        models["source"] = run_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent)
+        as_it_is = submit_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent)
+        begun["source"] = as_it_is
     if compared or "source" in starts:
-        models["parameter"] = run_step(
+        begun["parameter"] = submit_step(
             finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
         )
-    if not compared:
-        return models
-    for kind in experiment.target.adaptations:
-        arm = f"source_{kind}"
-        models[arm] = run_step(adapt_language_model, arm, kind, models["source"], tokens, seed, parent)
-    if order := experiment.target.ngram_order:
+    order = experiment.target.ngram_order if compared else None
+    adaptations = experiment.target.adaptations if compared else []
+    models = {arm: wait() for arm, wait in begun.items()}
+    begun = {
+        f"source_{kind}": submit_step(
+            adapt_language_model, f"source_{kind}", kind, models["source"], tokens, seed, parent
+        )
+        for kind in adaptations
+    }
+    if order:
         for smoothing in ("kneser_ney", "good_turing"):
-            models[smoothing] = run_step(baseline_ngram, smoothing, order, tokens, seed, parent)
+            begun[smoothing] = submit_step(baseline_ngram, smoothing, order, tokens, seed, parent)
         for arm in ("scratch", "parameter"):
             name = f"{arm}_kneser_ney"
-            models[name] = run_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
-    return models
+            begun[name] = submit_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
+    return models | {arm: wait() for arm, wait in begun.items()}
 
 
 def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
@@ -183,6 +190,7 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
     comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
     words = experiment.target.word_map
     source, language_models, documents, tokens, source_text, backward = material
+    begun: list[Callable[[], ScoreRef]] = []
     scores: list[ScoreRef] = []
     cells = [
         (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
@@ -196,13 +204,12 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
             arm = ARMS[name]
             if arm.start == "tfidf":
                 how = training.class_weights, training.select
-                score = run_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
+                wait = submit_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
             elif arm.start == "arms":
-                parts = [one for one in scores if (one.arm in DIRECTIONS, one.labels, one.seed) == (True, labels, seed)]
-                score = run_step(average_classifiers, name, parts, tokens, labels, seed, parent)
+                wait = partial(_average, name, scores, tokens, labels, seed, parent)
             elif arm.baseline:
                 start = language_models["scratch"] if arm.start == "target_text" else None
-                score = run_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
+                wait = submit_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
             else:
                 # The source that has read the target's text already, where the experiment has it do so.
                 of_source: CheckpointRef | ScoreRef = source
@@ -215,7 +222,7 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
                 if arm.backward and known is not None:
                     known = run_step(reverse, known)
                 read = experiment.source if arm.beside == "source_text" else experiment.target
-                score = run_step(
+                wait = submit_step(
                     finetune_classifier,
                     name,
                     None if arm.start == "random" else of_source,
@@ -231,5 +238,14 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
                     known,
                     parent,
                 )
-            scores.append(score)
+            begun.append(wait)
+    for wait in begun:
+        # One by one: a mean looks for its parts among those that stand before it.
+        scores.append(wait())  # noqa: PERF401
     return scores
+
+
+def _average(name: str, scores: list[ScoreRef], tokens: TokensRef, labels: int, seed: int, parent: str) -> ScoreRef:
+    """Average the classifiers of both directions, which stand before it among the scores."""
+    parts = [one for one in scores if (one.arm in DIRECTIONS, one.labels, one.seed) == (True, labels, seed)]
+    return run_step(average_classifiers, name, parts, tokens, labels, seed, parent)

@@ -11,13 +11,20 @@ from prefect import flow  # noqa: E402  (the environment stands before Prefect r
 
 from flows.corpora import read_both, tokenize_both  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
+from flows.runners import task_runner  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.refs import ReportRef  # noqa: E402
 
 
-@flow(name="transfer", flow_run_name="{experiment.name}", persist_result=True, result_serializer="json")
+@flow(
+    name="transfer",
+    flow_run_name="{experiment.name}",
+    persist_result=True,
+    result_serializer="json",
+    task_runner=task_runner(),
+)
 def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008  (frozen; the form shows its values)
     """Does a model pretrained on the source help on the target, by how much, and which way is best?
 

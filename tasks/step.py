@@ -17,8 +17,9 @@ from uuid import UUID
 from prefect import Task, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import TaskRunContext
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.runtime import flow_run
+from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel
 
@@ -39,8 +40,6 @@ NOT_IN_KEY = {"parent_run_id", "flow_run_id"}
 # Seconds between two signs of life of a training.
 SECONDS_BETWEEN = 5.0
 
-_versions: dict[str, int] = {}
-
 
 def step(version: int, run_name: str | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
     """Make a function a step of the workflow.
@@ -54,13 +53,13 @@ def step(version: int, run_name: str | None = None) -> Callable[[Callable[P, R]]
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
-        _versions[function.__name__] = version
 
         def key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
             return step_key(function.__name__, version, parameters)
 
         return task(
             name=function.__name__,
+            version=str(version),
             task_run_name=run_name or function.__name__,
             cache_key_fn=key,
             persist_result=True,
@@ -96,16 +95,19 @@ def output_folder() -> Path:
     context = TaskRunContext.get()
     if context is None:
         raise RuntimeError("only a running step has an output folder")
-    name = context.task.name
-    return home() / "store" / step_key(name, _versions[name], context.parameters)
+    return _folder(context.task, context.parameters)
 
 
 def finished_output(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Path | None:
     """Give the folder that a step wrote for these arguments in an earlier run, if it is there; nothing is run."""
     bound = inspect.signature(function.fn).bind(*args, **kwargs)
     bound.apply_defaults()
-    folder = home() / "store" / step_key(function.name, _versions[function.name], bound.arguments)
+    folder = _folder(function, bound.arguments)
     return folder if folder.is_dir() else None
+
+
+def _folder(step: Task[..., Any], arguments: Mapping[str, Any]) -> Path:
+    return home() / "store" / step_key(step.name, int(step.version or 0), arguments)
 
 
 def states_folder() -> Path:
@@ -121,6 +123,27 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         again = function.with_options(refresh_cache=True)
         result = _counted(function, again(*args, **kwargs, return_state=True))
     return result
+
+
+def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
+    """Begin a step where the flow's task runner runs it; gives what waits for its result.
+
+    With the usual runner it runs here and now, as `run_step` does: TensorFlow's random numbers would not be the same in
+    threads.
+    """
+    context = FlowRunContext.get()
+    if context is None or isinstance(context.task_runner, ThreadPoolTaskRunner):
+        result = run_step(function, *args, **kwargs)
+        return lambda: result
+    future = function.submit(*args, **kwargs)
+
+    def wait() -> R:
+        future.wait()
+        result = _counted(function, future.state)
+        # Where the output is gone, it finds the cached reference to it, and does the work again.
+        return run_step(function, *args, **kwargs) if isinstance(result, Ref) and not result.exists() else result
+
+    return wait
 
 
 def _counted(function: Task[P, R], state: State[R]) -> R:
