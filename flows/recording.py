@@ -39,6 +39,7 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
         # Cancelling raises what is no Exception: such a run did not fail, it was ended.
         tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
+    tracking.end_runs_of_the_dead()  # processes of a task runner may have been killed on the way
     tracking.finish(parent, "FINISHED")
 
 

@@ -9,7 +9,7 @@ import fcntl
 import functools
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -56,3 +56,22 @@ def dead_processes() -> Iterator[set[str]]:
     finally:
         for opened in locked:
             opened.close()
+
+
+@contextlib.contextmanager
+def alone(name: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """Do something that only one process of the workplace does at a time; the system frees the lock after a kill too.
+
+    Args:
+        name: What is done.
+        waiting: Called, once, where another one is at it.
+    """
+    folder = home() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

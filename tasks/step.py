@@ -9,6 +9,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
@@ -24,6 +25,7 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel
 
 from rnnlm.errors import RnnlmError, StoreError
+from rnnlm.process import alone
 from rnnlm.refs import Ref
 from rnnlm.store import home
 from rnnlm.tracking import Run
@@ -95,19 +97,20 @@ def output_folder() -> Path:
     context = TaskRunContext.get()
     if context is None:
         raise RuntimeError("only a running step has an output folder")
-    return _folder(context.task, context.parameters)
+    task = context.task
+    return home() / "store" / step_key(task.name, int(task.version or 0), context.parameters)
 
 
 def finished_output(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Path | None:
     """Give the folder that a step wrote for these arguments in an earlier run, if it is there; nothing is run."""
-    bound = inspect.signature(function.fn).bind(*args, **kwargs)
-    bound.apply_defaults()
-    folder = _folder(function, bound.arguments)
+    folder = home() / "store" / _key(function, args, kwargs)
     return folder if folder.is_dir() else None
 
 
-def _folder(step: Task[..., Any], arguments: Mapping[str, Any]) -> Path:
-    return home() / "store" / step_key(step.name, int(step.version or 0), arguments)
+def _key(function: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    bound = inspect.signature(function.fn).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return step_key(function.name, int(function.version or 0), bound.arguments)
 
 
 def states_folder() -> Path:
@@ -116,12 +119,20 @@ def states_folder() -> Path:
 
 
 def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a step, or take its result from the cache; again, if what the cached reference points to is gone."""
-    result = _counted(function, function(*args, **kwargs, return_state=True))
-    if isinstance(result, Ref) and not result.exists():
-        logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)
-        again = function.with_options(refresh_cache=True)
-        result = _counted(function, again(*args, **kwargs, return_state=True))
+    """Run a step, or take its result from the cache; again, if what the cached reference points to is gone.
+
+    Where another run of the workplace is at the same step with the same input, it waits, and takes its result.
+    """
+
+    def waiting() -> None:
+        logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
+
+    with alone(_key(function, args, kwargs), waiting):
+        result = _counted(function, function(*args, **kwargs, return_state=True))
+        if isinstance(result, Ref) and not result.exists():
+            logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)
+            again = function.with_options(refresh_cache=True)
+            result = _counted(function, again(*args, **kwargs, return_state=True))
     return result
 
 
@@ -138,7 +149,11 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
     future = function.submit(*args, **kwargs)
 
     def wait() -> R:
-        future.wait()
+        try:
+            future.wait()
+        except BrokenExecutor:
+            logger.warning("A process of the task runner was killed; %s runs here instead.", function.name)
+            return run_step(function, *args, **kwargs)
         result = _counted(function, future.state)
         # Where the output is gone, it finds the cached reference to it, and does the work again.
         return run_step(function, *args, **kwargs) if isinstance(result, Ref) and not result.exists() else result

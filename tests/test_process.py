@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import mlflow
+import pytest
 
 from rnnlm import tracking
-from rnnlm.process import dead_processes, this_process
+from rnnlm.process import alone, dead_processes, this_process
 
 BEGIN = """
 import sys, time
@@ -66,3 +68,25 @@ def test_this_process_lives_and_what_is_dead_is_forgotten_once_it_is_cleared_up(
     with dead_processes() as dead:
         assert dead == {"dead"}
     assert [file.name for file in folder.iterdir()] == [me]
+
+
+def test_one_does_it_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    order: list[str] = []
+    waits = threading.Event()
+
+    def second() -> None:
+        def waiting() -> None:
+            order.append("waits")
+            waits.set()
+
+        with alone("pretrain-1", waiting):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with alone("pretrain-1", lambda: order.append("never")), alone("pretrain-2", lambda: order.append("never")):
+        thread.start()
+        assert waits.wait(10)
+        order.append("first")
+    thread.join(10)
+    assert order == ["waits", "first", "second"]

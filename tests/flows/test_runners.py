@@ -2,11 +2,16 @@
 
 import hashlib
 import json
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from mlflow import MlflowClient
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
@@ -102,3 +107,56 @@ def test_all_runners_give_the_same_bits(runner: str, run: Callable[[str], dict[s
     expected = run("sequential")
     assert len(expected) > 20
     assert run(runner) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("runner", ["processes", "dask"])
+def test_one_of_two_workers_is_killed_and_the_run_ends_right(
+    runner: str, run: Callable[[str], dict[str, str]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = run("sequential")
+    killed: list[int] = []
+
+    def kill() -> None:
+        client, end = MlflowClient(), time.monotonic() + 300
+        while not killed and time.monotonic() < end:
+            names = {path.name for path in (tmp_path / runner / "processes").glob("[!.]*")}
+            experiment = client.get_experiment_by_name("tiny")
+            runs = client.search_runs([experiment.experiment_id], "attributes.status = 'RUNNING'") if experiment else []
+            for one in runs:
+                # A training of another process than this one, which holds the run of the flow.
+                if "classifier" in str(one.info.run_name) and one.data.tags["rnnlm.process"] in names:
+                    process = next(
+                        (
+                            p
+                            for p in psutil.Process().children(recursive=True)
+                            if _holds(p, one.data.tags["rnnlm.process"])
+                        ),
+                        None,
+                    )
+                    if process is not None:
+                        process.kill()
+                        killed.append(process.pid)
+                        break
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill, daemon=True)
+    thread.start()
+    assert run(runner) == expected
+    thread.join(10)
+    assert killed
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("tiny")
+    assert experiment is not None
+    status = Counter(one.info.status for one in client.search_runs([experiment.experiment_id]))
+    assert set(status) == {"FINISHED", "KILLED"}
+
+
+def _holds(process: psutil.Process, name: str) -> bool:
+    """Tell whether a process holds the lock of this name (rnnlm/process.py)."""
+    links = Path(f"/proc/{process.pid}/fd")
+    try:
+        return any(link.resolve().name == name for link in links.iterdir())
+    except OSError:
+        return False

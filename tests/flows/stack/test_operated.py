@@ -4,6 +4,8 @@ import contextlib
 import http.server
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,9 +53,10 @@ def seeded(settings: dict[str, Any], experiment: Experiment) -> Experiment:
     return check_experiment(settings)
 
 
-def start(prefect: str, deployment: str, parameters: dict[str, Any]) -> str:
+def start(prefect: str, deployment: str, parameters: dict[str, Any], queue: str = "default") -> str:
     found = ask(prefect, f"/deployments/name/{deployment}", method="GET")
-    run = ask(prefect, f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
+    asked = {"parameters": parameters, "work_queue_name": queue}
+    run = ask(prefect, f"/deployments/{found['id']}/create_flow_run", asked)
     return str(run["id"])
 
 
@@ -236,3 +239,45 @@ def test_a_run_that_died_is_marked_and_its_slot_is_free(
     run_in(prefect, start(prefect, "pretrain/demo", source), "Completed")
     status = sorted(run.info.status for run in mlflow.search_runs([experiment]))
     assert status == ["FINISHED", "FINISHED", "KILLED", "KILLED"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_workers_on_two_queues_share_the_load_and_train_one_key_once(
+    prefect: str, mlflow: Any, home: Path, seeded: Experiment, tmp_path: Path
+) -> None:
+    asked = seeded.model_dump(mode="json")
+    asked["source"]["language_model"]["epochs"] = 60  # long enough for the other one to come to it
+    source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
+    ask(prefect, "/work_pools/rnnlm/queues", {"name": "second"})
+    command = ["prefect", "worker", "start", "--pool", "rnnlm", "--work-queue", "second", "--limit", "1"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
+    variables = {
+        "PREFECT_API_URL": f"{prefect}/api",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+    }
+    with (tmp_path / "second.log").open("w") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env=environment | variables | {"RNNLM_HOME": str(home)},
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        try:
+            one = start(prefect, "pretrain/demo", source)
+            run_in(prefect, one, "Running")
+            other = start(prefect, "transfer/demo", {"experiment": asked}, queue="second")
+            run_in(prefect, other, "Running")
+            assert ask(prefect, f"/flow_runs/{one}", method="GET")["state"]["name"] == "Running", "both at once"
+            run_in(prefect, one, "Completed")
+            run_in(prefect, other, "Completed")
+        finally:
+            os.killpg(worker.pid, signal.SIGTERM)
+            worker.wait(60)
+    waited = ask(prefect, "/logs/filter", {"logs": {"flow_run_id": {"any_": [other]}}})
+    assert any("Another run is at pretrain with the same input" in line["message"] for line in waited)
+    found = mlflow.get_experiment_by_name("tiny").experiment_id
+    trained = [run for run in mlflow.search_runs([found]) if run.info.run_name == "pretrain"]
+    assert len(trained) == 1
