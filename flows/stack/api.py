@@ -1,10 +1,15 @@
 """What Prefect's server is asked and told over its API."""
 
 import json
+import time
+import urllib.error
 import urllib.request
 from typing import Any
 
 from flows.environment import open_here
+
+BUSY = 503
+WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
 def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> Any:
@@ -16,6 +21,8 @@ def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> A
         content: What is sent along, as JSON; none: nothing.
         method: The method of HTTP.
 
+    Over SQLite the server turns a request away (503) where others write at the same moment; it is asked again then.
+
     Raises:
         HTTPError: If the server refuses.
     """
@@ -23,5 +30,12 @@ def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> A
     request = urllib.request.Request(  # noqa: S310 - a server of ours
         f"{prefect}/api{path}", body, {"Content-Type": "application/json"}, method=method
     )
-    with open_here(request, timeout=30) as answer:
-        return json.loads(answer.read() or "null")
+    for wait in (*WAITS, None):
+        try:
+            with open_here(request, timeout=30) as answer:
+                return json.loads(answer.read() or "null")
+        except urllib.error.HTTPError as error:
+            if error.code != BUSY or wait is None:
+                raise
+            time.sleep(wait)
+    raise AssertionError("the last attempt gives an answer or an error")
