@@ -32,7 +32,7 @@ test-browser: $(installed) ## what a person does in the pages, in Chromium (must
 	$(bin)/python -m pytest -m browser tests/flows/browser
 
 test-postgres: $(installed) ## the same over PostgreSQL (must be installed)
-	$(bin)/python -m pip install --disable-pip-version-check --quiet psycopg2-binary
+	$(bin)/python -m pip install --disable-pip-version-check --quiet 'psycopg[binary]'
 	RNNLM_TEST_DATABASE=postgresql $(bin)/python -m pytest -m browser tests/flows/browser
 
 screenshots: $(installed) ## take the pictures of docs/operations.md anew

@@ -31,9 +31,10 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
     if DATABASE == "sqlite":
         yield {}
         return
-    programs = [*Path("/usr/lib/postgresql").glob("*/bin"), *(Path(p) for p in os.environ["PATH"].split(":"))]
-    found = next((p for p in sorted(programs, reverse=True) if (p / "initdb").exists()), None)
-    assert found, "PostgreSQL is not installed: apt-get install postgresql"
+    # Debian keeps them out of the path.
+    initdb = shutil.which("initdb") or next(iter(Path("/usr/lib/postgresql").glob("*/bin/initdb")), None)
+    assert initdb, "PostgreSQL is not installed: apt-get install postgresql"
+    found = Path(initdb).resolve().parent
     # It does not run as root; its folder must then be reached by another user.
     user = ["runuser", "--user", "postgres", "--"] if os.geteuid() == 0 else []
     folder = Path(subprocess.run([*user, "mktemp", "-d"], capture_output=True, text=True, check=True).stdout.strip())

@@ -191,7 +191,8 @@ def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, st
     done = tasks_of(stack, page)[2:]
     assert done[:2] == [("ingest", "Cached"), ("ingest", "Completed")]
     assert dict(done[2:])["pretrain"] == "Completed"
-    assert all(was == "Completed" for _, was in done[2:])
+    # What another test has done with the same texts is cached as well.
+    assert {was for _, was in done[2:]} <= {"Completed", "Cached"}
 
 
 def test_a_run_is_cancelled_and_the_worker_takes_the_next(
