@@ -129,11 +129,18 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
             client.set_tag(found[0].info.run_id, PROCESS_TAG, this_process())
             return str(found[0].info.run_id)
         # The first two are what MLflow's page of a run calls its source and its author.
-        tags = {"mlflow.source.name": f"rnnlm {version('rnnlm')}", "mlflow.user": getpass.getuser()}
+        tags = {"mlflow.source.name": f"rnnlm {version('rnnlm')}", "mlflow.user": _user()}
         tags |= {"prefect.flow_run_id": key, PROCESS_TAG: this_process()}
         run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
     Run.of(run.info.run_id).log_params(params)
     return str(run.info.run_id)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may give its processes a number without a name
+        return "unknown"
 
 
 def end_runs_of_the_dead() -> None:

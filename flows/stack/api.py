@@ -15,13 +15,13 @@ WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> Any:
     """Ask Prefect's API; gives what it answers.
 
+    Over SQLite the server turns a request away (503) where others write at the same moment; it is asked again then.
+
     Args:
         prefect: The server's address.
         path: What is asked, with a slash before it.
         content: What is sent along, as JSON; none: nothing.
         method: The method of HTTP.
-
-    Over SQLite the server turns a request away (503) where others write at the same moment; it is asked again then.
 
     Raises:
         HTTPError: If the server refuses.

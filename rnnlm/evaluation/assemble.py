@@ -58,7 +58,7 @@ def assemble(
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
-    chosen = recommend(scores)
+    chosen = recommend(scores, experiment.target.classifier.select)
     sentences = verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen))
     sentences += [equivalence_sentence(equivalences)]
     sentences += [forgotten.sentence] if forgotten else []

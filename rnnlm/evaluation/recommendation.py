@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from rnnlm.config import Select
 from rnnlm.evaluation.comparison import ways
 from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.verdict import Gain, Outcome, Recommendation
 from rnnlm.refs import ScoreRef
 
-# By these the validation split chooses the arm; the sign makes larger better.
-_CHOICE = {"language_model": ("valid/bits_per_character", -1.0), "classifier": ("valid/accuracy", 1.0)}
+LOWER_IS_BETTER = ("bits_per_character", "nll")
 _WORDS = {"language_model": "the language model", "classifier": "the classifier"}
 
 
@@ -29,20 +29,24 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
     return "negative" if outcomes == {"negative"} else "none found"
 
 
-def recommend(scores: Sequence[ScoreRef]) -> list[Recommendation]:
+def recommend(scores: Sequence[ScoreRef], select: Select) -> list[Recommendation]:
     """Choose the arm to use for each task and number of labels: the best on the validation split, mean over seeds.
 
     All arms stand for choice, the traditional ones and mixtures among them; the test split has no say.
 
     Args:
         scores: All cells.
+        select: What the validation split chooses classifiers by; language models by bits per character.
     """
     found = []
     for task, labels in sorted({(score.task, score.labels) for score in scores}, key=lambda place: place[1]):
-        metric, sign = _CHOICE[task]
+        metric = "bits_per_character" if task == "language_model" else select
+        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
         means: dict[str, float] = {}
         for arm in dict.fromkeys(score.arm for score in scores if (score.task, score.labels) == (task, labels)):
-            values = [s.metrics.get(metric) for s in scores if (s.task, s.labels, s.arm) == (task, labels, arm)]
+            values = [
+                s.metrics.get(f"valid/{metric}") for s in scores if (s.task, s.labels, s.arm) == (task, labels, arm)
+            ]
             known = [value for value in values if value is not None]
             if known:
                 means[arm] = sign * sum(known) / len(known)

@@ -53,7 +53,7 @@ def test_the_best_on_validation_is_recommended() -> None:
         score("scratch", 0.9, labels=500),
         score("tfidf", 0.85, labels=500),
     ]
-    found = recommend(scores)
+    found = recommend(scores, "accuracy")
     assert found == [
         Recommendation(task="language_model", labels=0, arm="parameter"),
         Recommendation(task="classifier", labels=100, arm="tfidf"),
