@@ -250,22 +250,22 @@ def test_servers_that_are_gone_are_not_used(tmp_path: Path, monkeypatch: pytest.
 def test_a_signal_ends_a_command_as_ctrl_c_does(number: int) -> None:
     """What Prefect starts for a run is stopped at the interpreter's end; a plain SIGTERM would leave it running."""
     script = """
-import atexit, time
+import atexit, signal, time
 from flows.terminal import errors_for_people
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
 atexit.register(print, "the end was seen")
 with errors_for_people(False):
     print("begun", flush=True)
     time.sleep(60)
 """
     command = [sys.executable, "-c", script]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        assert process.stdout.readline() == "begun\n"
-        process.send_signal(number)
-        said, complained = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "begun\n"
+            process.send_signal(number)
+            said, complained = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert "the end was seen" in said
     assert "Interrupted; finished steps are kept." in complained
