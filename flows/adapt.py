@@ -69,6 +69,6 @@ def adapt(
             str(flow_run.id),
         )
         if promotion.approval:
-            ask(challenger)
+            ask(challenger, present)
         model = run_step(promote, challenger, str(flow_run.id))
         return ended(model, changed=model.alias == CHAMPION and model != present)

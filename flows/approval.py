@@ -7,8 +7,8 @@ from pydantic import Field
 
 from rnnlm.config import Promotion
 from rnnlm.errors import ConfigError
-from rnnlm.refs import ChallengeRef
-from rnnlm.registry.aliases import champion, keep_as_challenger, refuse, withdrawn
+from rnnlm.refs import ChallengeRef, ModelRef
+from rnnlm.registry.aliases import keep_as_challenger, refuse, withdrawn
 
 # A day: the next night's run finds none waiting. Who has not answered then is asked by that run.
 WAITING_SECONDS = 24 * 3600
@@ -36,7 +36,7 @@ def check_can_wait(promotion: Promotion) -> None:
         )
 
 
-def ask(challenger: ChallengeRef) -> None:
+def ask(challenger: ChallengeRef, present: ModelRef | None) -> None:
     """Suspend the run until a person has said whether a better model becomes champion; a refusal is remembered.
 
     The run ends here, and is taken up from its beginning by any worker when it is resumed: finished steps come from
@@ -44,9 +44,9 @@ def ask(challenger: ChallengeRef) -> None:
 
     Args:
         challenger: The version, and why it is better.
+        present: The champion that it was compared with; none: there is none.
     """
     model = challenger.model
-    present = champion(model.name)
     if not challenger.better or withdrawn(model) or (present is not None and present.version == model.version):
         return
     keep_as_challenger(model, f"a person is asked: {challenger.reason}")

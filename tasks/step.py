@@ -97,20 +97,23 @@ def output_folder() -> Path:
     context = TaskRunContext.get()
     if context is None:
         raise RuntimeError("only a running step has an output folder")
-    task = context.task
-    return home() / "store" / step_key(task.name, int(task.version or 0), context.parameters)
+    return home() / "store" / _key(context.task, context.parameters)
 
 
 def finished_output(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Path | None:
     """Give the folder that a step wrote for these arguments in an earlier run, if it is there; nothing is run."""
-    folder = home() / "store" / _key(function, args, kwargs)
+    folder = home() / "store" / _key(function, _arguments(function, args, kwargs))
     return folder if folder.is_dir() else None
 
 
-def _key(function: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _key(function: Task[..., Any], arguments: Mapping[str, Any]) -> str:
+    return step_key(function.name, int(function.version or 0), arguments)
+
+
+def _arguments(function: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     bound = inspect.signature(function.fn).bind(*args, **kwargs)
     bound.apply_defaults()
-    return step_key(function.name, int(function.version or 0), bound.arguments)
+    return bound.arguments
 
 
 def states_folder() -> Path:
@@ -127,7 +130,7 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def waiting() -> None:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
-    with alone(_key(function, args, kwargs), waiting):
+    with alone(_key(function, _arguments(function, args, kwargs)), waiting):
         result = _counted(function, function(*args, **kwargs, return_state=True))
         if isinstance(result, Ref) and not result.exists():
             logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)

@@ -1,6 +1,8 @@
 """What a comparison comes to: one word for the whole, and the arm to use at each number of labels."""
 
 from collections.abc import Sequence
+from statistics import fmean
+from typing import Literal
 
 from rnnlm.config import Select
 from rnnlm.evaluation.comparison import ways
@@ -38,21 +40,16 @@ def recommend(scores: Sequence[ScoreRef], select: Select) -> list[Recommendation
         scores: All cells.
         select: What the validation split chooses classifiers by; language models by bits per character.
     """
-    found = []
-    for task, labels in sorted({(score.task, score.labels) for score in scores}, key=lambda place: place[1]):
-        metric = "bits_per_character" if task == "language_model" else select
-        sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-        means: dict[str, float] = {}
-        for arm in dict.fromkeys(score.arm for score in scores if (score.task, score.labels) == (task, labels)):
-            values = [
-                s.metrics.get(f"valid/{metric}") for s in scores if (s.task, s.labels, s.arm) == (task, labels, arm)
-            ]
-            known = [value for value in values if value is not None]
-            if known:
-                means[arm] = sign * sum(known) / len(known)
-        if means:
-            found.append(Recommendation(task=task, labels=labels, arm=max(means, key=means.__getitem__)))
-    return found
+    places: dict[tuple[Literal["language_model", "classifier"], int], dict[str, list[float]]] = {}
+    for score in scores:
+        metric = "bits_per_character" if score.task == "language_model" else select
+        if (value := score.metrics.get(f"valid/{metric}")) is not None:
+            arms = places.setdefault((score.task, score.labels), {})
+            arms.setdefault(score.arm, []).append(-value if metric in LOWER_IS_BETTER else value)
+    return [
+        Recommendation(task=task, labels=labels, arm=max(arms, key=lambda arm: fmean(arms[arm])))
+        for (task, labels), arms in sorted(places.items(), key=lambda place: place[0][1])
+    ]
 
 
 def recommendation_sentence(found: Sequence[Recommendation]) -> str:

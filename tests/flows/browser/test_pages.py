@@ -58,6 +58,19 @@ def submit_as_json(page: Page, parameters: dict[str, Any]) -> None:
     page.wait_for_url("**/flow-run/**")
 
 
+def start(page: Page, stack: dict[str, str], flow: str, parameters: dict[str, Any], until: str) -> None:
+    """Start a run with these parameters, and wait on its page for a state."""
+    open_form(page, stack, flow)
+    submit_as_json(page, parameters)
+    state(page, until)
+
+
+def start_training(page: Page, stack: dict[str, str], source: dict[str, Any]) -> None:
+    """Start the training of a source model, and wait until its progress is seen."""
+    start(page, stack, "pretrain", source, until="Running")
+    expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
+
+
 def state(page: Page, name: str) -> None:
     """Wait until the page of a run shows this state."""
     expect(page.locator(".state-badge").get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE)
@@ -105,9 +118,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     assert "/run" in page.url
 
     # The right ones: the worker takes the run, the page shows it at work and at its end.
-    open_form(page, stack, "transfer")
-    submit_as_json(page, {"experiment": asked})
-    state(page, "Completed")
+    start(page, stack, "transfer", {"experiment": asked}, until="Completed")
     expect(page.get_by_role("link", name="transfer", exact=True)).to_be_visible()
     run = page.url
     page.get_by_text("Artifacts", exact=True).first.click()
@@ -157,9 +168,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
 
     # The same with another setting: MLflow's own comparison shows what differs.
     changed = asked | {"target": asked["target"] | {"classifier": asked["target"]["classifier"] | {"epochs": 2}}}
-    open_form(page, stack, "transfer")
-    submit_as_json(page, {"experiment": changed})
-    state(page, "Completed")
+    start(page, stack, "transfer", {"experiment": changed}, until="Completed")
     client = MlflowClient(stack["mlflow"])
     found = client.get_experiment_by_name("tiny")
     assert found is not None
@@ -179,9 +188,7 @@ def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, st
     target.write_text(whole.replace("label", "stars", 1), encoding="utf-8")
     asked["name"] = "mended"
     asked["source"]["tokenizer"]["vocabulary_size"] = 57  # no other test's
-    open_form(page, stack, "transfer")
-    submit_as_json(page, {"experiment": asked})
-    state(page, "Failed")
+    start(page, stack, "transfer", {"experiment": asked}, until="Failed")
     expect(page.get_by_text(re.compile("target.csv.*label")).first).to_be_visible()
     assert [name for name, _ in tasks_of(stack, page)] == ["ingest", "ingest"]
 
@@ -201,10 +208,7 @@ def test_a_run_is_cancelled_and_the_worker_takes_the_next(
     asked["source"]["language_model"]["epochs"] = 1_000
     asked["source"]["tokenizer"]["vocabulary_size"] = 56
     source = {"name": "ended", "source": asked["source"], "model": asked["model"]}
-    open_form(page, stack, "pretrain")
-    submit_as_json(page, source)
-    state(page, "Running")
-    expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
+    start_training(page, stack, source)
     confirmed(page, "Cancel")
     state(page, "Cancelled")
 
@@ -213,10 +217,7 @@ def test_a_run_is_cancelled_and_the_worker_takes_the_next(
 
     # The worker is free for the next one, which is suspended at work, and goes on where it was.
     source["source"]["language_model"]["epochs"] = 60
-    open_form(page, stack, "pretrain")
-    submit_as_json(page, source)
-    state(page, "Running")
-    expect(page.get_by_text(re.compile("Source model: step")).first).to_be_visible(timeout=PATIENCE)
+    start_training(page, stack, source)
     confirmed(page, "Suspend")
     state(page, "Suspended")
     confirmed(page, "Resume")
