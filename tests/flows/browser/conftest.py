@@ -101,6 +101,7 @@ def picture(page: Page) -> Callable[[str], None]:
 
     def take(name: str) -> None:
         if SCREENSHOTS:
+            page.wait_for_timeout(3_000)  # a run's graph is drawn on a canvas, which says nothing when it is done
             page.screenshot(path=Path(SCREENSHOTS) / f"operations-{name}.png")
 
     return take

@@ -121,6 +121,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     start(page, stack, "transfer", {"experiment": asked}, until="Completed")
     expect(page.get_by_role("link", name="transfer", exact=True)).to_be_visible()
     run = page.url
+    page.reload()  # the graph was drawn when the run began; now it shows the whole of it
     page.get_by_text("Artifacts", exact=True).first.click()
     for name in ("mlflow-run", "scores-tiny", "verdict-tiny"):
         expect(page.get_by_text(name, exact=True).first).to_be_visible()
