@@ -12,7 +12,7 @@ from flows import environment
 from flows.terminal import Traceback, batches, errors_for_people, lines, native_messages_held
 from rnnlm.config import Settings
 from rnnlm.errors import DataError
-from rnnlm.inference.settings import Completing, Correcting, Rescoring, check
+from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
 
 if TYPE_CHECKING:
     from rnnlm.inference.trained import Trained
@@ -212,17 +212,18 @@ def correct(
 def export(
     model: Model,
     folder: Annotated[Path, typer.Argument(help="The folder that is written.", file_okay=False)],
+    form: Annotated[ExportFormat, typer.Option("--format", help="What other programs read.")] = "saved-model",
     traceback: Traceback = False,
 ) -> None:
-    """Write a model as a TensorFlow SavedModel: token ids to log-probabilities or to probabilities of classes."""
+    """Write a model for programs without our Python: token ids to log-probabilities or to probabilities of classes."""
     with errors_for_people(traceback):
         environment.prepare()
         checkpoint = _folder(model)
         with native_messages_held():
             from rnnlm.inference.export import export
 
-            export(checkpoint, folder)
-        typer.echo(f"SavedModel  {folder}")
+            export(checkpoint, folder, form)
+        typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
 
 
 def _say(text: str, row: dict[str, Any] | None = None) -> None:

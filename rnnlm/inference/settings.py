@@ -13,6 +13,7 @@ from rnnlm.config import Settings
 from rnnlm.errors import ConfigError
 
 Task = Literal["score", "classify", "complete", "rescore", "correct"]
+ExportFormat = Literal["saved-model", "onnx"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 

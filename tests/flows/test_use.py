@@ -147,6 +147,9 @@ def test_a_model_is_exported(start: Start, model: str, tmp_path: Path) -> None:
     result = start("export", model, str(tmp_path / "saved"))
     assert result.stdout == f"SavedModel  {tmp_path / 'saved'}\n"
     assert (tmp_path / "saved" / "saved_model.pb").is_file()
+    result = start("export", model, str(tmp_path / "onnx"), "--format", "onnx")
+    assert result.stdout == f"ONNX  {tmp_path / 'onnx'}\n"
+    assert sorted(file.name for file in (tmp_path / "onnx").glob("*.onnx")) == ["next.onnx", "nll.onnx"]
 
 
 def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlflow_store: str) -> None:

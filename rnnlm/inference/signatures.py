@@ -1,0 +1,91 @@
+"""What a model is to programs without our Python: functions from token ids to numbers, and the names of their arrays.
+
+Text becomes ids by `tokenizer.json`, which lies beside an exported model for the `tokenizers` library. Arrays are batch
+first. By what is exported:
+
+- A language model. `next`: `tokens` (batch, time) and the states, `log_probabilities` (batch, vocabulary) of the token
+  after the last, and the states after it. `nll`: `tokens` and `targets` (batch, time) and the states, `nll` (batch,
+  time) of each target in nats, and the states. A document begins with zeros for states and `<bos>` for a token (where
+  there is none, with `<eos>`). The states are named by layer: `lstm_0_0` is the output, `lstm_0_1` the cell, each
+  (batch, width); what they are after the tokens is `lstm_0_0_after` and so on, as ONNX has one name for one array.
+- A classifier. `classify`: `tokens` (batch, time), padded behind, and their `lengths` (batch,); `probabilities`
+  (batch, classes), calibrated. What is longer than the classifier's `max_tokens` is to be cut in front by the caller.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from rnnlm.evaluation.classification import TINY
+from rnnlm.inference.trained import Trained
+from rnnlm.model.classifier import Classifier
+from rnnlm.model.language_model import LanguageModel
+
+
+def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
+    """Give a model's functions by name, the one that is asked most first.
+
+    Args:
+        trained: The model.
+        chunked: Whether `nll` makes its logits a chunk of rows at a time, so that a long window needs little memory.
+            False: all at once, in operations that ONNX knows too.
+    """
+    if isinstance(trained.model, Classifier):
+        return {"classify": _classify(trained.model, trained.description.temperature)}
+    return {"next": _next(trained.model), "nll": _nll(trained.model, chunked)}
+
+
+def _ids(name: str) -> tf.TensorSpec:
+    return tf.TensorSpec((None, None), tf.int32, name)
+
+
+def _state_specs(model: LanguageModel) -> list[tf.TensorSpec]:
+    """Give the parts of a language model's state, from the lowest layer to the highest."""
+    return [
+        tf.TensorSpec((None, width), tf.float32, f"{layer.name}_{part}")
+        for layer in model.encoder.cells
+        for part, width in enumerate(layer.state_widths)
+    ]
+
+
+def _structured(model: LanguageModel, parts: tuple[tf.Tensor, ...]) -> Any:
+    """Give the parts of a state as the encoder takes them."""
+    rest = iter(parts)
+    return [tuple(next(rest) for _ in layer.state_widths) for layer in model.encoder.cells]
+
+
+def _after(model: LanguageModel, states: Any) -> dict[str, tf.Tensor]:
+    return {f"{spec.name}_after": part for spec, part in zip(_state_specs(model), tf.nest.flatten(states), strict=True)}
+
+
+def _next(model: LanguageModel) -> Any:
+    def next_token(tokens: tf.Tensor, *parts: tf.Tensor) -> dict[str, tf.Tensor]:
+        hidden, states = model.encoder(tf.transpose(tokens), _structured(model, parts), training=False)
+        return {"log_probabilities": model.log_probabilities(hidden[-1]), **_after(model, states)}
+
+    return tf.function(next_token, input_signature=[_ids("tokens"), *_state_specs(model)], autograph=False)
+
+
+def _nll(model: LanguageModel, chunked: bool) -> Any:
+    def nll(tokens: tf.Tensor, targets: tf.Tensor, *parts: tf.Tensor) -> dict[str, tf.Tensor]:
+        tokens, states = tf.transpose(tokens), _structured(model, parts)
+        if chunked:
+            of_targets, states = model.nll(tokens, tf.transpose(targets), tf.ones_like(tokens, tf.bool), states)
+            return {"nll": tf.transpose(of_targets), **_after(model, states)}
+        hidden, states = model.encoder(tokens, states, training=False)
+        log_probabilities = model.log_probabilities(tf.transpose(hidden, (1, 0, 2)))
+        return {"nll": -tf.gather(log_probabilities, targets, batch_dims=2), **_after(model, states)}
+
+    inputs = [_ids("tokens"), _ids("targets"), *_state_specs(model)]
+    return tf.function(nll, input_signature=inputs, autograph=False)
+
+
+def _classify(model: Classifier, temperature: float) -> Any:
+    def classify(tokens: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = model(tf.transpose(tokens), lengths)
+        scaled = tf.math.log(tf.maximum(probabilities, np.float32(TINY))) / temperature
+        return {"probabilities": tf.nn.softmax(scaled)}
+
+    inputs = [_ids("tokens"), tf.TensorSpec((None,), tf.int32, "lengths")]
+    return tf.function(classify, input_signature=inputs, autograph=False)
