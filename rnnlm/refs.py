@@ -143,10 +143,12 @@ class ForgettingRef(Ref):
     Attributes:
         before: Scores of the source model.
         after: Scores of the fine-tuned model.
+        mlflow_run_id: The MLflow run that recorded the step.
     """
 
     before: dict[str, float]
     after: dict[str, float]
+    mlflow_run_id: str
 
 
 class ScoredRef(Ref):

@@ -34,6 +34,8 @@ METRICS_AT_ONCE = 1_000
 LONGEST_PARAM = 6_000
 LONGEST_DIGEST = 36
 PROCESS_TAG = "rnnlm.process"  # which process writes to a run
+PARENT_TAG = "mlflow.parentRunId"  # MLflow's own
+COPY_TAG = "rnnlm.copy_of"  # the run that computed what this one repeats
 VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
@@ -202,7 +204,7 @@ def step_run(
             client,
             client.create_run(
                 experiment,
-                tags={"mlflow.parentRunId": parent, PROCESS_TAG: this_process(), **tags},
+                tags={PARENT_TAG: parent, PROCESS_TAG: this_process(), **tags},
                 run_name=name,
             ).info.run_id,
         )
@@ -218,6 +220,43 @@ def step_run(
         raise
     with answering():
         client.set_terminated(run.run_id, "FINISHED")
+
+
+def copy_run(parent: str, run_id: str) -> None:
+    """Give a flow run the child of a step that it took from the cache: a copy of the run that computed it.
+
+    So each flow run has all its steps below it, to be sorted and compared, whoever computed them. Parameters, datasets
+    and the last value of each metric are copied; curves stay with the run that is named in the copy's description. A
+    flow run has one child a step: where it computed the step itself, or has its copy, nothing is done.
+
+    Args:
+        parent: Id of the flow run's run.
+        run_id: Id of the run that computed the step; where the store does not hold it any more, nothing is done.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = MlflowClient()
+        try:
+            original = client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return
+        experiment = client.get_run(parent).info.experiment_id
+        copies = f"tags.`{PARENT_TAG}` = '{parent}' and tags.`{COPY_TAG}` = '{run_id}'"
+        if original.data.tags.get(PARENT_TAG) == parent or client.search_runs([experiment], copies, max_results=1):
+            return
+        tags = {name: value for name, value in original.data.tags.items() if name.startswith("rnnlm.")}
+        tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
+        where = f"#/experiments/{original.info.experiment_id}/runs/{run_id}"
+        tags["mlflow.note.content"] = f"From the cache. [The run that computed it]({where}) has its curves."
+        copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
+        copy.log_params(original.data.params)
+        copy.log_metrics({n: value for n, value in original.data.metrics.items() if not n.startswith("system/")})
+        client.log_inputs(copy.run_id, original.inputs.dataset_inputs if original.inputs else [])
+        client.set_terminated(copy.run_id, "FINISHED")
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def adapt_language_model(
     )
 
 
-@step(version=2)
+@step(version=3)
 def measure_forgetting(
     source: ScoreRef, fine_tuned: ScoreRef, source_tokens: TokensRef, parent_run_id: str
 ) -> ForgettingRef:
@@ -195,4 +195,6 @@ def measure_forgetting(
         ).hexdigest()
         run.log_metrics({f"{when}/{name}": value for when, found in scored.items() for name, value in found.items()})
         run.set_tags({"rnnlm.precision": "float32", "rnnlm.output": sha256})
-    return ForgettingRef(path=folder, sha256=sha256, before=scored["before"], after=scored["after"])
+    return ForgettingRef(
+        path=folder, sha256=sha256, before=scored["before"], after=scored["after"], mlflow_run_id=run.run_id
+    )

@@ -28,7 +28,7 @@ from rnnlm.errors import RnnlmError, StoreError
 from rnnlm.process import alone
 from rnnlm.refs import Ref
 from rnnlm.store import home
-from rnnlm.tracking import Run
+from rnnlm.tracking import Run, copy_run
 from rnnlm.training import progress as training
 
 P = ParamSpec("P")
@@ -130,13 +130,13 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def waiting() -> None:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
-    with alone(_key(function, _arguments(function, args, kwargs)), waiting):
-        result = _counted(function, function(*args, **kwargs, return_state=True))
-        if isinstance(result, Ref) and not result.exists():
-            logger.warning("The output %s of %s is gone; the step runs again.", result.path, function.name)
-            again = function.with_options(refresh_cache=True)
-            result = _counted(function, again(*args, **kwargs, return_state=True))
-    return result
+    arguments = _arguments(function, args, kwargs)
+    with alone(_key(function, arguments), waiting):
+        state = function(*args, **kwargs, return_state=True)
+        if _is_gone(state):
+            logger.warning("The output of %s is gone; the step runs again.", function.name)
+            state = function.with_options(refresh_cache=True)(*args, **kwargs, return_state=True)
+    return _recorded(function, arguments, state)
 
 
 def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
@@ -157,20 +157,34 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         except BrokenExecutor:
             logger.warning("A process of the task runner was killed; %s runs here instead.", function.name)
             return run_step(function, *args, **kwargs)
-        result = _counted(function, future.state)
-        # Where the output is gone, it finds the cached reference to it, and does the work again.
-        return run_step(function, *args, **kwargs) if isinstance(result, Ref) and not result.exists() else result
+        if _is_gone(future.state):
+            # It finds the cached reference to it, and does the work again.
+            return run_step(function, *args, **kwargs)
+        return _recorded(function, _arguments(function, args, kwargs), future.state)
 
     return wait
 
 
-def _counted(function: Task[P, R], state: State[R]) -> R:
+def _is_gone(state: State[Any]) -> bool:
+    """Tell whether a step's result came from the cache, and what it refers to is there no more."""
+    if state.name != "Cached":
+        return False
+    result = state.result()
+    return isinstance(result, Ref) and not result.exists()
+
+
+def _recorded(function: Task[P, R], arguments: Mapping[str, Any], state: State[R]) -> R:
     """Give a step's result, and remember whether it was computed or came from the cache."""
     steps = _steps.setdefault(str(flow_run.id), Steps(0, set()))
-    steps.cached += state.name == "Cached"
+    result: R = state.result()
     if state.name != "Cached":
         steps.computed.add(function.name)
-    return state.result()
+        return result
+    steps.cached += 1
+    parent, run_id = arguments.get("parent_run_id"), getattr(result, "mlflow_run_id", None)
+    if parent and run_id:
+        copy_run(parent, run_id)
+    return result
 
 
 @dataclass

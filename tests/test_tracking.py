@@ -2,6 +2,7 @@ import time
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from rnnlm import tracking
 
@@ -18,3 +19,27 @@ def test_the_load_of_the_machine_stands_beside_the_metrics(monkeypatch: pytest.M
     recorded = MlflowClient().get_run(run.run_id)
     assert recorded.info.status == "FINISHED"
     assert 0.0 < recorded.data.metrics["system/system_memory_usage_percentage"] <= 100.0
+
+
+@pytest.mark.usefixtures("mlflow_store")
+def test_a_step_from_the_cache_is_a_child_of_each_run_that_took_it() -> None:
+    client = MlflowClient()
+    first, second = (tracking.flow_run("cached", key, key, {}) for key in ("first", "second"))
+    with tracking.step_run(first, "pretrain", {"model": {"hidden": 3}}, {"rnnlm.arm": "source"}, {}) as run:
+        run.log_curve([(1, {"train/loss": 5.0}), (2, {"train/loss": 4.0})])
+    for parent in (first, second, second):
+        tracking.copy_run(parent, run.run_id)
+        tracking.copy_run(parent, "0" * 32)  # a run that the store does not hold
+
+    def children(parent: str) -> list[Run]:
+        of_parent = f"tags.`mlflow.parentRunId` = '{parent}'"
+        return list(client.search_runs([client.get_run(parent).info.experiment_id], of_parent))
+
+    assert [child.info.run_id for child in children(first)] == [run.run_id]
+    (copy,) = children(second)
+    assert (copy.info.run_name, copy.info.status) == ("pretrain", "FINISHED")
+    assert copy.data.params == {"model.hidden": "3"}
+    assert {name: value for name, value in copy.data.metrics.items() if "system" not in name} == {"train/loss": 4.0}
+    assert copy.data.tags["rnnlm.arm"] == "source"
+    assert copy.data.tags["rnnlm.copy_of"] == run.run_id
+    assert f"runs/{run.run_id}" in copy.data.tags["mlflow.note.content"]

@@ -108,6 +108,17 @@ def test_from_text_to_verdict_and_again(
     executed.clear()
     assert transfer(experiment) == report
     assert executed == {}
+    # Its trainings stand below it all the same.
+    (latest,) = client.search_runs([found.experiment_id], "tags.`prefect.flow_run_id` LIKE '%'", max_results=1)
+    assert latest.info.run_id != parent.info.run_id
+    copies = client.search_runs([found.experiment_id], f"tags.`mlflow.parentRunId` = '{latest.info.run_id}'")
+    originals = {run.info.run_name: run for run in runs if run != parent}
+    assert len(copies) == len(originals) == len({copy.info.run_name for copy in copies})
+    for copy in copies:
+        original = originals[copy.info.run_name]
+        assert copy.data.tags["rnnlm.copy_of"] == original.info.run_id
+        assert copy.data.params == original.data.params
+        assert list(datasets_of(copy)) == list(datasets_of(original))
 
     # An estimate finds the source model that is there, and scores it as the run did.
     from flows.estimate import estimate_transfer
@@ -290,8 +301,14 @@ def test_a_failed_step_is_retried_alone(
     client = MlflowClient()
     found = client.get_experiment_by_name("tiny")
     assert found is not None
-    status = Counter(run.info.status for run in client.search_runs([found.experiment_id]))
+    runs = client.search_runs([found.experiment_id])
+    computed = [run for run in runs if "rnnlm.copy_of" not in run.data.tags]
+    status = Counter(run.info.status for run in computed)
     assert status == {"FINISHED": 1 + 4 + CLASSIFIERS + NOT_TRAINED, "FAILED": 2}  # the parent and the cell that failed
+    # The second run took the rest from the cache; it has each step once.
+    (second,) = (r for r in computed if r.info.status == "FINISHED" and "mlflow.parentRunId" not in r.data.tags)
+    below = [r.info.run_name for r in runs if r.data.tags.get("mlflow.parentRunId") == second.info.run_id]
+    assert len(below) == len(set(below)) == 4 + CLASSIFIERS + NOT_TRAINED
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
@@ -333,6 +350,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     runs = client.search_runs([found.experiment_id])
     parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert [run.info.status for run in parents] == ["FINISHED"]
+    assert not [run for run in runs if "rnnlm.copy_of" in run.data.tags], "its own steps, from the cache or not"
 
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
