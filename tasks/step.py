@@ -173,7 +173,7 @@ def _is_gone(state: State[Any]) -> bool:
     return isinstance(result, Ref) and not result.exists()
 
 
-def _recorded(function: Task[P, R], arguments: Mapping[str, Any], state: State[R]) -> R:
+def _recorded(function: Task[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
     """Give a step's result, and remember whether it was computed or came from the cache."""
     steps = _steps.setdefault(str(flow_run.id), Steps(0, set()))
     result: R = state.result()
