@@ -1,8 +1,9 @@
 """The command line: experiments, what runs them, and what `flows.use` adds."""
 
 import logging
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 import yaml
@@ -179,6 +180,22 @@ def status(traceback: Traceback = False) -> None:
         from flows.stack.up import status
 
         status()
+
+
+@app.command()
+def deploy(
+    pool: Annotated[
+        Literal["process", "kubernetes"],
+        typer.Option(help="What a new work pool starts: processes, or a cluster's jobs."),
+    ] = "process",
+    traceback: Traceback = False,
+) -> None:
+    """Make the deployments and automations in the Prefect server of PREFECT_API_URL; `up` does it for its own."""
+    with errors_for_people(traceback):
+        environment.prepare()
+        from flows.stack.deploy import deploy
+
+        deploy(os.environ.get("PREFECT_API_URL"), pool)
 
 
 def _first_comment(file: Path) -> str:

@@ -1,50 +1,54 @@
 """The automations of `deployments/automations.yaml` in Prefect's server."""
 
 import os
-import urllib.error
+import re
 from pathlib import Path
 from typing import Any
 
 import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.events.schemas.automations import AutomationCore
+from prefect.exceptions import ObjectNotFound
 
-from flows.stack.api import ask
 from rnnlm.errors import ConfigError
 
 FILE = Path(__file__).resolve().parents[2] / "deployments" / "automations.yaml"
 VARIABLE = "RNNLM_NOTIFY"  # the notification block, TYPE/NAME
 PLACE = "{{ notify }}"  # where its id stands in the file
+DEPLOYMENT = re.compile(r"\{\{ (\w+/\w+) \}\}")  # where that of a deployment stands
 
 
-def automate(prefect: str) -> None:
-    """Make the automations what the file says; those that are switched off stay so.
+def automate(client: SyncPrefectClient) -> None:
+    """Make the automations what the file says; whether one is switched on stays as a person has set it.
 
     Those that tell somebody are made only where RNNLM_NOTIFY names a block.
 
     Args:
-        prefect: The server's address.
+        client: Prefect's server; the deployments must be there.
 
     Raises:
         ConfigError: If there is no such block.
     """
     block = os.environ.get(VARIABLE)
     text = FILE.read_text(encoding="utf-8")
-    wanted = yaml.safe_load(text.replace(PLACE, _block_id(prefect, block)) if block else text)["automations"]
-    there = {found["name"]: found for found in ask(prefect, "/automations/filter", {})}
+    text = DEPLOYMENT.sub(lambda found: str(client.read_deployment_by_name(found[1]).id), text)
+    wanted = yaml.safe_load(text.replace(PLACE, _block_id(client, block)) if block else text)["automations"]
+    there = {found.name: found for found in client.read_automations()}
     for automation in wanted:
         if PLACE in _values(automation):
             continue
         found = there.get(automation["name"])
         if found is None:
-            ask(prefect, "/automations/", automation)
+            client.create_automation(AutomationCore.model_validate(automation))
         else:
-            ask(prefect, f"/automations/{found['id']}", automation | {"enabled": found["enabled"]}, "PUT")
+            client.update_automation(found.id, AutomationCore.model_validate(automation | {"enabled": found.enabled}))
 
 
-def _block_id(prefect: str, block: str) -> str:
+def _block_id(client: SyncPrefectClient, block: str) -> str:
     kind, _, name = block.partition("/")
     try:
-        return str(ask(prefect, f"/block_types/slug/{kind}/block_documents/name/{name}", method="GET")["id"])
-    except urllib.error.HTTPError as error:
+        return str(client.read_block_document_by_name(name, kind, include_secrets=False).id)
+    except ObjectNotFound as error:
         raise ConfigError(
             f"Prefect has no block {block!r}",
             where=VARIABLE,

@@ -5,25 +5,19 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from flows.environment import SERVERS, running_servers
 from flows.stack.api import ask
-from flows.stack.automations import automate
+from flows.stack.deploy import POOL, deploy
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from flows.terminal import interrupted_by_signals
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.store import home
 
-ROOT = Path(__file__).resolve().parents[2]  # entry points of deployments are looked for here
-DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
-POOL = "rnnlm"
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORKER_PORT = 8080  # the worker answers there whether it is well
@@ -34,7 +28,7 @@ WORKER_SECONDS = 60.0  # a worker that ends before has something wrong with it: 
 def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
     """Run servers and a worker until Ctrl-C, or a signal, ends this process; says where they are.
 
-    The deployments are made anew at each start, so that they are what the code says.
+    The deployments are made anew at each start, so that they are what the code says; schedules stay as they are.
 
     Args:
         prefect_port: Port of Prefect's server; none: 4200 or the next that is free.
@@ -57,11 +51,11 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
             print("Starting the servers…", flush=True)
             started += map(start, servers)
             wait_for(started)
+            # Before the worker, which would make its pool, too.
+            deploy(f"{servers[0].address}/api")
             started.append(start(_worker(servers[0].address, find_port(WORKER_PORT, None, ""))))
             wait_for(started)
             with _told(started):
-                _deploy(servers[0].address)
-                automate(servers[0].address)
                 for server, usual, wanted in zip(
                     servers, (PREFECT_PORT, MLFLOW_PORT), (prefect_port, mlflow_port), strict=True
                 ):
@@ -164,7 +158,7 @@ def _mlflow_server(port: int) -> Service:
 
 
 def _worker(prefect: str, port: int) -> Service:
-    """The worker makes its pool, if there is none; it runs one flow at a time, because two would share the cores."""
+    """The worker runs one flow at a time, because two would share the cores."""
     command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "rnnlm-up", "--limit", "1"]
     return Service(
         name="Worker",
@@ -177,23 +171,6 @@ def _worker(prefect: str, port: int) -> Service:
             "PREFECT_WORKER_WEBSERVER_PORT": str(port),
         },
     )
-
-
-def _deploy(prefect: str) -> None:
-    """Make the deployments of prefect.yaml.
-
-    Raises:
-        StoreError: If Prefect refuses one.
-    """
-    command = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), "--all"]
-    # The file asks for the folder by this name, which is still that of the shell that `rnnlm up` was called in.
-    environment = os.environ | {"PREFECT_API_URL": f"{prefect}/api", "PWD": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], env=environment, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip()
-        raise StoreError(f"the deployments could not be made: {said}", where=str(DEPLOYMENTS))
 
 
 def _data_is_here() -> None:

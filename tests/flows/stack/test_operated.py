@@ -168,23 +168,34 @@ def test_a_person_is_asked_and_nothing_is_done_twice(prefect: str, mlflow: Any, 
 def test_somebody_is_told_and_a_new_source_model_sets_off_its_adaptation(
     prefect: str, told: tuple[str, list[str]], seeded: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.stack.automations import automate
+    from flows.stack.deploy import deploy
 
     block, heard = told
     monkeypatch.setenv("RNNLM_NOTIFY", block)
-    automate(prefect)
+    deploy(f"{prefect}/api")
     automations = {found["name"]: found for found in ask(prefect, "/automations/filter", {})}
     assert {"rnnlm - lost run", "rnnlm - failed run", "rnnlm - negative verdict"} <= automations.keys()
 
-    # Switched off by a person, it stays off; the trigger of the deployment is switched on.
-    ask(prefect, f"/automations/{automations['rnnlm - lost run']['id']}", {"enabled": False}, "PATCH")
-    automate(prefect)
-    now = {found["name"]: found for found in ask(prefect, "/automations/filter", {})}
-    assert len(now) == len(automations)
-    assert not now["rnnlm - lost run"]["enabled"]
-    (trigger,) = (found for name, found in now.items() if "new source model" in name.lower())
+    # What a person switches on or off, and a schedule that a person makes, outlast the next start.
+    def schedules() -> dict[str, bool]:
+        found = ask(prefect, "/deployments/name/pretrain/demo", method="GET")["schedules"]
+        return {schedule["schedule"]["cron"]: schedule["active"] for schedule in found}
+
+    assert schedules() == {"0 3 * * 1": False}
+    deployment = ask(prefect, "/deployments/name/pretrain/demo", method="GET")
+    one = f"/deployments/{deployment['id']}/schedules"
+    ask(prefect, f"{one}/{deployment['schedules'][0]['id']}", {"active": True}, "PATCH")
+    ask(prefect, one, [{"schedule": {"cron": "0 5 1 1 *"}, "active": True}])
+    trigger = automations["rnnlm - new source model"]
     assert not trigger["enabled"]
     ask(prefect, f"/automations/{trigger['id']}", {"enabled": True}, "PATCH")
+    ask(prefect, f"/automations/{automations['rnnlm - lost run']['id']}", {"enabled": False}, "PATCH")
+    deploy(f"{prefect}/api")
+    assert schedules() == {"0 3 * * 1": True, "0 5 1 1 *": True}
+    now = {found["name"]: found["enabled"] for found in ask(prefect, "/automations/filter", {})}
+    assert len(now) == len(automations)
+    assert not now["rnnlm - lost run"]
+    assert now["rnnlm - new source model"]
 
     missing = {"name": "tiny", "source": {"corpus": {"files": ["/no/such/file.txt"]}}}
     failed = start(prefect, "pretrain/demo", missing)

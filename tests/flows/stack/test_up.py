@@ -65,8 +65,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(up, "_prefect_server", lambda port: small_server("Prefect", port))
     monkeypatch.setattr(up, "_mlflow_server", lambda port: small_server("MLflow", port))
     monkeypatch.setattr(up, "_worker", lambda _prefect, port: small_server("Worker", port))
-    monkeypatch.setattr(up, "_deploy", deployed.append)
-    monkeypatch.setattr(up, "automate", lambda _prefect: None)
+    monkeypatch.setattr(up, "deploy", deployed.append)
     return deployed
 
 
@@ -121,7 +120,7 @@ def test_all_run_until_a_signal_and_leave_nothing(
     assert servers["prefect"] == f"http://{ports.HOST}:{wanted[0]}"
     assert servers["mlflow"] == f"http://{ports.HOST}:{wanted[1]}"
     assert servers["pid"] == os.getpid()
-    assert small == [servers["prefect"]]
+    assert small == [f"{servers['prefect']}/api"]
     assert isinstance(servers["groups"], list)
     assert len(servers["groups"]) == 3
     assert not any(group_exists(group) for group in servers["groups"])
