@@ -56,13 +56,13 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
 
         _quieten_prefect(traceback)
         report = transfer(settings)
-        servers = environment.running_servers()
+        pages = environment.pages()
         typer.echo()
         for sentence in report.verdict:
             typer.echo(sentence)
         typer.echo()
-        if servers:
-            typer.echo(f"Runs     {servers['prefect']} (Prefect), {servers['mlflow']} (MLflow)")
+        if len(pages) == 2:
+            typer.echo(f"Runs     {pages['prefect']} (Prefect), {pages['mlflow']} (MLflow)")
         else:
             typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
         typer.echo(f"Report   {report.path / 'report.html'}")

@@ -71,6 +71,22 @@ def running_servers() -> dict[str, Any] | None:
     return servers if answers(f"{servers['prefect']}/api/health") else None
 
 
+def pages() -> dict[str, str]:
+    """Give the addresses of Prefect's pages (`prefect`) and of MLflow's (`mlflow`), as far as they are known.
+
+    They are those of `rnnlm up`, or of servers elsewhere: PREFECT_UI_URL and RNNLM_MLFLOW_UI_URL name them where a
+    browser reaches them by other addresses than this process (PREFECT_API_URL, MLFLOW_TRACKING_URI).
+    """
+    if servers := running_servers():
+        return {name: servers[name] for name in ("prefect", "mlflow")}
+    store = os.environ.get("MLFLOW_TRACKING_URI", "")
+    known = {
+        "prefect": os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "").removesuffix("/api"),
+        "mlflow": os.environ.get("RNNLM_MLFLOW_UI_URL") or (store if store.startswith("http") else ""),
+    }
+    return {name: address.rstrip("/") for name, address in known.items() if address}
+
+
 def answers(url: str) -> bool:
     """Tell whether a server answers at this address."""
     try:

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from prefect.artifacts import create_link_artifact
 from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.environment import running_servers
+from flows.environment import pages
 from rnnlm import registry, tracking
 from tasks.promote import promote
 from tasks.step import steps_of_this_run
@@ -27,8 +27,7 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     """
     registry.check_store()
     parent = tracking.flow_run(name, str(flow_run.id), flow_run.name, params)
-    if servers := running_servers():
-        _link(parent, servers)
+    _link(parent)
     try:
         yield parent
     except Pause:
@@ -59,13 +58,15 @@ def ended(result: R, changed: bool = False) -> R:
     return cast(R, Completed(name="Unchanged", message=message, data=result))
 
 
-def _link(parent: str, servers: dict[str, Any]) -> None:
+def _link(parent: str) -> None:
     """Put the address of the MLflow run among the artifacts, and that of the flow run among the MLflow run's tags."""
-    run = tracking.Run.of(parent)
-    create_link_artifact(
-        f"{servers['mlflow']}/#/experiments/{run.experiment_id}/runs/{parent}",
-        key="mlflow-run",
-        link_text="The run in MLflow",
-        description="Its trainings, curves, figures and the verdict.",
-    )
-    run.set_tags({"prefect.address": f"{servers['prefect']}/runs/flow-run/{flow_run.id}"})
+    run, known = tracking.Run.of(parent), pages()
+    if "mlflow" in known:
+        create_link_artifact(
+            f"{known['mlflow']}/#/experiments/{run.experiment_id}/runs/{parent}",
+            key="mlflow-run",
+            link_text="The run in MLflow",
+            description="Its trainings, curves, figures and the verdict.",
+        )
+    if "prefect" in known:
+        run.set_tags({"prefect.address": f"{known['prefect']}/runs/flow-run/{flow_run.id}"})

@@ -243,7 +243,16 @@ def test_servers_that_are_gone_are_not_used(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / environment.SERVERS).write_text('{"prefect": "http://127.0.0.1:1", "pid": 1}', encoding="utf-8")
     environment.prepare()
     assert environment.running_servers() is None
+    assert environment.pages() == {}
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_where_a_browser_finds_servers_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = {"RNNLM_HOME": str(tmp_path), "PREFECT_API_URL": "http://prefect:4200/api"}
+    monkeypatch.setattr(os, "environ", elsewhere | {"MLFLOW_TRACKING_URI": "http://mlflow:5000"})
+    assert environment.pages() == {"prefect": "http://prefect:4200", "mlflow": "http://mlflow:5000"}
+    os.environ |= {"PREFECT_UI_URL": "https://team/prefect/", "RNNLM_MLFLOW_UI_URL": "https://team/mlflow"}
+    assert environment.pages() == {"prefect": "https://team/prefect", "mlflow": "https://team/mlflow"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -214,13 +214,12 @@ def test_a_source_model_alone_and_the_way_to_its_run(
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from flows import recording
     from flows.pretrain import pretrain
 
     settings["source"]["tokenizer"]["vocabulary_size"] = 59  # no other test's: what they have done is in the cache
     experiment = check_experiment(settings)
-    servers = {"prefect": "http://here:4200", "mlflow": "http://here:5000"}
-    monkeypatch.setattr(recording, "running_servers", lambda: servers)
+    monkeypatch.setenv("PREFECT_UI_URL", "http://here:4200")
+    monkeypatch.setenv("RNNLM_MLFLOW_UI_URL", "http://here:5000/")
 
     again = experiment.source.model_copy(update={"corpus": experiment.source.corpus})
     first = pretrain(experiment.name, experiment.source, experiment.model, seed=19)
