@@ -150,7 +150,7 @@ def test_a_worker_that_breaks_down_is_started_again(
         return int(servers["groups"][-1])
 
     def end() -> None:
-        while not small:
+        while environment.running_servers() is None:
             time.sleep(0.05)
         first = last()
         os.killpg(first, signal.SIGKILL)
