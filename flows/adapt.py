@@ -71,4 +71,4 @@ def adapt(
         if promotion.approval:
             ask(challenger, present)
         model = run_step(promote, challenger, str(flow_run.id))
-        return ended(model, changed=model.alias == CHAMPION and model != present)
+        return ended(model, parent, changed=model.alias == CHAMPION and model != present)

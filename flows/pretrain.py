@@ -40,4 +40,4 @@ def pretrain(
         Run.of(parent).log_texts({"source documents": documents, "source tokens": tokens})
         _, registered = train_source(name, source, model, tokens, seed, parent)
         logger.info("%s is %s", registered.uri, registered.alias)
-        return ended(registered)
+        return ended(registered, parent)

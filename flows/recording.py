@@ -42,17 +42,25 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
     tracking.finish(parent, "FINISHED")
 
 
-def ended(result: R, changed: bool = False) -> R:
+def ended(result: R, parent: str | None = None, changed: bool = False) -> R:
     """Give what a flow returns: its result, in a state that says so where nothing had changed.
+
+    MLflow is told, too: the run has copies of the steps that came from the cache below it, or the way to the run that
+    has them, if they are all.
 
     Args:
         result: The flow's result.
+        parent: MLflow run of the flow run; none: it has none.
         changed: Whether something has changed besides what its steps have computed.
     """
     steps = steps_of_this_run()
     # What was promoted is asked of the registry by each run.
     if changed or steps.computed - {promote.name} or flow_run.run_count > 1:
+        if parent is not None:
+            tracking.copy_runs(parent, steps.recorded)
         return result
+    if parent is not None:
+        tracking.log_unchanged(parent)
     # Prefect takes a state that a flow returns for the run's own, and its data for the result.
     message = f"Nothing has changed: all {steps.cached} steps came from the cache."
     return cast(R, Completed(name="Unchanged", message=message, data=result))

@@ -43,7 +43,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
             parent,
         )
         report, _ = compare_on_target(experiment, source, texts, parent)
-        return ended(report)
+        return ended(report, parent)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,15 @@ from rnnlm.store import home
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
 METRICS_AT_ONCE = 1_000
+MOST_RUNS = 50_000
 LONGEST_PARAM = 6_000
 LONGEST_DIGEST = 36
 PROCESS_TAG = "rnnlm.process"  # which process writes to a run
 PARENT_TAG = "mlflow.parentRunId"  # MLflow's own
 COPY_TAG = "rnnlm.copy_of"  # the run that computed what this one repeats
+SAME_TAG = "rnnlm.same_as"  # the flow run since which nothing has changed
+FLOW_RUN_TAG = "prefect.flow_run_id"
+OF_A_FLOW_RUN = f"tags.`{FLOW_RUN_TAG}` LIKE '%'"  # the runs of trainings have no such tag
 VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
@@ -125,14 +129,14 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
     end_runs_of_the_dead()
     with answering():
         client = MlflowClient()
-        found = client.search_runs([_experiment(client, experiment)], f"tags.`prefect.flow_run_id` = '{key}'")
+        found = client.search_runs([_experiment(client, experiment)], f"tags.`{FLOW_RUN_TAG}` = '{key}'")
         if found:
             client.update_run(found[0].info.run_id, status="RUNNING")
             client.set_tag(found[0].info.run_id, PROCESS_TAG, this_process())
             return str(found[0].info.run_id)
         # The first two are what MLflow's page of a run calls its source and its author.
         tags = {"mlflow.source.name": f"rnnlm {version('rnnlm')}", "mlflow.user": _user()}
-        tags |= {"prefect.flow_run_id": key, PROCESS_TAG: this_process()}
+        tags |= {FLOW_RUN_TAG: key, PROCESS_TAG: this_process()}
         run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
     Run.of(run.info.run_id).log_params(params)
     return str(run.info.run_id)
@@ -222,41 +226,80 @@ def step_run(
         client.set_terminated(run.run_id, "FINISHED")
 
 
-def copy_run(parent: str, run_id: str) -> None:
-    """Give a flow run the child of a step that it took from the cache: a copy of the run that computed it.
+def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
+    """Give a flow run the children of the steps that it took from the cache: copies of the runs that computed them.
 
-    So each flow run has all its steps below it, to be sorted and compared, whoever computed them. Parameters, datasets
-    and the last value of each metric are copied; curves stay with the run that is named in the copy's description. A
-    flow run has one child a step: where it computed the step itself, or has its copy, nothing is done.
+    So a flow run has all its steps below it, to be sorted and compared, whoever computed them. Parameters, datasets and
+    the last value of each metric are copied; curves stay with the run that is named in the copy's description. A flow
+    run has one child a step: what it computed itself, or has a copy of, is not copied.
 
     Args:
         parent: Id of the flow run's run.
-        run_id: Id of the run that computed the step; where the store does not hold it any more, nothing is done.
+        run_ids: Ids of the runs that computed the steps; those that the store does not hold any more are left out.
 
     Raises:
         StoreError: If MLflow does not answer.
     """
     with answering():
         client = MlflowClient()
-        try:
-            original = client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            return
         experiment = client.get_run(parent).info.experiment_id
-        copies = f"tags.`{PARENT_TAG}` = '{parent}' and tags.`{COPY_TAG}` = '{run_id}'"
-        if original.data.tags.get(PARENT_TAG) == parent or client.search_runs([experiment], copies, max_results=1):
+        below = client.search_runs([experiment], f"tags.`{PARENT_TAG}` = '{parent}'", max_results=MOST_RUNS)
+        there = {run.info.run_id for run in below} | {run.data.tags.get(COPY_TAG) for run in below}
+        for run_id in dict.fromkeys(run_ids):
+            if run_id not in there and (original := _run(client, run_id)) is not None:
+                _copy_run(client, experiment, parent, original)
+
+
+def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlflow.entities.Run) -> None:
+    run_id, data = original.info.run_id, original.data
+    tags = {name: value for name, value in data.tags.items() if name.startswith("rnnlm.")}
+    tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
+    tags["mlflow.note.content"] = f"From the cache. [The run that computed it]({_page(original)}) has its curves."
+    copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
+    copy.log_params(data.params)
+    copy.log_metrics({name: value for name, value in data.metrics.items() if not name.startswith("system/")})
+    if original.inputs and original.inputs.dataset_inputs:
+        client.log_inputs(copy.run_id, original.inputs.dataset_inputs)
+    client.set_terminated(copy.run_id, "FINISHED")
+
+
+def log_unchanged(run_id: str) -> None:
+    """Say of a flow run for which nothing had changed which one has its trainings below it.
+
+    Nothing is copied: a schedule would otherwise fill the experiment with the same trainings every night.
+
+    Args:
+        run_id: Id of the flow run's run.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = MlflowClient()
+        run = client.get_run(run_id)
+        finished = f"attributes.status = 'FINISHED' and {OF_A_FLOW_RUN}"
+        latest = client.search_runs([run.info.experiment_id], finished, max_results=1, order_by=["start_time DESC"])
+        if not latest:
             return
-        tags = {name: value for name, value in original.data.tags.items() if name.startswith("rnnlm.")}
-        tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
-        where = f"#/experiments/{original.info.experiment_id}/runs/{run_id}"
-        tags["mlflow.note.content"] = f"From the cache. [The run that computed it]({where}) has its curves."
-        copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
-        copy.log_params(original.data.params)
-        copy.log_metrics({n: value for n, value in original.data.metrics.items() if not n.startswith("system/")})
-        client.log_inputs(copy.run_id, original.inputs.dataset_inputs if original.inputs else [])
-        client.set_terminated(copy.run_id, "FINISHED")
+        same = _run(client, latest[0].data.tags.get(SAME_TAG, "")) or latest[0]
+        said = f"Nothing has changed since [an earlier run]({_page(same)}), which has the trainings below it."
+        note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
+    Run(client, run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
+
+
+def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
+    """Give a run; none if the store does not hold it."""
+    try:
+        return client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
+
+
+def _page(run: mlflow.entities.Run) -> str:
+    """Give the address of a run's page, as seen from another page of MLflow's."""
+    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
 
 
 @contextmanager
@@ -318,14 +361,10 @@ def finished_run(name: str) -> FinishedRun:
 
 def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
     if re.fullmatch("[0-9a-f]{32}", name):
-        try:
-            return client.get_run(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        if (run := _run(client, name)) is not None:
+            return run
     elif (experiment := client.get_experiment_by_name(name)) is not None:
-        # The runs of its trainings have no such tag.
-        wanted = "attributes.status = 'FINISHED' and tags.`prefect.flow_run_id` LIKE '%'"
+        wanted = f"attributes.status = 'FINISHED' and {OF_A_FLOW_RUN}"
         if found := client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time DESC"]):
             return found[0]
         raise DataError("no run of this experiment has finished", where=name, remedy=f"`rnnlm run {name}` makes one.")

@@ -28,7 +28,7 @@ from rnnlm.errors import RnnlmError, StoreError
 from rnnlm.process import alone
 from rnnlm.refs import Ref
 from rnnlm.store import home
-from rnnlm.tracking import Run, copy_run
+from rnnlm.tracking import Run
 from rnnlm.training import progress as training
 
 P = ParamSpec("P")
@@ -130,13 +130,12 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def waiting() -> None:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
-    arguments = _arguments(function, args, kwargs)
-    with alone(_key(function, arguments), waiting):
+    with alone(_key(function, _arguments(function, args, kwargs)), waiting):
         state = function(*args, **kwargs, return_state=True)
         if _is_gone(state):
             logger.warning("The output of %s is gone; the step runs again.", function.name)
             state = function.with_options(refresh_cache=True)(*args, **kwargs, return_state=True)
-    return _recorded(function, arguments, state)
+    return _counted(function, state)
 
 
 def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
@@ -160,7 +159,7 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         if _is_gone(future.state):
             # It finds the cached reference to it, and does the work again.
             return run_step(function, *args, **kwargs)
-        return _recorded(function, _arguments(function, args, kwargs), future.state)
+        return _counted(function, future.state)
 
     return wait
 
@@ -173,17 +172,16 @@ def _is_gone(state: State[Any]) -> bool:
     return isinstance(result, Ref) and not result.exists()
 
 
-def _recorded(function: Task[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
+def _counted(function: Task[P, R], state: State[Any]) -> R:
     """Give a step's result, and remember whether it was computed or came from the cache."""
-    steps = _steps.setdefault(str(flow_run.id), Steps(0, set()))
+    steps = _steps.setdefault(str(flow_run.id), Steps(0, set(), []))
     result: R = state.result()
     if state.name != "Cached":
         steps.computed.add(function.name)
         return result
     steps.cached += 1
-    parent, run_id = arguments.get("parent_run_id"), getattr(result, "mlflow_run_id", None)
-    if parent and run_id:
-        copy_run(parent, run_id)
+    if run_id := getattr(result, "mlflow_run_id", None):
+        steps.recorded.append(run_id)
     return result
 
 
@@ -194,10 +192,12 @@ class Steps:
     Attributes:
         cached: How many steps came from the cache.
         computed: The names of those that did not.
+        recorded: The MLflow runs of those that did.
     """
 
     cached: int
     computed: set[str]
+    recorded: list[str]
 
 
 _steps: dict[str, Steps] = {}
@@ -205,7 +205,7 @@ _steps: dict[str, Steps] = {}
 
 def steps_of_this_run() -> Steps:
     """Give what the flow run that runs now has done in this process."""
-    return _steps.get(str(flow_run.id), Steps(0, set()))
+    return _steps.get(str(flow_run.id), Steps(0, set(), []))
 
 
 def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:

@@ -21,19 +21,19 @@ def test_the_load_of_the_machine_stands_beside_the_metrics(monkeypatch: pytest.M
     assert 0.0 < recorded.data.metrics["system/system_memory_usage_percentage"] <= 100.0
 
 
+def children(parent: str) -> list[Run]:
+    client = MlflowClient()
+    of_parent = f"tags.`mlflow.parentRunId` = '{parent}'"
+    return list(client.search_runs([client.get_run(parent).info.experiment_id], of_parent))
+
+
 @pytest.mark.usefixtures("mlflow_store")
 def test_a_step_from_the_cache_is_a_child_of_each_run_that_took_it() -> None:
-    client = MlflowClient()
     first, second = (tracking.flow_run("cached", key, key, {}) for key in ("first", "second"))
     with tracking.step_run(first, "pretrain", {"model": {"hidden": 3}}, {"rnnlm.arm": "source"}, {}) as run:
         run.log_curve([(1, {"train/loss": 5.0}), (2, {"train/loss": 4.0})])
     for parent in (first, second, second):
-        tracking.copy_run(parent, run.run_id)
-        tracking.copy_run(parent, "0" * 32)  # a run that the store does not hold
-
-    def children(parent: str) -> list[Run]:
-        of_parent = f"tags.`mlflow.parentRunId` = '{parent}'"
-        return list(client.search_runs([client.get_run(parent).info.experiment_id], of_parent))
+        tracking.copy_runs(parent, [run.run_id, run.run_id, "0" * 32])  # the last one is not in the store
 
     assert [child.info.run_id for child in children(first)] == [run.run_id]
     (copy,) = children(second)
@@ -43,3 +43,24 @@ def test_a_step_from_the_cache_is_a_child_of_each_run_that_took_it() -> None:
     assert copy.data.tags["rnnlm.arm"] == "source"
     assert copy.data.tags["rnnlm.copy_of"] == run.run_id
     assert f"runs/{run.run_id}" in copy.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.usefixtures("mlflow_store")
+def test_a_run_for_which_nothing_has_changed_names_the_one_that_has_its_trainings() -> None:
+    client = MlflowClient()
+    runs = []
+    for key in ("failed", "first", "second", "third"):
+        runs.append(tracking.flow_run("same", key, key, {}))
+        tracking.Run.of(runs[-1]).set_tags({"mlflow.note.content": "It helps."})
+        if key in ("second", "third"):
+            tracking.log_unchanged(runs[-1])
+        tracking.finish(runs[-1], "FAILED" if key == "failed" else "FINISHED")
+    _, first, *same = runs
+    for run in same:
+        tags = client.get_run(run).data.tags
+        assert tags["rnnlm.same_as"] == first
+        assert tags["mlflow.note.content"].startswith("It helps. Nothing has changed since")
+        assert f"runs/{first}" in tags["mlflow.note.content"]
+    alone = tracking.flow_run("alone", "key", "alone", {})
+    tracking.log_unchanged(alone)
+    assert "rnnlm.same_as" not in client.get_run(alone).data.tags
