@@ -10,9 +10,10 @@ from rnnlm.corpus import fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.store import home
+from rnnlm.tokens import shards
 from tasks.ingest import ingest
-from tasks.step import run_step
-from tasks.tokenize import tokenize
+from tasks.step import finished_output, has_workers, run_step, submit_step
+from tasks.tokenize import encode, tokenize, train_tokenizer
 
 logger = logging.getLogger("rnnlm.steps")
 
@@ -56,5 +57,14 @@ def tokenize_both(experiment: Experiment, source: DocumentsRef, target: Document
 
 
 def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
-    """Tokenize documents, with a tokenizer of their own, or that of other tokens or of a model."""
-    return run_step(tokenize, documents, tokenizer)
+    """Tokenize documents, with a tokenizer of their own, or that of other tokens or of a model.
+
+    Where the task runner has workers, they encode a large corpus by shards; the tokens are the same to the bit.
+    """
+    pays = has_workers() and not finished_output(tokenize, documents, tokenizer)
+    cut = shards(documents) if pays else []
+    if not cut:
+        return run_step(tokenize, documents, tokenizer)
+    known = run_step(train_tokenizer, documents, tokenizer) if isinstance(tokenizer, Tokenizer) else tokenizer
+    waiting = [submit_step(encode, documents, known, shard.split, shard.row_groups) for shard in cut]
+    return run_step(tokenize, documents, tokenizer, [wait() for wait in waiting])

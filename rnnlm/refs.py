@@ -54,6 +54,30 @@ class DocumentsRef(Ref):
         return self.path / "documents.parquet"
 
 
+class TokenizerRef(Ref):
+    """A tokenizer that was trained: `path/tokenizer.json`, whose digest is the reference's."""
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file."""
+        return self.path / "tokenizer.json"
+
+
+class ShardRef(TokenizerRef):
+    """Some of a corpus' documents, encoded: `path/tokens.arrow`, with the tokenizer beside it.
+
+    Attributes:
+        split: The split that they are of.
+    """
+
+    split: str
+
+    @property
+    def file(self) -> Path:
+        """The Arrow file of the tokens."""
+        return self.path / "tokens.arrow"
+
+
 class TokensRef(Ref):
     """Encoded documents `path/tokens.parquet` and the tokenizer `path/tokenizer.json`.
 

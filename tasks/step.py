@@ -36,8 +36,8 @@ R = TypeVar("R")
 
 logger = logging.getLogger("rnnlm.steps")
 
-# Arguments that say for whom a step runs and where it reports to, not what it computes.
-NOT_IN_KEY = {"parent_run_id", "flow_run_id"}
+# Arguments that say for whom a step runs, where it reports to, or what of it is done already: not what it computes.
+NOT_IN_KEY = {"parent_run_id", "flow_run_id", "encoded"}
 
 # Seconds between two signs of life of a training.
 SECONDS_BETWEEN = 5.0
@@ -144,8 +144,7 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
     With the usual runner it runs here and now, as `run_step` does: TensorFlow's random numbers would not be the same in
     threads.
     """
-    context = FlowRunContext.get()
-    if context is None or isinstance(context.task_runner, ThreadPoolTaskRunner):
+    if not has_workers():
         result = run_step(function, *args, **kwargs)
         return lambda: result
     future = function.submit(*args, **kwargs)
@@ -162,6 +161,12 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         return _counted(function, future.state)
 
     return wait
+
+
+def has_workers() -> bool:
+    """Tell whether the task runner of the flow that runs now has processes of its own, for several steps at once."""
+    context = FlowRunContext.get()
+    return context is not None and not isinstance(context.task_runner, ThreadPoolTaskRunner)
 
 
 def _is_gone(state: State[Any]) -> bool:

@@ -1,24 +1,63 @@
 """Step 2: documents to tokens."""
 
+import shutil
+
 from rnnlm.config import Tokenizer
-from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
+from rnnlm.refs import CheckpointRef, DocumentsRef, ShardRef, TokenizerRef, TokensRef
+from rnnlm.tokens import Shard, encode_shard, learn
 from rnnlm.tokens import tokenize as tokenize_documents
 from rnnlm.tokens.reverse import reverse as reverse_documents
 from tasks.step import logger, output_folder, step
 
 
-@step(version=1)
-def tokenize(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
+@step(version=2)
+def tokenize(
+    documents: DocumentsRef,
+    tokenizer: Tokenizer | TokensRef | CheckpointRef,
+    encoded: list[ShardRef] | None = None,
+) -> TokensRef:
     """Train a tokenizer on the training split, or take another corpus' one, and encode all documents.
 
     Args:
         documents: The documents.
         tokenizer: How to tokenize; or tokens, or a model, whose tokenizer to share.
+        encoded: All shards of the documents, where they were encoded before; they are joined, and removed.
     """
     setting = tokenizer if isinstance(tokenizer, Tokenizer) else tokenizer.tokenizer
-    tokens = tokenize_documents(documents, setting, output_folder())
+    tokens = tokenize_documents(documents, setting, output_folder(), encoded)
     logger.info("Vocabulary %d, tokens %s, unknown %s", tokens.vocabulary_size, tokens.tokens, tokens.unknown)
+    for shard in encoded or []:
+        shutil.rmtree(shard.path, ignore_errors=True)
     return tokens
+
+
+@step(version=1)
+def train_tokenizer(documents: DocumentsRef, tokenizer: Tokenizer) -> TokenizerRef:
+    """Train a tokenizer on the training split.
+
+    Args:
+        documents: The documents.
+        tokenizer: How to tokenize.
+    """
+    return learn(documents, tokenizer, output_folder())
+
+
+@step(version=1, run_name="encode {split}, from row group {row_groups[0]}")
+def encode(
+    documents: DocumentsRef,
+    tokenizer: TokenizerRef | TokensRef | CheckpointRef,
+    split: str,
+    row_groups: list[int],
+) -> ShardRef:
+    """Encode a shard of the documents.
+
+    Args:
+        documents: The documents.
+        tokenizer: A tokenizer; or tokens, or a model, whose tokenizer to share.
+        split: The split of the shard's documents.
+        row_groups: Where they stand in the file of the documents.
+    """
+    return encode_shard(documents, tokenizer.tokenizer, Shard(split, row_groups), output_folder())
 
 
 @step(version=1)

@@ -3,7 +3,8 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from rnnlm import config
 from rnnlm.errors import DataError
-from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
+from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens.kinds import SPECIAL_TOKENS, train
 from rnnlm.tokens.reader import split_row_groups, unreadable
@@ -22,10 +23,82 @@ from rnnlm.tokens.tokenizer import TextTokenizer
 
 # Documents that are in memory as text at a time, and tokens that are written at a time.
 _BATCH = 256
+_COLUMNS = ["id", "text", "label", "split"]
 _ROW_GROUP_TOKENS = 2**22
+# They hold up to four million characters each: a shard is ten seconds of work or so.
+_SHARD_ROW_GROUPS = 16
 
 
-def tokenize(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, final: Path) -> TokensRef:
+@dataclass(frozen=True)
+class Shard:
+    """A part of the documents that can be encoded by itself.
+
+    Attributes:
+        split: The split of its documents.
+        row_groups: Where they stand in the file of the documents.
+    """
+
+    split: str
+    row_groups: list[int]
+
+
+def shards(documents: DocumentsRef) -> list[Shard]:
+    """Cut documents into shards, in the order in which `tokenize` joins them; none where there are few documents.
+
+    Raises:
+        DataError: If the documents cannot be read.
+    """
+    groups = {split: _row_groups(documents.file, split) for split in SPLITS}
+    if max(map(len, groups.values())) <= _SHARD_ROW_GROUPS:
+        return []
+    return [
+        Shard(split, found[start : start + _SHARD_ROW_GROUPS])
+        for split, found in groups.items()
+        for start in range(0, len(found), _SHARD_ROW_GROUPS)
+    ]
+
+
+def learn(documents: DocumentsRef, tokenizer: config.Tokenizer, final: Path) -> TokenizerRef:
+    """Train a tokenizer on the training split, and write `tokenizer.json`.
+
+    Raises:
+        ConfigError: If the vocabulary is too small for the kind of tokenizer.
+        DataError: If there are no training documents, or nothing but special tokens was learnt.
+    """
+    with whole_folder(final) as work:
+        learnt = _tokenizer(documents, tokenizer, work)
+    return TokenizerRef(path=final, sha256=learnt.sha256)
+
+
+def encode_shard(documents: DocumentsRef, tokenizer: Path, shard: Shard, final: Path) -> ShardRef:
+    """Encode one shard, into `tokens.arrow` with `tokenizer.json` beside it.
+
+    Args:
+        documents: The documents of the ingest step.
+        tokenizer: The `tokenizer.json` to use.
+        shard: Which of them.
+        final: The folder that is written.
+
+    Raises:
+        DataError: If the documents are not those of the reference, or the tokenizer cannot be read.
+    """
+    with whole_folder(final) as work:
+        text_tokenizer = _tokenizer(documents, tokenizer, work)
+        schema = _schema(documents, text_tokenizer)
+        ref = ShardRef(path=work, sha256="", split=shard.split)
+        with pa.ipc.new_file(str(ref.file), schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+            for batch in _batches(documents.file, shard.split, _COLUMNS, shard.row_groups):
+                writer.write_table(_encode(batch, text_tokenizer, documents, schema))
+        sha256 = file_sha256(ref.file)
+    return ref.model_copy(update={"path": final, "sha256": sha256})
+
+
+def tokenize(
+    documents: DocumentsRef,
+    tokenizer: config.Tokenizer | Path,
+    final: Path,
+    encoded: Sequence[ShardRef] | None = None,
+) -> TokensRef:
     """Encode all documents, with a tokenizer that is trained on the training split, or with one that is given.
 
     Writes `tokens.parquet` (id, split, label, ids, n_characters, n_bytes, n_words; train, valid, test) and
@@ -38,34 +111,16 @@ def tokenize(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, final:
         documents: The documents of the ingest step.
         tokenizer: What to train, or the `tokenizer.json` to use.
         final: The folder that is written.
+        encoded: All shards, in their order, where they were encoded before; the result is the same to the bit.
 
     Raises:
         ConfigError: If the vocabulary is too small for the kind of tokenizer.
         DataError: If there are no training documents, if nothing but special tokens was learnt, if the documents
             are not those of the reference, or if the given tokenizer cannot be read.
     """
-    if documents.documents.get("train", 0) == 0:
-        raise DataError(
-            "there are no training documents to learn a vocabulary from",
-            where=str(documents.file),
-            remedy="Give more documents, or smaller shares for the validation and test splits.",
-        )
-    if len(documents.labels) > np.iinfo(np.int16).max:
-        raise DataError(
-            f"has {len(documents.labels):,} classes",
-            where=f"{documents.file}: label",
-            remedy="Choose a column that holds a class, not an id or a text.",
-        )
     with whole_folder(final) as work:
-        tokenizer_file = work / "tokenizer.json"
-        if isinstance(tokenizer, Path):
-            TextTokenizer.load(tokenizer)
-            shutil.copyfile(tokenizer, tokenizer_file)
-        else:
-            train(tokenizer, _texts(documents.file, "train")).save(str(tokenizer_file))
-        text_tokenizer = TextTokenizer.load(tokenizer_file)
-        _check_vocabulary(text_tokenizer, documents.file)
-        tokens, unknown = _write_tokens(documents, text_tokenizer, work / "tokens.parquet")
+        text_tokenizer = _tokenizer(documents, encoded[0].tokenizer if encoded else tokenizer, work)
+        tokens, unknown = _write_tokens(documents, text_tokenizer, work / "tokens.parquet", encoded)
         # The file's metadata hold the tokenizer's digest, so this digest is of both.
         sha256 = file_sha256(work / "tokens.parquet")
     return TokensRef(
@@ -81,6 +136,31 @@ def tokenize(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, final:
     )
 
 
+def _tokenizer(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, folder: Path) -> TextTokenizer:
+    """Train a tokenizer, or copy one, into a folder."""
+    if documents.documents.get("train", 0) == 0:
+        raise DataError(
+            "there are no training documents to learn a vocabulary from",
+            where=str(documents.file),
+            remedy="Give more documents, or smaller shares for the validation and test splits.",
+        )
+    if len(documents.labels) > np.iinfo(np.int16).max:
+        raise DataError(
+            f"has {len(documents.labels):,} classes",
+            where=f"{documents.file}: label",
+            remedy="Choose a column that holds a class, not an id or a text.",
+        )
+    file = folder / "tokenizer.json"
+    if isinstance(tokenizer, Path):
+        TextTokenizer.load(tokenizer)
+        shutil.copyfile(tokenizer, file)
+    else:
+        train(tokenizer, _texts(documents.file, "train")).save(str(file))
+    text_tokenizer = TextTokenizer.load(file)
+    _check_vocabulary(text_tokenizer, documents.file)
+    return text_tokenizer
+
+
 def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
     if set(tokenizer.tokens) <= set(SPECIAL_TOKENS):
         raise DataError(
@@ -92,7 +172,7 @@ def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
 
 
 def _write_tokens(
-    documents: DocumentsRef, tokenizer: TextTokenizer, file: Path
+    documents: DocumentsRef, tokenizer: TextTokenizer, file: Path, encoded: Sequence[ShardRef] | None
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Write the tokens of all splits; give the numbers of tokens and of unknown tokens of each."""
     schema = _schema(documents, tokenizer)
@@ -103,8 +183,12 @@ def _write_tokens(
         for split in SPLITS:
             pending: list[pa.Table] = []
             pending_tokens = 0
-            for batch in _batches(documents.file, split, ["id", "text", "label", "split"]):
-                table = _encode(batch, tokenizer, documents, schema)
+            if encoded is None:
+                batches = _batches(documents.file, split, _COLUMNS)
+                tables = (_encode(batch, tokenizer, documents, schema) for batch in batches)
+            else:
+                tables = (table for shard in encoded if shard.split == split for table in _tables(shard))
+            for table in tables:
                 ids = table["ids"].chunk(0).values.to_numpy()
                 pending.append(table)
                 pending_tokens += len(ids)
@@ -190,14 +274,37 @@ def _texts(file: Path, split: str) -> Iterator[list[str]]:
         yield batch["text"].to_pylist()
 
 
-def _batches(file: Path, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Stream the documents of one split."""
+def _tables(shard: ShardRef) -> Iterator[pa.Table]:
+    """Stream a shard as it was encoded, a batch at a time."""
+    try:
+        with pa.memory_map(str(shard.file)) as source, pa.ipc.open_file(source) as reader:
+            for number in range(reader.num_record_batches):
+                yield pa.Table.from_batches([reader.get_batch(number)])
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"cannot be read: {error}", where=str(shard.file), remedy="Run it again: what is missing is encoded again."
+        ) from error
+
+
+def _batches(
+    file: Path, split: str, columns: list[str], row_groups: Sequence[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Stream the documents of one split, or those of them in some row groups; no batch is of two row groups."""
+    wanted = _row_groups(file, split) if row_groups is None else row_groups
     try:
         with pq.ParquetFile(file) as parquet:
-            groups = split_row_groups(parquet, split)
-            for batch in parquet.iter_batches(batch_size=_BATCH, row_groups=groups, columns=columns):
-                rows = batch.filter(pc.equal(batch["split"].cast(pa.string()), split))
-                if len(rows):
-                    yield rows
+            for group in wanted:
+                for batch in parquet.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns):
+                    rows = batch.filter(pc.equal(batch["split"].cast(pa.string()), split))
+                    if len(rows):
+                        yield rows
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise unreadable(file, error) from error
+
+
+def _row_groups(file: Path, split: str) -> list[int]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            return split_row_groups(parquet, split)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise unreadable(file, error) from error

@@ -81,6 +81,10 @@ def run(
     # Other processes do not know what this one was told.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
 
+    # The tiny corpus has shards, too.
+    monkeypatch.setattr("rnnlm.corpus.documents._ROWS", 16)
+    monkeypatch.setattr("rnnlm.tokens.encode._SHARD_ROW_GROUPS", 2)
+
     def digests(name: str) -> dict[str, str]:
         home = tmp_path / name
         monkeypatch.setenv("RNNLM_HOME", str(home))
@@ -88,7 +92,9 @@ def run(
         with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: home / "results"}):
             report = transfer.with_options(task_runner=task_runner())(compared)
         verdict = json.loads((report.path / "verdict.json").read_text(encoding="utf-8"))
-        files = {}
+        assert any(home.glob("store/train_tokenizer-*")) == (name != "sequential")
+        assert not any(home.glob("store/encode-*")), "joined and removed"
+        files = {name: verdict["digests"][name] for name in ("source tokens", "target tokens")}
         for cell in verdict["cells"]:
             for file in sorted((home / "store" / cell["output"]).glob("*.[ps]a*")):  # .parquet, .safetensors
                 place = f"{cell['task']} {cell['arm']} {cell['labels']} {cell['seed']} {file.name}"

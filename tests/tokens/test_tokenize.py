@@ -24,7 +24,7 @@ from tokenizers import Regex, pre_tokenizers
 from rnnlm import config
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
-from rnnlm.tokens import TextTokenizer, read_split, tokenize
+from rnnlm.tokens import TextTokenizer, encode_shard, learn, read_split, shards, tokenize
 from rnnlm.tokens.kinds import KINDS, SPECIAL_TOKENS, WORD, train
 
 ENGLISH = [
@@ -420,3 +420,30 @@ class TestErrors:
         assert isinstance(tokens, TokensRef)
         assert tokens.tokens["train"] in (2, 3, 4)
         assert tokens.unknown["train"] == 0
+
+
+@pytest.mark.parametrize("kind", ["word", "whitespace"])
+def test_shards_joined_are_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    rows = {"train": [f"{text} {n}" for n in range(40) for text in ENGLISH + WORLD], "valid": WORLD, "test": ENGLISH}
+    labels = {split: [["good", "bad", None][n % 3] for n in range(len(texts))] for split, texts in rows.items()}
+    given = documents(tmp_path / "documents", rows, labels)
+    assert shards(given), "173 row groups of three documents"
+    # Several row groups of tokens, so that where they end is compared too.
+    monkeypatch.setattr("rnnlm.tokens.encode._ROW_GROUP_TOKENS", 700)
+    whole = tokenize(given, setting(kind), tmp_path / "whole")
+    assert pq.ParquetFile(whole.file).num_row_groups > 5
+    for groups in (1, 7, 1_000):
+        monkeypatch.setattr("rnnlm.tokens.encode._SHARD_ROW_GROUPS", groups)
+        folder = tmp_path / str(groups)
+        learnt = learn(given, setting(kind), folder / "tokenizer")
+        cut = shards(given)
+        assert (cut == []) == (groups == 1_000)
+        encoded = [encode_shard(given, learnt.tokenizer, shard, folder / f"{n}") for n, shard in enumerate(cut)]
+        joined = tokenize(given, setting(kind), folder / "joined", encoded or None)
+        assert joined == whole.model_copy(update={"path": joined.path})
+        assert joined.file.read_bytes() == whole.file.read_bytes()
+        assert joined.tokenizer.read_bytes() == whole.tokenizer.read_bytes()
+        if encoded:
+            encoded[0].file.write_bytes(b"half")
+            with pytest.raises(DataError, match="is encoded again"):
+                tokenize(given, setting(kind), folder / "broken", encoded)
