@@ -11,10 +11,10 @@ installed := $(VENV)/installed
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-browser test-postgres screenshots bench check format install lock clean
+.PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots bench check format install lock clean
 
 help: ## this text
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(installed) ## run the whole pipeline on real text; ends with the verdict
 	$(bin)/rnnlm run demo
@@ -34,6 +34,9 @@ test-browser: $(installed) ## what a person does in the pages, in Chromium (must
 test-postgres: $(installed) ## the same over PostgreSQL (must be installed)
 	$(bin)/python -m pip install --disable-pip-version-check --quiet 'psycopg[binary]'
 	RNNLM_TEST_DATABASE=postgresql $(bin)/python -m pytest -m browser tests/flows/browser
+
+test-compose: $(installed) ## the services of deployments/compose.yaml, in Docker (must be installed)
+	$(bin)/python -m pytest -m compose tests/flows/stack/test_compose.py
 
 screenshots: $(installed) ## take the pictures of docs/operations.md anew
 	RNNLM_SCREENSHOTS=docs $(bin)/python -m pytest -m browser tests/flows/browser -k verdict
