@@ -40,6 +40,10 @@ def prepare() -> None:
         # It would record the lock file of whatever folder a run was started in.
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        # MLflow's server over S3 would send this process to the store itself, by a name that only the server may know;
+        # it waits for minutes then.
+        "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+        "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
         # Keras would otherwise follow a file in the user's home folder.
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "2",
