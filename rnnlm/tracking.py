@@ -281,7 +281,8 @@ def log_unchanged(run_id: str) -> None:
         latest = client.search_runs([run.info.experiment_id], finished, max_results=1, order_by=["start_time DESC"])
         if not latest:
             return
-        same = _run(client, latest[0].data.tags.get(SAME_TAG, "")) or latest[0]
+        named = latest[0].data.tags.get(SAME_TAG)
+        same = (named and _run(client, named)) or latest[0]
         said = f"Nothing has changed since [an earlier run]({_page(same)}), which has the trainings below it."
         note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
     Run(client, run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
@@ -292,7 +293,7 @@ def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
     try:
         return client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
 

@@ -45,7 +45,8 @@ def export(checkpoint: Path, folder: Path, form: ExportFormat = "saved-model") -
 
 
 def _is_export(folder: Path) -> bool:
-    return (folder / "saved_model.pb").is_file() or any(folder.glob("*.onnx"))
+    names = {file.name for file in folder.iterdir()}
+    return {"tokenizer.json", "model.json"} <= names and bool(names & {"saved_model.pb", "next.onnx", "classify.onnx"})
 
 
 def _save_saved_model(trained: Trained, folder: Path) -> None:

@@ -110,6 +110,7 @@ def test_only_an_export_is_replaced(trained: Make, tmp_path: Path) -> None:
     assert (folder / "saved_model.pb").is_file()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    (tmp_path / "mine" / "mine.onnx").write_text("a model of somebody's")
     with pytest.raises(DataError, match="mine: holds other things"):
         export(tmp_path / "checkpoint", tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.txt").is_file()
