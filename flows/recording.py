@@ -71,7 +71,7 @@ def _link(parent: str) -> None:
     run, known = tracking.Run.of(parent), pages()
     if "mlflow" in known:
         create_link_artifact(
-            f"{known['mlflow']}/#/experiments/{run.experiment_id}/runs/{parent}",
+            f"{known['mlflow']}/{tracking.page(run.experiment_id, parent)}",
             key="mlflow-run",
             link_text="The run in MLflow",
             description="Its trainings, curves, figures and the verdict.",

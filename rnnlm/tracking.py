@@ -254,7 +254,9 @@ def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlfl
     run_id, data = original.info.run_id, original.data
     tags = {name: value for name, value in data.tags.items() if name.startswith("rnnlm.")}
     tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
-    tags["mlflow.note.content"] = f"From the cache. [The run that computed it]({_page(original)}) has its curves."
+    tags["mlflow.note.content"] = (
+        f"From the cache. [The run that computed it]({page(original.info.experiment_id, run_id)}) has its curves."
+    )
     copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
     copy.log_params(data.params)
     copy.log_metrics({name: value for name, value in data.metrics.items() if not name.startswith("system/")})
@@ -283,7 +285,8 @@ def log_unchanged(run_id: str) -> None:
             return
         named = latest[0].data.tags.get(SAME_TAG)
         same = (named and _run(client, named)) or latest[0]
-        said = f"Nothing has changed since [an earlier run]({_page(same)}), which has the trainings below it."
+        where = page(same.info.experiment_id, same.info.run_id)
+        said = f"Nothing has changed since [an earlier run]({where}), which has the trainings below it."
         note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
     Run(client, run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
 
@@ -298,9 +301,10 @@ def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
         return None
 
 
-def _page(run: mlflow.entities.Run) -> str:
-    """Give the address of a run's page, as seen from another page of MLflow's."""
-    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+def page(experiment_id: str, run_id: str) -> str:
+    """Give the address of a run's page, as seen from the first page of MLflow's server."""
+    # MLflow opens its pages among those of prompts and traces, where nobody has chosen these.
+    return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 @contextmanager
