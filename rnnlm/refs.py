@@ -55,7 +55,7 @@ class DocumentsRef(Ref):
 
 
 class TokenizerRef(Ref):
-    """A tokenizer that was trained: `path/tokenizer.json`, whose digest is the reference's."""
+    """What has a tokenizer, `path/tokenizer.json`; and such a tokenizer alone."""
 
     @property
     def tokenizer(self) -> Path:
@@ -78,7 +78,7 @@ class ShardRef(TokenizerRef):
         return self.path / "tokens.arrow"
 
 
-class TokensRef(Ref):
+class TokensRef(TokenizerRef):
     """Encoded documents `path/tokens.parquet` and the tokenizer `path/tokenizer.json`.
 
     Attributes:
@@ -104,13 +104,8 @@ class TokensRef(Ref):
         """The Parquet file of the tokens."""
         return self.path / "tokens.parquet"
 
-    @property
-    def tokenizer(self) -> Path:
-        """The tokenizer's file."""
-        return self.path / "tokenizer.json"
 
-
-class CheckpointRef(Ref):
+class CheckpointRef(TokenizerRef):
     """A trained model: `weights.safetensors`, `model.json`, `tokenizer.json`, `history.json`.
 
     Attributes:
@@ -126,11 +121,6 @@ class CheckpointRef(Ref):
     seconds: float
     tokens_sha256: str
     mlflow_run_id: str
-
-    @property
-    def tokenizer(self) -> Path:
-        """The tokenizer's file."""
-        return self.path / "tokenizer.json"
 
 
 class ScoreRef(Ref):

@@ -39,7 +39,6 @@ PARENT_TAG = "mlflow.parentRunId"  # MLflow's own
 COPY_TAG = "rnnlm.copy_of"  # the run that computed what this one repeats
 SAME_TAG = "rnnlm.same_as"  # the flow run since which nothing has changed
 FLOW_RUN_TAG = "prefect.flow_run_id"
-OF_A_FLOW_RUN = f"tags.`{FLOW_RUN_TAG}` LIKE '%'"  # the runs of trainings have no such tag
 VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
@@ -279,12 +278,11 @@ def log_unchanged(run_id: str) -> None:
     with answering():
         client = MlflowClient()
         run = client.get_run(run_id)
-        finished = f"attributes.status = 'FINISHED' and {OF_A_FLOW_RUN}"
-        latest = client.search_runs([run.info.experiment_id], finished, max_results=1, order_by=["start_time DESC"])
-        if not latest:
+        latest = _latest_finished(client, run.info.experiment_id)
+        if latest is None:
             return
-        named = latest[0].data.tags.get(SAME_TAG)
-        same = (named and _run(client, named)) or latest[0]
+        named = latest.data.tags.get(SAME_TAG)
+        same = (named and _run(client, named)) or latest
         where = page(same.info.experiment_id, same.info.run_id)
         said = f"Nothing has changed since [an earlier run]({where}), which has the trainings below it."
         note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
@@ -299,6 +297,14 @@ def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return None
+
+
+def _latest_finished(client: MlflowClient, experiment_id: str) -> mlflow.entities.Run | None:
+    """Give the run of an experiment's latest finished flow run, if there is one."""
+    # The runs of trainings have no such tag.
+    wanted = f"attributes.status = 'FINISHED' and tags.`{FLOW_RUN_TAG}` LIKE '%'"
+    found = client.search_runs([experiment_id], wanted, max_results=1, order_by=["start_time DESC"])
+    return found[0] if found else None
 
 
 def page(experiment_id: str, run_id: str) -> str:
@@ -369,9 +375,8 @@ def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
         if (run := _run(client, name)) is not None:
             return run
     elif (experiment := client.get_experiment_by_name(name)) is not None:
-        wanted = f"attributes.status = 'FINISHED' and {OF_A_FLOW_RUN}"
-        if found := client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time DESC"]):
-            return found[0]
+        if (latest := _latest_finished(client, experiment.experiment_id)) is not None:
+            return latest
         raise DataError("no run of this experiment has finished", where=name, remedy=f"`rnnlm run {name}` makes one.")
     raise DataError(
         "MLflow knows no run with this id, and no experiment with this name",

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 from uuid import UUID
@@ -179,7 +179,7 @@ def _is_gone(state: State[Any]) -> bool:
 
 def _counted(function: Task[P, R], state: State[Any]) -> R:
     """Give a step's result, and remember whether it was computed or came from the cache."""
-    steps = _steps.setdefault(str(flow_run.id), Steps(0, set(), []))
+    steps = steps_of_this_run()
     result: R = state.result()
     if state.name != "Cached":
         steps.computed.add(function.name)
@@ -200,9 +200,9 @@ class Steps:
         recorded: The MLflow runs of those that did.
     """
 
-    cached: int
-    computed: set[str]
-    recorded: list[str]
+    cached: int = 0
+    computed: set[str] = field(default_factory=set)
+    recorded: list[str] = field(default_factory=list)
 
 
 _steps: dict[str, Steps] = {}
@@ -210,7 +210,7 @@ _steps: dict[str, Steps] = {}
 
 def steps_of_this_run() -> Steps:
     """Give what the flow run that runs now has done in this process."""
-    return _steps.get(str(flow_run.id), Steps(0, set(), []))
+    return _steps.setdefault(str(flow_run.id), Steps())
 
 
 def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:

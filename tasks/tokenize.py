@@ -43,12 +43,7 @@ def train_tokenizer(documents: DocumentsRef, tokenizer: Tokenizer) -> TokenizerR
 
 
 @step(version=1, run_name="encode {split}, from row group {row_groups[0]}")
-def encode(
-    documents: DocumentsRef,
-    tokenizer: TokenizerRef | TokensRef | CheckpointRef,
-    split: str,
-    row_groups: list[int],
-) -> ShardRef:
+def encode(documents: DocumentsRef, tokenizer: TokenizerRef, split: str, row_groups: list[int]) -> ShardRef:
     """Encode a shard of the documents.
 
     Args:

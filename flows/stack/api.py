@@ -8,6 +8,7 @@ from typing import Any
 
 from flows.environment import open_here
 
+POOL = "rnnlm"  # the work pool
 BUSY = 503
 WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 

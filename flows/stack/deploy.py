@@ -17,6 +17,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.stack.api import POOL
 from flows.stack.automations import automate
 from rnnlm.errors import ConfigError, StoreError
 
@@ -25,7 +26,6 @@ PoolType = Literal["process", "kubernetes"]
 ROOT = Path(__file__).resolve().parents[2]  # entry points of deployments are looked for here
 DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
 JOB_TEMPLATE = ROOT / "deployments" / "kubernetes" / "job-template.json"
-POOL = "rnnlm"
 
 
 def deploy(api: str | None, pool: PoolType = "process") -> None:

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.environment import SERVERS, running_servers
-from flows.stack.api import ask
-from flows.stack.deploy import POOL, deploy
+from flows.stack.api import POOL, ask
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from flows.terminal import interrupted_by_signals
@@ -38,6 +37,9 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
         StoreError: If a service does not start, or ends by itself.
     """
+    # Loads Prefect, which `down` and `status` do without.
+    from flows.stack.deploy import deploy
+
     _data_is_here()
     with _only_one() as first:
         if not first:

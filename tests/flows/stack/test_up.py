@@ -65,7 +65,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(up, "_prefect_server", lambda port: small_server("Prefect", port))
     monkeypatch.setattr(up, "_mlflow_server", lambda port: small_server("MLflow", port))
     monkeypatch.setattr(up, "_worker", lambda _prefect, port: small_server("Worker", port))
-    monkeypatch.setattr(up, "deploy", deployed.append)
+    monkeypatch.setattr("flows.stack.deploy.deploy", deployed.append)
     return deployed
 
 
