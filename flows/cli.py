@@ -9,6 +9,7 @@ import typer
 import yaml
 
 from flows import environment, models, use
+from flows.stack.temporary import ensure_server
 from flows.terminal import Traceback, errors_for_people
 from rnnlm.config import EXPERIMENTS, load_experiment
 from rnnlm.errors import RnnlmError
@@ -51,6 +52,7 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
+        ensure_server()
         # Imported here, after the environment stands: this loads Prefect.
         from flows.transfer import transfer
 
@@ -75,6 +77,7 @@ def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback 
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
+        ensure_server()
         from flows.learning_rate import learning_rate
 
         _quieten_prefect(traceback)
@@ -99,6 +102,7 @@ def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Trac
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
+        ensure_server()
         from flows.estimate import estimate_transfer
 
         _quieten_prefect(traceback)

@@ -4,16 +4,22 @@ Everything a run keeps lies under one folder, `$RNNLM_HOME`. `prepare` must come
 they read their settings once. What the user has set is left as it is.
 """
 
+import base64
 import json
 import logging
+import math
 import os
-import urllib.error
-import urllib.request
 from typing import Any
 
+import httpx
+
+from flows.login import login
+from rnnlm.errors import ConfigError
 from rnnlm.store import home
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
+PATIENCE = "RNNLM_PATIENCE"  # seconds that a server is waited for, at the start or while it is away
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare() -> None:
@@ -30,8 +36,10 @@ def prepare() -> None:
     defaults = {
         "PREFECT_HOME": str(prefect),
         "PREFECT_LOCAL_STORAGE_PATH": str(prefect / "storage"),
-        # The server that a run starts for itself takes 15 s on two busy cores; Prefect gives up after 20.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        # The server that Prefect starts where a flow is called without one, as from a notebook.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(patience()),
+        # Prefect asks again after 2, 4, 8 … seconds: so often that all waits together are the patience.
+        "PREFECT_CLIENT_MAX_RETRIES": str(max(1, math.ceil(math.log2(patience() / 2 + 1)))),
         # The library logs to `rnnlm` and knows nothing of Prefect: this brings its lines into the run's log.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "rnnlm",
         # ... and out of a run, as in a notebook, Prefect need not warn that it has no place for them.
@@ -61,12 +69,40 @@ def prepare() -> None:
     if logger.level == logging.NOTSET:
         # Prefect shows only warnings of loggers that are not its own.
         logger.setLevel(logging.INFO)
-    if not os.environ.get("PREFECT_API_URL") and (servers := running_servers()):
-        os.environ["PREFECT_API_URL"] = f"{servers['prefect']}/api"
+    # Servers of this machine are never asked through a proxy, which is for the world outside.
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK]))
+    _join_servers()
+
+
+def _join_servers() -> None:
+    """Choose Prefect's server: the one that the user has named, that of `rnnlm up`, or one that is yet to start."""
+    named, servers = os.environ.get("PREFECT_API_URL"), running_servers()
+    ours = f"{servers['prefect']}/api" if servers else None
+    if named and named != ours:
+        return
+    if ours:
+        os.environ["PREFECT_API_URL"] = ours
+    # Whatever of Prefect starts without a server of the user's own asks for this login, and brings it.
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+        os.environ[name] = login()
+
+
+def patience() -> int:
+    """Return the seconds that a server is waited for: $RNNLM_PATIENCE, or five minutes.
+
+    Raises:
+        ConfigError: If the variable is not a number of seconds.
+    """
+    given = os.environ.get(PATIENCE) or "300"
+    if not given.isdecimal() or not 1 <= int(given) <= 86_400:
+        raise ConfigError(f"{given!r} is not a number of seconds", where=PATIENCE, remedy="Use 1 to 86400.")
+    return int(given)
 
 
 def running_servers() -> dict[str, Any] | None:
-    """Give the process (`pid`) and the addresses (`prefect`, `mlflow`) of a running `rnnlm up`, if there is one."""
+    """Return the process (`pid`) and the addresses (`prefect`, `mlflow`) of a running `rnnlm up`, if there is one."""
     try:
         servers = json.loads((home() / SERVERS).read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
@@ -76,7 +112,7 @@ def running_servers() -> dict[str, Any] | None:
 
 
 def pages() -> dict[str, str]:
-    """Give the addresses of Prefect's pages (`prefect`) and of MLflow's (`mlflow`), as far as they are known.
+    """Return the addresses of Prefect's pages (`prefect`) and of MLflow's (`mlflow`), as far as they are known.
 
     They are those of `rnnlm up`, or of servers elsewhere: PREFECT_UI_URL and RNNLM_MLFLOW_UI_URL name them where a
     browser reaches them by other addresses than this process (PREFECT_API_URL, MLFLOW_TRACKING_URI).
@@ -92,19 +128,13 @@ def pages() -> dict[str, str]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a server answers at this address."""
+    """Whether a server answers at this address, and takes the login of this workplace."""
     try:
-        with open_here(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return httpx.get(url, headers=authorization(), timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
         return False
 
 
-def open_here(request: str | urllib.request.Request, timeout: float) -> Any:
-    """Ask a server of this machine; a proxy that the environment names is for the world outside.
-
-    Args:
-        request: The address, or a whole request.
-        timeout: Seconds.
-    """
-    return urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout)
+def authorization() -> dict[str, str]:
+    """Return the header that brings the login of this workplace."""
+    return {"Authorization": f"Basic {base64.b64encode(login().encode()).decode()}"}

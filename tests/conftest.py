@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 # Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
 # module is. Nothing that the developer has set may leak in, neither a server nor a store.
 _SESSION = Path(tempfile.mkdtemp(prefix="rnnlm-tests-"))
-for _name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_"))]:
+for _name in [name for name in os.environ if name.startswith(("PREFECT_", "MLFLOW_", "RNNLM_LOGIN"))]:
     del os.environ[_name]
 os.environ["RNNLM_HOME"] = str(_SESSION / "home")
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"

@@ -46,12 +46,9 @@ def test_the_job_of_a_run(changed: dict[str, Any]) -> None:
     template = json.loads((DEPLOYMENTS / "kubernetes" / "job-template.json").read_text(encoding="utf-8"))
     properties = template["variables"]["properties"]
     values = {name: one["default"] for name, one in properties.items() if "default" in one}
-    values |= {"name": "tiny", "command": "prefect flow-run execute", "labels": {"app": "rnnlm"}, "env": {"A": "b"}}
+    values |= {"name": "tiny", "labels": {"app": "rnnlm"}}
     job = apply_values(template["job_configuration"], values | changed)["job_manifest"]
-    # The worker itself writes these two as Kubernetes wants them.
     container = job["spec"]["template"]["spec"]["containers"][0]
-    container["args"] = container["args"].split()
-    container["env"] = [{"name": name, "value": value} for name, value in container["env"].items()]
     kubernetes_validate.validate(job, VERSION, strict=True)
     assert "{{" not in json.dumps(job)
     assert container["image"] == changed.get("image", "rnnlm:latest")
@@ -62,3 +59,11 @@ def test_the_job_of_a_run(changed: dict[str, Any]) -> None:
         (volume,) = job["spec"]["template"]["spec"]["volumes"]
         assert volume["persistentVolumeClaim"]["claimName"] == there["PersistentVolumeClaim"]
         assert job["metadata"]["namespace"] == there["Namespace"]
+
+
+@pytest.mark.parametrize("pool", ["process", "kubernetes"])
+def test_no_run_sets_its_own_command_or_environment(pool: str) -> None:
+    template = json.loads((DEPLOYMENTS / pool / "job-template.json").read_text(encoding="utf-8"))
+    values = {"command": "touch /tmp/owned", "env": {"LD_PRELOAD": "/tmp/owned.so"}, "working_dir": "/tmp"}
+    assert not values.keys() & template["variables"]["properties"].keys()
+    assert "owned" not in json.dumps(apply_values(template["job_configuration"], values | {"name": "run"}))

@@ -1,42 +1,42 @@
-"""What Prefect's server is asked and told over its API."""
+"""What Prefect's server is asked over its API."""
 
-import json
 import time
-import urllib.error
-import urllib.request
 from typing import Any
 
-from flows.environment import open_here
+import httpx
+
+from flows.environment import authorization
 
 POOL = "rnnlm"  # the work pool
-BUSY = 503
 WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
 
 
 def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> Any:
-    """Ask Prefect's API; gives what it answers.
+    """Ask Prefect's API, and return its answer.
 
     Over SQLite the server turns a request away (503) where others write at the same moment; it is asked again then.
 
     Args:
         prefect: The server's address.
-        path: What is asked, with a slash before it.
-        content: What is sent along, as JSON; none: nothing.
+        path: The path in the API, with a slash before it.
+        content: What is sent along, as JSON, if it is not None.
         method: The method of HTTP.
 
     Raises:
-        HTTPError: If the server refuses.
+        httpx.HTTPStatusError: If the server refuses.
+        httpx.TransportError: If it does not answer.
     """
-    body = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(  # noqa: S310 - a server of ours
-        f"{prefect}/api{path}", body, {"Content-Type": "application/json"}, method=method
-    )
     for wait in (*WAITS, None):
-        try:
-            with open_here(request, timeout=30) as answer:
-                return json.loads(answer.read() or "null")
-        except urllib.error.HTTPError as error:
-            if error.code != BUSY or wait is None:
-                raise
-            time.sleep(wait)
-    raise AssertionError("the last attempt gives an answer or an error")
+        answer = httpx.request(method, f"{prefect}/api{path}", json=content, headers=authorization(), timeout=30.0)
+        if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or wait is None:
+            answer.raise_for_status()
+            return answer.json() if answer.content else None
+        time.sleep(wait)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def link(server: str) -> str:
+    """Return an address that lets a browser into a server of `rnnlm up`, once."""
+    answer = httpx.post(f"{server}/enter", headers=authorization(), timeout=30.0)
+    answer.raise_for_status()
+    return f"{server}{answer.json()['path']}"

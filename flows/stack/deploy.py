@@ -4,16 +4,18 @@ What a person has set in Prefect's UI stays: the schedules of a deployment that 
 switched on. Everything else is made what the files of `deployments/` say.
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -25,7 +27,7 @@ PoolType = Literal["process", "kubernetes"]
 
 ROOT = Path(__file__).resolve().parents[2]  # entry points of deployments are looked for here
 DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
-JOB_TEMPLATE = ROOT / "deployments" / "kubernetes" / "job-template.json"
+JOB_TEMPLATE = "deployments/{}/job-template.json"  # of each type of work pool
 
 
 def deploy(api: str | None, pool: PoolType = "process") -> None:
@@ -48,7 +50,7 @@ def deploy(api: str | None, pool: PoolType = "process") -> None:
     try:
         # Settings that say who asks (PREFECT_API_KEY, PREFECT_API_AUTH_STRING) count, too.
         with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
-            _make_pool(client, api, pool)
+            _make_pool(client, pool)
             _make_deployments(client, api)
             automate(client)
     except httpx.HTTPError as error:
@@ -59,12 +61,28 @@ def deploy(api: str | None, pool: PoolType = "process") -> None:
         ) from error
 
 
-def _make_pool(client: SyncPrefectClient, api: str, pool: PoolType) -> None:
+def _make_pool(client: SyncPrefectClient, pool: PoolType) -> None:
+    """Make the pool whose runs cannot choose their command; a pool of processes that is there becomes such a one."""
     try:
-        client.read_work_pool(POOL)
+        there = client.read_work_pool(POOL).type
     except ObjectNotFound:
-        template = ["--base-job-template", str(JOB_TEMPLATE)] if pool == "kubernetes" else []
-        _prefect(api, ["work-pool", "create", POOL, "--type", pool, *template])
+        client.create_work_pool(WorkPoolCreate(name=POOL, type=pool, base_job_template=_job_template(pool)))
+    else:
+        if there == "process":
+            client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=_job_template("process")))
+
+
+def _job_template(pool: PoolType) -> dict[str, Any]:
+    """Return the settings of a run's process or job; those of a process with the places that Prefect must know early.
+
+    Prefect reads its settings before it loads the flow's file, so they cannot be set there.
+    """
+    template: dict[str, Any] = json.loads((ROOT / JOB_TEMPLATE.format(pool)).read_text(encoding="utf-8"))
+    if pool == "process":
+        # The same places as those of `rnnlm run`: what one has done, the other need not do again.
+        names = ("RNNLM_HOME", "PREFECT_LOCAL_STORAGE_PATH")
+        template["job_configuration"]["env"] |= {name: os.environ[name] for name in names}
+    return template
 
 
 def _make_deployments(client: SyncPrefectClient, api: str) -> None:

@@ -6,46 +6,40 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.environment import answers
-from flows.stack.ports import HOST
+from flows.environment import PATIENCE, patience
+from flows.stack.attached import STOP_SECONDS
 from rnnlm.errors import StoreError
 from rnnlm.store import home
-
-START_SECONDS = 180.0  # the first start also makes the tables
-STOP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Service:
-    """A server, or a worker, which has a server too to be asked whether it is well.
+    """A server, or a worker.
 
     Attributes:
         name: What people call it.
-        port: Its port on this machine.
-        health: Path that answers 200 as soon as it works.
+        address: Where the browser finds it; a worker has no address.
+        works: Whether it works by now.
         command: What starts it: a module and its arguments.
         environment: What it needs besides this process's environment.
+        of: What tells its log from those of other services of the same name.
     """
 
     name: str
-    port: int
-    health: str
+    address: str
+    works: Callable[[], bool]
     command: list[str]
     environment: dict[str, str]
-
-    @property
-    def address(self) -> str:
-        """Where the browser finds it."""
-        return f"http://{HOST}:{self.port}"
+    of: str = ""
 
     @property
     def log(self) -> Path:
-        """The file of all that it says."""
-        return home() / "logs" / f"{self.name.lower()}.log"
+        """The file of all that it prints."""
+        return home() / "logs" / f"{self.name.lower()}{self.of}.log"
 
 
 @contextlib.contextmanager
@@ -74,7 +68,7 @@ class Started:
 
 
 def start(service: Service, again: bool = False) -> Started:
-    """Start a service; its children are in its process group.
+    """Start a service that ends, with its children, when it is stopped or this process dies.
 
     Args:
         service: What to start.
@@ -84,9 +78,10 @@ def start(service: Service, again: bool = False) -> Started:
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     with service.log.open("ab" if again else "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", *service.command],
+            [sys.executable, "-m", "flows.stack.attached", *service.command],
             env=environment | service.environment,
-            stdin=subprocess.DEVNULL,
+            # Never written to: the service ends where this end of the pipe is closed.
+            stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
             # A group of its own: Ctrl-C reaches only us, and we reach its children too.
@@ -103,6 +98,9 @@ def stop(processes: list[subprocess.Popen[bytes]]) -> None:
         end = time.monotonic() + STOP_SECONDS
         while any(_signal_group(process, 0) for process in processes) and time.monotonic() < end:
             time.sleep(0.05)
+    for process in processes:
+        if process.stdin:
+            process.stdin.close()
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
@@ -116,19 +114,22 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
 
 
 def wait_for(started: list[Started]) -> None:
-    """Wait until each service answers.
+    """Wait until each service works.
 
     Raises:
-        StoreError: If one ends, or does not answer in time.
+        StoreError: If one ends, or does not work in time.
     """
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + patience()
     missing = [one.service for one in started]
-    while missing := [service for service in missing if not answers(f"{service.address}{service.health}")]:
+    while missing := [service for service in missing if not service.works()]:
         all_alive(started)
         if time.monotonic() > end:
             names = " and ".join(service.name for service in missing)
             logs = " and ".join(str(service.log) for service in missing)
-            raise StoreError(f"{names} did not answer within {START_SECONDS:.0f} s.", remedy=f"See {logs}.")
+            raise StoreError(
+                f"{names} did not answer within {patience()} s",
+                remedy=f"See {logs}. On a slow machine set {PATIENCE} to more seconds.",
+            )
         time.sleep(0.2)
 
 

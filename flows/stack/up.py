@@ -7,10 +7,12 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
-from flows.environment import SERVERS, running_servers
-from flows.stack.api import POOL, ask
+from flows.environment import SERVERS, answers, running_servers
+from flows.stack.api import POOL, ask, link
+from flows.stack.door import HOSTS
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from flows.terminal import interrupted_by_signals
@@ -19,8 +21,9 @@ from rnnlm.store import home
 
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
-WORKER_PORT = 8080  # the worker answers there whether it is well
+WORKER = "rnnlm-up"  # the worker's name in Prefect
 DOWN_SECONDS = 60.0
+LEFT_SECONDS = 15.0  # servers whose `rnnlm up` was killed end within ten seconds
 WORKER_SECONDS = 60.0  # a worker that ends before has something wrong with it: another one would end too
 
 
@@ -45,26 +48,29 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         if not first:
             _tell_of_the_first()
             return
-        _refuse_leftovers()
+        _wait_for_leftovers()
         prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
         mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
-        servers = [_prefect_server(prefect), _mlflow_server(mlflow)]
+        servers = [prefect_server(prefect), _mlflow_server(mlflow)]
         with contextlib.suppress(KeyboardInterrupt), interrupted_by_signals(), running() as started:
             print("Starting the servers…", flush=True)
             started += map(start, servers)
             wait_for(started)
             # Before the worker, which would make its pool, too.
             deploy(f"{servers[0].address}/api")
-            started.append(start(_worker(servers[0].address, find_port(WORKER_PORT, None, ""))))
+            started.append(start(_worker(servers[0].address)))
             wait_for(started)
             with _told(started):
-                for server, usual, wanted in zip(
-                    servers, (PREFECT_PORT, MLFLOW_PORT), (prefect_port, mlflow_port), strict=True
-                ):
-                    note = f"  (port {usual} is busy)" if wanted is None and server.port != usual else ""
-                    print(f"{server.name:<8} {server.address}{note}")
+                _print_links({server.name: server.address for server in servers})
                 print("Ctrl-C, or `rnnlm down`, stops all.", flush=True)
                 _watch(started)
+
+
+def _print_links(servers: dict[str, str]) -> None:
+    """Print addresses that a browser opens without a password."""
+    for name, address in servers.items():
+        print(f"{name:<8} {link(address)}")
+    print("Each address works once, for one browser; `rnnlm status` prints new ones.")
 
 
 def _watch(started: list[Started]) -> None:
@@ -100,7 +106,7 @@ def down() -> None:
     while time.monotonic() < end:
         with _only_one() as ended:
             if ended:
-                _refuse_leftovers()
+                _wait_for_leftovers()
                 print("All is stopped.")
                 return
         time.sleep(0.1)
@@ -115,7 +121,8 @@ def status() -> None:
     if servers is None:
         print("Nothing runs here; `rnnlm up` starts it.")
         return
-    print(f"Prefect      {servers['prefect']}\nMLflow       {servers['mlflow']}\nProcess      {servers['pid']}")
+    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
+    print(f"Process      {servers['pid']}")
     workers = ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
     online = sum(worker["status"] == "ONLINE" for worker in workers)
     print(f"Workers      {online} online")
@@ -131,47 +138,63 @@ def _deployments(prefect: str) -> list[str]:
     return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in ask(prefect, "/deployments/filter", {}))
 
 
-def _prefect_server(port: int) -> Service:
+def prefect_server(port: int) -> Service:
+    """Return Prefect's server behind the door of this workplace.
+
+    Args:
+        port: Its port on this machine.
+    """
+    host = f"{HOST}:{port}"
+    # As `prefect server start` would, but with the door between uvicorn and Prefect.
+    command = ["uvicorn", "--log-level", "warning", "--factory", "flows.stack.door:prefect_app"]
     return Service(
         name="Prefect",
-        port=port,
-        health="/api/health",
-        command=["prefect", "server", "start", "--host", HOST, "--port", str(port)],
+        address=f"http://{host}",
+        works=lambda: answers(f"http://{host}/api/health"),
+        command=[*command, "--host", HOST, "--port", str(port)],
         environment={
+            HOSTS: host,
             # The pages ask the API at this address; by default they would take the usual port.
-            "PREFECT_UI_API_URL": f"http://{HOST}:{port}/api",
-            # By default any page in the user's browser may talk to the API.
-            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
+            "PREFECT_UI_API_URL": f"http://{host}/api",
+            # By default any page in the user's browser may read what the API answers.
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{host}",
         },
     )
 
 
 def _mlflow_server(port: int) -> Service:
-    artifacts = home() / "mlflow" / "artifacts"
-    command = ["mlflow", "server", "--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"], "--workers", "1"]
+    artifacts, host = home() / "mlflow" / "artifacts", f"{HOST}:{port}"
+    # The door is the app `rnnlm`; pyproject.toml names it to MLflow.
+    command = ["mlflow", "server", "--app-name", "rnnlm", "--host", HOST, "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", os.environ["MLFLOW_TRACKING_URI"]]
     return Service(
         name="MLflow",
-        port=port,
-        health="/health",
-        command=[*command, "--artifacts-destination", artifacts.as_uri(), "--host", HOST, "--port", str(port)],
+        address=f"http://{host}",
+        works=lambda: answers(f"http://{host}/health"),
+        command=[*command, "--artifacts-destination", artifacts.as_uri()],
         # Its seven job processes (130 MB each) serve what is not used here.
-        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        environment={HOSTS: host, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
 
 
-def _worker(prefect: str, port: int) -> Service:
+def _worker(prefect: str) -> Service:
     """The worker runs one flow at a time, because two would share the cores."""
-    command = ["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", "rnnlm-up", "--limit", "1"]
+    since = datetime.now(UTC)
+
+    def works() -> bool:
+        # One of an earlier `rnnlm up` has the same name, and may count as online for a while.
+        found = ask(prefect, f"/work_pools/{POOL}/workers/filter", {})
+        return any(
+            worker["name"] == WORKER and datetime.fromisoformat(worker["last_heartbeat_time"]) > since
+            for worker in found
+        )
+
     return Service(
         name="Worker",
-        port=port,
-        health="/health",
-        command=[*command, "--with-healthcheck"],
-        environment={
-            "PREFECT_API_URL": f"{prefect}/api",
-            "PREFECT_WORKER_WEBSERVER_HOST": HOST,
-            "PREFECT_WORKER_WEBSERVER_PORT": str(port),
-        },
+        address="",
+        works=works,
+        command=["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER, "--limit", "1"],
+        environment={"PREFECT_API_URL": f"{prefect}/api"},
     )
 
 
@@ -207,18 +230,25 @@ def _tell_of_the_first() -> None:
         print("Another `rnnlm up` is just starting the servers of this folder.")
         return
     print(f"`rnnlm up` runs already (process {servers['pid']}).")
-    print(f"Prefect  {servers['prefect']}\nMLflow   {servers['mlflow']}")
+    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
 
 
-def _refuse_leftovers() -> None:
-    """Name the servers that an earlier `rnnlm up` could not stop, because it was killed itself."""
-    if servers := running_servers():
-        groups = " ".join(f"-{group}" for group in servers["groups"])
-        raise ConfigError(
-            f"servers of an earlier `rnnlm up`, which was killed, still run at {servers['prefect']} "
-            f"and {servers['mlflow']}.",
-            remedy=f"Stop them with: kill -- {groups}",
-        )
+def _wait_for_leftovers() -> None:
+    """Wait for the end of servers whose `rnnlm up` was killed; they notice it themselves.
+
+    Raises:
+        ConfigError: If they do not end.
+    """
+    end = time.monotonic() + LEFT_SECONDS
+    while servers := running_servers():
+        if time.monotonic() > end:
+            groups = " ".join(f"-{group}" for group in servers["groups"])
+            raise ConfigError(
+                f"servers of an earlier `rnnlm up`, which was killed, still run at {servers['prefect']} "
+                f"and {servers['mlflow']}.",
+                remedy=f"Stop them with: kill -- {groups}",
+            )
+        time.sleep(0.2)
 
 
 @contextlib.contextmanager
@@ -232,7 +262,7 @@ def _told(started: list[Started]) -> Iterator[None]:
 
 
 def _tell(started: list[Started]) -> None:
-    content: dict[str, Any] = {one.service.name.lower(): one.service.address for one in started}
+    content: dict[str, Any] = {one.service.name.lower(): one.service.address for one in started if one.service.address}
     content |= {"pid": os.getpid(), "groups": [one.process.pid for one in started]}
     file = home() / SERVERS
     new = file.with_suffix(".new")

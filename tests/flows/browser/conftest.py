@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import warnings
@@ -11,12 +12,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from flows import login
 from flows.stack import ports
+from flows.stack.api import link
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Nothing is looked for outside of this machine.
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 ARGUMENTS += ["--disable-component-update", "--disable-sync"]
+# A foreign name that leads to this machine, as a hostile name server would have it.
+EVIL = "evil.example"
+ARGUMENTS += [f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
 PATIENCE = 120_000.0  # milliseconds: two busy cores
 
 # RNNLM_TEST_DATABASE=postgresql: behind both servers, from the system's own programs.
@@ -64,8 +70,14 @@ def stack(
     database: dict[str, str],
     rnnlm_up: Callable[..., contextlib.AbstractContextManager[dict[str, str]]],
 ) -> Iterator[dict[str, str]]:
-    """Run `rnnlm up`; gives the addresses of its servers."""
-    with rnnlm_up(tmp_path_factory.mktemp("stack") / "home", database) as servers:
+    """Run `rnnlm up`; gives the addresses of its servers, which this process may ask too."""
+    home = tmp_path_factory.mktemp("stack") / "home"
+    with rnnlm_up(home, database) as servers, pytest.MonkeyPatch.context() as patch:
+        known = (home / login.FILE).read_text(encoding="ascii").strip()
+        user, _, password = known.partition(":")
+        patch.setenv(login.VARIABLE, known)
+        patch.setenv("MLFLOW_TRACKING_USERNAME", user)
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", password)
         yield servers
 
 
@@ -79,14 +91,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
-    """Open an empty page; if the test fails, what it showed at last is kept."""
+def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path, stack: dict[str, str]) -> Iterator[Page]:
+    """Open a page that has entered both servers; if the test fails, what it showed at last is kept."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     failed, refused = request.session.testsfailed, list[str]()
     page.on("requestfailed", lambda asked: refused.append(f"{asked.method} {asked.url}: {asked.failure}"))
     page.on("response", lambda said: refused.append(f"{said.status} {said.url}") if said.status >= 400 else None)
+    for server in (stack["mlflow"], stack["prefect"]):
+        page.goto(link(server))
+        page.wait_for_url(re.compile(rf"^{re.escape(server)}/(?!enter)"))
     yield page
     if request.session.testsfailed > failed:
         print("\n".join(refused))

@@ -35,7 +35,11 @@ def until(answer: Callable[[], Any], wanted: str, seconds: float = 300.0) -> Any
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("RNNLM_PASSWORD", secrets.token_hex(16))
+    password = secrets.token_hex(16)
+    monkeypatch.setenv("RNNLM_PASSWORD", password)
+    monkeypatch.setenv("RNNLM_LOGIN", f"rnnlm:{password}")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "rnnlm")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     compose = ("compose", "--file", str(FILE), "--project-name", "rnnlm-test")
     docker(*compose, "build", "worker")
     try:

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import json
 import os
 import re
@@ -8,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows import environment
+from flows.login import login
 from flows.stack import ports, service, up
 from rnnlm import store
 from rnnlm.errors import ConfigError, StoreError
@@ -51,20 +54,24 @@ if os.fork() == 0:
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
+    def do_POST(self):
+        self.send_response(200); self.end_headers(); self.wfile.write(b'{{"path": "/enter?key=k"}}')
 http.server.HTTPServer(("{ports.HOST}", {port}), Answer).serve_forever()
 """
     file = store.home() / f"{name.lower()}_server.py"
     file.write_text(code, encoding="utf-8")
-    return service.Service(name, port, "/health", [file.stem], {"PYTHONPATH": str(file.parent)})
+    address = f"http://{ports.HOST}:{port}"
+    works = functools.partial(environment.answers, f"{address}/health")
+    return service.Service(name, address, works, [file.stem], {"PYTHONPATH": str(file.parent)})
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Small servers and a small worker in place of the real ones; gives the addresses that were deployed to."""
     deployed: list[str] = []
-    monkeypatch.setattr(up, "_prefect_server", lambda port: small_server("Prefect", port))
+    monkeypatch.setattr(up, "prefect_server", lambda port: small_server("Prefect", port))
     monkeypatch.setattr(up, "_mlflow_server", lambda port: small_server("MLflow", port))
-    monkeypatch.setattr(up, "_worker", lambda _prefect, port: small_server("Worker", port))
+    monkeypatch.setattr(up, "_worker", lambda _prefect: replace(small_server("Worker", unused()), address=""))
     monkeypatch.setattr("flows.stack.deploy.deploy", deployed.append)
     return deployed
 
@@ -128,13 +135,14 @@ def test_all_run_until_a_signal_and_leave_nothing(
     assert signal.getsignal(signal.SIGTERM) == before
     printed = capsys.readouterr().out
     assert "All is stopped" in printed
-    assert f"Prefect  http://{ports.HOST}:{wanted[0]}\nMLflow   http://{ports.HOST}:{wanted[1]}\n" in printed
+    for name, port in zip(("Prefect", "MLflow "), wanted, strict=True):
+        assert f"{name}  http://{ports.HOST}:{port}/enter?key=k\n" in printed
 
 
 def test_a_server_that_does_not_start_is_named_and_the_other_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     well = small_server("Prefect", unused())
-    broken = service.Service("MLflow", unused(), "/health", ["no_such_module"], {})
-    monkeypatch.setattr(up, "_prefect_server", lambda port: well)
+    broken = service.Service("MLflow", "http://there", lambda: False, ["no_such_module"], {})
+    monkeypatch.setattr(up, "prefect_server", lambda port: well)
     monkeypatch.setattr(up, "_mlflow_server", lambda port: broken)
     with pytest.raises(StoreError, match=r"MLflow ended by itself \(exit code 1\).*no_such_module.*See .*log"):
         up.up()
@@ -178,7 +186,7 @@ def test_a_second_start_says_where_the_first_runs(home: Path, capsys: pytest.Cap
         with service.running() as started:
             started.append(service.start(server))
             service.wait_for(started)
-            content = {"prefect": server.address, "mlflow": "http://there", "pid": 77, "groups": [1]}
+            content = {"prefect": server.address, "mlflow": server.address, "pid": 77, "groups": [1]}
             (home / environment.SERVERS).write_text(json.dumps(content), encoding="utf-8")
             up.up()
     printed = capsys.readouterr().out
@@ -186,7 +194,8 @@ def test_a_second_start_says_where_the_first_runs(home: Path, capsys: pytest.Cap
     assert server.address in printed
 
 
-def test_servers_that_a_killed_one_left_are_named(home: Path) -> None:
+def test_servers_that_a_killed_one_left_are_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(up, "LEFT_SECONDS", 0.5)
     server = small_server("Prefect", unused())
     with service.running() as started:
         started.append(service.start(server))
@@ -195,6 +204,23 @@ def test_servers_that_a_killed_one_left_are_named(home: Path) -> None:
         (home / environment.SERVERS).write_text(json.dumps(content), encoding="utf-8")
         with pytest.raises(ConfigError, match="kill -- -41 -42"):
             up.up()
+
+
+def test_a_service_ends_with_its_parent_however_that_ends(home: Path) -> None:
+    server = small_server("Prefect", unused())
+    code = f"""
+import os, signal
+from flows.stack import service
+started = service.start(service.Service("Prefect", "", lambda: True, {server.command}, {server.environment}))
+print(started.process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    end = time.monotonic() + 30
+    while group_exists(int(done.stdout)):
+        assert time.monotonic() < end, "the server and its child live on"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize("name", ["PREFECT_API_URL", "MLFLOW_TRACKING_URI"])
@@ -226,16 +252,22 @@ def test_the_real_stack_starts_answers_and_stops(home: Path) -> None:
             if line.startswith("Ctrl-C"):
                 break
         printed = "".join(lines)
-        found = re.search(r"^Prefect +(http://\S+).*\nMLflow +(http://\S+)", printed, re.MULTILINE)
+        found = re.search(r"^Prefect +(http://\S+)/enter.*\nMLflow +(http://\S+)/enter", printed, re.MULTILINE)
         assert found, printed
         prefect, mlflow = found.groups()
         servers = environment.running_servers()
         assert servers is not None
         assert environment.answers(f"{prefect}/api/health")
         assert environment.answers(f"{mlflow}/health")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"{prefect}/ui-settings", timeout=10) as answer:
-            assert json.load(answer)["api_url"] == f"{prefect}/api", "the pages must ask this server"
+        settings = httpx.get(f"{prefect}/ui-settings", headers=environment.authorization())
+        assert settings.json()["api_url"] == f"{prefect}/api", "the pages must ask this server"
+        assert httpx.get(f"{prefect}/api/health").status_code == 401
+        assert httpx.get(f"{mlflow}/health").status_code == 401
+        secret = login().partition(":")[2]
+        shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        assert secret not in shown
+        readable = [file for file in home.rglob("*") if file.is_file() and file.stat().st_mode & 0o044]
+        assert not any(secret.encode() in file.read_bytes() for file in readable)
         again = said("up")
         assert prefect in again
         assert mlflow in again
