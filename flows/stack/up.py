@@ -153,13 +153,18 @@ def prefect_server(port: int) -> Service:
         works=lambda: answers(f"http://{host}/api/health"),
         command=[*command, "--host", HOST, "--port", str(port)],
         environment={
-            HOSTS: host,
+            HOSTS: _hosts(host),
             # The pages ask the API at this address; by default they would take the usual port.
-            "PREFECT_UI_API_URL": f"http://{host}/api",
+            "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or f"http://{host}/api",
             # By default any page in the user's browser may read what the API answers.
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": f"http://{host}",
         },
     )
+
+
+def _hosts(here: str) -> str:
+    """Return the hosts that a server answers: its own, and the names of a proxy before it, which the user has set."""
+    return ",".join(filter(None, (here, os.environ.get(HOSTS))))
 
 
 def _mlflow_server(port: int) -> Service:
@@ -173,7 +178,9 @@ def _mlflow_server(port: int) -> Service:
         works=lambda: answers(f"http://{host}/health"),
         command=[*command, "--artifacts-destination", artifacts.as_uri()],
         # Its seven job processes (130 MB each) serve what is not used here.
-        environment={HOSTS: host, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        environment={HOSTS: _hosts(host), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        # MLflow has a list of its own.
+        | {"MLFLOW_SERVER_ALLOWED_HOSTS": _hosts(host)},
     )
 
 
