@@ -54,6 +54,10 @@ def _end(server: Started) -> None:
 
 
 def _wait_for_named(api: str) -> None:
+    if urlsplit(api).scheme not in ("http", "https") or not urlsplit(api).hostname or any(map(str.isspace, api)):
+        raise ConfigError(
+            f"{api!r} is not an address", where="PREFECT_API_URL", remedy="For example http://127.0.0.1:4200/api."
+        )
     begin, said = time.monotonic(), False
     user, _, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     where = urlsplit(api)._replace(netloc=urlsplit(api).netloc.rpartition("@")[2]).geturl()
@@ -62,8 +66,6 @@ def _wait_for_named(api: str) -> None:
             answer = httpx.get(f"{api}/admin/version", auth=(user, password) if user else None, timeout=10.0)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             problem = str(error) or type(error).__name__
-            if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-                raise ConfigError(f"not an address: {problem}", where=f"PREFECT_API_URL={where}") from error
         else:
             if answer.status_code in REFUSED and "PREFECT_API_KEY" not in os.environ:
                 raise ConfigError(
