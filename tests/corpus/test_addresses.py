@@ -17,6 +17,7 @@ import zstandard
 
 from rnnlm.config import Corpus
 from rnnlm.corpus import fingerprint, ingest
+from rnnlm.corpus.files import public
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import DocumentsRef
 
@@ -222,7 +223,5 @@ def test_missing_file_system_names_the_extra(
 
 
 def test_no_password_or_key_is_written_down(tmp_path: Path) -> None:
-    from rnnlm.corpus.addresses import _public
-
-    assert _public("https://me:secret@host/x.csv.gz?key=secret") == "https://host/x.csv.gz"
-    assert _public("ftp://me:secret@host/x.csv") == "ftp://host/x.csv"
+    assert public("https://me:secret@host/x.csv.gz?key=secret") == "https://host/x.csv.gz"
+    assert public("ftp://me:secret@host/x.csv") == "ftp://host/x.csv"
