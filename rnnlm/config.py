@@ -809,7 +809,8 @@ def _prepare(node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node
                         where=where,
                         remedy="Put all that it holds under one of them.",
                     )
-            inner = settings.model_fields.get(key.value) if settings else None
+            plain = isinstance(key, yaml.ScalarNode)
+            inner = settings.model_fields.get(key.value) if settings and plain else None
             merged = annotation if key.tag == "tag:yaml.org,2002:merge" else None
             _prepare(value, inner.annotation if inner else merged, where, [*above, node])
 

@@ -16,7 +16,7 @@ from fsspec.utils import glob_translate
 
 from rnnlm.config import Corpus
 from rnnlm.corpus import package
-from rnnlm.corpus.files import File, no_such_file, public, trouble
+from rnnlm.corpus.files import File, cause_of, no_such_file, public, trouble
 from rnnlm.corpus.formats import belongs
 from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
@@ -189,7 +189,8 @@ class _Paths(NamedTuple):
 
 
 def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
-    glob = _MAGIC.search(path) is not None
+    # Only a web address carries its protocol in the path, and its question mark stands for no character.
+    glob = _MAGIC.search(path.partition("?")[0] if "://" in path else path) is not None
     kind = _kind(fs, path, glob)
     if kind == "file":
         return _Paths([path], str(PurePosixPath(path).parent), [])
@@ -200,7 +201,7 @@ def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
         remedy = "Give a glob, or `format`: auto takes the endings that it knows."
     elif glob:
         root, there = _glob(fs, path)
-        nothing = "no file matches."
+        nothing = f"no file in {root} matches." if isinstance(fs, LocalFileSystem) else "no file matches."
         remedy = "Check the address; ** stands for folders in depth."
     else:
         raise no_such_file(address)
@@ -221,8 +222,8 @@ def _kind(fs: Any, path: str, glob: bool) -> str | None:
     """
     try:
         return str(fs.info(path)["type"])
-    except FileNotFoundError:
-        if not glob and not isinstance(fs, LocalFileSystem):
+    except FileNotFoundError as error:
+        if cause_of(error) or not (glob or isinstance(fs, LocalFileSystem)):
             raise
         return None
     except (ValueError, NotADirectoryError):

@@ -335,5 +335,19 @@ def _check_trainable(
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
 
 
+def empty_split(corpus: Corpus, documents: DocumentsRef, split: str) -> tuple[str, str]:
+    """Say of a split without documents which field of the corpus makes it so, and what to do."""
+    if corpus.split:
+        remedy = f"No document is marked {split!r} in the column {corpus.split!r}: mark some, or leave `split` out and "
+        return "split", f"{remedy}let shares be cut."
+    if getattr(corpus, split):
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in documents.dropped.items() if count)
+        return split, f"None of the documents in its files was kept (dropped in all: {counts or 'none'})."
+    in_tables = corpus.columns != ["text"] or corpus.format not in ("auto", "text")
+    if documents.documents["train"] == 1 and corpus.document == "file" and not in_tables:
+        return "document", ONE_DOCUMENT
+    return f"{split}_share", "Give a larger share, or files for this split."
+
+
 def _addresses(corpus: Corpus) -> str:
     return ", ".join((corpus.files or corpus.train)[:3])

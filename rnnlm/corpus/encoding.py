@@ -100,7 +100,7 @@ def likely(sample: bytes) -> list[str]:
     """Return the encodings that bytes are likely to be in, the likeliest first; empty if they are likely no text."""
     if named := by_mark(sample) or wide(sample):
         return [named]
-    if _decodes(sample[:_SAMPLE], "utf-8"):
+    if _decodes(sample[:_SAMPLE], "utf-8") or mostly_utf8(sample[:_SAMPLE]):
         return ["utf-8"]
     # Loaded where it is needed: it takes a while.
     from charset_normalizer import from_bytes
@@ -116,6 +116,13 @@ def likely(sample: bytes) -> list[str]:
     first = [name for name in _CANDIDATES if name in names][:1]
     rest = [one.encoding for one in found if one not in near]
     return list(dict.fromkeys([*first, *(one.encoding for one in near), *rest]))
+
+
+def mostly_utf8(content: bytes) -> bool:
+    """Whether bytes that are not UTF-8 are text in UTF-8 of which a few bytes are damaged."""
+    text = content.decode("utf-8", "replace")
+    damaged = text.count("\ufffd")
+    return sum(not character.isascii() for character in text) > 3 * damaged
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:

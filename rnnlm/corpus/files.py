@@ -151,19 +151,20 @@ def trouble(address: str) -> Iterator[None]:
         remedy = f"pip install 'rnnlm[{extra}]'" if extra else "Install the fsspec file system for it."
         raise ConfigError(f"{protocol}:// needs another package: {error}.", where=address, remedy=remedy) from error
     except FileNotFoundError as error:
-        # Some file systems say of a store that does not answer that the file is not there.
-        if (cause := error.__cause__) is not None and isinstance(cause, Exception) and not _says_not_there(cause):
+        if cause := cause_of(error):
             raise _unreachable(cause, address) from error
         raise no_such_file(address) from error
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(f"cannot be opened: {error.strerror or error}.", where=address) from error
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, pa.ArrowInvalid) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise _damaged(error, address) from error
     except OSError as error:
         # Decompressors raise an OSError of their own making; one of the system's has a number.
-        if error.errno is None and type(error).__module__ in ("builtins", "gzip"):
+        if error.errno is None and type(error) in (OSError, gzip.BadGzipFile):
             raise _damaged(error, address) from error
         raise _unreachable(error, address) from error
+    except pa.ArrowException as error:
+        raise _damaged(error, address) from error
     except Exception as error:
         if _raised_by(error, "zipfile"):
             # An archive with a password, or compressed in a way that Python does not know.
@@ -182,10 +183,15 @@ def no_such_file(address: str) -> DataError:
     return DataError(problem, where=address, remedy="Check the address, or run the command in the folder of the data.")
 
 
-def _says_not_there(error: BaseException) -> bool:
-    """Whether an error is a store's answer that it has no such file."""
-    named = "NotFound" in type(error).__name__
-    return named or isinstance(error, (FileNotFoundError, LookupError, ValueError, NotADirectoryError))
+def cause_of(error: FileNotFoundError) -> Exception | None:
+    """Return why a store did not answer, where a file system says of that, too, that the file is not there.
+
+    None if the store has answered, and has no such file.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, Exception) or "NotFound" in type(cause).__name__:
+        return None
+    return None if isinstance(cause, (LookupError, ValueError, NotADirectoryError)) else cause
 
 
 def public(link: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from rnnlm.config import Corpus
-from rnnlm.corpus.encoding import by_mark, excerpt, foreign, likely, wide
+from rnnlm.corpus.encoding import by_mark, excerpt, foreign, likely, mostly_utf8, wide
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.record import too_long
 from rnnlm.errors import DataError
@@ -131,7 +131,7 @@ def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: i
     problem = f"not {called}: byte {place} of the line is 0x{error.object[error.start]:02x}"
     sample = error.object[begin:]
     own = codecs.lookup(encoding).name
-    if own == "utf-8" and _mostly_utf8(error.object):
+    if own == "utf-8" and mostly_utf8(error.object):
         problem += ", where the text around it is UTF-8: these bytes are damaged."
         return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line anew.")
     found = [name for name in likely(sample) if codecs.lookup(name).name != own][:2]
@@ -143,9 +143,3 @@ def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: i
     readings = " or ".join(f"{name} (“{text}”)" for text, name in reversed(texts.items()))
     remedy = f"Give `encoding: {found[0]}`, if the text reads well so."
     return DataError(f"{problem}; it is likely {readings}.", where=f"{where} {number + ends}", remedy=remedy)
-
-
-def _mostly_utf8(content: bytes) -> bool:
-    text = content.decode("utf-8", "replace")
-    damaged = text.count("\ufffd")
-    return sum(not character.isascii() for character in text) > 3 * damaged

@@ -19,6 +19,10 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "TABs", "|": "vertical bar
 # Lines of a file that show its separator.
 LINES = 50
 
+_LONE_CR = re.compile(r"\r(?!\n)")
+# What stands for such a CR while a line is read.
+_CR = "\x00\x01\x00"
+
 # What spreadsheets write above a table to say what separates its fields.
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 
@@ -74,8 +78,8 @@ def _fits(rows: list[list[str]], wanted: Collection[str], header: bool) -> bool:
         return False
     if header:
         return all(len(same_columns(name, rows[0])) == 1 for name in wanted)
-    # The last row may have been cut.
-    widths = {len(row) for row in rows[: max(1, len(rows) - 1)]}
+    # The last row of many may have been cut.
+    widths = {len(row) for row in (rows[:-1] if len(rows) >= LINES - 1 else rows)}
     return len(widths) == 1 and widths.pop() >= max(map(int, wanted))
 
 
@@ -89,7 +93,7 @@ def _csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
     # The limit holds for the whole process: it is only ever raised, so that steps that run side by side do not clash.
     # A column that is not read may hold more than a document, a whole page for example.
     csv.field_size_limit(max(csv.field_size_limit(), 8 * corpus.max_characters))
-    lines = (line for _, line in numbered_lines(file, corpus, quoted=True))
+    lines = (_hidden(line) for _, line in numbered_lines(file, corpus, quoted=True))
     first = list(itertools.islice(lines, LINES))
     separator = separator_of(first, corpus.columns, corpus.header)
     if separator != ",":
@@ -108,8 +112,13 @@ def _csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
             raise DataError(f"not CSV: {error}.", where=where, remedy=remedy) from error
         if row is None:
             return
-        yield start, row
+        yield start, [field.replace(_CR, "\r") for field in row]
         start = above + reader.line_num + 1
+
+
+def _hidden(line: str) -> str:
+    """Hide a CR within a line from Python's reader, which takes it for a line end; its writer leaves it unquoted."""
+    return _LONE_CR.sub(_CR, line) if "\r" in line[:-2] else line
 
 
 def _tsv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
