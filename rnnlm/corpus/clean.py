@@ -52,5 +52,7 @@ def plain_name(name: str) -> str:
     Control characters, zero-width spaces and byte order marks go, text becomes Unicode NFC, and white space at both
     ends goes. A joiner between two characters stays: Persian words and emoji have it.
     """
+    if name.isascii() and name.isprintable():
+        return name.strip()
     name = unicodedata.normalize("NFC", name.replace("\r", "\n").translate(_CONTROL).translate(_UNSEEN))
     return _JOINERS.sub("", name)

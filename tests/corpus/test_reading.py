@@ -76,6 +76,9 @@ def test_utf_16_without_a_mark_is_named(tmp_path: Path) -> None:
         error = _error(tmp_path, "x.csv", CSV.encode(encoding))
         assert f"`encoding: {encoding}`" in error.remedy
         assert _read(tmp_path, "x.csv", CSV.encode(encoding), encoding=encoding, label="label")[0] == ("one", "a")
+        # The name without a byte order asks for a mark.
+        error = _error(tmp_path, "x.csv", CSV.encode(encoding), encoding="utf-16")
+        assert f"`encoding: {encoding}`" in error.remedy
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,11 @@ def decoded(
             text = decoder.decode(chunk, final=final)
         except UnicodeDecodeError as error:
             raise _undecodable(error, encoding, f"{where}, line", number, "".join(begun)) from error
+        except UnicodeError as error:
+            # Some decoders name no byte: that of UTF-16 where the mark is missing.
+            likeliest = next(iter(likely(head)), None)
+            remedy = f"Give `encoding: {likeliest}`." if likeliest else "Give the right `encoding`."
+            raise DataError(f"not {encoding}: {error}.", where=where, remedy=remedy) from error
         if turn == 0:
             text = text.removeprefix("\ufeff")
             plain = _QUOTED.sub("", text) if quoted else text

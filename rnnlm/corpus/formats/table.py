@@ -24,7 +24,7 @@ _LONE_CR = re.compile(r"\r(?!\n)")
 _CR = "\x00\x01\x00"
 
 # What spreadsheets write above a table to say what separates its fields.
-_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_SEP = re.compile(r'"?sep=([^"\w\s]|\t)"?\s*', re.IGNORECASE)
 
 
 def read_csv(file: File, corpus: Corpus) -> Iterator[Record]:
