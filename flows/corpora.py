@@ -6,7 +6,7 @@ The steps are the same in all of them: what one has done, the others have from t
 import logging
 
 from rnnlm.config import Corpus, Experiment, Tokenizer
-from rnnlm.corpus import fingerprint, leak_sentence, read_before
+from rnnlm.corpus import empty_split, fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.store import home
@@ -37,13 +37,24 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
                 f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
                 remedy=f"Give numbers up to {labelled:,}, or `all`.",
             )
-    for name, documents in (("source", source), ("target", target)):
+    for name, corpus, documents in (
+        ("source", experiment.source.corpus, source),
+        ("target", experiment.target.corpus, target),
+    ):
         for split in ("valid", "test"):
             if not documents.documents.get(split):
+                field, remedy = empty_split(corpus, documents, split)
                 raise ConfigError(
-                    f"{name}.corpus.{split}_share: the {split} split is empty, and the best model is chosen on valid "
-                    "and scored on test",
-                    remedy="Give a larger share, or files for this split.",
+                    f"{name}.corpus.{field}: the {split} split is empty, and the best model is chosen on valid and "
+                    "scored on test",
+                    remedy=remedy,
+                )
+            if name == "target" and documents.labels and not documents.labelled.get(split):
+                raise ConfigError(
+                    f"target.corpus: none of the {documents.documents[split]:,} documents of the {split} split has a "
+                    "label, and classifiers are chosen on labels of valid and scored on labels of test",
+                    remedy="Where the labels of an official test set are withheld, leave its documents out, and let "
+                    "valid and test be cut from the labelled ones (`valid_share`, `test_share`).",
                 )
     if seen := read_before(source, target):
         logger.warning(leak_sentence(seen, target.documents["test"]))

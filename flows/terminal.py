@@ -4,6 +4,7 @@ import contextlib
 import errno
 import itertools
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -15,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from rnnlm.errors import RnnlmError
+from rnnlm.errors import DataError, RnnlmError
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a process that does not say otherwise
 
@@ -89,15 +90,37 @@ def native_messages_held() -> Iterator[None]:
             os.close(stderr)
 
 
-def lines(given: list[str] | None, file: Path | None) -> Iterator[str]:
-    """Give the texts of a command: its arguments, else the lines of a file, else those of standard input."""
+def texts(
+    given: list[str] | None, file: Path | None, encoding: str = "auto", column: str | None = None
+) -> Iterator[str]:
+    """Return the texts of a command: its arguments, else those of a file, else the lines of standard input.
+
+    Args:
+        given: The arguments.
+        file: The file.
+        encoding: The encoding of the file, or of standard input.
+        column: Column of the text, where the file is a table; None: it is read by line, whatever it is.
+
+    Raises:
+        DataError: If the file, or standard input, is no text.
+    """
+    from rnnlm.corpus.texts import lines_from, lines_of, texts_of
+
     if given:
         yield from given
-    elif file is not None:
-        with file.open(encoding="utf-8", errors="replace") as opened:
-            yield from (line.rstrip("\n") for line in opened)
-    else:
-        yield from (line.rstrip("\n") for line in typer.get_text_stream("stdin", "utf-8", "replace"))
+        return
+    try:
+        if file is None:
+            yield from lines_from(typer.get_binary_stream("stdin"), "standard input", encoding)
+        elif column is None:
+            yield from lines_of(file, encoding)
+        else:
+            yield from texts_of(file, column, encoding)
+    except DataError as error:
+        # An experiment has fields where these commands have options.
+        remedy = re.sub(r"`encoding: (\S+)`", r"`--encoding \1`", error.remedy).partition(" If the first row is")[0]
+        remedy = remedy.replace("in the corpus's field `text`", "by `--column`")
+        raise DataError(error.problem, where=error.where, remedy=remedy) from error
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows import environment
-from flows.terminal import Traceback, batches, errors_for_people, lines, native_messages_held
+from flows import environment, terminal
+from flows.terminal import Traceback, batches, errors_for_people, native_messages_held
 from rnnlm.config import Settings
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
@@ -24,9 +24,21 @@ Model = Annotated[
     typer.Argument(metavar="MODEL", help="models:/NAME@ALIAS, models:/NAME/VERSION, or the folder of a checkpoint."),
 ]
 Texts = Annotated[
-    list[str] | None, typer.Argument(metavar="TEXT…", help="The texts; none: lines of --file, or of standard input.")
+    list[str] | None,
+    typer.Argument(metavar="TEXT…", help="The texts; none: those of --file, or the lines of standard input."),
 ]
-File = Annotated[Path | None, typer.Option("--file", help="Text in UTF-8, one a line.", dir_okay=False)]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file",
+        help="Texts: one a line, or a table by its ending (.csv, .tsv, .jsonl, .parquet; .gz).",
+        dir_okay=False,
+    ),
+]
+Column = Annotated[str, typer.Option("--column", help="Column of the text, where --file is a table.")]
+Encoding = Annotated[
+    str, typer.Option("--encoding", help="Encoding of the texts; auto: UTF-8, or UTF-16 with its mark.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each text, with all there is to say.")]
 
 
@@ -37,34 +49,44 @@ def add_to(app: typer.Typer) -> None:
 
 
 def score(
-    model: Model, texts: Texts = None, file: File = None, as_json: Json = False, traceback: Traceback = False
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
+    as_json: Json = False,
+    traceback: Traceback = False,
 ) -> None:
     """Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all."""
     with errors_for_people(traceback):
         trained = _load(model)
         from rnnlm.inference.score import score
 
-        for batch in batches(lines(texts, file)):
+        for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text, scored in zip(batch, score(trained, batch), strict=True):
                 bits = "-" if scored.bits_per_character is None else f"{scored.bits_per_character:.3f}"
-                _say(
-                    f"perplexity {scored.perplexity:<9.4g} bits/character {bits:<6} nll {scored.nll:<8.2f} {text}",
-                    asdict(scored) if as_json else None,
-                )
+                numbers = f"perplexity {scored.perplexity:<9.4g} bits/character {bits:<6} nll {scored.nll:<8.2f}"
+                _say(f"{numbers} {_one_line(text)}", asdict(scored) if as_json else None)
 
 
 def classify(
-    model: Model, texts: Texts = None, file: File = None, as_json: Json = False, traceback: Traceback = False
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
+    as_json: Json = False,
+    traceback: Traceback = False,
 ) -> None:
     """Say which class a classifier takes texts for, and how sure it is."""
     with errors_for_people(traceback):
         trained = _load(model)
         from rnnlm.inference.classify import classify
 
-        for batch in batches(lines(texts, file)):
+        for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text, said in zip(batch, classify(trained, batch), strict=True):
                 probability = said.probabilities[said.label]
-                _say(f"{said.label}  {probability:.3f}  {text}", asdict(said) if as_json else None)
+                _say(f"{said.label}  {probability:.3f}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
 def _option(settings: type[Settings], name: str) -> Any:
@@ -76,6 +98,8 @@ def complete(
     model: Model,
     texts: Texts = None,
     file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
     max_tokens: Annotated[int, _option(Completing, "max_tokens")] = Completing().max_tokens,
     n: Annotated[int, _option(Completing, "n")] = Completing().n,
     beams: Annotated[int, _option(Completing, "beams")] = Completing().beams,
@@ -103,7 +127,7 @@ def complete(
             },
         )
         completer = _load(model).completer
-        for batch in batches(lines(texts, file)):
+        for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text in batch:
                 found = completer.complete(text, how)
                 if as_json:
@@ -123,7 +147,8 @@ def rescore(
             "hypothesis, with an empty line between lists.",
         ),
     ] = None,
-    file: File = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Such lines.", dir_okay=False)] = None,
+    encoding: Encoding = "auto",
     weight: Annotated[float, _option(Rescoring, "weight")] = Rescoring().weight,
     word_bonus: Annotated[float, _option(Rescoring, "word_bonus")] = Rescoring().word_bonus,
     as_json: Json = False,
@@ -135,7 +160,7 @@ def rescore(
         trained = _load(model)
         from rnnlm.inference.rescore import best_first, rescore
 
-        lists = iter([([], texts)]) if texts else n_best_lists(lines(None, file))
+        lists = iter([([], texts)]) if texts else n_best_lists(terminal.texts(None, file, encoding))
         for n, (scores, hypotheses) in enumerate(lists):
             how = check(Rescoring, {"scores": scores, "weight": weight, "word_bonus": word_bonus})
             found = best_first(rescore(trained, hypotheses, how))
@@ -182,6 +207,8 @@ def correct(
     model: Model,
     texts: Texts = None,
     file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
     distance: Annotated[int, _option(Correcting, "distance")] = Correcting().distance,
     penalty: Annotated[float, _option(Correcting, "penalty")] = Correcting().penalty,
     words: Annotated[
@@ -203,7 +230,7 @@ def correct(
         from rnnlm.inference.lexicon import Lexicon
 
         lexicon = Lexicon.read(words) if words else trained.lexicon
-        for batch in batches(lines(texts, file)):
+        for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text in batch:
                 found = correct(trained, text, how, lexicon)
                 _say(found.text, asdict(found) if as_json else None)
@@ -224,6 +251,11 @@ def export(
 
             export(checkpoint, folder, form)
         typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
+
+
+def _one_line(text: str) -> str:
+    """Return a text, which may be the field of a table, without its line ends."""
+    return " ".join(text.splitlines())
 
 
 def _say(text: str, row: dict[str, Any] | None = None) -> None:

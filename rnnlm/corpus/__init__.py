@@ -1,7 +1,7 @@
 """Reading text in all its formats, cleaning, splitting: `documents.parquet`."""
 
 from rnnlm.corpus.addresses import fingerprint
-from rnnlm.corpus.documents import ingest
+from rnnlm.corpus.documents import empty_split, ingest
 from rnnlm.corpus.overlap import leak_sentence, read_before
 
-__all__ = ["fingerprint", "ingest", "leak_sentence", "read_before"]
+__all__ = ["empty_split", "fingerprint", "ingest", "leak_sentence", "read_before"]

@@ -4,18 +4,21 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.tar import TarFileSystem
+from fsspec.utils import glob_translate
 
 from rnnlm.config import Corpus
 from rnnlm.corpus import package
-from rnnlm.corpus.files import File, trouble
+from rnnlm.corpus.files import File, cause_of, no_such_file, public, trouble
 from rnnlm.corpus.formats import belongs
+from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import Split
 from rnnlm.store import file_sha256
@@ -23,10 +26,23 @@ from rnnlm.store import file_sha256
 _MAGIC = re.compile(r"[*?\[{]")
 
 
-def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
-    """Give the files of a corpus: in the order of the addresses, those of one address sorted.
+class Found(NamedTuple):
+    """The files that addresses stand for, and how many were passed over, by what has left them behind."""
 
-    Those of `exclude` are not among them (`resolve_excluded`).
+    files: list[File]
+    junk: Counter[str]
+
+
+def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
+    """Return the files of a corpus; more of it, and errors, in `find`."""
+    return find(corpus, downloads=downloads).files
+
+
+def find(corpus: Corpus, *, downloads: Path) -> Found:
+    """Find the files of a corpus: in the order of the addresses, those of one address sorted.
+
+    Those of `exclude` are not among them (`resolve_excluded`). Of folders and globs, what systems and programs leave
+    behind (`.DS_Store`, `a~.txt`) is passed over.
 
     Args:
         corpus: The corpus; only its addresses and its format are looked at.
@@ -42,16 +58,18 @@ def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
 
 def resolve_excluded(corpus: Corpus, *, downloads: Path) -> list[File]:
     """Give the files whose documents must not stand in a corpus; errors as in `resolve`."""
-    return _files([(None, address) for address in corpus.exclude], corpus.format, downloads)
+    return _files([(None, address) for address in corpus.exclude], corpus.format, downloads).files
 
 
-def _files(addresses: list[tuple[Split | None, str]], format_name: str, downloads: Path) -> list[File]:
-    matches = [match for split, address in addresses for match in _match(address, split, format_name, downloads)]
+def _files(addresses: list[tuple[Split | None, str]], format_name: str, downloads: Path) -> Found:
+    found = [_match(address, split, format_name, downloads) for split, address in addresses]
+    matches = [match for some, _ in found for match in some]
     roots = [match.root for match in matches if match.root is not None]
     shared = os.path.commonpath(roots) if roots else ""
     # Addresses may overlap, as `*.txt` and `a.txt`: a file is read once for a split.
     once = {(match.address, match.split): match for match in matches}.values()
-    return [File(match.name(shared), match.address, match.path, match.fs, match.split) for match in once]
+    files = [File(match.name(shared), match.address, match.path, match.fs, match.split) for match in once]
+    return Found(files, Counter(kind for _, kinds in found for kind in kinds))
 
 
 def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
@@ -68,12 +86,12 @@ def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
     content = []
     excluded = [("exclude", address) for address in corpus.exclude]
     for split, address in [*_addresses(corpus), *excluded]:
-        archive = address.split("::")[-1]
+        archive = _links(address)[-1]
         if archive.startswith(package.PROTOCOL):
-            content.append([split, _public(address), package.pinned_sha256(archive)])
+            content.append([split, public(address), package.pinned_sha256(archive)])
             continue
         chained = archive != address
-        for match in _match(archive if chained else address, None, corpus.format, downloads):
+        for match in _match(archive if chained else address, None, corpus.format, downloads)[0]:
             with trouble(match.address):
                 local = isinstance(match.fs, LocalFileSystem)
                 digest = file_sha256(Path(match.path)) if local else str(match.fs.checksum(match.path))
@@ -112,66 +130,120 @@ def _addresses(corpus: Corpus) -> list[tuple[Split | None, str]]:
     return [(split, address) for split, addresses in given for address in addresses]
 
 
-def _match(address: str, split: Split | None, format_name: str, downloads: Path) -> list[_Match]:
+def _links(address: str) -> list[str]:
+    """Return the parts of a chained address, the innermost first; a local name may have two colons itself."""
     links = address.split("::")
+    chained = "://" in address or links[0] in fsspec.available_protocols()
+    return links if chained and not Path(address).exists() else [address]
+
+
+def _match(address: str, split: Split | None, format_name: str, downloads: Path) -> tuple[list[_Match], list[str]]:
+    """Return what an address stands for, and what left behind the files that were passed over."""
+    links = _links(address)
     local_links = [str(package.fetch(link, downloads)) if link.startswith(package.PROTOCOL) else link for link in links]
-    public = [_public(link) for link in links]
-    with trouble("::".join(public)):
-        try:
-            # fsspec knows .tar.gz, but not its short name.
-            short = links[0].startswith("tar://") and "".join(local_links[1:2]).endswith(".tgz")
-            options = {"tar": {"compression": "gzip"}} if short else {}
-            fs, path = fsspec.core.url_to_fs("::".join(local_links), **options)
-        except ValueError as error:
-            raise ConfigError(f"cannot be used as an address: {error}.", where="::".join(public)) from error
-        paths, root = _expand(fs, path, format_name, "::".join(public))
+    shown = [public(link) for link in links]
+    with trouble("::".join(shown)):
+        fs, path = _file_system(local_links, "::".join(shown))
+        paths, root, left = _expand(fs, path, format_name, "::".join(shown))
     if isinstance(fs, TarFileSystem):
         # A compressed archive is read forwards: in any other order each file would unpack all before it anew.
         paths.sort(key=lambda member: fs.index[member][1])
     if len(links) == 1:
         if links[0].startswith(package.PROTOCOL):
-            return [_Match((), public[0], path, None, split, fs) for path in paths]
+            return [_Match((), shown[0], path, None, split, fs) for path in paths], left
         if isinstance(fs, LocalFileSystem):
-            return [_Match((), path, path, root, split, fs) for path in paths]
-        return [_Match((), _public(fs.unstrip_protocol(path)), path, None, split, fs) for path in paths]
+            return [_Match((), path, path, root, split, fs) for path in paths], left
+        return [_Match((), public(fs.unstrip_protocol(path)), path, None, split, fs) for path in paths], left
     protocol = links[0].partition("://")[0]
-    base, base_root = _base(local_links[-1]) if links[-1] == local_links[-1] else (public[-1], None)
-    return [_Match((f"{protocol}://{path}", *public[1:-1]), base, path, base_root, split, fs) for path in paths]
+    base, base_root = _base(local_links[-1]) if links[-1] == local_links[-1] else (shown[-1], None)
+    return [_Match((f"{protocol}://{path}", *shown[1:-1]), base, path, base_root, split, fs) for path in paths], left
+
+
+def _file_system(links: list[str], shown: str) -> tuple[Any, str]:
+    """Return the file system of a chain of links, and the path in it."""
+    if len(links) == 1 and "::" in links[0]:  # a local name
+        fs = LocalFileSystem()
+        return fs, fs._strip_protocol(links[0])
+    # fsspec knows .tar.gz, but not its short name.
+    short = links[0].startswith("tar://") and "".join(links[1:2]).endswith(".tgz")
+    options = {"tar": {"compression": "gzip"}} if short else {}
+    try:
+        fs, path = fsspec.core.url_to_fs("::".join(links), **options)
+    except ValueError as error:
+        raise ConfigError(f"cannot be used as an address: {error}.", where=shown) from error
+    return fs, path
 
 
 def _base(link: str) -> tuple[str, str | None]:
-    """Give the address of the outermost archive and, where it is local, its folder."""
+    """Return the address of the outermost archive and, where it is local, its folder."""
     fs, path = fsspec.core.url_to_fs(link)
-    return (path, str(Path(path).parent)) if isinstance(fs, LocalFileSystem) else (_public(link), None)
+    return (path, str(Path(path).parent)) if isinstance(fs, LocalFileSystem) else (public(link), None)
 
 
-def _expand(fs: Any, path: str, format_name: str, address: str) -> tuple[list[str], str]:
-    """Give the files at a path, sorted, and the folder that the path starts from."""
-    if fs.isfile(path):
-        return [path], str(PurePosixPath(path).parent)
-    if fs.isdir(path):
-        folder = path.rstrip("/")
-        start = len(folder) + 1 if folder else 0
-        found = sorted(file for file in fs.find(path) if belongs(file[start:], format_name))
-        if not found:
-            remedy = "Give a glob, or `format`: auto takes the endings that it knows."
-            raise DataError(f"the folder holds no file for the format {format_name}.", where=address, remedy=remedy)
-        return found, folder
-    magic = _MAGIC.search(path)
-    if magic is None:
-        raise DataError("there is no such file.", where=address, remedy="Check the address.")
-    matches = fs.glob(path, detail=True)
-    found = sorted(file for file, info in matches.items() if info["type"] != "directory")
-    if not found:
-        raise DataError("no file matches.", where=address, remedy="Check the address; ** stands for folders in depth.")
-    return found, path[: magic.start()].rpartition("/")[0]
+class _Paths(NamedTuple):
+    """The files at a path, sorted; the folder that it starts from; what left behind those that were passed over."""
+
+    files: list[str]
+    root: str
+    left: list[str]
 
 
-def _public(link: str) -> str:
-    """Give a link as it may be written down: without password, query (it may hold a key) and pinned digest."""
-    if "://" not in link:
-        return link
-    link = re.sub(r"://[^/@]*@", "://", link)
-    if link.startswith(("http://", "https://")):
-        return re.sub(r"[?#].*", "", link)
-    return re.sub(r"#sha256=.*", "", link)
+def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
+    # Only a web address carries its protocol in the path, and its question mark stands for no character.
+    glob = _MAGIC.search(path.partition("?")[0] if "://" in path else path) is not None
+    kind = _kind(fs, path, glob)
+    if kind == "file":
+        return _Paths([path], str(PurePosixPath(path).parent), [])
+    if kind == "directory":
+        root = path.rstrip("/")
+        there = fs.find(path)
+        nothing = f"the folder holds no file for the format {format_name}."
+        remedy = "Give a glob, or `format`: auto takes the endings that it knows."
+    elif glob:
+        root, there = _glob(fs, path)
+        nothing = f"no file in {root} matches." if isinstance(fs, LocalFileSystem) else "no file matches."
+        remedy = "Check the address; ** stands for folders in depth."
+    else:
+        raise no_such_file(address)
+    below = len(root) + 1 if root else 0
+    left = {file: by for file in there if (by := junk(file[below:]))}
+    files = sorted(file for file in there if file not in left)
+    if kind == "directory":
+        files = [file for file in files if belongs(file[below:], format_name)]
+    if not files:
+        raise DataError(nothing, where=address, remedy=remedy)
+    return _Paths(files, root, list(left.values()))
+
+
+def _kind(fs: Any, path: str, glob: bool) -> str | None:
+    """Return whether a path is a file or a directory; None if it is neither.
+
+    It is not asked by `isfile`: that says no of a store that does not answer, too.
+    """
+    try:
+        return str(fs.info(path)["type"])
+    except FileNotFoundError as error:
+        if cause_of(error) or not (glob or isinstance(fs, LocalFileSystem)):
+            raise
+        return None
+    except (ValueError, NotADirectoryError):
+        if not glob:
+            raise
+        return None
+
+
+def _glob(fs: Any, path: str) -> tuple[str, list[str]]:
+    """Return the files that match, and the folder that the pattern begins in.
+
+    A folder whose name looks like a pattern is taken as it is, if it is there.
+    """
+    start = _MAGIC.split(path)[0].rpartition("/")[0]
+    root = start
+    if isinstance(fs, LocalFileSystem):
+        while fs.isdir(further := "/".join([root, *path[len(root) + 1 :].split("/")[:1]])):
+            root = further
+    if root == start:
+        matches = fs.glob(path, detail=True)
+        return root, [file for file, info in matches.items() if info["type"] != "directory"]
+    pattern = re.compile(glob_translate(path[len(root) + 1 :]))
+    return root, [file for file in fs.find(root) if pattern.match(file[len(root) + 1 :])]

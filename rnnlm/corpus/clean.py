@@ -18,6 +18,10 @@ _CONTROL = {
 # A byte order mark stands at the start; inside, the same character is a word joiner (36 tokens of WikiText-2).
 _START = re.compile(r"\A[\s\ufeff]+")
 
+# Zero-width space, word joiner, byte order mark, soft hyphen, marks of direction.
+_UNSEEN = dict.fromkeys([0x200B, 0x2060, 0xFEFF, 0xAD, 0x200E, 0x200F, 0x061C, *range(0x202A, 0x202F)])
+_JOINERS = re.compile(r"\A[\s\u200c\u200d]+|[\s\u200c\u200d]+\Z")
+
 # No line break inside a tag: what one replacement leaves behind is then never a tag again.
 _HTML_BREAK = re.compile(r"</?(?:br|p)(?:[ \t][^<>\n]*)?/?>", re.IGNORECASE)
 
@@ -40,3 +44,15 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
         return _START.sub("", text).rstrip()
 
     return clean
+
+
+def plain_name(name: str) -> str:
+    """Return the name of a label, a group, a split or a column without what nobody sees, so that names can be compared.
+
+    Control characters, zero-width spaces and byte order marks go, text becomes Unicode NFC, and white space at both
+    ends goes. A joiner between two characters stays: Persian words and emoji have it.
+    """
+    if name.isascii() and name.isprintable():
+        return name.strip()
+    name = unicodedata.normalize("NFC", name.replace("\r", "\n").translate(_CONTROL).translate(_UNSEEN))
+    return _JOINERS.sub("", name)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 import tempfile
 from collections import Counter
@@ -14,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.config import Corpus
-from rnnlm.corpus.addresses import resolve, resolve_excluded
-from rnnlm.corpus.clean import cleaner
+from rnnlm.corpus.addresses import find, resolve_excluded
+from rnnlm.corpus.clean import cleaner, plain_name
+from rnnlm.corpus.encoding import no_text
 from rnnlm.corpus.files import File
-from rnnlm.corpus.formats import aclimdb, read
+from rnnlm.corpus.formats import aclimdb, format_of, read
 from rnnlm.corpus.formats.record import Record, too_long
 from rnnlm.corpus.schema import DOCUMENTS, with_counts
 from rnnlm.corpus.split import split_of
@@ -25,9 +27,18 @@ from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, Split
 from rnnlm.store import whole_folder
 
+logger = logging.getLogger("rnnlm.steps")
+
 # A row group is what is in memory at once: so many documents, or so many characters.
 _ROWS = 2_048
 _CHARACTERS = 4_000_000
+
+# Share of the characters of a file that may be such as no text consists of.
+_STRANGE = 0.3
+
+ONE_DOCUMENT = (
+    "There is one document only: with `document: file` each text file is one. Give `document: line` or `paragraph`."
+)
 
 _BY_NAME: dict[str, Split] = {"train": "train", "valid": "valid", "test": "test"}
 _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
@@ -49,7 +60,10 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
         StoreError: If a remote store does not answer, or the disk is full.
     """
     _check(corpus)
-    files = resolve(corpus, downloads=downloads)
+    files, junk = find(corpus, downloads=downloads)
+    if junk:
+        kinds = ", ".join(f"{count:,} {kind}" for kind, count in junk.most_common())
+        logger.info("Passed over %d files that are no data (%s).", junk.total(), kinds)
     excluded = _digests(corpus, resolve_excluded(corpus, downloads=downloads))
     with whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
@@ -63,7 +77,8 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
                 "valid": digests["valid"] & digests["test"],
                 "test": set(),
             }
-        ref = _summary(corpus, parts, barred, dropped, overlap, final)
+        dropped = {"junk": junk.total(), **dropped}
+        ref = _summary(corpus, files, parts, barred, dropped, overlap, final)
         with pq.ParquetWriter(work / "documents.parquet", with_counts(ref.documents), compression="zstd") as writer:
             for split in SPLITS:
                 for table in _kept(parts[split], barred[split]):
@@ -89,23 +104,39 @@ def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
 
 
 def _records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
-    """Read the documents of a file that are not too long, each with its place for people."""
+    """Read the documents of a file that are not too long, each with its place for people; names are made plain.
+
+    Raises:
+        DataError: If a document is too long, or the file is mostly no text.
+    """
+    unlabelled = None if corpus.unlabelled is None else plain_name(corpus.unlabelled)
+    characters = strange = 0
     for record in read(file, corpus):
         where = f"{file.address}, {record.place}" if record.place else file.address
         if len(record.text) > corpus.max_characters:
-            raise too_long(corpus, where)
-        if corpus.unlabelled is not None and (record.label or "").strip() == corpus.unlabelled:
-            record = record._replace(unlabelled=True)
-        yield record, where
+            raise too_long(corpus.max_characters, where)
+        characters += len(record.text)
+        strange += no_text(record.text)
+        label, group, split = (
+            None if name is None else plain_name(name) for name in (record.label, record.group, record.split)
+        )
+        without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
+        yield record._replace(label=label, group=group, split=split, unlabelled=without), where
+    if strange > _STRANGE * characters:
+        problem = f"no text: {strange:,} of {characters:,} characters are control characters or U+FFFD."
+        remedy = "Leave the file out, or make it anew from where its text is whole (another `encoding` may be right)."
+        raise DataError(problem, where=file.address, remedy=remedy)
 
 
 def _write_parts(
     corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path]
 ) -> tuple[dict[str, int], dict[str, set[bytes]]]:
-    """Write the cleaned documents of each split to a part; give the counts of dropped ones and all digests."""
+    """Write the cleaned documents of each split to a part; return the counts of dropped ones and all digests."""
     clean = cleaner(corpus)
     assign = _assigner(corpus, files)
-    dropped = {"empty": 0, "duplicate": 0, "label": 0, "excluded": 0, "overlap": 0}
+    labels = {plain_name(label) for label in corpus.labels}
+    dropped = {"blank": 0, "empty": 0, "label": 0, "unlabelled": 0, "excluded": 0, "duplicate": 0, "overlap": 0}
+    missing: list[str] = []
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
     kinds = (False, True) if corpus.unlabelled is not None else (None,)
     with ExitStack() as stack:
@@ -115,14 +146,20 @@ def _write_parts(
             for record, where in _records(corpus, file):
                 if without_label is not None and record.unlabelled is not without_label:
                     continue
-                label = _label(corpus, file, record, where)
-                without = corpus.unlabelled is not None and record.unlabelled
-                if corpus.labels and label not in corpus.labels and not without:
-                    dropped["label"] += 1
+                if record.nothing == "blank":
+                    dropped["blank"] += 1
                     continue
                 text = clean(record.text)
                 if not text and corpus.drop_empty:
                     dropped["empty"] += 1
+                    continue
+                if record.nothing:
+                    missing.append(where)
+                    continue
+                label = _label(corpus, file, record, where)
+                without = corpus.unlabelled is not None and record.unlabelled
+                if labels and label not in labels and not without:
+                    dropped["unlabelled" if label is None else "label"] += 1
                     continue
                 digest = _digest(text, where)
                 if digest in excluded:
@@ -136,22 +173,28 @@ def _write_parts(
                 digests[split].add(digest)
                 name = f"{file.name}, {record.place}" if record.place else file.name
                 writers[split].add((name, text, label, group, split, digest))
+    if missing:
+        named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        count = "a document has" if len(missing) == 1 else f"{len(missing):,} documents have"
+        problem = f"{count} no text (a null, or an empty file): {named}."
+        remedy = "Take them out, or let them be dropped (`drop_empty: true`)."
+        raise DataError(problem, where=_addresses(corpus), remedy=remedy)
     return dropped, digests
 
 
 def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None:
-    """Give a document's label; none only if none is configured, or the document has none by design."""
+    """Return a document's label; None if none is configured, or wanted of this document."""
     if corpus.label_pattern is not None:
         # Below the corpus's own folder first: where that folder lies must not decide a label.
         match = re.search(corpus.label_pattern, file.name) or re.search(corpus.label_pattern, file.address)
         if match is None or not match[1]:
             raise DataError("`label_pattern` finds no label in the address.", where=file.address)
-        return match[1]
+        return plain_name(match[1])
     if (corpus.label is None and corpus.format != "aclimdb") or record.unlabelled:
         return None
-    label = (record.label or "").strip()
-    if not label:
-        remedy = "Give the document a label, or take it out."
+    label = record.label or None
+    if not label and not corpus.labels:
+        remedy = "Give the document a label, or name all labels in `labels`: then those without one are dropped."
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
     return label
 
@@ -237,6 +280,7 @@ def _kept(part: Path, barred: set[bytes], columns: list[str] | None = None) -> I
 
 def _summary(
     corpus: Corpus,
+    files: list[File],
     parts: dict[str, Path],
     barred: dict[str, set[bytes]],
     dropped: dict[str, int],
@@ -257,7 +301,7 @@ def _summary(
                 content.update(json.dumps([*row.values()], default=bytes.hex).encode() + b"\n")
         labelled[split] = labels[split].total()
     dropped = dropped | {"overlap": read_rows - sum(documents.values())}
-    _check_trainable(corpus, documents, labels["train"], dropped)
+    _check_trainable(corpus, files, documents, labels["train"], dropped)
     return DocumentsRef(
         path=final,
         sha256=content.hexdigest(),
@@ -269,14 +313,41 @@ def _summary(
     )
 
 
-def _check_trainable(corpus: Corpus, documents: dict[str, int], labels: Counter[str], dropped: dict[str, int]) -> None:
-    where = ", ".join((corpus.files or corpus.train)[:3])
+def _check_trainable(
+    corpus: Corpus,
+    files: list[File],
+    documents: dict[str, int],
+    labels: Counter[str],
+    dropped: dict[str, int],
+) -> None:
+    where = _addresses(corpus)
     if not documents["train"]:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count) or "none"
         problem = f"no training documents are left (dropped: {counts}; elsewhere: {sum(documents.values()):,})."
-        raise DataError(problem, where=where, remedy="Look at the text, at `labels` and at the shares of the splits.")
+        remedy = "Look at the text, at `labels` and at the shares of the splits."
+        if len(files) == 1 and corpus.document == "file" and format_of(files[0], corpus) == "text":
+            remedy = ONE_DOCUMENT
+        raise DataError(problem, where=where, remedy=remedy)
     by_label = bool(corpus.label or corpus.label_pattern)
     if len(labels) == 1 or (by_label and not labels):
         kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
         problem = f"the labelled training documents need two classes at least; {kept}."
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
+
+
+def empty_split(corpus: Corpus, documents: DocumentsRef, split: str) -> tuple[str, str]:
+    """Say of a split without documents which field of the corpus makes it so, and what to do."""
+    if corpus.split:
+        remedy = f"No document is marked {split!r} in the column {corpus.split!r}: mark some, or leave `split` out and "
+        return "split", f"{remedy}let shares be cut."
+    if getattr(corpus, split):
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in documents.dropped.items() if count)
+        return split, f"None of the documents in its files was kept (dropped in all: {counts or 'none'})."
+    in_tables = corpus.columns != ["text"] or corpus.format not in ("auto", "text")
+    if documents.documents["train"] == 1 and corpus.document == "file" and not in_tables:
+        return "document", ONE_DOCUMENT
+    return f"{split}_share", "Give a larger share, or files for this split."
+
+
+def _addresses(corpus: Corpus) -> str:
+    return ", ".join((corpus.files or corpus.train)[:3])

@@ -1,9 +1,10 @@
-"""One file, wherever it lies: opened, decompressed, and its troubles told in plain words."""
+"""One file, wherever it is: opened, decompressed, and what goes wrong with it in plain words."""
 
 import bz2
 import gzip
 import io
 import lzma
+import re
 import shutil
 import tarfile
 import tempfile
@@ -12,14 +13,20 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
 
+from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError, RnnlmError, StoreError
 from rnnlm.refs import Split
+
+
+class EmptyFileError(DataError):
+    """A file without a single byte."""
 
 
 def _zstd(file: IO[bytes]) -> Any:
@@ -27,16 +34,29 @@ def _zstd(file: IO[bytes]) -> Any:
     return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
 
 
+def _only_member(file: IO[bytes]) -> tuple[IO[bytes], str]:
+    """Return the one file of a zip archive, open, and its name; what systems leave in archives does not count."""
+    archive = zipfile.ZipFile(file)
+    names = [info.filename for info in archive.infolist() if not info.is_dir() and not junk(info.filename)]
+    if len(names) != 1:
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        problem = f"the archive holds {len(names)} files ({some})." if names else "the archive holds no file."
+        remedy = f"Name the one to read: zip://{names[0]}::ARCHIVE, or several: zip://*.csv::ARCHIVE." if names else ""
+        raise DataError(problem, remedy=remedy)
+    return archive.open(names[0]), names[0]
+
+
 _DECOMPRESSORS: dict[str, Callable[[IO[bytes]], Any]] = {
     ".gz": lambda file: gzip.GzipFile(fileobj=file),
     ".bz2": bz2.BZ2File,
     ".xz": lzma.LZMAFile,
     ".zst": _zstd,
+    ".zip": lambda file: _only_member(file)[0],
 }
 COMPRESSIONS = tuple(_DECOMPRESSORS)
 
-# What the clients of remote file systems raise is seldom an OSError.
-_CLIENTS = {"aiohttp", "aiobotocore", "botocore", "gcsfs", "google", "httpx", "huggingface_hub", "requests", "s3fs"}
+# Characters of a client's message that an error shows.
+_SAID = 300
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http": "http", "https": "http"}
 
 
@@ -58,11 +78,15 @@ class File:
     fs: Any = field(repr=False, compare=False)
     split: Split | None = None
 
-    @property
+    @cached_property
     def ending(self) -> str:
         """The ending that tells the format, without that of the compression: `.csv` for `x.csv.gz`."""
         path = PurePosixPath(self._bare_path)
-        return (path.with_suffix("") if self._compression else path).suffix.lower()
+        ending = (path.with_suffix("") if self._compression else path).suffix.lower()
+        if ending or self._compression != ".zip":
+            return ending
+        with trouble(self.address), self.fs.open(self.path, "rb") as raw:
+            return PurePosixPath(_only_member(raw)[1]).suffix.lower()
 
     @property
     def _bare_path(self) -> str:
@@ -79,7 +103,7 @@ class File:
         """Open the file for reading, decompressed by its ending.
 
         Raises:
-            DataError: If it is missing, empty or damaged, here or while the body reads.
+            DataError: If it is missing, empty (EmptyFileError) or damaged, here or while the body reads.
             StoreError: If it cannot be reached.
         """
         with trouble(self.address), ExitStack() as stack:
@@ -88,8 +112,16 @@ class File:
             file = raw if compression is None else stack.enter_context(_DECOMPRESSORS[compression](raw))
             reader = io.BufferedReader(file, buffer_size=1 << 20)
             if not reader.peek(1):
-                raise DataError("the file is empty.", where=self.address, remedy="Leave it out, or mend it.")
+                raise EmptyFileError("the file is empty.", where=self.address, remedy="Leave it out.")
             yield reader
+
+    def head(self, size: int = 1 << 16) -> bytes:
+        """Return the file's first bytes, decompressed; none if it is empty. Errors are those of `open`."""
+        try:
+            with self.open() as reader:
+                return reader.read(size)
+        except EmptyFileError:
+            return b""
 
     @contextmanager
     def open_at_random(self) -> Iterator[IO[bytes]]:
@@ -109,7 +141,9 @@ def trouble(address: str) -> Iterator[None]:
     """Turn what goes wrong while the body finds or reads a file into an error that says so."""
     try:
         yield
-    except RnnlmError:
+    except RnnlmError as error:
+        if not error.where:
+            raise type(error)(error.problem, where=address, remedy=error.remedy) from error
         raise
     except ImportError as error:
         protocol = address.partition("://")[0]
@@ -117,20 +151,81 @@ def trouble(address: str) -> Iterator[None]:
         remedy = f"pip install 'rnnlm[{extra}]'" if extra else "Install the fsspec file system for it."
         raise ConfigError(f"{protocol}:// needs another package: {error}.", where=address, remedy=remedy) from error
     except FileNotFoundError as error:
-        raise DataError("there is no such file.", where=address, remedy="Check the address.") from error
+        if cause := cause_of(error):
+            raise _unreachable(cause, address) from error
+        raise no_such_file(address) from error
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(f"cannot be opened: {error.strerror or error}.", where=address) from error
-    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, pa.ArrowInvalid) as error:
+    except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise _damaged(error, address) from error
     except OSError as error:
         # Decompressors raise an OSError of their own making; one of the system's has a number.
-        if error.errno is None and type(error).__module__ in ("builtins", "gzip"):
+        if error.errno is None and type(error) in (OSError, gzip.BadGzipFile):
             raise _damaged(error, address) from error
-        raise StoreError(f"cannot be reached: {error}.", where=address, remedy="Try again later.") from error
+        raise _unreachable(error, address) from error
+    except pa.ArrowException as error:
+        raise _damaged(error, address) from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+        if _raised_by(error, "zipfile"):
+            # An archive with a password, or compressed in a way that Python does not know.
+            raise DataError(f"cannot be unpacked: {error}.", where=address, remedy="Unpack it first.") from error
+        if _is_ours(error):
             raise
-        raise StoreError(f"cannot be reached: {error}.", where=address, remedy="Try again later.") from error
+        # What the clients of remote file systems raise is of any kind, and seldom an OSError.
+        raise _unreachable(error, address) from error
+
+
+def no_such_file(address: str) -> DataError:
+    """Make the error for an address where nothing is."""
+    if "://" in address or PurePosixPath(address).is_absolute():
+        return DataError("there is no such file.", where=address, remedy="Check the address.")
+    problem = f"there is no such file in {Path.cwd()}."
+    return DataError(problem, where=address, remedy="Check the address, or run the command in the folder of the data.")
+
+
+def cause_of(error: FileNotFoundError) -> Exception | None:
+    """Return why a store did not answer, where a file system says of that, too, that the file is not there.
+
+    None if the store has answered, and has no such file.
+    """
+    cause = error.__cause__
+    if not isinstance(cause, Exception) or "NotFound" in type(cause).__name__:
+        return None
+    return None if isinstance(cause, (LookupError, ValueError, NotADirectoryError)) else cause
+
+
+def public(link: str) -> str:
+    """Return a link as it may be written down: without password, query (it may hold a key) and pinned digest."""
+    if "://" not in link:
+        return link
+    link = re.sub(r"://[^/@]*@", "://", link)
+    if link.startswith(("http://", "https://")):
+        return re.sub(r"[?#].*", "", link)
+    return re.sub(r"#sha256=.*", "", link)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error is a mistake in a program and no answer of a store: by its kind, or raised in our own code."""
+    if isinstance(error, (TypeError, AttributeError, NameError, AssertionError)):
+        return True
+    return type(error).__module__ == "builtins" and _raised_by(error, "rnnlm")
+
+
+def _raised_by(error: Exception, package: str) -> bool:
+    """Whether an error was raised in the code of a package."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] == package
+
+
+def _unreachable(error: Exception, address: str) -> StoreError:
+    # Clients write pages, and addresses with their keys.
+    said = " ".join(re.sub(r"\w+://\S+", lambda link: public(link[0]), str(error)).split()) or type(error).__name__
+    said = said if len(said) <= _SAID else f"{said[:_SAID]}…"
+    remedy = "Check the network and the address, and try again later."
+    return StoreError(f"cannot be reached: {said.rstrip('.')}.", where=address, remedy=remedy)
 
 
 def _damaged(error: Exception, address: str) -> DataError:

@@ -47,7 +47,8 @@ def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: 
 def _documents(files: Sequence[File], corpus: Corpus) -> Iterator[tuple[str, str]]:
     for file in files:
         for record in read(file, corpus):
-            yield (f"{file.name}, {record.place}" if record.place else file.name), record.text
+            if record.nothing != "blank":
+                yield (f"{file.name}, {record.place}" if record.place else file.name), record.text
 
 
 def _schema(trained: Trained) -> pa.Schema:

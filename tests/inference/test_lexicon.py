@@ -83,8 +83,8 @@ def test_a_list_or_a_text_is_read(tmp_path: Path, content: str, words: list[str]
     assert next(iter(Lexicon.read(tmp_path / "words").ranks)) == words[0]
 
 
-@pytest.mark.parametrize(("content", "problem"), [(b"12 ,\n", "no word"), (b"\xff\xfe\x00", "UTF-8"), (b"", "no word")])
+@pytest.mark.parametrize(("content", "problem"), [(b"12 ,\n", "no word"), (b"wort\xe4\n", "UTF-8"), (b"", "no word")])
 def test_a_file_without_words_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
     (tmp_path / "words").write_bytes(content)
-    with pytest.raises(DataError, match=f"words: .*{problem}"):
+    with pytest.raises(DataError, match=f"words.*: .*{problem}"):
         Lexicon.read(tmp_path / "words")

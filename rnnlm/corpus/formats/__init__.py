@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from rnnlm.config import Corpus
-from rnnlm.corpus.files import COMPRESSIONS, File
+from rnnlm.corpus.encoding import foreign
+from rnnlm.corpus.files import COMPRESSIONS, EmptyFileError, File
 from rnnlm.corpus.formats import aclimdb, jsonl, parquet, table, text
 from rnnlm.corpus.formats.record import Record
-from rnnlm.errors import ConfigError
+from rnnlm.errors import ConfigError, DataError
 
 
 class Format(NamedTuple):
@@ -39,16 +40,30 @@ def belongs(path: str, format_name: str) -> bool:
     return plain.endswith(FORMATS[format_name].endings) and bool(FORMATS[format_name].belongs(path))
 
 
+def format_of(file: File, corpus: Corpus) -> str | None:
+    """Return the name of a file's format: the corpus's, or what the ending says; None if it says nothing."""
+    return corpus.format if corpus.format != "auto" else _BY_ENDING.get(file.ending)
+
+
 def read(file: File, corpus: Corpus) -> Iterator[Record]:
-    """Read the documents of a file, one at a time.
+    """Read the documents of a file, one at a time; an empty file is one without text.
 
     Raises:
-        ConfigError: If the file's ending tells no format.
+        ConfigError: If the file's ending tells no format, or it has no columns by number.
         DataError: If the file, a row or a document cannot be used; it says where.
         StoreError: If the file cannot be reached.
     """
-    name = corpus.format if corpus.format != "auto" else _BY_ENDING.get(file.ending)
+    name = format_of(file, corpus)
     if name is None:
+        if no_text := foreign(file.head()):
+            what, remedy = no_text
+            raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
         remedy = f"Give the corpus's `format`; auto knows {', '.join(_BY_ENDING)}."
         raise ConfigError(f"the ending {file.ending!r} tells no format.", where=file.address, remedy=remedy)
-    return FORMATS[name].read(file, corpus)
+    if not corpus.header and name not in ("csv", "tsv"):
+        remedy = "Leave `header` out."
+        raise ConfigError(f"`header: false` is for CSV and TSV, and this is {name}.", where=file.address, remedy=remedy)
+    try:
+        yield from FORMATS[name].read(file, corpus)
+    except EmptyFileError:
+        yield Record("", nothing="missing")

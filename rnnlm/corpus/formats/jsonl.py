@@ -6,21 +6,40 @@ from collections.abc import Iterator
 from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.lines import numbered_lines
-from rnnlm.corpus.formats.record import Record, record_of
+from rnnlm.corpus.formats.record import Record, no_column, record_of, same_columns
 from rnnlm.errors import DataError
+
+# Many writers leave out what is null: a text column is missing if none of so many first objects has it.
+_OBJECTS = 1_000
 
 
 def read(file: File, corpus: Corpus) -> Iterator[Record]:
     """Read the objects of a file; empty lines are passed over."""
+    columns, unseen = corpus.columns, set(corpus.texts)
+    first: tuple[list[str], str] = ([], "")
+    objects = 0
     for number, line in numbered_lines(file, corpus):
         if not line.strip():
             continue
         place = f"line {number}"
-        where = f"{file.address}, {place}"
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"broken JSON: {error}.", where=where, remedy="One whole object a line.") from error
-        if not isinstance(value, dict):
-            raise DataError(f"no JSON object: {line:.50}", where=where, remedy='One object a line: {"text": "..."}.')
-        yield record_of(corpus, value, file, place)
+        value = _object(line, f"{file.address}, {place}")
+        found = {name: same[0] for name in columns if (same := same_columns(name, value))}
+        if unseen:
+            first = first if objects else (list(value), f"{file.address}, {place}")
+            unseen -= found.keys()
+            if objects == _OBJECTS:
+                break
+        objects += 1
+        yield record_of(corpus, value, found, file, place)
+    if objects and unseen:
+        raise no_column(corpus, min(unseen, key=columns.index), *first)
+
+
+def _object(line: str, where: str) -> dict[str, object]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"broken JSON: {error}.", where=where, remedy="One whole object a line.") from error
+    if not isinstance(value, dict):
+        raise DataError(f"no JSON object: {line:.50}", where=where, remedy='One object a line: {"text": "..."}.')
+    return value

@@ -1,34 +1,150 @@
-"""Lines of a file as they stand there: parted by LF alone, read one at a time, checked to be UTF-8."""
+"""Lines of text from bytes: decoded, and parted by LF (by CR, where a file has no LF), one at a time."""
 
-from collections.abc import Iterator
+import codecs
+import io
+import itertools
+import re
+from collections.abc import Iterable, Iterator
 
 from rnnlm.config import Corpus
+from rnnlm.corpus.encoding import by_mark, excerpt, foreign, likely, mostly_utf8, wide
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.record import too_long
 from rnnlm.errors import DataError
 
+# Bytes that are read at once. The first of them show the encoding and the line ends.
+CHUNK = 1 << 16
 
-def numbered_lines(file: File, corpus: Corpus) -> Iterator[tuple[int, str]]:
-    r"""Give the number (from 1) and the text of each line, its end included; no other character parts lines.
+_QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
+
+
+def numbered_lines(file: File, corpus: Corpus, *, quoted: bool = False) -> Iterator[tuple[int, str]]:
+    """Return the number (from 1) and the text of each line, its end included.
+
+    Lines end with LF and with nothing else. In a file that has CR and no LF they end with CR, which becomes LF.
+
+    Args:
+        file: The file.
+        corpus: Its encoding, and how long a document may be.
+        quoted: Whether line ends between quotation marks are part of the text.
 
     Raises:
-        DataError: If the file is not UTF-8 or damaged, or a line is longer than a document may be.
+        DataError: If the file is no text in its encoding or damaged, or a line is longer than a document may be.
     """
-    # Eight bytes for a character are enough, even written as \uXXXX in JSON.
-    limit = 8 * corpus.max_characters
     with file.open() as binary:
-        number = 0
-        while raw := binary.readline(limit + 1):
-            number += 1
-            if len(raw) > limit:
-                raise too_long(corpus, f"{file.address}, line {number}")
-            if number == 1:
-                raw = raw.removeprefix(b"\xef\xbb\xbf")
-            try:
-                yield number, raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"not UTF-8: byte {error.start + 1} of the line is 0x{raw[error.start]:02x}.",
-                    where=f"{file.address}, line {number}",
-                    remedy="Convert the file, for example with `iconv -f LATIN1 -t UTF-8`.",
-                ) from error
+        chunks = iter(lambda: binary.read(CHUNK), b"")
+        yield from decoded(chunks, corpus.encoding, file.address, corpus.max_characters, quoted=quoted)
+
+
+def decoded(
+    chunks: Iterable[bytes], encoding: str, where: str, max_characters: int, *, quoted: bool = False
+) -> Iterator[tuple[int, str]]:
+    """Return the lines of bytes, as `numbered_lines` does of a file.
+
+    Args:
+        chunks: The bytes; the first of them show the encoding, if it is `auto`, and the line ends.
+        encoding: The encoding's name. auto: UTF-8, or what a byte order mark says.
+        where: Where the bytes are from, for errors.
+        max_characters: How long a document may be.
+        quoted: Whether line ends between quotation marks are part of the text.
+
+    Raises:
+        DataError: If they are no text in this encoding; it says what they likely are.
+    """
+    rest = iter(chunks)
+    head = next(rest, b"")
+    encoding = encoding_of(head, encoding, where)
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        head = head.removeprefix(codecs.BOM_UTF8)
+    # Eight characters for one are enough, even written as \\uXXXX in JSON.
+    limit = 8 * max_characters
+    decoder = codecs.getincrementaldecoder(encoding)()
+    newlines: io.IncrementalNewlineDecoder | None = None
+    number, begun = 1, [""]
+    # After the last bytes come none: they end what the decoder still waits for.
+    for turn, chunk in enumerate(itertools.chain([head], rest, [b""])):
+        final = turn > 0 and not chunk
+        try:
+            text = decoder.decode(chunk, final=final)
+        except UnicodeDecodeError as error:
+            raise _undecodable(error, encoding, f"{where}, line", number, "".join(begun)) from error
+        except UnicodeError as error:
+            # Some decoders name no byte: that of UTF-16 where the mark is missing.
+            likeliest = next(iter(likely(head)), None)
+            remedy = f"Give `encoding: {likeliest}`." if likeliest else "Give the right `encoding`."
+            raise DataError(f"not {encoding}: {error}.", where=where, remedy=remedy) from error
+        if turn == 0:
+            text = text.removeprefix("\ufeff")
+            plain = _QUOTED.sub("", text) if quoted else text
+            if "\r" in plain and "\n" not in plain:
+                newlines = io.IncrementalNewlineDecoder(None, translate=True)
+        if newlines is not None:
+            text = newlines.decode(text, final=final)
+        *ended, last = text.split("\n")
+        for part in ended:
+            line = "".join([*begun, part, "\n"])
+            if len(line) > limit:
+                raise too_long(max_characters, f"{where}, line {number}")
+            yield number, line
+            number, begun = number + 1, []
+        begun.append(last)
+        if sum(map(len, begun)) > limit:
+            raise too_long(max_characters, f"{where}, line {number}")
+    if line := "".join(begun):
+        yield number, line
+
+
+def encoding_of(head: bytes, encoding: str, where: str) -> str:
+    """Return the encoding of a file by its first bytes.
+
+    Args:
+        head: The bytes.
+        encoding: What it is said to be; auto: UTF-8, or what a byte order mark says.
+        where: Where they are from, for errors.
+
+    Raises:
+        DataError: If they are no text, or UTF-16 without a mark.
+    """
+    if no_text := foreign(head):
+        what, remedy = no_text
+        raise DataError(f"this is {what}, and text is wanted.", where=where, remedy=remedy)
+    if encoding != "auto":
+        return encoding
+    if marked := by_mark(head):
+        return marked
+    if unmarked := wide(head):
+        problem = f"not UTF-8: it looks like {unmarked.upper()} without a byte order mark."
+        raise DataError(problem, where=where, remedy=f"Give `encoding: {unmarked}`.")
+    return "utf-8"
+
+
+def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: int, begun: str) -> DataError:
+    """Say which byte cannot be decoded, and what the text likely is.
+
+    Args:
+        error: The decoder's error.
+        encoding: The encoding that does not fit.
+        where: Where the bytes are from.
+        number: Line that the decoder's bytes begin in.
+        begun: What was read of this line before.
+    """
+    read = error.object[: error.start].decode(encoding, "ignore")
+    ends = read.count("\n") or read.count("\r")
+    begin = max(error.object.rfind(b"\n", 0, error.start), error.object.rfind(b"\r", 0, error.start)) + 1
+    place = error.start - begin + 1 + (0 if ends else len(begun.encode(encoding, "ignore")))
+    called = "UTF-8" if encoding == "utf-8" else encoding
+    problem = f"not {called}: byte {place} of the line is 0x{error.object[error.start]:02x}"
+    sample = error.object[begin:]
+    own = codecs.lookup(encoding).name
+    if own == "utf-8" and mostly_utf8(error.object):
+        problem += ", where the text around it is UTF-8: these bytes are damaged."
+        return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line anew.")
+    found = [name for name in likely(sample) if codecs.lookup(name).name != own][:2]
+    if not found:
+        remedy = "Give the corpus's `encoding`, if it is text; otherwise leave the file out."
+        return DataError(f"{problem}.", where=f"{where} {number + ends}", remedy=remedy)
+    # Where two read it the same way, the first is enough.
+    texts = {excerpt(sample, name): name for name in reversed(found)}
+    readings = " or ".join(f"{name} (“{text}”)" for text, name in reversed(texts.items()))
+    remedy = f"Give `encoding: {found[0]}`, if the text reads well so."
+    return DataError(f"{problem}; it is likely {readings}.", where=f"{where} {number + ends}", remedy=remedy)

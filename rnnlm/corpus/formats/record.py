@@ -1,10 +1,15 @@
-"""A document as it stands in a file, before cleaning."""
+"""A document as it is in a file, before cleaning."""
 
-from typing import NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from rnnlm.config import Corpus
+from rnnlm.corpus.clean import plain_name
 from rnnlm.corpus.files import File
 from rnnlm.errors import ConfigError, DataError
+
+# How much of a table's column names an error shows.
+_NAMES, _NAME = 20, 40
 
 
 class Record(NamedTuple):
@@ -12,11 +17,12 @@ class Record(NamedTuple):
 
     Attributes:
         text: Its text.
-        place: Where it stands in the file (`line 3`); empty if it is the file.
-        label: Its label, as it stands there.
+        place: Where it is in the file (`line 3`); empty if it is the file.
+        label: Its label, as it is there.
         group: Its group.
         split: The split that the file says it is in.
         unlabelled: It has no label by design: it is text for the language model alone.
+        nothing: Why there is no text: `missing` is a null or an empty file, `blank` a row whose fields are all empty.
     """
 
     text: str
@@ -25,25 +31,51 @@ class Record(NamedTuple):
     group: str | None = None
     split: str | None = None
     unlabelled: bool = False
+    nothing: Literal["", "missing", "blank"] = ""
 
 
-def columns(corpus: Corpus) -> list[str]:
-    """Give the columns of a table that the corpus needs, each once."""
-    return list(dict.fromkeys(name for name in (corpus.text, corpus.label, corpus.group, corpus.split) if name))
-
-
-def require_columns(corpus: Corpus, there: list[str], where: str) -> None:
-    """Check that a table has the columns that the corpus needs.
+def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str = "") -> dict[str, str]:
+    """Return the columns of a table that the corpus names, by these names.
 
     Raises:
-        DataError: If one is missing, or stands there twice.
+        DataError: If one is missing, or is there twice.
     """
-    for name in columns(corpus):
-        if there.count(name) != 1:
-            field = next(field for field in ("text", "label", "group", "split") if getattr(corpus, field) == name)
-            problem = f"no column {name!r}" if name not in there else f"the column {name!r} stands there twice"
-            remedy = f"Give the name in the corpus's field `{field}`."
-            raise DataError(f"{problem}; there are: {', '.join(there[:50])}.", where=where, remedy=remedy)
+    found = {name: same_columns(name, there) for name in corpus.columns}
+    for name, same in found.items():
+        if len(same) != 1:
+            raise no_column(corpus, name, there, where, remedy)
+    return {name: column for name, (column,) in found.items()}
+
+
+def same_columns(name: str, there: Collection[str]) -> list[str]:
+    """Return the columns of a name: blanks around it, and how its accents are written, matter only if one is exact."""
+    if exact := [column for column in there if column == name]:
+        return exact
+    return [column for column in there if plain_name(column) == plain_name(name)]
+
+
+def no_column(corpus: Corpus, name: str, there: Sequence[str], where: str, remedy: str = "") -> DataError:
+    """Make the error for a column that is not there, or more than once."""
+    field = next(field for field in ("text", "label", "group", "split") if name in _names(corpus, field))
+    times = len(same_columns(name, there))
+    problem = (
+        f"the column {name!r} is there {'twice' if times == 2 else f'{times} times'}"
+        if times
+        else f"no column {name!r}"
+    )
+    remedy = " ".join(filter(None, [f"Give the name in the corpus's field `{field}`.", remedy]))
+    return DataError(f"{problem}; there are: {shown(there)}.", where=where, remedy=remedy)
+
+
+def _names(corpus: Corpus, field: str) -> list[str]:
+    names = getattr(corpus, field)
+    return names if isinstance(names, list) else [names]
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return names as an error shows them: not all of many, and of a long one its beginning."""
+    some = [name if len(name) <= _NAME else f"{name[:_NAME]}…" for name in names[:_NAMES]]
+    return ", ".join(some) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
 
 
 def refuse_columns(corpus: Corpus, file: File) -> None:
@@ -58,22 +90,34 @@ def refuse_columns(corpus: Corpus, file: File) -> None:
             raise ConfigError(f"plain text has no columns, but `{field}` is given.", where=file.address, remedy=remedy)
 
 
-def record_of(corpus: Corpus, values: dict[str, object], file: File, place: str) -> Record:
+def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, str], file: File, place: str) -> Record:
     """Make a record of a row's values (JSON or Arrow values).
 
+    Args:
+        corpus: The columns that are wanted.
+        values: The row's values by column.
+        found: The columns of the table by the names that the corpus gives them.
+        file: The file, for errors.
+        place: The row's place in it.
+
     Raises:
-        DataError: If the text is no string, or a label, group or split is neither a string nor a whole number.
+        DataError: If a text is no string, or a label, group or split is neither a string nor a whole number.
     """
     where = f"{file.address}, {place}"
-    text = values.get(corpus.text)
-    if not isinstance(text, str):
-        known = f"there are: {', '.join(list(values)[:50])}" if corpus.text not in values else f"it is {text!r:.50}"
-        raise DataError(f"the text ({corpus.text!r}) is no string; {known}.", where=where)
+    texts = []
+    for name in corpus.texts:
+        text = values.get(found.get(name, name))
+        if text is not None and not isinstance(text, str):
+            raise DataError(f"the text ({name!r}) is no string; it is {text!r:.50}.", where=where)
+        texts.append(text)
     label, group, split = (
-        None if name is None else _name(values.get(name), name, where)
+        None if name is None else _name(values.get(found.get(name, name)), name, where)
         for name in (corpus.label, corpus.group, corpus.split)
     )
-    return Record(text, place, label, group, split)
+    given = [text for text in texts if text is not None]
+    # Of one column the text is what it is; joined columns leave out those without text.
+    text = given[0] if given and len(texts) == 1 else "\n".join(text for text in given if text.strip())
+    return Record(text, place, label, group, split, nothing="" if given else "missing")
 
 
 def _name(value: object, column: str, where: str) -> str | None:
@@ -90,10 +134,10 @@ def _name(value: object, column: str, where: str) -> str | None:
     raise DataError(f"{column!r} is neither a string nor a whole number: {value!r:.50}.", where=where)
 
 
-def too_long(corpus: Corpus, where: str) -> DataError:
+def too_long(max_characters: int, where: str) -> DataError:
     """Make the error for a document that is too long."""
     return DataError(
-        f"the document is longer than {corpus.max_characters:,} characters.",
+        f"the document is longer than {max_characters:,} characters.",
         where=where,
         remedy="Read it by line or paragraph (`document`), cut it, or raise the corpus's `max_characters`.",
     )

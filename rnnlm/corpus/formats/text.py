@@ -32,7 +32,7 @@ def whole(file: File, corpus: Corpus) -> str:
         lines.append(line)
         characters += len(line)
         if characters > corpus.max_characters:
-            raise too_long(corpus, file.address)
+            raise too_long(corpus.max_characters, file.address)
     return "".join(lines)
 
 
@@ -46,7 +46,7 @@ def _paragraphs(file: File, corpus: Corpus) -> Iterator[Record]:
             lines.append(line)
             characters += len(line)
             if characters > corpus.max_characters:
-                raise too_long(corpus, f"{file.address}, line {first}")
+                raise too_long(corpus.max_characters, f"{file.address}, line {first}")
         elif lines:
             yield Record("".join(lines), f"line {first}")
             lines = []

@@ -1,0 +1,140 @@
+"""The head of a file: what it is, before anybody has said so."""
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from rnnlm.config import Corpus
+from rnnlm.corpus.encoding import foreign, likely
+from rnnlm.corpus.files import File, trouble
+from rnnlm.corpus.formats import format_of
+from rnnlm.corpus.formats.table import LINES, separator_of, separator_said
+from rnnlm.errors import DataError
+
+# Bytes that are looked at.
+_HEAD = 1 << 20
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the first bytes of a file show.
+
+    Attributes:
+        format: The format that the ending says (`csv`); None if it says nothing.
+        encoding: The likely encoding, as `encoding` of a corpus takes it: `auto` if no name is needed.
+        separator: What separates the fields of a table of text (a comma, a TAB); None for other formats.
+        header: Whether the first row of a table of text seems to name its columns.
+        columns: The names of the columns; without a header their numbers, from 1; none for plain text.
+        rows: The first rows by column; of plain text its lines, as `text`.
+        whole: Whether these are all rows of the file.
+    """
+
+    format: str | None
+    encoding: str
+    separator: str | None
+    header: bool
+    columns: list[str]
+    rows: list[dict[str, object]]
+    whole: bool
+
+
+def head_of(file: File, rows: int = 1_000) -> Head:
+    """Read the head of a file.
+
+    Args:
+        file: The file.
+        rows: How many rows are read, or fewer: no more than a megabyte of text is.
+
+    Raises:
+        DataError: If the file is missing, damaged, or no text.
+        StoreError: If it cannot be reached.
+    """
+    name = format_of(file, Corpus(files=[file.address]))
+    if name == "parquet":
+        return _parquet(file, rows)
+    content = file.head(_HEAD)
+    if no_text := foreign(content):
+        what, remedy = no_text
+        raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
+    encoding = encoding_of(content)
+    if encoding is None:
+        raise DataError("this is no text in an encoding that is known.", where=file.address)
+    text = content.decode("utf-8-sig" if encoding == "utf-8" else encoding, "ignore").removeprefix("\ufeff")
+    lines = _lines(text)
+    whole = len(content) < _HEAD
+    if not whole:
+        lines = lines[:-1]
+    whole = whole and len(lines) <= rows
+    named = encoding if encoding not in ("utf-8", "utf-16", "utf-32") else "auto"
+    if name == "jsonl":
+        values = [value for line in lines[:rows] if line.strip() and isinstance(value := _json(line), dict)]
+        columns = list(dict.fromkeys(key for value in values for key in value))
+        return Head(name, named, None, False, columns, values, whole)
+    if name in ("csv", "tsv"):
+        separator = separator_of(lines[:LINES]) if name == "csv" else "\t"
+        table = _table(lines, separator, quoted=name == "csv")[: rows + 1]
+        header = seems_header(table)
+        columns = table[0] if header else [str(number) for number in range(1, len(table[0]) + 1)] if table else []
+        found: list[dict[str, object]] = [dict(zip(columns, row, strict=False)) for row in table[header:]]
+        return Head(name, named, separator, header, columns, found[:rows], whole)
+    return Head(name, named, None, False, [], [{"text": line.rstrip("\n")} for line in lines[:rows]], whole)
+
+
+def encoding_of(content: bytes) -> str | None:
+    """Return the likeliest encoding of a file's first bytes (`utf-8` of plain ASCII, too); None if they are no text."""
+    return next(iter(likely(content)), None)
+
+
+def seems_header(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row of a table seems to name its columns: short names, each once, that are no numbers."""
+    if not rows:
+        return False
+    names = [name.strip() for name in rows[0] if name.strip()]
+    short = all(len(name) <= 60 and not _is_number(name) for name in names)
+    # What a column holds in several rows is a value, not its name.
+    values = [{row[column].strip() for row in rows[1:50] if column < len(row)} for column in range(len(rows[0]))]
+    repeated = any(name.strip() in seen for name, seen in zip(rows[0], values, strict=True) if name.strip())
+    return bool(names) and short and len(set(names)) == len(names) and not repeated
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(text: str) -> list[str]:
+    """Part text at its line ends, and nowhere else (`splitlines` knows many more)."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
+
+
+def _json(line: str) -> object:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _table(lines: Sequence[str], separator: str, quoted: bool) -> list[list[str]]:
+    lines = lines[bool(separator_said(lines)) :]
+    if not quoted:
+        rows = [line.rstrip("\n").split(separator) for line in lines]
+    else:
+        csv.field_size_limit(max(csv.field_size_limit(), _HEAD))
+        rows = list(csv.reader(lines, delimiter=separator))
+    return [row for row in rows if any(field.strip() for field in row)]
+
+
+def _parquet(file: File, rows: int) -> Head:
+    with trouble(file.address), file.open_at_random() as binary:
+        parquet = pq.ParquetFile(binary)
+        batch = next(parquet.iter_batches(batch_size=rows), None)
+        found = batch.to_pylist() if batch is not None else []
+        names = parquet.schema_arrow.names
+        return Head("parquet", "auto", None, False, names, found, parquet.metadata.num_rows <= rows)

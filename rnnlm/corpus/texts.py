@@ -1,0 +1,76 @@
+"""Texts for the commands that use a model: from a file in any format that corpora have, or lines of a stream."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from fsspec.implementations.local import LocalFileSystem
+from pydantic import ValidationError
+
+from rnnlm.config import Corpus
+from rnnlm.corpus.files import EmptyFileError, File
+from rnnlm.corpus.formats import format_of, read
+from rnnlm.corpus.formats.lines import CHUNK, decoded, numbered_lines
+from rnnlm.errors import ConfigError
+
+
+def local_file(path: Path) -> File:
+    """Return a local file as one of a corpus."""
+    return File(path.name, str(path), str(path.absolute()), LocalFileSystem())
+
+
+def texts_of(path: Path, column: str = "text", encoding: str = "auto") -> Iterator[str]:
+    """Return the texts of a file: the column of a table, or the lines of what is no table.
+
+    Args:
+        path: The file. What it is, and how it is compressed, is said by its endings (`.csv.gz`).
+        column: Column of the text, in tables.
+        encoding: The encoding's name. auto: UTF-8, or what a byte order mark says.
+
+    Raises:
+        ConfigError: If there is no such encoding.
+        DataError: If the file cannot be read; it says where.
+    """
+    file, corpus = local_file(path), _corpus(str(path), encoding, column)
+    if format_of(file, corpus) in (None, "text"):
+        yield from lines_of(path, encoding)
+    else:
+        yield from (record.text for record in read(file, corpus) if record.nothing != "blank")
+
+
+def lines_of(path: Path, encoding: str = "auto") -> Iterator[str]:
+    """Return the lines of a text file, without their ends; arguments and errors are those of `texts_of`."""
+    try:
+        for _, line in numbered_lines(local_file(path), _corpus(str(path), encoding)):
+            yield _without_end(line)
+    except EmptyFileError:
+        return
+
+
+def lines_from(stream: IO[bytes], name: str, encoding: str = "auto") -> Iterator[str]:
+    """Return the lines of a stream, each as soon as it is there.
+
+    Args:
+        stream: The stream; it is read as it comes.
+        name: What it is, for errors.
+        encoding: The encoding's name, as in `texts_of`.
+
+    Raises:
+        ConfigError: If there is no such encoding.
+        DataError: If it is no text in this encoding.
+    """
+    chunks = iter(lambda: stream.read1(CHUNK), b"")  # type: ignore[attr-defined]
+    settings = _corpus(name, encoding)
+    yield from (_without_end(line) for _, line in decoded(chunks, settings.encoding, name, settings.max_characters))
+
+
+def _corpus(name: str, encoding: str, column: str = "text") -> Corpus:
+    try:
+        return Corpus(files=[name], encoding=encoding, text=column)
+    except ValidationError as error:
+        problems = "; ".join(detail["msg"].removeprefix("Value error, ") for detail in error.errors())
+        raise ConfigError(f"{problems} (given: {encoding!r}, {column!r}).", where=name) from error
+
+
+def _without_end(line: str) -> str:
+    return line.removesuffix("\n").removesuffix("\r")

@@ -1,0 +1,106 @@
+"""How an experiment is read: YAML that means what it says, and one error for what cannot be meant."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnlm.config import Corpus, check_experiment, load_experiment
+from rnnlm.errors import ConfigError
+
+
+def _file(folder: Path, content: str | bytes) -> str:
+    path = folder / "x.yaml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(path)
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    content = "name: x\nsource:\n  corpus: {files: [a.txt]}\nmodel: {layers: 1}\nsource:\n  task: language_model\n"
+    with pytest.raises(ConfigError) as raised:
+        load_experiment(_file(tmp_path, content))
+    assert "`source` is there twice: in line 2, column 1 and in line 5, column 1" in raised.value.problem
+    assert raised.value.where == f"{tmp_path}/x.yaml"
+    with pytest.raises(ConfigError, match="`layers` is there twice: in line 1, column 2 and in line 1, column 13"):
+        load_experiment("demo", ["model={layers: 1, layers: 2}"])
+    with pytest.raises(ConfigError, match="`by` is there twice"):
+        load_experiment(_file(tmp_path, "target: {corpus: {replace: [{pattern: a, by: b, by: c}]}}"))
+
+
+def test_a_key_may_be_there_again_in_what_is_merged(tmp_path: Path) -> None:
+    content = "target: {corpus: &one {files: [x.csv], label: l}}\nsource: {corpus: {<<: *one, label: m}}\n"
+    experiment = load_experiment(_file(tmp_path, content))
+    assert (experiment.source.corpus.files, experiment.source.corpus.label) == (["x.csv"], "m")
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        ("[1, 0]", ["1", "0"]),
+        ("[yes, no]", ["yes", "no"]),
+        ("[true, Off]", ["true", "Off"]),
+        ("[1.0, 007]", ["1.0", "007"]),
+        ("[2024-01-01]", ["2024-01-01"]),
+        ("['1', pos]", ["1", "pos"]),
+    ],
+)
+def test_where_text_is_wanted_it_need_not_be_quoted(tmp_path: Path, written: str, labels: list[str]) -> None:
+    content = f"target: {{corpus: {{files: [x.csv], label: 3, labels: {written}}}}}\n"
+    assert load_experiment(_file(tmp_path, content)).target.corpus.labels == labels
+    assert load_experiment("demo", [f"target.corpus.labels={written}"]).target.corpus.labels == labels
+    assert load_experiment("demo", [f"target.corpus={{files: [x], label: l, labels: {written}}}"]).target.corpus.label
+
+
+def test_numbers_stay_numbers_and_null_is_nothing() -> None:
+    changes = ["comparison.labels=[20, all]", "target.corpus.group=null", "target.corpus.text=[1, title]"]
+    experiment = load_experiment("demo", changes)
+    assert experiment.comparison.labels == [20, "all"]
+    assert experiment.target.corpus.group is None
+    assert experiment.target.corpus.texts == ["1", "title"]
+
+
+def test_labels_of_a_program_may_be_numbers() -> None:
+    corpus = Corpus.model_validate({"files": ["x"], "label": 1, "labels": [1, 0, True], "unlabelled": -1})
+    assert (corpus.label, corpus.labels, corpus.unlabelled) == ("1", ["1", "0", "true"], "-1")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("target.corpus={files: [x], label_pattern: '('}", "label_pattern: not a regular expression"),
+        ("target.corpus={files: [x], label_pattern: 'a{99999999999999999999}'}", "not a regular expression"),
+        ("target.corpus={files: [x], label_pattern: 'pos|neg'}", "needs a group"),
+        ("target.corpus.replace=[{pattern: '['}]", "replace.0.pattern: not a regular expression"),
+        ("target.corpus.replace=[{pattern: a, by: '\\9'}]", "invalid group reference 9"),
+        ("target.corpus.replace=[{pattern: a, by: '\\g<x>'}]", "unknown group name"),
+        ("target.corpus.encoding=base64", "no encoding that Python knows"),
+        ("target.corpus.encoding=latin-99", "no encoding that Python knows"),
+        ("target.corpus.header=false", "'text' is none"),
+        ("target.corpus={files: [x], header: false, text: 0}", "'0' is none"),
+        ("target.corpus.text=[]", "needs the name of a column"),
+        ("target.corpus.text={a: b}", "target.corpus.text"),
+        ("target.corpus.valid_share=2024-13-45", "cannot be read as YAML"),
+        ("target.corpus.text=[", "cannot be read as YAML"),
+        ("target.corpus.text=" + "[" * 5_000, "cannot be read as YAML"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_error(change: str, problem: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_experiment("demo", [change])
+    assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"name: \xff\n", b"\x00", b"- a\n", b"", b"a: &x [*x]\n", b"? [a]\n: b\n", b"1: 2\n"]
+)
+def test_a_file_that_is_no_experiment_is_one_error(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ConfigError):
+        load_experiment(_file(tmp_path, content))
+
+
+def test_a_file_of_notepad_is_read(tmp_path: Path) -> None:
+    for encoding in ("utf-8-sig", "utf-16"):
+        assert load_experiment(_file(tmp_path, "name: uber\n".encode(encoding))).name == "uber"
+
+
+def test_all_defaults_are_an_experiment() -> None:
+    assert check_experiment({}).name == "demo"
