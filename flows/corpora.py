@@ -6,8 +6,10 @@ The steps are the same in all of them: what one has done, the others have from t
 import logging
 
 from rnnlm.config import Corpus, Experiment, Tokenizer
-from rnnlm.corpus import empty_split, fingerprint, leak_sentence, read_before
+from rnnlm.corpus import check_classes, class_counts, empty_split, fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
+from rnnlm.evaluation.caveats import unknown_sentences
+from rnnlm.evaluation.enough import small_splits
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.store import home
 from rnnlm.tokens import shards
@@ -27,44 +29,62 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
     """Read source and target, and check that the experiment fits them before anything is trained.
 
     Raises:
-        ConfigError: If there are fewer labels than are wanted, or a split is empty.
+        ConfigError: If a split is empty or without labels, the labels are no classes, or there are fewer of them than
+            are wanted.
+        DataError: If the classes of the splits do not fit together.
     """
-    source, target = read(experiment.source.corpus), read(experiment.target.corpus)
-    labelled = target.labelled.get("train", 0)
-    for size in experiment.comparison.labels:
-        if isinstance(size, int) and size > labelled:
-            raise ConfigError(
-                f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
-                remedy=f"Give numbers up to {labelled:,}, or `all`.",
-            )
-    for name, corpus, documents in (
-        ("source", experiment.source.corpus, source),
-        ("target", experiment.target.corpus, target),
-    ):
-        for split in ("valid", "test"):
-            if not documents.documents.get(split):
-                field, remedy = empty_split(corpus, documents, split)
-                raise ConfigError(
-                    f"{name}.corpus.{field}: the {split} split is empty, and the best model is chosen on valid and "
-                    "scored on test",
-                    remedy=remedy,
-                )
-            if name == "target" and documents.labels and not documents.labelled.get(split):
-                raise ConfigError(
-                    f"target.corpus: none of the {documents.documents[split]:,} documents of the {split} split has a "
-                    "label, and classifiers are chosen on labels of valid and scored on labels of test",
-                    remedy="Where the labels of an official test set are withheld, leave its documents out, and let "
-                    "valid and test be cut from the labelled ones (`valid_share`, `test_share`).",
-                )
+    # The target first: it is checked before a large source is read.
+    target = read(experiment.target.corpus)
+    _check_splits(target, experiment.target.corpus, "target")
+    if target.labels:
+        _check_labels(target, experiment)
+    for warning in small_splits(target, experiment.target.corpus):
+        logger.warning(warning)
+    source = read(experiment.source.corpus)
+    _check_splits(source, experiment.source.corpus, "source")
+    if experiment.source.task == "classification":
+        for warning in check_classes(class_counts(source), experiment.source.corpus, "source"):
+            logger.warning(warning)
     if seen := read_before(source, target):
         logger.warning(leak_sentence(seen, target.documents["test"]))
     return source, target
 
 
+def _check_splits(documents: DocumentsRef, corpus: Corpus, name: str) -> None:
+    for split in ("valid", "test"):
+        if not documents.documents.get(split):
+            field, remedy = empty_split(corpus, documents, split)
+            raise ConfigError(
+                f"{name}.corpus.{field}: the {split} split is empty, and the best model is chosen on valid and "
+                "scored on test",
+                remedy=remedy,
+            )
+
+
+def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
+    classes = class_counts(target)
+    for warning in check_classes(classes, experiment.target.corpus, "target"):
+        logger.warning(warning)
+    labelled, fewest = sum(classes["train"].values()), len(classes["train"])
+    for size in experiment.comparison.labels:
+        if isinstance(size, int) and not fewest <= size <= labelled:
+            problem = (
+                f"{size:,} labels are wanted, the target's training split has {labelled:,}"
+                if size > labelled
+                else f"{size:,} labels are wanted, the target has {fewest:,} classes: most would be in none of them"
+            )
+            raise ConfigError(
+                f"comparison.labels: {problem}", remedy=f"Give numbers from {fewest:,} to {labelled:,}, or `all`."
+            )
+
+
 def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
     """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
     source_tokens = tokenize_corpus(source, experiment.source.tokenizer)
-    return source_tokens, tokenize_corpus(target, experiment.target.tokenizer or source_tokens)
+    target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens)
+    for warning in unknown_sentences(source_tokens, target_tokens, experiment.target.tokenizer):
+        logger.warning(warning)
+    return source_tokens, target_tokens
 
 
 def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:

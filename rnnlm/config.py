@@ -5,6 +5,7 @@ Every field has a default, so that one nested value may be changed alone. The de
 
 import codecs
 import itertools
+import logging
 import re
 import types
 import typing
@@ -18,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from rnnlm.errors import ConfigError
 
 EXPERIMENTS = Path(__file__).resolve().parent.parent / "deployments" / "experiments"
+
+logger = logging.getLogger("rnnlm.config")
 
 _position = itertools.count()
 
@@ -180,6 +183,8 @@ class Corpus(Settings):
             raise ValueError("`files` are split here; `train`, `valid` and `test` are split already: give one of both")
         if self.label and self.label_pattern:
             raise ValueError("`label` and `label_pattern` both name the label: give one of both")
+        if self.label is not None and self.label in self.texts:
+            raise ValueError(f"`label` and `text` both name the column {self.label!r}: a text is no class")
         if self.unlabelled is not None and not self.label:
             raise ValueError("`unlabelled` is a value of the label column, and `label` names none")
         if self.valid_share + self.test_share >= 1.0:
@@ -709,7 +714,15 @@ def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Ex
         raise ConfigError("must be a mapping of fields", where=str(path), remedy="See `rnnlm show demo`.")
     for override in overrides or []:
         _override(content, override)
-    return check_experiment(content, where=str(path))
+    experiment = check_experiment(content, where=str(path))
+    if experiment.model.layers == 1 and "hidden" in experiment.model.model_fields_set:
+        logger.warning(
+            "model.hidden (%d) has no effect with model.layers: 1. It is the width of the layers before the last; the "
+            "last layer is as wide as the embedding (model.embedding: %d).",
+            experiment.model.hidden,
+            experiment.model.embedding,
+        )
+    return experiment
 
 
 def check_experiment(content: dict[str, Any], where: str = "") -> Experiment:

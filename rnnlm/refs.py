@@ -42,6 +42,7 @@ class DocumentsRef(Ref):
             `empty`, have another `label` than those to keep, are `unlabelled` where labels to keep are given, are
             `excluded`, a `duplicate` within their split, or in an `overlap` with a later split.
         overlap: Number of texts that are in two splits, by pair of splits (`train+test`).
+        duplicates: Number of duplicates among the dropped, by the split that they were in.
     """
 
     documents: dict[str, int]
@@ -49,6 +50,7 @@ class DocumentsRef(Ref):
     labelled: dict[str, int]
     dropped: dict[str, int]
     overlap: dict[str, int]
+    duplicates: dict[str, int] = {}
 
     @property
     def file(self) -> Path:

@@ -53,6 +53,22 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def made_anew(path: Path) -> str:
+    """Return what a person can do about an output that is damaged, or lacks a file.
+
+    A step whose folder is gone runs again by itself; nobody can run a step alone.
+
+    Args:
+        path: The output's folder, or a file in it.
+    """
+    store = home() / "store"
+    place = path.resolve()
+    if place.is_relative_to(store) and place != store:
+        folder = store / place.relative_to(store).parts[0]
+        return f"Delete the folder {folder} and run the same command again: it makes what is missing anew."
+    return "Delete it, and get it again from where it was copied, exported or downloaded."
+
+
 def file_sha256(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:

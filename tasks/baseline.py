@@ -25,7 +25,7 @@ def baseline_language_model(
     return language_model_cell(arm, None, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=5, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=6, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_classifier(
     arm: str,
     start: ScoreRef | None,
@@ -80,7 +80,7 @@ def baseline_ngram(
     )
 
 
-@step(version=2, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=3, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_tfidf(
     arm: str,
     documents: DocumentsRef,

@@ -14,7 +14,7 @@ from rnnlm.tracking import Run
 from tasks.step import output_folder, step
 
 
-@step(version=9)
+@step(version=10)
 def compare(
     experiment: Experiment,
     source_tokens: TokensRef,
@@ -83,7 +83,9 @@ def show(report: ReportRef, parent_run_id: str) -> None:
         metrics |= {"forgetting/high": lost.lost.high}
     for gain in verdict.gains:
         place = f"gain/{gain.task}/{gain.arm}/{gain.metric}" + (f"/{gain.labels}_labels" if gain.labels else "")
-        metrics |= {place: gain.gain.value, f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}
+        metrics[place] = gain.gain.value
+        if gain.outcome != "no claim":
+            metrics |= {f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}
     run.log_metrics(metrics)
     run.set_tags({"mlflow.note.content": verdict.summary, "rnnlm.verdict": str(verdict.outcome)})
     run.log_folder(report.path, "report")

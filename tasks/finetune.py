@@ -37,7 +37,7 @@ def finetune_language_model(
     return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id, word_map)
 
 
-@step(version=5, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=6, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef | None,
@@ -88,7 +88,7 @@ def finetune_classifier(
     )
 
 
-@step(version=1, run_name="average classifiers, {arm}, {labels} labels, seed {seed}")
+@step(version=2, run_name="average classifiers, {arm}, {labels} labels, seed {seed}")
 def average_classifiers(
     arm: str, cells: list[ScoreRef], tokens: TokensRef, labels: int, seed: int, parent_run_id: str
 ) -> ScoreRef:

@@ -7,7 +7,7 @@ from rnnlm.store import home
 from tasks.step import logger, output_folder, step
 
 
-@step(version=2)
+@step(version=3)
 def ingest(corpus: Corpus, fingerprint: str) -> DocumentsRef:
     """Read, clean and split the documents of a corpus.
 

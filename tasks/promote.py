@@ -7,7 +7,7 @@ from tasks.register import lineage_tags
 from tasks.step import logger, step
 
 
-@step(version=1)
+@step(version=2)
 def challenge(
     experiment: str,
     cell: ScoreRef,

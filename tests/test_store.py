@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import StoreError
-from rnnlm.store import file_sha256, home, whole_folder
+from rnnlm.store import file_sha256, home, made_anew, whole_folder
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -49,3 +49,12 @@ def test_digest_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("RNNLM_HOME", "")
     monkeypatch.chdir(tmp_path)
     assert home() == tmp_path / ".rnnlm"
+
+
+def test_what_is_damaged_in_the_store_is_deleted_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    folder = tmp_path / "store" / "tokenize-1"
+    for path in (folder, folder / "tokens.parquet", folder / "deep" / "weights.safetensors"):
+        assert made_anew(path).startswith(f"Delete the folder {folder} and run the same command again")
+    for elsewhere in (tmp_path / "store", tmp_path / "exported" / "model"):
+        assert str(tmp_path) not in made_anew(elsewhere)

@@ -1,7 +1,8 @@
 """Reading text in all its formats, cleaning, splitting: `documents.parquet`."""
 
 from rnnlm.corpus.addresses import fingerprint
+from rnnlm.corpus.classes import check_classes, class_counts
 from rnnlm.corpus.documents import empty_split, ingest
 from rnnlm.corpus.overlap import leak_sentence, read_before
 
-__all__ = ["empty_split", "fingerprint", "ingest", "leak_sentence", "read_before"]
+__all__ = ["check_classes", "class_counts", "empty_split", "fingerprint", "ingest", "leak_sentence", "read_before"]

@@ -67,7 +67,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
     excluded = _digests(corpus, resolve_excluded(corpus, downloads=downloads))
     with whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
-        dropped, digests = _write_parts(corpus, files, excluded, parts)
+        dropped, duplicates, digests = _write_parts(corpus, files, excluded, parts)
         overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
         # What a document must not stand in: the splits that come after its own.
         barred: dict[str, set[bytes]] = {split: set() for split in SPLITS}
@@ -79,6 +79,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
             }
         dropped = {"junk": junk.total(), **dropped}
         ref = _summary(corpus, files, parts, barred, dropped, overlap, final)
+        ref = ref.model_copy(update={"duplicates": duplicates})
         with pq.ParquetWriter(work / "documents.parquet", with_counts(ref.documents), compression="zstd") as writer:
             for split in SPLITS:
                 for table in _kept(parts[split], barred[split]):
@@ -130,13 +131,18 @@ def _records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
 
 def _write_parts(
     corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path]
-) -> tuple[dict[str, int], dict[str, set[bytes]]]:
-    """Write the cleaned documents of each split to a part; return the counts of dropped ones and all digests."""
+) -> tuple[dict[str, int], dict[str, int], dict[str, set[bytes]]]:
+    """Write the cleaned documents of each split to a part.
+
+    Returns:
+        The counts of dropped documents by reason, those of duplicates by split, and all digests.
+    """
     clean = cleaner(corpus)
     assign = _assigner(corpus, files)
     labels = {plain_name(label) for label in corpus.labels}
     dropped = {"blank": 0, "empty": 0, "label": 0, "unlabelled": 0, "excluded": 0, "duplicate": 0, "overlap": 0}
     missing: list[str] = []
+    duplicates = dict.fromkeys(SPLITS, 0)
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
     kinds = (False, True) if corpus.unlabelled is not None else (None,)
     with ExitStack() as stack:
@@ -169,6 +175,7 @@ def _write_parts(
                 split = assign(file, record, digest, where)
                 if corpus.drop_duplicates and digest in digests[split]:
                     dropped["duplicate"] += 1
+                    duplicates[split] += 1
                     continue
                 digests[split].add(digest)
                 name = f"{file.name}, {record.place}" if record.place else file.name
@@ -179,7 +186,7 @@ def _write_parts(
         problem = f"{count} no text (a null, or an empty file): {named}."
         remedy = "Take them out, or let them be dropped (`drop_empty: true`)."
         raise DataError(problem, where=_addresses(corpus), remedy=remedy)
-    return dropped, digests
+    return dropped, duplicates, digests
 
 
 def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None:

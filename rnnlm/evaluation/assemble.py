@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
 from rnnlm.corpus import leak_sentence, read_before
+from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
 from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
     SCRATCH,
@@ -21,6 +22,7 @@ from rnnlm.evaluation.comparison import (
 )
 from rnnlm.evaluation.confusion import confusion
 from rnnlm.evaluation.cost import seconds_before
+from rnnlm.evaluation.enough import judged_on, small_splits
 from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
@@ -58,14 +60,20 @@ def assemble(
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
-    chosen = recommend(scores, experiment.target.classifier.select)
-    sentences = verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen))
-    sentences += [equivalence_sentence(equivalences)]
-    sentences += [forgotten.sentence] if forgotten else []
+    chosen = recommend(scores, experiment.target.classifier.select, judged_on(documents, "valid"))
     seen = read_before(source_documents, documents)
-    if seen:
-        # First, because nothing that follows can be trusted.
-        sentences.insert(0, leak_sentence(seen, documents.documents["test"]))
+    # First what says how far all that follows can be trusted.
+    leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
+    small = small_splits(documents, experiment.target.corpus)
+    sentences = [
+        *leak,
+        *small,
+        *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
+        *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
+        equivalence_sentence(equivalences),
+        *([forgotten.sentence] if forgotten else []),
+        *left_out_sentences(documents, experiment.target.corpus),
+    ]
     seconds = {"source model": source.seconds}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
@@ -73,7 +81,7 @@ def assemble(
     return Verdict(
         experiment=experiment.name,
         outcome=outcome(found, beyond),
-        summary=summary(found, beyond, chosen),
+        summary=summary(found, beyond, chosen, small[0] if small else ""),
         sentences=[sentence for sentence in sentences if sentence],
         cells=[_cell(score, seconds_before(score, source.seconds, scores)) for score in scores],
         recommended=chosen,
@@ -93,6 +101,9 @@ def assemble(
             "seconds": source.seconds,
         },
         documents=documents.documents,
+        left_out={"source": source_documents.dropped, "target": documents.dropped},
+        overlap={"source": source_documents.overlap, "target": documents.overlap},
+        unknown={"source": unknown_share(source_tokens), "target": unknown_share(tokens)},
         read_before=seen,
         digests={
             "source tokens": source_tokens.sha256,

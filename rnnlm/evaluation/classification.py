@@ -34,7 +34,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Give accuracy, macro-F1 and mean negative log-likelihood (nats a document).
+    """Return accuracy, macro-F1 and mean negative log-likelihood (nats a document).
 
     Args:
         probabilities: (documents, classes).
@@ -42,7 +42,9 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray) -> dic
     """
     predicted = probabilities.argmax(axis=1)
     counts = confusion_counts(predicted, labels, probabilities.shape[1])
-    f1 = [one[2] for one in precision_recall_f1(counts)]
+    # A class that is neither in the labels nor said has no F1: scikit-learn leaves it out, too.
+    there = counts.sum(axis=0) + counts.sum(axis=1) > 0
+    f1 = np.array([one[2] for one in precision_recall_f1(counts)])[there]
     right = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return {
         "accuracy": float((predicted == labels).mean()),

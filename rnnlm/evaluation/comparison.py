@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.evaluation.enough import counted, few
 from rnnlm.evaluation.naming import MIXTURES, WITHOUT_TARGET_TEXT, arm_name
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
@@ -78,11 +79,11 @@ def _places(cells: list[Predictions]) -> dict[tuple[str, int], dict[str, dict[in
     return by_place
 
 
-def _family(compared: Iterable[Gain]) -> list[Gain]:
-    """Judge gains that are looked at together."""
+def _family(compared: Iterable[tuple[Gain, float]]) -> list[Gain]:
+    """Judge gains, each with its own p-value, that are looked at together."""
     together = list(compared)
-    adjusted = holm([gain.p_value for gain in together])
-    return [_judged(gain, p) for gain, p in zip(together, adjusted, strict=True)]
+    adjusted = holm([p for _, p in together])
+    return [_judged(gain, alone, p) for (gain, alone), p in zip(together, adjusted, strict=True)]
 
 
 def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
@@ -111,8 +112,8 @@ def _compared(
     cells: Mapping[int, Predictions],
     against: Mapping[int, Predictions],
     seeds: list[int],
-) -> Gain:
-    """Give an arm's gain, not judged yet: its p-value is that of this comparison alone."""
+) -> tuple[Gain, float]:
+    """Return an arm's gain, not judged yet, and the p-value of this comparison alone."""
     # Bits are saved, right answers are won: above zero is better than the baseline for both.
     sign = 1.0 if task == "classifier" else -1.0
     difference = np.stack([sign * (cells[seed].score - against[seed].score) for seed in seeds])
@@ -123,7 +124,10 @@ def _compared(
     if task == "classifier":
         only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
         mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
-    return Gain(
+        # A bootstrap calls three documents of a thousand a difference. No exact test does: it cannot say less than
+        # this of the documents that tell the two apart.
+        p = max(p, mcnemar(_tell_apart(difference), 0))
+    gain = Gain(
         task="classifier" if task == "classifier" else "language_model",
         metric="accuracy" if task == "classifier" else "bits_per_character",
         arm=arm,
@@ -132,19 +136,29 @@ def _compared(
         gain=interval,
         spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
         seeds=len(seeds),
-        p_value=p,
+        documents=len(weight),
+        p_value=None,
         outcome="none found",
         sentence="",
         only_arm=only_arm,
         only_baseline=only_baseline,
         mcnemar_p=mcnemar_p,
     )
+    return gain, p
 
 
-def _judged(gain: Gain, p: float) -> Gain:
-    outcome = outcome_of(gain.gain, p)
-    judged = gain.model_copy(update={"p_value": p, "outcome": outcome})
-    return judged.model_copy(update={"sentence": _sentence(judged)})
+def _tell_apart(difference: np.ndarray) -> int:
+    """Count the documents on which two classifiers differ, in the mean over seeds."""
+    return int((np.abs(difference.mean(axis=0)) > 1e-9).sum())
+
+
+def _judged(gain: Gain, alone: float, p: float) -> Gain:
+    """Judge a gain by its p-value alone and the one that is adjusted for all arms."""
+    if few(gain.documents):
+        judged = gain.model_copy(update={"outcome": "no claim"})
+    else:
+        judged = gain.model_copy(update={"p_value": p, "outcome": outcome_of(gain.gain, p)})
+    return judged.model_copy(update={"sentence": _sentence(judged, alone)})
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -222,7 +236,7 @@ _THAN = {
 }
 
 
-def _sentence(found: Gain) -> str:
+def _sentence(found: Gain, alone: float) -> str:
     gain = found.gain
     if found.metric == "accuracy":
         amount = f"{abs(100 * gain.value):.1f} points of accuracy"
@@ -235,6 +249,11 @@ def _sentence(found: Gain) -> str:
     name = arm_name(found.arm)
     than = _THAN.get(found.baseline, found.baseline)
     more = "better" if gain.value >= 0 else "worse"
+    if found.outcome == "no claim":
+        return (
+            f"{where}, no claim is made about {name.phrase}: {amount} {more} than {than}, on "
+            f"{counted(found.documents)} of the test split, which {'is' if found.documents == 1 else 'are'} too few."
+        )
     # Only transfer can help or hurt; a baseline is better or worse than another.
     helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT)
     said = {
@@ -243,8 +262,10 @@ def _sentence(found: Gain) -> str:
         "none found": f"no {'effect' if helps else 'difference'} of {name.phrase} was found: {amount} {more} than "
         f"{than}",
     }[found.outcome]
-    corrected = found.outcome == "none found" and not gain.low <= 0.0 <= gain.high
-    notes = "; not beyond chance when all arms are taken together" if corrected else ""
+    notes = ""
+    if found.outcome == "none found" and not gain.low <= 0.0 <= gain.high:
+        together = " when all arms are taken together" if alone <= LEVEL else ": they differ on too few documents"
+        notes = f"; not beyond chance{together}"
     if found.seeds < FEW_SEEDS:
         notes += f"; {found.seeds} seed{'s' if found.seeds > 1 else ''} only, another one may differ"
     return f"{where}, {said} ({interval}{notes})."
@@ -277,7 +298,8 @@ def _answer(
     found: list[Gain],
     words: tuple[str, str, str] = ("It helps", "It hurts", "No effect was found"),
 ) -> str:
-    if not found:
+    # That no claim is made from so few documents is said once, not of each arm.
+    if all(gain.outcome == "no claim" for gain in found):
         return ""
     better, worse, same = words
     by_outcome: dict[str, list[Gain]] = {}

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnnlm.evaluation.comparison import paired_bootstrap
+from rnnlm.evaluation.enough import counted, few
 from rnnlm.evaluation.verdict import Forgetting
 
 
@@ -22,11 +23,18 @@ def forgetting(before: pa.Table, after: pa.Table) -> Forgetting:
     lost, _ = paired_bootstrap((nats[1] - nats[0])[None, :] / math.log(2.0), characters)
     tokens = before["tokens"].to_numpy().sum()
     perplexities = [math.exp(min(float(n.sum() / tokens), 700.0)) for n in nats]
-    said = "worse" if lost.low > 0.0 else "better" if lost.high < 0.0 else "neither better nor worse"
-    sentence = (
-        f"Fine-tuned on the target text, the model is {said} on the source's own text: {bits[0]:.3f} bits per "
-        f"character before, {bits[1]:.3f} after (95 % interval of the change {lost.low:+.3f} to {lost.high:+.3f})."
-    )
+    values = f"{bits[0]:.3f} bits per character before, {bits[1]:.3f} after"
+    if few(len(before)):
+        sentence = (
+            f"Whether the model that is fine-tuned on the target text is worse on the source's own text is not said: "
+            f"{values}, on {counted(len(before))} of its test split, which are too few."
+        )
+    else:
+        said = "worse" if lost.low > 0.0 else "better" if lost.high < 0.0 else "neither better nor worse"
+        sentence = (
+            f"Fine-tuned on the target text, the model is {said} on the source's own text: {values} "
+            f"(95 % interval of the change {lost.low:+.3f} to {lost.high:+.3f})."
+        )
     return Forgetting(
         before=bits[0],
         after=bits[1],

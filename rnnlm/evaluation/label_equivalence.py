@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.evaluation.comparison import RESAMPLES, SCRATCH, Predictions
+from rnnlm.evaluation.enough import few
 from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.verdict import Equivalence
 
@@ -15,14 +16,15 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
 
     Between two numbers of labels the baseline's accuracy is interpolated over the logarithm of the number; where it
     falls with more labels, it is held at its highest so far. Nothing is said of what lies beyond the numbers that were
-    tried. The interval comes from drawing documents and each cell's seeds anew, the documents the same for all cells.
+    tried, nor where there are too few test documents. The interval comes from drawing documents and each cell's seeds
+    anew, the documents the same for all cells.
 
     Args:
         cells: What every cell said of the same test documents.
     """
     arms: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for cell in cells:
-        if cell.task == "classifier":
+        if cell.task == "classifier" and not few(len(cell.score)):
             arms.setdefault(cell.arm, {}).setdefault(cell.labels, {})[cell.seed] = cell.score
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:

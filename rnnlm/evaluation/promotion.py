@@ -7,6 +7,7 @@ import numpy as np
 
 from rnnlm.config import Select
 from rnnlm.evaluation.comparison import paired_bootstrap
+from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
 
@@ -18,8 +19,8 @@ class Decision:
     Attributes:
         promoted: Whether the challenger becomes champion.
         reason: In words.
-        gain: Accuracy of the challenger over the champion on the same documents, with its 95 % interval; none: there
-            was no champion.
+        gain: Accuracy of the challenger over the champion on the same documents, with its 95 % interval; None if there
+            was no champion, or there are too few documents.
     """
 
     promoted: bool
@@ -37,6 +38,9 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
     """
     if champion is None:
         return Decision(True, "there was no champion", None)
+    if few(len(champion)):
+        reason = f"the test split has {counted(len(champion))}, and to replace the champion takes {LEAST_DOCUMENTS}"
+        return Decision(False, reason, None)
     gain, _ = paired_bootstrap((challenger - champion)[None], np.ones(len(champion)))
     said = (
         f"{100 * gain.value:+.1f} points of accuracy over the champion on the same {len(champion):,} test documents "

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Outcome = Literal["positive", "none found", "negative"]
+# no claim: there are too few test documents to say any of the others.
+Outcome = Literal["positive", "none found", "negative", "no claim"]
 
 
 class Interval(BaseModel):
@@ -71,11 +72,13 @@ class Gain(BaseModel):
     Attributes:
         baseline: What the arm is compared with: `scratch`, `target_text`, `kneser_ney` or `tfidf`.
         metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
-        gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric.
+        gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where
+            the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
         spread: Standard deviation of the gain over seeds; none with a single seed.
         seeds: Number of seeds.
+        documents: Number of test documents; 0 in a verdict of an earlier version.
         p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
-            are compared with this baseline at this number of labels.
+            are compared with this baseline at this number of labels; None where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
         only_arm: Test documents that the arm alone gets right, summed over seeds; none for a language model.
@@ -94,7 +97,8 @@ class Gain(BaseModel):
     gain: Interval
     spread: float | None
     seeds: int
-    p_value: float
+    documents: int = 0
+    p_value: float | None
     outcome: Outcome
     sentence: str
     only_arm: int | None = None
@@ -291,6 +295,9 @@ class Verdict(BaseModel):
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
         documents: Documents of the target by split.
+        left_out: What was left out of the source and the target when they were read, by reason.
+        overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
+        unknown: Share of unknown tokens of the source and of the target.
         read_before: Test documents of the target that stand in the source's text too.
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
@@ -317,6 +324,9 @@ class Verdict(BaseModel):
     coverage: list[Coverage] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
+    left_out: dict[str, dict[str, int]] = {}
+    overlap: dict[str, dict[str, int]] = {}
+    unknown: dict[str, float] = {}
     read_before: int = 0
     digests: dict[str, str]
     versions: dict[str, str]

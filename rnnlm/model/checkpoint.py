@@ -19,6 +19,7 @@ from rnnlm.config import ClassifierTraining, Model
 from rnnlm.errors import DataError
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.store import made_anew
 
 Weights = dict[str, np.ndarray]
 
@@ -92,9 +93,7 @@ class Checkpoint:
             description = Description.model_validate(json.loads((folder / "model.json").read_text(encoding="utf-8")))
             return Checkpoint(description, load_file(folder / "weights.safetensors"))
         except Exception as error:
-            raise DataError(
-                f"no whole checkpoint: {error}", where=str(folder), remedy="Run the step that writes it again."
-            ) from error
+            raise DataError(f"no whole checkpoint: {error}", where=str(folder), remedy=made_anew(folder)) from error
 
 
 def get_weights(model: keras.layers.Layer) -> Weights:

@@ -27,6 +27,7 @@ from rnnlm.inference.settings import default_task, parameters
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.registry.address import missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
+from rnnlm.store import made_anew
 from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
@@ -235,7 +236,7 @@ def _outputs(checkpoint: CheckpointRef) -> Schema:
         labels = json.loads((checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
-            f"no whole checkpoint: {error}", where=str(checkpoint.path), remedy="Run the step that writes it again."
+            f"no whole checkpoint: {error}", where=str(checkpoint.path), remedy=made_anew(checkpoint.path)
         ) from error
     if checkpoint.kind == "classifier":
         probabilities = Object([Property(label, DataType.double) for label in labels])

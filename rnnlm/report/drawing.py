@@ -167,8 +167,11 @@ def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], 
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: words.signed(value, _tick_decimals(axes))))
         axes.set_xlabel(axis)
         caption = f"What each arm gains over scratch, with its 95 % interval; right of the line is better{better}."
-        if any(row.gain is not None and row.gain.outcome == "none found" for row in rows):
+        outcomes = {row.gain.outcome for row in rows if row.gain is not None}
+        if "none found" in outcomes:
             caption += " A hollow mark: no difference was found."
+        if "no claim" in outcomes:
+            caption += " A hollow mark without a line: too few test documents for a claim."
         return Drawing(figure, title, caption)
 
     return draw
@@ -200,8 +203,9 @@ def _forest_line(axes: Axes, row: Summary, place: int, look: tuple[str, str]) ->
     colour, marker = look
     factor, _ = words.gain_unit(row.gain.metric)
     interval = row.gain.gain
-    axes.hlines(place, factor * interval.low, factor * interval.high, color=colour, linewidth=2.2)
-    inside = "white" if row.gain.outcome == "none found" else colour
+    if row.gain.outcome != "no claim":
+        axes.hlines(place, factor * interval.low, factor * interval.high, color=colour, linewidth=2.2)
+    inside = "white" if row.gain.outcome in ("none found", "no claim") else colour
     axes.plot(factor * interval.value, place, marker=marker, color=colour, markerfacecolor=inside, markersize=7.5)
 
 

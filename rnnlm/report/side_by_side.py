@@ -19,7 +19,7 @@ from rnnlm.report import words
 from rnnlm.report.summary import GAIN_METRIC, Summary, summaries
 from rnnlm.report.writing import template
 
-SIGNS = {"positive": "▲", "negative": "▼", "none found": "○"}
+SIGNS = {"positive": "▲", "negative": "▼", "none found": "○", "no claim": "·"}
 DIGEST = 12  # digits that tell digests apart
 
 Table = list[list[str]]

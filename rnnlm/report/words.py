@@ -23,6 +23,16 @@ METRICS = {
     "unknown_share": "unknown words",
 }
 _SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated", "unknown_share"}
+LEFT_OUT = {
+    "junk": "files that are no data",
+    "blank": "blank rows",
+    "empty": "without text",
+    "duplicate": "same text as another one of the split",
+    "overlap": "same text as one of a later split",
+    "label": "label not asked for",
+    "unlabelled": "no label, where labels to keep are given",
+    "excluded": "excluded",
+}
 RUNGS = {
     "exact": "the same word",
     "normalised": "the same but for case, form or accents",
@@ -104,13 +114,15 @@ def _decimals(name: str, value: float) -> int:
 
 
 def gain(found: Gain | None) -> str:
-    """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`."""
+    """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`; without one where no claim is made."""
     if found is None:
         return NONE
     factor, unit = gain_unit(found.metric)
     decimals = 1 if found.metric in _SHARES else 3
     value, low, high = (factor * number for number in (found.gain.value, found.gain.low, found.gain.high))
     middle = f" {unit}" if unit else ""
+    if found.outcome == "no claim":
+        return f"{signed(value, decimals)}{middle}"
     return f"{signed(value, decimals)}{middle} [{signed(low, decimals, False)}, {signed(high, decimals, False)}]"
 
 

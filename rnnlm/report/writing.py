@@ -215,6 +215,22 @@ def _coverage_table(verdict: Verdict) -> list[list[str]]:
     ]
 
 
+def _left_out_table(verdict: Verdict) -> list[list[str]]:
+    """Return what was left out of the texts when they were read; a row for each reason that there was."""
+    rows = [[words.LEFT_OUT.get(reason, reason), *counts] for reason, counts in _by_text(verdict.left_out)]
+    rows += [
+        [f"in {pair.replace('+', ' and ')} (different texts)", *counts] for pair, counts in _by_text(verdict.overlap)
+    ]
+    return [["documents", *verdict.left_out], *rows] if rows else []
+
+
+def _by_text(counts: dict[str, dict[str, int]]) -> list[tuple[str, list[str]]]:
+    """Turn counts by text and reason into those by reason, where any is above zero."""
+    reasons = dict.fromkeys(reason for one in counts.values() for reason in one)
+    table = [(reason, [one.get(reason, 0) for one in counts.values()]) for reason in reasons]
+    return [(reason, [f"{number:,}" for number in numbers]) for reason, numbers in table if any(numbers)]
+
+
 def _outcome(row: Summary) -> str:
     if row.gain is not None:
         return row.gain.outcome
@@ -271,6 +287,8 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
             for name, value in verdict.source.items()
         ],
         documents=[(words.plain(name), f"{number:,}") for name, number in verdict.documents.items()],
+        left_out=_left_out_table(verdict),
+        unknown=[(name, words.share(share)) for name, share in verdict.unknown.items()],
         seconds=[(words.plain(name), words.duration(value)) for name, value in verdict.seconds.items()],
         configuration=yaml.safe_dump(configuration, allow_unicode=True, sort_keys=False, width=100),
     )

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from rnnlm import config
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
-from rnnlm.store import file_sha256, whole_folder
+from rnnlm.store import file_sha256, made_anew, whole_folder
 from rnnlm.tokens.kinds import SPECIAL_TOKENS, train
 from rnnlm.tokens.reader import split_row_groups, unreadable
 from rnnlm.tokens.tokenizer import TextTokenizer
@@ -206,7 +206,7 @@ def _write_tokens(
         raise DataError(
             f"holds {found} documents, but its reference says {promised}",
             where=str(documents.file),
-            remedy="Run ingest again.",
+            remedy=made_anew(documents.file),
         )
     return {split: tokens[split] for split in SPLITS}, {split: unknown[split] for split in SPLITS}
 
@@ -264,7 +264,7 @@ def _label_indices(batch: pa.RecordBatch, documents: DocumentsRef) -> pa.Array:
         raise DataError(
             f"the label {labels[row].as_py()!r} is none of the classes {documents.labels}",
             where=f"{documents.file}: document {batch['id'][row].as_py()}: label",
-            remedy="Run ingest again.",
+            remedy=made_anew(documents.file),
         )
     return indices.cast(pa.int16())
 
@@ -281,9 +281,7 @@ def _tables(shard: ShardRef) -> Iterator[pa.Table]:
             for number in range(reader.num_record_batches):
                 yield pa.Table.from_batches([reader.get_batch(number)])
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"cannot be read: {error}", where=str(shard.file), remedy="Run it again: what is missing is encoded again."
-        ) from error
+        raise DataError(f"cannot be read: {error}", where=str(shard.file), remedy=made_anew(shard.file)) from error
 
 
 def _batches(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
-from rnnlm.store import whole_folder
+from rnnlm.store import made_anew, whole_folder
 
 NO_LABEL = -1
 COUNTED_AT_ONCE = 10_000_000  # NumPy counts in 64-bit integers: 80 MB at once
@@ -161,4 +161,4 @@ def split_row_groups(parquet: pq.ParquetFile, split: str) -> list[int]:
 
 def unreadable(file: Path, error: Exception) -> DataError:
     """Give the error for a Parquet file of ours that cannot be read."""
-    return DataError(f"cannot be read as Parquet: {error}", where=str(file), remedy="Run the step that wrote it again.")
+    return DataError(f"cannot be read as Parquet: {error}", where=str(file), remedy=made_anew(file))

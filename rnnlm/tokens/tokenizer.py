@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models
 
 from rnnlm.errors import DataError
-from rnnlm.store import file_sha256
+from rnnlm.store import file_sha256, made_anew
 from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface, written
 
 
@@ -40,7 +40,7 @@ class TextTokenizer:
         Raises:
             DataError: If it cannot be read, or lacks `<unk>` or `<eos>`.
         """
-        remedy = "Give a tokenizer.json that the tokenize step wrote, or run that step again."
+        remedy = made_anew(path)
         try:
             content = path.read_text(encoding="utf-8")
             sha256 = file_sha256(path)

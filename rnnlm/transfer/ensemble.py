@@ -12,6 +12,7 @@ from rnnlm.evaluation.calibration import expected_calibration_error
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.examples import probabilities_of
 from rnnlm.refs import TokensRef
+from rnnlm.store import made_anew
 from rnnlm.transfer.cell import Fitted, classifier_predictions, read_documents, write_cell
 
 
@@ -31,7 +32,7 @@ def fit_ensemble(cells: Sequence[Path], tokens: TokensRef, final: Path) -> Fitte
     tables = [pq.read_table(cell / "predictions.parquet") for cell in cells]
     for table, cell in zip(tables, cells, strict=True):
         if table["id"].to_pylist() != test.document_ids.tolist():
-            raise DataError("the classifier saw other test documents", where=str(cell), remedy="Run the cell again.")
+            raise DataError("the classifier saw other test documents", where=str(cell), remedy=made_anew(cell))
     probabilities = np.mean([probabilities_of(table) for table in tables], axis=0)
     metrics = classification_metrics(probabilities, test.labels)
     # A temperature would have to come from the validation split, of which no predictions are kept.

@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnlm.errors import DataError
 from rnnlm.evaluation.comparison import paired_bootstrap
+from rnnlm.evaluation.enough import LEAST_DOCUMENTS, few
 from rnnlm.evaluation.language_model import by_document
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.evaluation.outlook import Estimate
@@ -19,8 +20,6 @@ from rnnlm.transfer.cell import read_documents
 
 # A saving below a hundredth of the target's own bits is real, perhaps, but not worth the hours.
 MARGIN = 0.01
-# Fewer documents have no two halves that speak for the text, and no interval that holds.
-FEWEST_DOCUMENTS = 10
 
 
 def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
@@ -35,13 +34,13 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         order: Tokens of the longest n-grams.
 
     Raises:
-        DataError: If the validation split has fewer than `FEWEST_DOCUMENTS` documents.
+        DataError: If the validation split has too few documents for an interval that holds.
     """
     tokenizer = TextTokenizer.load(target.tokenizer)
     valid = read_documents(target, "valid")
-    if len(valid) < FEWEST_DOCUMENTS:
+    if few(len(valid)):
         raise DataError(
-            f"the validation split has {len(valid)} documents; an estimate needs {FEWEST_DOCUMENTS}",
+            f"the validation split has {len(valid)} documents; an estimate needs {LEAST_DOCUMENTS}",
             where=str(target.file),
             remedy="Give target.corpus a larger valid_share, or smaller documents (document: paragraph or line).",
         )

@@ -48,3 +48,20 @@ def test_article_reads_tables_instead_as_its_comment_says(tmp_path: Path) -> Non
     ref = ingest(corpus, tmp_path / "out", downloads=tmp_path)
     assert ref.labels == ["0", "1"]
     assert ref.documents["train"] + ref.documents["valid"] == ref.documents["test"] == 100
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("{hidden: 32, layers: 1}", True),
+        ("{layers: 1}", False),
+        ("{hidden: 32}", False),
+        ("{hidden: 32, layers: 2}", False),
+    ],
+)
+def test_a_width_without_effect_is_a_warning(
+    model: str, said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "x.yaml").write_text(f"name: x\nmodel: {model}\n", encoding="utf-8")
+    load_experiment(str(tmp_path / "x.yaml"))
+    assert [message.startswith("model.hidden (32) has no effect") for message in caplog.messages] == [True] * said

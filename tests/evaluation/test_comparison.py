@@ -14,6 +14,7 @@ from rnnlm.evaluation.comparison import (
     paired_bootstrap,
     verdict_sentences,
 )
+from rnnlm.evaluation.enough import LEAST_DOCUMENTS
 from rnnlm.evaluation.verdict import Interval
 
 DOCUMENTS = 400
@@ -262,3 +263,67 @@ def test_a_language_model_gets_no_document_right() -> None:
     scores = np.array([1.0, 2.0, 3.0])
     (gain,) = gains([Predictions("language_model", arm, 0, 1, scores, scores) for arm in ("scratch", "parameter")])
     assert (gain.only_arm, gain.only_baseline, gain.mcnemar_p) == (None, None, None)
+
+
+def test_below_the_least_number_of_documents_no_claim_is_made() -> None:
+    for documents in (1, 4, LEAST_DOCUMENTS - 1, LEAST_DOCUMENTS):
+        characters = np.full(documents, 10.0)
+        wins = np.arange(documents) >= 0
+        cells = [
+            *(
+                Predictions("language_model", a, 0, 1, s * characters, characters)
+                for a, s in (("scratch", 2), ("direct", 1))
+            ),
+            Predictions("classifier", "scratch", 100, 1, 0.0 * wins, np.ones(documents)),
+            Predictions("classifier", "parameter", 100, 1, 1.0 * wins, np.ones(documents)),
+        ]
+        for gain in gains(cells):
+            assert gain.documents == documents
+            if documents < LEAST_DOCUMENTS:
+                assert (gain.outcome, gain.p_value) == ("no claim", None)
+                assert "no claim is made about" in gain.sentence
+                assert "interval" not in gain.sentence
+                assert f"{documents} document" in gain.sentence
+            else:
+                assert gain.outcome == "positive"
+        sentences = verdict_sentences(gains(cells), [], [])
+        assert any("It helps" in one for one in sentences) == (documents == LEAST_DOCUMENTS)
+        assert bool(sentences) == (documents == LEAST_DOCUMENTS)
+
+
+@pytest.mark.parametrize("only_arm", range(1, 8))
+def test_a_claim_about_few_documents_that_differ_needs_mcnemars_consent(only_arm: int) -> None:
+    """A bootstrap alone calls four documents of 400 a gain; an exact test needs six, and more with several arms."""
+    scratch = cell("scratch", 1, 0.5)
+    better = scratch.score.copy()
+    better[np.flatnonzero(better == 0)[:only_arm]] = 1.0
+    arm = Predictions("classifier", "parameter", 100, 1, better, scratch.weight)
+    (gain,) = gains([scratch, arm])
+    assert gain.mcnemar_p is not None
+    assert gain.p_value is not None
+    assert gain.p_value >= gain.mcnemar_p
+    assert (gain.outcome == "positive") == (gain.mcnemar_p <= 0.05)
+    if only_arm == 5:
+        assert "not beyond chance: they differ on too few documents" in gain.sentence
+
+
+def false_alarms(documents: int, comparisons: int = 200) -> float:
+    """Return how often the bootstrap alone finds a gain in bits where there is none.
+
+    Args:
+        documents: Number of test documents, of very different lengths.
+        comparisons: How many are simulated.
+    """
+    generator, alarms = np.random.default_rng(documents), 0
+    for n in range(comparisons):
+        characters = generator.lognormal(5.0, 1.0, documents)
+        interval, p = paired_bootstrap((characters * generator.normal(size=documents))[None], characters, seed=n)
+        alarms += outcome_of(interval, p) != "none found"
+    return alarms / comparisons
+
+
+def test_the_least_number_of_documents_is_where_false_alarms_become_rare() -> None:
+    """With four documents one comparison in five finds what is not there; see LEAST_DOCUMENTS for the whole curve."""
+    assert false_alarms(4) > 0.15
+    # 8 % in the long run, and two standard deviations of a share of 200.
+    assert false_alarms(LEAST_DOCUMENTS) < 0.12

@@ -71,6 +71,12 @@ def test_baselines_and_single_points_are_not_compared() -> None:
     assert label_equivalences(cells({("scratch", 100): 0.6, ("parameter", 100): 0.8})) == []
 
 
+def test_few_test_documents_give_no_equivalence() -> None:
+    made = cells(SCRATCH | {("parameter", 100): 0.8})
+    few = [Predictions(c.task, c.arm, c.labels, c.seed, c.score[:29], c.weight[:29]) for c in made]
+    assert label_equivalences(few) == []
+
+
 def test_what_is_worth_no_labels_gets_no_sentence() -> None:
     assert equivalence_sentence(label_equivalences(cells(SCRATCH | {("parameter", 1_000): 0.7}))) == ""
 

@@ -15,6 +15,14 @@ def test_where_there_is_none_the_first_becomes_champion() -> None:
     assert decide(right(0.5), None, 0.0).promoted
 
 
+def test_a_handful_of_test_documents_replaces_no_champion() -> None:
+    decision = decide(right(1.0, 29), right(0.0, 29), 0.0)
+    assert not decision.promoted
+    assert decision.gain is None
+    assert decision.reason == "the test split has 29 documents, and to replace the champion takes 30"
+    assert decide(right(1.0, 30), right(0.0, 30), 0.0).promoted
+
+
 @pytest.mark.parametrize("margin", [0.0, 0.02])
 def test_the_same_model_and_a_worse_one_stay_challengers(margin: float) -> None:
     for share in (0.8, 0.79, 0.5):

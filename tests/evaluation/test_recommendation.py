@@ -53,7 +53,7 @@ def test_the_best_on_validation_is_recommended() -> None:
         score("scratch", 0.9, labels=500),
         score("tfidf", 0.85, labels=500),
     ]
-    found = recommend(scores, "accuracy")
+    found = recommend(scores, "accuracy", {"language_model": 30, "classifier": 30})
     assert found == [
         Recommendation(task="language_model", labels=0, arm="parameter"),
         Recommendation(task="classifier", labels=100, arm="tfidf"),
@@ -64,6 +64,8 @@ def test_the_best_on_validation_is_recommended() -> None:
         "logistic regression on TF-IDF with 100 labels; parameter transfer with 500 labels."
     )
     assert recommendation_sentence([]) == ""
+    few = recommend(scores, "accuracy", {"language_model": 30, "classifier": 29})
+    assert few == found[:1], "nothing is recommended by a handful of documents"
 
 
 @pytest.mark.parametrize(
@@ -101,3 +103,9 @@ def test_two_sentences_say_what_came_out() -> None:
         f"No way of transfer was found to help; at best: with 100 labels, parameter is none found. {use}"
     )
     assert summary([], [], chosen) == use
+
+
+def test_without_a_claim_there_is_no_outcome() -> None:
+    found = [gain("parameter", 0.3, "no claim"), gain("feature", -0.3, "no claim")]
+    assert outcome(found, []) == "no claim"
+    assert summary(found, [], [], "No claim is made: 4 documents.") == "No claim is made: 4 documents."

@@ -1,6 +1,6 @@
 """What is said before anything is trained, where texts do not fit the experiment."""
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +9,23 @@ import pytest
 from flows import corpora
 from rnnlm.config import Corpus, check_experiment
 from rnnlm.corpus import ingest
-from rnnlm.errors import ConfigError
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import DocumentsRef
 
 SHARES = {"valid_share": 0.3, "test_share": 0.3}
 
 
 @pytest.fixture(autouse=True)
-def read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Corpus], DocumentsRef]:
-    """Read without a flow."""
-    numbers = iter(range(9))
+def read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Read without a flow; return the first file of each corpus that was read."""
+    numbers, seen = iter(range(9)), list[str]()
 
     def read(corpus: Corpus) -> DocumentsRef:
+        seen.append(Path((corpus.files or corpus.train)[0]).name)
         return ingest(corpus, tmp_path / f"out {next(numbers)}", downloads=tmp_path)
 
     monkeypatch.setattr(corpora, "read", read)
-    return read
+    return seen
 
 
 def _error(tmp_path: Path, target: str, fields: dict[str, Any], source: dict[str, Any] | None = None) -> ConfigError:
@@ -56,7 +57,7 @@ def test_a_split_column_without_test_rows(tmp_path: Path) -> None:
 def test_test_documents_without_labels_are_named_before_anything_is_trained(tmp_path: Path) -> None:
     rows = _rows("train train train valid valid") + "text x,-1,test\ntext y,-1,test\n"
     error = _error(tmp_path, rows, {"split": "split", "unlabelled": -1})
-    assert "none of the 2 documents of the test split has a label" in error.problem
+    assert "no document of the test split has a label" in error.problem
     assert "withheld" in error.remedy
 
 
@@ -75,3 +76,79 @@ def test_files_of_a_split_of_which_nothing_is_kept(tmp_path: Path) -> None:
     error = _error(tmp_path, target, fields)
     assert error.problem.startswith("target.corpus.test: the test split is empty")
     assert "1 empty" in error.remedy
+
+
+def write(file: Path, splits: dict[str, dict[str, int]]) -> dict[str, Any]:
+    """Write documents of these classes in these splits; return the settings of the corpus."""
+    rows = [
+        f"{split} text {n} of {label},{label},{split}"
+        for split, classes in splits.items()
+        for label, number in classes.items()
+        for n in range(number)
+    ]
+    file.write_text("\n".join(["text,label,split", *rows]), encoding="utf-8")
+    return {"files": [str(file)], "label": "label", "split": "split"}
+
+
+def read_both(folder: Path, corpus: dict[str, Any], labels: list[Any] | None = None) -> None:
+    lines = [f"a line of the source, number {n}" for n in range(200)]
+    (folder / "source.txt").write_text("\n".join(lines), encoding="utf-8")
+    source = {"files": [str(folder / "source.txt")], "document": "line", "valid_share": 0.2, "test_share": 0.2}
+    settings = {"source": {"corpus": source}, "target": {"corpus": corpus}, "comparison": {"labels": labels or ["all"]}}
+    corpora.read_both(check_experiment(settings))
+
+
+BOTH = {"neg": 40, "pos": 40}
+SOUND = {"train": BOTH, "valid": BOTH, "test": BOTH}
+
+
+def test_sound_corpora_pass_in_silence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_both(tmp_path, write(tmp_path / "target.csv", SOUND), [2, 80, "all"])
+    assert caplog.messages == []
+
+
+def test_few_test_documents_are_said_before_anything_is_trained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        read_both(tmp_path, write(tmp_path / "target.csv", SOUND | {"test": {"pos": 1}}))
+    (message,) = caplog.messages
+    assert message.startswith("No claim is made: the target's test split has 1 document, and a verdict needs at least")
+
+
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        ({"train": {"1.0": 40, "0.0": 40}, "valid": {"1.0": 9}, "test": {"1": 40, "0": 40}}, "written in two ways"),
+        (SOUND | {"test": {"pos": 40, "neutral": 40}}, r"40 of 80 labelled test documents .* 'neutral' \(40\)"),
+        (SOUND | {"test": {"-1": 40}}, "'-1' looks like a label that is withheld"),
+        (
+            {split: {f"{split}{n}": 1 for n in range(40)} for split in SOUND},
+            "120 labelled documents have 120 different",
+        ),
+    ],
+)
+def test_labels_that_make_no_sense_stop_before_the_source_is_read(
+    tmp_path: Path, read_here: list[str], splits: dict[str, dict[str, int]], said: str
+) -> None:
+    with pytest.raises((ConfigError, DataError), match=said):
+        read_both(tmp_path, write(tmp_path / "target.csv", splits))
+    assert read_here == ["target.csv"]
+
+
+def test_unlabelled_test_documents_stop_before_the_source_is_read(tmp_path: Path, read_here: list[str]) -> None:
+    corpus = write(tmp_path / "target.csv", SOUND | {"test": {"-1": 40}}) | {"unlabelled": "-1"}
+    with pytest.raises(ConfigError, match="no document of the test split has a label"):
+        read_both(tmp_path, corpus)
+    assert read_here == ["target.csv"]
+
+
+def test_fewer_labels_than_classes_and_more_than_there_are_are_refused(tmp_path: Path) -> None:
+    classes = {f"class {n}": 4 for n in range(50)}
+    corpus = write(tmp_path / "target.csv", dict.fromkeys(("train", "valid", "test"), classes))
+    with pytest.raises(ConfigError, match=r"comparison.labels: 2 labels are wanted.*50 classes.* from 50 to 200"):
+        read_both(tmp_path, corpus, [2])
+    with pytest.raises(ConfigError, match=r"201 labels are wanted.*split has 200"):
+        read_both(tmp_path, corpus, [201])
+    read_both(tmp_path, corpus, [50, 200])

@@ -16,7 +16,7 @@ def test_it_prints_a_sentence_and_leaves_a_file(
 ) -> None:
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path / "home"))
     for name in ("source", "target"):
-        lines = [f'"the {name} film was a joy, number {n % 7}",{"good" if n % 2 else "bad"}' for n in range(200)]
+        lines = [f'"the {name} film was a joy, number {n % 7}",{"good" if n % 2 else "bad"}' for n in range(240)]
         (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
     corpus = "valid_share: 0.2, test_share: 0.2, drop_duplicates: false"
     (tmp_path / "mine.yaml").write_text(

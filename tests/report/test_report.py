@@ -531,6 +531,45 @@ def test_pairs_of_arms_are_counted_and_tested_where_there_is_one_seed(tmp_path: 
     assert rows[first + 1] == ["all (9,353)", "parameter transfer", "scratch", "1,234", "56", "0.032", "1"]
 
 
+def test_what_was_left_out_has_a_table(tmp_path: Path) -> None:
+    left_out = {
+        "source": {"empty": 0, "duplicate": 7, "label": 0},
+        "target": {"empty": 0, "duplicate": 1_395, "label": 0},
+    }
+    overlap = {"source": {"train+test": 0}, "target": {"train+test": 331}}
+    page = page_of(
+        make(
+            language_model=False,
+            curves=False,
+            left_out=left_out,
+            overlap=overlap,
+            unknown={"source": 0.004, "target": 0.977},
+        ),
+        tmp_path,
+    )
+    rows = [[text.strip() for text in row] for row in page.rows]
+    first = rows.index(["documents", "source", "target"])
+    assert rows[first + 1] == ["same text as another one of the split", "7", "1,395"]
+    assert rows[first + 2] == ["in train and test (different texts)", "0", "331"]
+    assert "97.7 %" in page.text
+
+
+def test_without_a_claim_no_interval_is_shown(tmp_path: Path) -> None:
+    found = gain("classifier", "parameter", 100, [0.05])
+    verdict = make(
+        language_model=False, curves=False, gains=[found.model_copy(update={"outcome": "no claim", "p_value": None})]
+    )
+    page = page_of(verdict, tmp_path)
+    (row,) = (
+        row
+        for row in page.rows
+        if [text.strip() for text in row[:2]] == ["100", "parameter transfer"] and len(row) == 7
+    )
+    assert [text.strip() for text in row[3:5]] == ["+5.0 points", "no claim"]
+    axes = figures(verdict)["gain"].axes[0]
+    assert not axes.collections, "no line of an interval"
+
+
 def test_a_matrix_has_its_classes_scores_beside_it(tmp_path: Path) -> None:
     few = confusion("parameter", 9353, 1, np.array([[30, 10], [5, 1_055]]), ["טוב", HOSTILE])
     many = confusion("feature", 100, 3, np.eye(13, dtype=int), [f"class {n}" for n in range(13)])

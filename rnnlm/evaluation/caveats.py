@@ -1,0 +1,92 @@
+"""What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
+
+from rnnlm.config import Corpus, Tokenizer
+from rnnlm.evaluation.enough import counted
+from rnnlm.refs import DocumentsRef, TokensRef
+
+# A vocabulary of the 10,000 most frequent words leaves out 3 to 8 % of an English text, and up to 15 % of one in a
+# language of many word forms. One in five is more than a choice of words: the text is in another language or script
+# than the vocabulary, and few sentences are without a hole.
+MANY_UNKNOWN = 0.2
+# Share of the documents that are left out without a word in the verdict.
+TRIFLE = 0.01
+
+
+def unknown_sentences(source: TokensRef, target: TokensRef, own: Tokenizer | None) -> list[str]:
+    """Say where many tokens are unknown, and what to do.
+
+    Args:
+        source: The source's tokens.
+        target: The target's tokens.
+        own: The target's own tokenizer; None if it has the source's.
+    """
+    said = []
+    every = "one that knows every text (kind: bpe, unigram or byte)"
+    if (share := unknown_share(source)) > MANY_UNKNOWN:
+        said.append(
+            f"{100 * share:.1f} % of the source's tokens are unknown to its tokenizer: the source model learns little "
+            f"of its text. Give source.tokenizer a larger vocabulary_size, or choose {every}."
+        )
+    if (share := unknown_share(target)) > MANY_UNKNOWN:
+        if own is None:
+            whose = "the source's tokenizer, which the target shares"
+            remedy = f"Give the target a tokenizer of its own (target.tokenizer), or the source {every}."
+        else:
+            whose = "the target's tokenizer"
+            remedy = f"Give target.tokenizer a larger vocabulary_size, or choose {every}."
+        said.append(
+            f"{100 * share:.1f} % of the target's tokens are unknown to {whose}: the models see little of the text, "
+            f"and the scores say little about transfer. {remedy}"
+        )
+    return said
+
+
+def unknown_share(tokens: TokensRef) -> float:
+    """Return the share of the unknown among all tokens."""
+    return sum(tokens.unknown.values()) / max(1, sum(tokens.tokens.values()))
+
+
+def left_out_sentences(documents: DocumentsRef, corpus: Corpus) -> list[str]:
+    """Say what the target's texts lost on the way in, where it is more than a trifle or concerns the test split.
+
+    What a setting asks for (`labels`, `exclude`) is not said: the report's table has it.
+
+    Args:
+        documents: The target's documents.
+        corpus: Where they are from.
+    """
+    reasons = {
+        "empty": "without text",
+        "duplicate": "with the same text as another one of their split",
+        "overlap": "with the same text as one of a later split (valid, test)",
+    }
+    lost = {reason: documents.dropped.get(reason, 0) for reason in reasons}
+    no_documents = documents.dropped.get("junk", 0) + documents.dropped.get("blank", 0)
+    read = sum(documents.documents.values()) + sum(documents.dropped.values()) - no_documents
+    of_test = documents.duplicates.get("test", 0)
+    seen = sum(documents.overlap.get(pair, 0) for pair in ("train+test", "valid+test"))
+    said, number = [], sum(lost.values())
+    if number > TRIFLE * read or (number > 0 and of_test + seen > 0):
+        parts = [f"{count:,} {reasons[reason]}" for reason, count in lost.items() if count]
+        said.append(f"{number:,} of the target's {read:,} documents are left out: {', '.join(parts)}.")
+    given = bool(corpus.split or corpus.test or corpus.format == "aclimdb")
+    if of_test and given:
+        said.append(
+            f"The given test split is scored without {of_test:,} of its documents: the scores are not comparable with "
+            "published ones on the whole of it. target.corpus.drop_duplicates: false keeps it whole."
+        )
+    if seen and corpus.drop_overlap:
+        said.append(
+            f"{counted(seen)} of the test split stood in train or valid too, and {_was(seen)} taken out there: scores "
+            "of models that were trained on the splits as they are given may be higher for that."
+        )
+    elif seen:
+        said.append(
+            f"{counted(seen)} of the test split {'stands' if seen == 1 else 'stand'} in train or valid too, and "
+            f"{_was(seen)} kept (drop_overlap: false): the scores are higher for that."
+        )
+    return said
+
+
+def _was(number: int) -> str:
+    return "was" if number == 1 else "were"
