@@ -29,6 +29,9 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
     Raises:
         ConfigError: If there are fewer labels than are wanted, or a split is empty.
     """
+    if experiment.language_models_alone:
+        why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
+        logger.info("Language models alone are compared, no classifiers: %s.", why)
     source, target = read(experiment.source.corpus), read(experiment.target.corpus)
     labelled = target.labelled.get("train", 0)
     for size in experiment.comparison.labels:
@@ -37,28 +40,40 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
                 f"comparison.labels: {size:,} labels are wanted, the target's training split has {labelled:,}",
                 remedy=f"Give numbers up to {labelled:,}, or `all`.",
             )
-    for name, corpus, documents in (
-        ("source", experiment.source.corpus, source),
-        ("target", experiment.target.corpus, target),
-    ):
-        for split in ("valid", "test"):
-            if not documents.documents.get(split):
-                field, remedy = empty_split(corpus, documents, split)
-                raise ConfigError(
-                    f"{name}.corpus.{field}: the {split} split is empty, and the best model is chosen on valid and "
-                    "scored on test",
-                    remedy=remedy,
-                )
-            if name == "target" and documents.labels and not documents.labelled.get(split):
-                raise ConfigError(
-                    f"target.corpus: none of the {documents.documents[split]:,} documents of the {split} split has a "
-                    "label, and classifiers are chosen on labels of valid and scored on labels of test",
-                    remedy="Where the labels of an official test set are withheld, leave its documents out, and let "
-                    "valid and test be cut from the labelled ones (`valid_share`, `test_share`).",
-                )
+    check_splits("source", experiment.source.corpus, source)
+    check_splits("target", experiment.target.corpus, target)
+    for split in () if experiment.language_models_alone else ("valid", "test"):
+        if target.labels and not target.labelled.get(split):
+            raise ConfigError(
+                f"target.corpus: none of the {target.documents[split]:,} documents of the {split} split has a "
+                "label, and classifiers are chosen on labels of valid and scored on labels of test",
+                remedy="Where the labels of an official test set are withheld, leave its documents out, and let "
+                "valid and test be cut from the labelled ones (`valid_share`, `test_share`).",
+            )
     if seen := read_before(source, target):
         logger.warning(leak_sentence(seen, target.documents["test"]))
     return source, target
+
+
+def check_splits(name: str, corpus: Corpus, documents: DocumentsRef) -> None:
+    """Check that a corpus has what its best model is chosen on and scored on.
+
+    Args:
+        name: source or target.
+        corpus: Its settings.
+        documents: Its documents.
+
+    Raises:
+        ConfigError: If a split is empty.
+    """
+    for split in ("valid", "test"):
+        if not documents.documents.get(split):
+            field, remedy = empty_split(corpus, documents, split)
+            raise ConfigError(
+                f"{name}.corpus.{field}: the {split} split is empty, and the best model is chosen on valid and "
+                "scored on test",
+                remedy=remedy,
+            )
 
 
 def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
