@@ -76,10 +76,19 @@ def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Trac
         settings = load_pretraining(experiment, override)
         environment.prepare()
         from flows.pretrain import pretrain
+        from rnnlm.registry.registered import registered
+        from rnnlm.report import words
 
         _quieten_prefect(traceback)
         model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
+        scores = registered(model.uri).checkpoint.metrics
+        said = [
+            f"{words.metric(name)} {words.score(name, scores[name])}"
+            for name in ("perplexity", "bits_per_character", "accuracy")
+            if name in scores
+        ]
         typer.echo()
+        typer.echo(f"Scores   {', '.join(said)}, on its test split")
         typer.echo(f"Model    models:/{model.name}@{model.alias} (version {model.version})")
         _say_where_runs_are()
 

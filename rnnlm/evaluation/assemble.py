@@ -25,6 +25,7 @@ from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.promotion import best_cell, registered_sentence
 from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
@@ -61,6 +62,9 @@ def assemble(
     chosen = recommend(scores, experiment.target.classifier.select)
     sentences = verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen))
     sentences += [equivalence_sentence(equivalences)]
+    if experiment.language_models_alone:
+        best = best_cell(scores, experiment.target.classifier.select)
+        sentences += [registered_sentence(experiment.name, best, chosen)]
     sentences += [forgotten.sentence] if forgotten else []
     seen = read_before(source_documents, documents)
     if seen:
