@@ -60,11 +60,12 @@ def assemble(
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
     chosen = recommend(scores, experiment.target.classifier.select)
-    sentences = verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen))
-    sentences += [equivalence_sentence(equivalences)]
+    recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:
         best = best_cell(scores, experiment.target.classifier.select)
-        sentences += [registered_sentence(experiment.name, best, chosen)]
+        recommended = f"{recommended} {registered_sentence(experiment.name, best, chosen)}".strip()
+    sentences = verdict_sentences(found, beyond, tradition, recommended)
+    sentences += [equivalence_sentence(equivalences)]
     sentences += [forgotten.sentence] if forgotten else []
     seen = read_before(source_documents, documents)
     if seen:
