@@ -75,6 +75,7 @@ def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Trac
     with errors_for_people(traceback):
         settings = load_pretraining(experiment, override)
         environment.prepare()
+        ensure_server()
         from flows.pretrain import pretrain
         from rnnlm.registry.registered import registered
         from rnnlm.report import words
@@ -91,14 +92,6 @@ def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Trac
         typer.echo(f"Scores   {', '.join(said)}, on its test split")
         typer.echo(f"Model    models:/{model.name}@{model.alias} (version {model.version})")
         _say_where_runs_are()
-
-
-def _say_where_runs_are() -> None:
-    pages = environment.pages()
-    if len(pages) == 2:
-        typer.echo(f"Runs     {pages['prefect']} (Prefect), {pages['mlflow']} (MLflow)")
-    else:
-        typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
 
 
 @app.command()
@@ -230,6 +223,14 @@ def deploy(
         from flows.stack.deploy import deploy
 
         deploy(os.environ.get("PREFECT_API_URL"), pool)
+
+
+def _say_where_runs_are() -> None:
+    pages = environment.pages()
+    if len(pages) == 2:
+        typer.echo(f"Runs     {pages['prefect']} (Prefect), {pages['mlflow']} (MLflow)")
+    else:
+        typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
 
 
 def _first_comment(file: Path) -> str:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
 from rnnlm.corpus import leak_sentence, read_before
+from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
     SCRATCH,
@@ -25,7 +26,7 @@ from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
-from rnnlm.evaluation.promotion import best_cell, registered_sentence
+from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
@@ -63,7 +64,8 @@ def assemble(
     recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:
         best = best_cell(scores, experiment.target.classifier.select)
-        recommended = f"{recommended} {registered_sentence(experiment.name, best, chosen)}".strip()
+        said = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
+        recommended = " ".join(sentence for sentence in said if sentence)
     sentences = verdict_sentences(found, beyond, tradition, recommended)
     sentences += [equivalence_sentence(equivalences)]
     sentences += [forgotten.sentence] if forgotten else []

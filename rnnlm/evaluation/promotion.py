@@ -7,9 +7,8 @@ import numpy as np
 
 from rnnlm.config import Select
 from rnnlm.evaluation.comparison import paired_bootstrap
-from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.recommendation import LOWER_IS_BETTER
-from rnnlm.evaluation.verdict import Interval, Recommendation
+from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
 
 
@@ -95,20 +94,6 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
     if gain.low > margin:
         return Decision(True, f"{said}, above {above})", gain)
     return Decision(False, f"{said}, not above {above})", gain)
-
-
-def registered_sentence(name: str, best: ScoreRef, recommended: Sequence[Recommendation]) -> str:
-    """Say which language model becomes the registered model, and why it is not the recommended arm where it is not.
-
-    Args:
-        name: Name of the experiment.
-        best: The language model.
-        recommended: The arms to use.
-    """
-    said = f"Registered as {name}-target, to be used by `rnnlm complete` and others: {arm_name(best.arm).phrase}"
-    if any(one.task == "language_model" and one.arm != best.arm for one in recommended):
-        return f"{said}, the best of the models that can be registered; n-grams, caches and mixtures are only scored."
-    return f"{said}."
 
 
 def best_cell(cells: Sequence[ScoreRef], select: Select) -> ScoreRef:
