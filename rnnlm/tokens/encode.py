@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm import config
+from rnnlm.apart import apart
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
 from rnnlm.store import file_sha256, whole_folder
@@ -25,6 +26,8 @@ from rnnlm.tokens.tokenizer import TextTokenizer
 _BATCH = 256
 _COLUMNS = ["id", "text", "label", "split"]
 _ROW_GROUP_TOKENS = 2**22
+# Bytes of the documents' file up to which a tokenizer is trained in this process: a second or two.
+_TRAINED_HERE = 2**18
 # They hold up to four million characters each: a shard is ten seconds of work or so.
 _SHARD_ROW_GROUPS = 16
 
@@ -155,10 +158,16 @@ def _tokenizer(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, fold
         TextTokenizer.load(tokenizer)
         shutil.copyfile(tokenizer, file)
     else:
-        train(tokenizer, _texts(documents.file, "train")).save(str(file))
+        # A process of its own takes a second to start: that is for trainings that take longer themselves.
+        long = documents.file.is_file() and documents.file.stat().st_size > _TRAINED_HERE
+        apart(_train, tokenizer, documents.file, file) if long else _train(tokenizer, documents.file, file)
     text_tokenizer = TextTokenizer.load(file)
     _check_vocabulary(text_tokenizer, documents.file)
     return text_tokenizer
+
+
+def _train(tokenizer: config.Tokenizer, documents: Path, file: Path) -> None:
+    train(tokenizer, _texts(documents, "train")).save(str(file))
 
 
 def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
