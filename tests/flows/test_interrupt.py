@@ -26,8 +26,8 @@ WAIT = 240.0  # seconds for the start of a run on a busy machine
 
 @pytest.fixture
 def long(tmp_path: Path, settings: dict[str, Any], experiment: Experiment) -> Path:
-    """An experiment whose first training takes hours."""
-    settings["source"]["language_model"] |= {"epochs": 100_000}
+    """An experiment whose first training takes an hour."""
+    settings["source"]["language_model"] |= {"epochs": 1_000}
     file = tmp_path / "long.yaml"
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return file
