@@ -53,7 +53,7 @@ def adapt(
             documents,
             # By the model's own tokenizer: the source may have grown since, and would give another one.
             tokenize_corpus(source_documents, found.checkpoint),
-            tokenize_corpus(documents, target.tokenizer or found.checkpoint),
+            tokenize_corpus(documents, target.tokenizer or found.checkpoint, "target"),
         )
         _, cells = compare_on_target(experiment, found.checkpoint, texts, parent)
         present = champion(f"{name}-target")

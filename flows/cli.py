@@ -1,6 +1,7 @@
 """The command line: experiments, what runs them, and what `flows.use` adds."""
 
-import logging
+import atexit
+import gc
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,10 +10,9 @@ import typer
 import yaml
 
 from flows import environment, models, use
-from flows.stack.temporary import ensure_server
+from flows.display import Log, work_shown
 from flows.terminal import Traceback, errors_for_people
 from rnnlm.config import EXPERIMENTS, load_experiment, load_pretraining
-from rnnlm.errors import RnnlmError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,6 +36,8 @@ Port = Annotated[int | None, typer.Option(min=1, max=65_535, show_default="the u
 
 def main() -> None:
     """Run the command line."""
+    # As it ends, Python looks once more through all objects for garbage: six seconds where TensorFlow is loaded.
+    atexit.register(gc.freeze)
     app(prog_name="rnnlm")
 
 
@@ -47,21 +49,19 @@ def run_alone() -> None:
 
 
 @app.command()
-def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+def run(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
-        ensure_server()
-        # Imported here, after the environment stands: this loads Prefect.
-        from flows.transfer import transfer
+        with work_shown(log, traceback):
+            # Imported here, after the environment stands: this loads Prefect.
+            from flows.transfer import transfer
 
-        _quieten_prefect(traceback)
-        report = transfer(settings)
-        typer.echo()
-        for sentence in report.verdict:
-            typer.echo(sentence)
-        typer.echo()
+            report = transfer(settings)
+        from flows.outcome import print_verdict
+
+        print_verdict(report)
         for model in report.models:
             typer.echo(f"Model    {model}")
         _say_where_runs_are()
@@ -70,18 +70,20 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
 
 
 @app.command()
-def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+def pretrain(
+    experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False
+) -> None:
     """Train an experiment's source model alone, and register it; `run` goes on from there. No target is needed."""
     with errors_for_people(traceback):
         settings = load_pretraining(experiment, override)
         environment.prepare()
-        ensure_server()
-        from flows.pretrain import pretrain
+        with work_shown(log, traceback):
+            from flows.pretrain import pretrain
+
+            model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
         from rnnlm.registry.registered import registered
         from rnnlm.report import words
 
-        _quieten_prefect(traceback)
-        model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
         scores = registered(model.uri).checkpoint.metrics
         said = [
             f"{words.metric(name)} {words.score(name, scores[name])}"
@@ -95,16 +97,15 @@ def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Trac
 
 
 @app.command()
-def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
-        ensure_server()
-        from flows.learning_rate import learning_rate
+        with work_shown(log, traceback):
+            from flows.learning_rate import learning_rate
 
-        _quieten_prefect(traceback)
-        found = learning_rate(settings)
+            found = learning_rate(settings)
         present = settings.source.language_model.learning_rate
         typer.echo()
         if found.suggestions:
@@ -120,16 +121,17 @@ def lr(experiment: NameOrFile, override: Overrides = None, traceback: Traceback 
 
 
 @app.command()
-def estimate(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+def estimate(
+    experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False
+) -> None:
     """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
-        ensure_server()
-        from flows.estimate import estimate_transfer
+        with work_shown(log, traceback):
+            from flows.estimate import estimate_transfer
 
-        _quieten_prefect(traceback)
-        found = estimate_transfer(settings)
+            found = estimate_transfer(settings)
         typer.echo()
         typer.echo(found.estimate.sentence)
         typer.echo()
@@ -173,10 +175,11 @@ def show(experiment: NameOrFile, override: Overrides = None, traceback: Tracebac
 @app.command(name="list")
 def list_experiments() -> None:
     """List the experiments that come with rnnlm."""
-    files = sorted(EXPERIMENTS.glob("*.yaml"))
-    width = max((len(file.stem) for file in files), default=0)
-    for file in files:
-        typer.echo(f"{file.stem:<{width}}  {_first_comment(file)}".rstrip())
+    with errors_for_people(traceback=False):
+        files = sorted(EXPERIMENTS.glob("*.yaml"))
+        width = max((len(file.stem) for file in files), default=0)
+        for file in files:
+            typer.echo(f"{file.stem:<{width}}  {_first_comment(file)}".rstrip())
 
 
 @app.command()
@@ -236,18 +239,3 @@ def _say_where_runs_are() -> None:
 def _first_comment(file: Path) -> str:
     first = file.read_text(encoding="utf-8").partition("\n")[0]
     return first.removeprefix("#").strip() if first.startswith("#") else ""
-
-
-def _quieten_prefect(traceback: bool) -> None:
-    """Keep out of the terminal what is explained at the end; Prefect's UI still has all of it."""
-
-    def is_news(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        # It would come after the report's place, which is to stand last.
-        if message.startswith("Stopping temporary server"):
-            return False
-        explained = record.exc_info is not None and isinstance(record.exc_info[1], RnnlmError | OSError)
-        return traceback or not (explained or message.startswith("Finished in state Failed("))
-
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(is_news)

@@ -14,15 +14,17 @@ from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.store import home
 from rnnlm.tokens import shards
 from tasks.ingest import ingest
+from tasks.observe import stage
 from tasks.step import finished_output, has_workers, run_step, submit_step
 from tasks.tokenize import encode, tokenize, train_tokenizer
 
 logger = logging.getLogger("rnnlm.steps")
 
 
-def read(corpus: Corpus) -> DocumentsRef:
-    """Read a corpus; new text at its addresses is seen as new."""
-    return run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+def read(corpus: Corpus, whose: str = "source") -> DocumentsRef:
+    """Read a corpus, the source's or the target's; new text at its addresses is seen as new."""
+    with stage(f"Read the {whose}"):
+        return run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
 
 
 def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
@@ -37,7 +39,7 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
         why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
         logger.info("Language models alone are compared, no classifiers: %s.", why)
     # The target first: it is checked before a large source is read.
-    target = read(experiment.target.corpus)
+    target = read(experiment.target.corpus, "target")
     check_splits("target", experiment.target.corpus, target)
     if target.labels and not experiment.language_models_alone:
         _check_labels(target, experiment)
@@ -94,17 +96,24 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
 def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
     """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
     source_tokens = tokenize_corpus(source, experiment.source.tokenizer)
-    target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens)
+    target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens, "target")
     for warning in unknown_sentences(source_tokens, target_tokens, experiment.target.tokenizer):
         logger.warning(warning)
     return source_tokens, target_tokens
 
 
-def tokenize_corpus(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
+def tokenize_corpus(
+    documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef, whose: str = "source"
+) -> TokensRef:
     """Tokenize documents, with a tokenizer of their own, or that of other tokens or of a model.
 
     Where the task runner has workers, they encode a large corpus by shards; the tokens are the same to the bit.
     """
+    with stage(f"Tokenize the {whose}"):
+        return _tokenize(documents, tokenizer)
+
+
+def _tokenize(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
     pays = has_workers() and not finished_output(tokenize, documents, tokenizer)
     cut = shards(documents) if pays else []
     if not cut:

@@ -13,6 +13,7 @@ from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.outlook import Estimate  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
+from tasks.observe import stage  # noqa: E402
 from tasks.pretrain import pretrain  # noqa: E402
 from tasks.step import finished_output, run_step  # noqa: E402
 from tasks.tokenize import tokenize  # noqa: E402
@@ -49,15 +50,17 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
     source_tokens, target_tokens = tokenize_both(experiment, *documents)
     model, target, seed = experiment.model, experiment.target, experiment.comparison.seed
     trained = finished_output(pretrain, experiment.source, model, source_tokens, seed, parent_run_id="")
-    over_target = source_tokens if target.tokenizer is None else run_step(tokenize, documents[0], target_tokens)
-    # TensorFlow, which the evaluation's room loads, is loaded where it is used.
-    from rnnlm.transfer.estimate import estimate
-    from rnnlm.transfer.source_model import ask_source_model
+    with stage("Tokenize the source as the target"):
+        over_target = source_tokens if target.tokenizer is None else run_step(tokenize, documents[0], target_tokens)
+    with stage("Estimate"):
+        # TensorFlow, which the evaluation's room loads, is loaded where it is used.
+        from rnnlm.transfer.estimate import estimate
+        from rnnlm.transfer.source_model import ask_source_model
 
-    found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
-    if trained is not None:
-        asked = ask_source_model(trained, model, target.classifier, target_tokens, target.word_map, seed)
-        found = found.model_copy(update={"source_model": asked})
+        found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
+        if trained is not None:
+            asked = ask_source_model(trained, model, target.classifier, target_tokens, target.word_map, seed)
+            found = found.model_copy(update={"source_model": asked})
     final = home() / "estimates" / experiment.name
     with whole_folder(final) as folder:
         (folder / "estimate.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")

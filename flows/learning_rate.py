@@ -12,8 +12,10 @@ from prefect import flow  # noqa: E402  (the environment stands before Prefect r
 from flows.corpora import read  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.errors import ConfigError  # noqa: E402
+from rnnlm.refs import TokensRef  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
 from rnnlm.training.range_test import Suggestions  # noqa: E402
+from tasks.observe import observer, stage  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 from tasks.tokenize import tokenize  # noqa: E402
 
@@ -51,7 +53,15 @@ def learning_rate(experiment: Experiment) -> Found:
             where="source.task",
             remedy="For a classifier give several source.classifier.learning_rates: the validation split chooses.",
         )
-    tokens = run_step(tokenize, read(source.corpus), source.tokenizer)
+    documents = read(source.corpus)
+    with stage("Tokenize the source"):
+        tokens = run_step(tokenize, documents, source.tokenizer)
+    with stage("Try learning rates"):
+        return _try(experiment, tokens)
+
+
+def _try(experiment: Experiment, tokens: TokensRef) -> Found:
+    source = experiment.source
     # TensorFlow is loaded where it is used.
     from rnnlm.model.language_model import LanguageModel
     from rnnlm.report.learning_rate import write_learning_rate
@@ -62,7 +72,11 @@ def learning_rate(experiment: Experiment) -> Found:
     train = map_split(tokens.file, "train")
     seed = experiment.comparison.seed
     model = LanguageModel(experiment.model, tokenizer.size, seed, train.counts(tokenizer.size))
-    curve = find_learning_rate(model, train, source.language_model, bos=tokenizer.bos, seed=seed)
+
+    def report(done: int, of: int) -> None:
+        observer().progressed("Updates", done, of)
+
+    curve = find_learning_rate(model, train, source.language_model, bos=tokenizer.bos, seed=seed, report=report)
     final = home() / "learning-rate" / experiment.name
     with whole_folder(final) as folder:
         write_learning_rate(curve, source.language_model.learning_rate, folder)

@@ -4,6 +4,7 @@ from prefect.runtime import flow_run
 
 from rnnlm.config import Model, Source
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
+from tasks.observe import stage
 from tasks.pretrain import pretrain
 from tasks.register import register
 from tasks.step import run_step
@@ -22,6 +23,8 @@ def train_source(
         seed: Seed of the initial weights, the order and dropout.
         parent: MLflow run of the flow run.
     """
-    checkpoint = run_step(pretrain, source, model, tokens, seed, parent)
-    registered = run_step(register, name, checkpoint, tokens, source.model_dump_json(), str(flow_run.id))
+    with stage("Pretrain"):
+        checkpoint = run_step(pretrain, source, model, tokens, seed, parent)
+    with stage("Register"):
+        registered = run_step(register, name, checkpoint, tokens, source.model_dump_json(), str(flow_run.id))
     return checkpoint, registered

@@ -22,6 +22,7 @@ from tasks.finetune import (
     measure_forgetting,
     mix_with_ngrams,
 )
+from tasks.observe import observer, stage
 from tasks.pretrain import pretrain
 from tasks.step import run_step, submit_step
 from tasks.tokenize import reverse, tokenize
@@ -67,26 +68,28 @@ def compare_on_target(
     material = _Material(source, language_models, texts.documents, texts.tokens, source_text, backward)
     classifiers = _classifiers(experiment, material, parent)
     scores = [*language_models.values(), *classifiers]
-    forgetting = None
-    if {"source", "parameter"} <= language_models.keys():
-        forgetting = run_step(
-            measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
+    with stage("Compare"):
+        forgetting = None
+        if {"source", "parameter"} <= language_models.keys():
+            forgetting = run_step(
+                measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
+            )
+        report = run_step(
+            compare,
+            experiment,
+            texts.source_tokens,
+            source,
+            texts.source_documents,
+            texts.documents,
+            texts.tokens,
+            scores,
+            forgetting,
         )
-    report = run_step(
-        compare,
-        experiment,
-        texts.source_tokens,
-        source,
-        texts.source_documents,
-        texts.documents,
-        texts.tokens,
-        scores,
-        forgetting,
-    )
-    show(report, parent)
+        show(report, parent)
     return report, list(language_models.values()) if experiment.language_models_alone else classifiers
 
 
+@stage("Language models")
 def _language_models(
     experiment: Experiment, source: CheckpointRef, tokens: TokensRef, parent: str
 ) -> dict[str, ScoreRef]:
@@ -124,6 +127,7 @@ def _language_models(
     return models | {arm: wait() for arm, wait in begun.items()}
 
 
+@stage("Tokenize the source as the target")
 def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
     """Give the source's text in the target's tokens, where something reads it so."""
     comparison, target = experiment.comparison, experiment.target
@@ -137,6 +141,7 @@ def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
     return run_step(tokenize, texts.source_documents, texts.tokens)
 
 
+@stage("Language models that read backwards")
 def _backward(
     experiment: Experiment,
     source_tokens: TokensRef,
@@ -188,6 +193,7 @@ class _Material(NamedTuple):
     backward: tuple[CheckpointRef | ScoreRef, TokensRef] | None
 
 
+@stage("Classifiers")
 def _classifiers(experiment: Experiment, material: _Material, parent: str) -> list[ScoreRef]:
     """Train every arm at every number of labels with every seed."""
     comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
@@ -201,7 +207,9 @@ def _classifiers(experiment: Experiment, material: _Material, parent: str) -> li
         for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
     ]
     # A number of labels may be all that there are: that is one cell, not two.
-    for labels, seed in dict.fromkeys(cells):
+    cells = list(dict.fromkeys(cells))
+    observer().steps_ahead(len(cells) * len(comparison.arms))
+    for labels, seed in cells:
         # The mean of other arms comes after them.
         for name in sorted(comparison.arms, key=lambda name: ARMS[name].start == "arms"):
             arm = ARMS[name]

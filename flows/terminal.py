@@ -5,40 +5,64 @@ import errno
 import itertools
 import os
 import re
+import select
 import signal
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
+from flows.native import load_tensorflow_quietly
 from rnnlm.errors import DataError, RnnlmError
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a process that does not say otherwise
+ONCE = 1.0  # seconds in which signals count as one
 
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
 
 
-@contextlib.contextmanager
-def interrupted_by_signals() -> Iterator[None]:
-    """Let the signals that end a process end it as Ctrl-C does, so that what it has started does not go on alone."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's
-        return
+class Unread(KeyboardInterrupt):
+    """Nobody reads any more what is printed, as after `| head`: an interrupt, so that no step is tried again."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+
+@contextlib.contextmanager
+def interrupted_by_signals() -> Iterator[list[int]]:
+    """Let the signals that end a process end it as Ctrl-C does, so that what it has started does not go on alone.
+
+    A second one, while it is ending, ends it at once.
+
+    Returns:
+        A list that gets the number of the signal that came.
+    """
+    came: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield came  # signals are the main thread's
+        return
+    first = 0.0
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        if not came:
+            first = time.monotonic()
+            came.append(number)
+            raise KeyboardInterrupt
+        # `timeout` and some supervisors signal a process and its group, which is twice.
+        if time.monotonic() - first > ONCE:
+            if sys.stdout.isatty():
+                os.write(1, b"\x1b[?25h\n")  # a bar has hidden the cursor
+            os._exit(128 + number)
 
     # SIGINT too: a shell without job control starts background processes with SIGINT ignored. Under `nohup`, which has
     # SIGHUP ignored, the process is meant to go on.
     ends = [number for number in ENDING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in ends}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -46,18 +70,41 @@ def interrupted_by_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def errors_for_people(traceback: bool) -> Iterator[None]:
-    """End with one message on stderr and exit code 1 where a person can mend it; other errors are ours, and pass."""
+    """End with one message on stderr and exit code 1 where a person can fix it; other errors are ours, and pass.
+
+    A signal ends it with 128 and its number: 130 for Ctrl-C, 143 for SIGTERM; the reader's end of a pipe with 141.
+    """
+    came: list[int] = []
+    if not traceback:
+        load_tensorflow_quietly()
     try:
-        with interrupted_by_signals():
+        with interrupted_by_signals() as came:
             yield
+    except Unread:
+        _end_unread()
     except KeyboardInterrupt:
         typer.echo("Interrupted; finished steps are kept.", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(128 + (came[0] if came else signal.SIGINT)) from None
     except (RnnlmError, OSError) as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            _end_unread()
         if traceback:
             raise
         typer.echo(f"Error: {_explain(error)}", err=True)
         raise typer.Exit(1) from None
+
+
+def _nobody_reads() -> bool:
+    """Tell whether stdout is a pipe without a reader: another pipe may be broken, that of a server's connection."""
+    stdout = select.poll()
+    stdout.register(1, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in stdout.poll(0))
+
+
+def _end_unread() -> NoReturn:
+    # The interpreter writes the rest of the buffer as it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    raise typer.Exit(128 + signal.SIGPIPE) from None
 
 
 def _explain(error: RnnlmError | OSError) -> str:
@@ -67,27 +114,6 @@ def _explain(error: RnnlmError | OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"{where}the disk is full. Free some space and run the same command again; finished steps are kept."
     return f"{where}{error.strerror}."
-
-
-@contextlib.contextmanager
-def native_messages_held() -> Iterator[None]:
-    """Hold back what native libraries write to stderr as they start: none of TensorFlow's variables silences it.
-
-    If the start fails for a reason that no person can mend, it is shown after all.
-    """
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException as error:
-            held.seek(0)
-            if not isinstance(error, RnnlmError):
-                os.write(stderr, held.read())
-            raise
-        finally:
-            os.dup2(stderr, 2)
-            os.close(stderr)
 
 
 def texts(

@@ -19,6 +19,7 @@ from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
 from rnnlm.refs import ReportRef  # noqa: E402
 from rnnlm.registry.registered import check_kind  # noqa: E402
+from tasks.observe import stage  # noqa: E402
 from tasks.register import register_target  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 
@@ -53,8 +54,8 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
         models = [registered]
         if experiment.language_models_alone:
             best = best_cell(cells, experiment.target.classifier.select)
-            models.append(
-                run_step(
+            with stage("Register the target"):
+                model = run_step(
                     register_target,
                     experiment.name,
                     best,
@@ -63,7 +64,7 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
                     experiment.model_dump_json(),
                     str(flow_run.id),
                 )
-            )
+            models.append(model)
         return ended(report.model_copy(update={"models": [f"models:/{m.name}@{m.alias}" for m in models]}), parent)
 
 

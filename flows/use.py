@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows import environment, terminal
-from flows.terminal import Traceback, batches, errors_for_people, native_messages_held
+from flows.native import native_messages_held
+from flows.terminal import Traceback, batches, errors_for_people
 from rnnlm.config import Settings
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
@@ -269,11 +270,10 @@ def _load(model: str) -> "Trained":
     """Load a model by its address in MLflow or its folder."""
     environment.prepare()
     folder = _folder(model)
-    with native_messages_held():
-        # TensorFlow comes here, after the environment stands.
-        from rnnlm.inference.trained import Trained
+    # TensorFlow comes here, after the environment stands.
+    from rnnlm.inference.trained import Trained
 
-        return Trained.load(folder)
+    return Trained.load(folder)
 
 
 def _folder(model: str) -> Path:

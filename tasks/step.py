@@ -30,6 +30,7 @@ from rnnlm.refs import Ref
 from rnnlm.store import home
 from rnnlm.tracking import Run
 from rnnlm.training import progress as training
+from tasks.observe import observer
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,12 +131,15 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def waiting() -> None:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
-    with alone(_key(function, _arguments(function, args, kwargs)), waiting):
+    arguments = _arguments(function, args, kwargs)
+    name = _run_name(function, arguments)
+    observer().step_began(name)
+    with alone(_key(function, arguments), waiting):
         state = function(*args, **kwargs, return_state=True)
         if _is_gone(state):
             logger.warning("The output of %s is gone; the step runs again.", function.name)
             state = function.with_options(refresh_cache=True)(*args, **kwargs, return_state=True)
-    return _counted(function, state)
+    return _counted(function, state, name)
 
 
 def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
@@ -147,6 +151,8 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
     if not has_workers():
         result = run_step(function, *args, **kwargs)
         return lambda: result
+    name = _run_name(function, _arguments(function, args, kwargs))
+    observer().step_began(name)
     future = function.submit(*args, **kwargs)
 
     def wait() -> R:
@@ -158,7 +164,7 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         if _is_gone(future.state):
             # It finds the cached reference to it, and does the work again.
             return run_step(function, *args, **kwargs)
-        return _counted(function, future.state)
+        return _counted(function, future.state, name)
 
     return wait
 
@@ -177,10 +183,16 @@ def _is_gone(state: State[Any]) -> bool:
     return isinstance(result, Ref) and not result.exists()
 
 
-def _counted(function: Task[P, R], state: State[Any]) -> R:
+def _run_name(function: Task[..., Any], arguments: Mapping[str, Any]) -> str:
+    """Return the name of a step's task run, as Prefect makes it."""
+    return str(function.task_run_name or function.name).format(**arguments)
+
+
+def _counted(function: Task[P, R], state: State[Any], name: str) -> R:
     """Give a step's result, and remember whether it was computed or came from the cache."""
     steps = steps_of_this_run()
     result: R = state.result()
+    observer().step_ended(name, result, state.name == "Cached")
     if state.name != "Cached":
         steps.computed.add(function.name)
         return result
@@ -213,19 +225,27 @@ def steps_of_this_run() -> Steps:
     return _steps.setdefault(str(flow_run.id), Steps())
 
 
-def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a failure may pass by itself: a store or a network that did not answer, never data or settings."""
+def may_pass(task: Any, _: TaskRun, state: State[Any]) -> bool:
+    """Tell whether a failure may pass by itself: a store or a network that did not answer, never data or settings.
+
+    Prefect asks where tries are left: what may pass is tried again, and the log says so.
+    """
     try:
         state.result()
-    except RnnlmError as error:
-        return isinstance(error, StoreError)
-    except (ConnectionError, TimeoutError, sqlite3.OperationalError):
-        return True
-    except OSError as error:
-        return error.errno in (errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE)
-    except Exception:
-        return False
+    except Exception as error:
+        passing = _passing(error)
+        if passing:
+            logger.warning("%s is tried again: %s", getattr(task, "name", "The step"), error)
+        return passing
     return False
+
+
+def _passing(error: Exception) -> bool:
+    if isinstance(error, RnnlmError):
+        return isinstance(error, StoreError)
+    if isinstance(error, ConnectionError | TimeoutError | sqlite3.OperationalError):
+        return True
+    return isinstance(error, OSError) and error.errno in (errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE)
 
 
 class Progress:
@@ -261,6 +281,11 @@ class Progress:
 
     def __call__(self, progress: training.Progress) -> None:
         """Show where the training is."""
+        loss = (
+            f"perplexity {progress.perplexity:.4g}" if progress.unit == "tokens" else f"loss {progress.train_loss:.4f}"
+        )
+        rate = f"{loss}, {progress.rate:,.0f} {progress.unit}/s"
+        observer().progressed(self.description, progress.step, progress.steps, rate)
         if not progress.passing:
             self._waiting.append((progress.step, _metrics(progress)))
         if not progress.metrics and time.monotonic() - self._shown < SECONDS_BETWEEN:

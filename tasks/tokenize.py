@@ -7,6 +7,7 @@ from rnnlm.refs import CheckpointRef, DocumentsRef, ShardRef, TokenizerRef, Toke
 from rnnlm.tokens import Shard, encode_shard, learn
 from rnnlm.tokens import tokenize as tokenize_documents
 from rnnlm.tokens.reverse import reverse as reverse_documents
+from tasks.observe import observer
 from tasks.step import logger, output_folder, step
 
 
@@ -24,7 +25,11 @@ def tokenize(
         encoded: All shards of the documents, where they were encoded before; they are joined, and removed.
     """
     setting = tokenizer if isinstance(tokenizer, Tokenizer) else tokenizer.tokenizer
-    tokens = tokenize_documents(documents, setting, output_folder(), encoded)
+
+    def report(done: int, of: int) -> None:
+        observer().progressed("Documents encoded", done, of)
+
+    tokens = tokenize_documents(documents, setting, output_folder(), encoded, report)
     logger.info("Vocabulary %d, tokens %s, unknown %s", tokens.vocabulary_size, tokens.tokens, tokens.unknown)
     for shard in encoded or []:
         shutil.rmtree(shard.path, ignore_errors=True)

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm import config
+from rnnlm.apart import apart
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
 from rnnlm.store import file_sha256, made_anew, whole_folder
@@ -25,6 +26,8 @@ from rnnlm.tokens.tokenizer import TextTokenizer
 _BATCH = 256
 _COLUMNS = ["id", "text", "label", "split"]
 _ROW_GROUP_TOKENS = 2**22
+# Bytes of the documents' file up to which a tokenizer is trained in this process: a second or two.
+_TRAINED_HERE = 2**18
 # They hold up to four million characters each: a shard is ten seconds of work or so.
 _SHARD_ROW_GROUPS = 16
 
@@ -98,6 +101,7 @@ def tokenize(
     tokenizer: config.Tokenizer | Path,
     final: Path,
     encoded: Sequence[ShardRef] | None = None,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> TokensRef:
     """Encode all documents, with a tokenizer that is trained on the training split, or with one that is given.
 
@@ -112,6 +116,7 @@ def tokenize(
         tokenizer: What to train, or the `tokenizer.json` to use.
         final: The folder that is written.
         encoded: All shards, in their order, where they were encoded before; the result is the same to the bit.
+        report: Is told how many documents are written, and how many there are.
 
     Raises:
         ConfigError: If the vocabulary is too small for the kind of tokenizer.
@@ -120,7 +125,7 @@ def tokenize(
     """
     with whole_folder(final) as work:
         text_tokenizer = _tokenizer(documents, encoded[0].tokenizer if encoded else tokenizer, work)
-        tokens, unknown = _write_tokens(documents, text_tokenizer, work / "tokens.parquet", encoded)
+        tokens, unknown = _write_tokens(documents, text_tokenizer, work / "tokens.parquet", encoded, report)
         # The file's metadata hold the tokenizer's digest, so this digest is of both.
         sha256 = file_sha256(work / "tokens.parquet")
     return TokensRef(
@@ -155,10 +160,16 @@ def _tokenizer(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, fold
         TextTokenizer.load(tokenizer)
         shutil.copyfile(tokenizer, file)
     else:
-        train(tokenizer, _texts(documents.file, "train")).save(str(file))
+        # A process of its own takes a second to start: that is for trainings that take longer themselves.
+        long = documents.file.is_file() and documents.file.stat().st_size > _TRAINED_HERE
+        apart(_train, tokenizer, documents.file, file) if long else _train(tokenizer, documents.file, file)
     text_tokenizer = TextTokenizer.load(file)
     _check_vocabulary(text_tokenizer, documents.file)
     return text_tokenizer
+
+
+def _train(tokenizer: config.Tokenizer, documents: Path, file: Path) -> None:
+    train(tokenizer, _texts(documents, "train")).save(str(file))
 
 
 def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
@@ -172,7 +183,11 @@ def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
 
 
 def _write_tokens(
-    documents: DocumentsRef, tokenizer: TextTokenizer, file: Path, encoded: Sequence[ShardRef] | None
+    documents: DocumentsRef,
+    tokenizer: TextTokenizer,
+    file: Path,
+    encoded: Sequence[ShardRef] | None,
+    report: Callable[[int, int], None],
 ) -> tuple[dict[str, int], dict[str, int]]:
     """Write the tokens of all splits; give the numbers of tokens and of unknown tokens of each."""
     schema = _schema(documents, tokenizer)
@@ -195,6 +210,7 @@ def _write_tokens(
                 tokens[split] += len(ids)
                 unknown[split] += int(np.count_nonzero(ids == tokenizer.unk))
                 rows[split] += len(table)
+                report(rows.total(), sum(documents.documents.values()))
                 if pending_tokens >= _ROW_GROUP_TOKENS:
                     _write_row_group(writer, pending)
                     pending, pending_tokens = [], 0

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -26,7 +27,13 @@ RANGES = {"adamw": (1e-7, 10.0), "sgd": (1e-5, 1e3)}
 
 
 def find_learning_rate(
-    model: LanguageModel, train: EncodedDocuments, settings: LanguageModelTraining, *, bos: int | None, seed: int
+    model: LanguageModel,
+    train: EncodedDocuments,
+    settings: LanguageModelTraining,
+    *,
+    bos: int | None,
+    seed: int,
+    report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Curve:
     """Run the learning-rate range test of Smith (2017) on a language model; its weights come back as they were.
 
@@ -39,6 +46,7 @@ def find_learning_rate(
         settings: The recipe.
         bos: The token that begins a document; none: running text.
         seed: Seed of the order and of dropout.
+        report: Is told how many updates are done, and how many there are to be.
 
     Returns:
         The training loss of each update, in nats a token, without penalties.
@@ -60,6 +68,7 @@ def find_learning_rate(
             def update(n: int, rate: float) -> float:
                 step = next(steps)
                 result = updates.run(step.windows, step.first, seed, n, rate, 0.0)
+                report(n + 1, UPDATES)
                 if (n + 1) % LOGGED_EVERY == 0:
                     logger.info("update %d of %d: learning rate %.2e, loss %.4f", n + 1, UPDATES, rate, result.loss)
                 # An update whose gradient is no number changes nothing: the loss would stay where it is for good.

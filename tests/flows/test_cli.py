@@ -1,24 +1,56 @@
+import contextlib
 import errno
-import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows import cli, environment
+from flows import cli, display, environment, terminal
 from rnnlm.config import Experiment, load_experiment
 from rnnlm.errors import DataError
+from rnnlm.evaluation.verdict import Cell, Gain, Interval, Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.training.range_test import Suggestions
 
 Start = Callable[..., Result]
+
+VERDICT = Verdict(
+    experiment="small",
+    sentences=[],
+    cells=[
+        Cell(task="classifier", arm=arm, labels=200, seed=1, metrics={"accuracy": accuracy}, seconds=1.0, history=[])
+        for arm, accuracy in (("scratch", 0.7), ("parameter", 0.8))
+    ],
+    gains=[
+        Gain(
+            task="classifier",
+            metric="accuracy",
+            arm="parameter",
+            labels=200,
+            gain=Interval(value=0.1, low=0.05, high=0.15),
+            spread=None,
+            seeds=1,
+            p_value=0.001,
+            outcome="positive",
+            sentence="It helps.",
+        )
+    ],
+    source={},
+    documents={},
+    digests={},
+    versions={},
+    seconds={},
+    configuration={"comparison": {"labels": ["all"]}},
+    command="",
+)
 
 
 @pytest.fixture
@@ -32,7 +64,7 @@ def experiment(tmp_path: Path) -> Path:
 def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     """Start the command line in this process; `flow` stands for the flow that it would call."""
     # It works on the handlers of the whole process; it has its own test.
-    monkeypatch.setattr(cli, "_quieten_prefect", lambda traceback: None)
+    monkeypatch.setattr(display, "_silence_prefect", lambda: None)
 
     def call(*arguments: str, flow: Callable[[Experiment], ReportRef] | None = None) -> Result:
         module = types.ModuleType("flows.transfer")
@@ -65,6 +97,7 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
 
     def flow(settings: Experiment) -> ReportRef:
         seen.append(settings)
+        (tmp_path / "verdict.json").write_text(VERDICT.model_dump_json(), encoding="utf-8")
         return ReportRef(path=tmp_path, sha256="0", verdict=["Transfer helps.", "By 3 points."])
 
     result = start("run", str(experiment), "--set", "model.layers=1", "--set", "target.tokenizer=null", flow=flow)
@@ -74,6 +107,7 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
     assert seen[0].target.tokenizer is None
     lines = [line for line in result.stdout.splitlines() if line]
     assert lines[:2] == ["Transfer helps.", "By 3 points."]
+    assert "parameter transfer     80.0 %   +10.0 points [5.0, 15.0]   positive" in result.stdout
     assert "rnnlm up" in lines[-3]
     assert lines[-2:] == [f"Report   {tmp_path / 'report.html'}", f"Verdict  {tmp_path / 'verdict.json'}"]
 
@@ -193,32 +227,6 @@ def test_list_gives_the_first_comment(
     assert start("list").stdout.splitlines() == ["silent", "small   A small one."]
 
 
-@pytest.mark.parametrize("traceback", [False, True])
-def test_the_terminal_keeps_quiet_of_what_is_explained(traceback: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown: list[str] = []
-
-    class Terminal(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shown.append(record.getMessage())
-
-    terminal = Terminal()
-    with monkeypatch.context() as patch:
-        patch.setattr(logging.getLogger(), "handlers", [terminal])
-        cli._quieten_prefect(traceback)
-    for message, error in [
-        ("Beginning flow run", None),
-        ("Encountered exception during execution", DataError("broken")),
-        ("Encountered an unknown one", ZeroDivisionError()),
-        ("Finished in state Failed('…')", None),
-        ("Stopping temporary server on …", None),
-    ]:
-        trace = (type(error), error, None) if error else None
-        terminal.handle(logging.LogRecord("prefect", logging.ERROR, "x.py", 1, message, None, trace))
-    explained = ["Encountered exception during execution"] if traceback else []
-    state = ["Finished in state Failed('…')"] if traceback else []
-    assert shown == ["Beginning flow run", *explained, "Encountered an unknown one", *state]
-
-
 def test_the_environment_lies_under_one_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {"TF_CPP_MIN_LOG_LEVEL": "0", "RNNLM_HOME": "runs"})
@@ -255,26 +263,71 @@ def test_where_a_browser_finds_servers_elsewhere(tmp_path: Path, monkeypatch: py
     assert environment.pages() == {"prefect": "https://team/prefect", "mlflow": "https://team/mlflow"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_command_as_ctrl_c_does(number: int) -> None:
-    """What Prefect starts for a run is stopped at the interpreter's end; a plain SIGTERM would leave it running."""
-    script = """
+@contextlib.contextmanager
+def command(body: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a command with this body in a process of its own, until it says that it has begun."""
+    script = f"""
 import atexit, signal, time
 from flows.terminal import errors_for_people
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
 atexit.register(print, "the end was seen")
 with errors_for_people(False):
-    print("begun", flush=True)
-    time.sleep(60)
+    {body}
 """
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    start = [sys.executable, "-c", script]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             assert process.stdout.readline() == "begun\n"
-            process.send_signal(number)
-            said, complained = process.communicate(timeout=30)
+            yield process
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_as_ctrl_c_does(number: int) -> None:
+    """What Prefect starts for a run is stopped at the interpreter's end; a plain SIGTERM would leave it running."""
+    with command("print('begun', flush=True); time.sleep(60)") as process:
+        process.send_signal(number)
+        process.send_signal(number)  # `timeout` signals a process, and then its group
+        said, complained = process.communicate(timeout=30)
     assert "the end was seen" in said
     assert "Interrupted; finished steps are kept." in complained
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    body = """
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("ending", flush=True)
+        time.sleep(60)
+"""
+    with command(body.lstrip()) as process:
+        assert process.stdout is not None
+        process.send_signal(signal.SIGINT)
+        assert process.stdout.readline() == "ending\n"
+        time.sleep(terminal.ONCE + 0.2)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 128 + signal.SIGINT
+        assert "the end was seen" not in process.stdout.read()
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show", "demo"]])
+def test_a_reader_that_goes_away_ends_a_command_in_silence(arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    start = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    with os.fdopen(writer) as out:
+        done = subprocess.run(start, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_broken_pipe_elsewhere_is_an_error(start: Start, experiment: Path) -> None:
+    def flow(settings: Experiment) -> ReportRef:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    result = start("run", str(experiment), flow=flow)
+    assert (result.exit_code, result.stderr) == (1, "Error: Broken pipe.\n")

@@ -447,3 +447,15 @@ def test_shards_joined_are_the_same_to_the_bit(tmp_path: Path, monkeypatch: pyte
             encoded[0].file.write_bytes(b"half")
             with pytest.raises(DataError, match="is encoded again"):
                 tokenize(given, setting(kind), folder / "broken", encoded)
+
+
+def test_a_long_training_in_a_process_of_its_own_learns_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = documents(tmp_path / "english", {"train": ENGLISH})
+    here = learn(english, setting("bpe", 300), tmp_path / "here")
+    monkeypatch.setattr("rnnlm.tokens.encode._TRAINED_HERE", 0)
+    assert learn(english, setting("bpe", 300), tmp_path / "apart").sha256 == here.sha256
+    strange = documents(tmp_path / "strange", {"train": ["".join(chr(0x4E00 + i) for i in range(300))]})
+    with pytest.raises(ConfigError, match="too few for unigram"):
+        learn(strange, setting("unigram", 500), tmp_path / "few")

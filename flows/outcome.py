@@ -1,0 +1,67 @@
+"""What a run ends with at the terminal: the verdict, and every arm in a table."""
+
+import sys
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from flows.screen import terminal
+from rnnlm.evaluation.verdict import Verdict
+from rnnlm.refs import ReportRef
+from rnnlm.report import words
+from rnnlm.report.summary import GAIN_METRIC, summaries
+
+COLOURS = {"positive": "green", "negative": "red"}
+WIDE = 160  # columns of what goes into a file or a pipe
+
+
+def print_verdict(report: ReportRef) -> None:
+    """Print a report's verdict: its sentences, and the arms with what each gains over scratch."""
+    verdict = Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
+    console = terminal() if sys.stdout.isatty() else None
+    typer.echo()
+    for sentence in report.verdict:
+        if console is None:
+            typer.echo(sentence)
+        else:
+            console.print(sentence)
+    for task in ("language_model", "classifier"):
+        table = arms(verdict, task)
+        if not table.row_count:
+            continue
+        if console is None:
+            # Without a terminal's width nothing is cut, and no line ends in spaces.
+            wide = terminal(width=WIDE, no_color=True, force_terminal=False)
+            with wide.capture() as text:
+                wide.print(table)
+            typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().splitlines()))
+        else:
+            console.print(table)
+    typer.echo()
+
+
+def arms(verdict: Verdict, task: str) -> Table:
+    """Return the arms of a task with their scores and gains."""
+    metric = GAIN_METRIC[task]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    classifier = task == "classifier"
+    if classifier:
+        table.add_column("labels", justify="right", no_wrap=True)
+    table.add_column(words.task(task), no_wrap=True)
+    table.add_column(words.metric(metric), no_wrap=True, justify="right")
+    table.add_column("gain over scratch [95 %]", no_wrap=True, justify="right")
+    table.add_column("", no_wrap=True)
+    above = 0
+    for row in summaries(verdict, task):
+        if classifier and above and row.labels != above:
+            table.add_section()
+        labels = [words.labels(verdict, row.labels) if row.labels != above else ""] if classifier else []
+        above = row.labels
+        outcome = row.gain.outcome if row.gain else ""
+        gain = Text(words.gain(row.gain) if row.gain else "", style=COLOURS.get(outcome, ""))
+        table.add_row(
+            *labels, words.arm(row.arm), row.score(metric), gain, Text(outcome, style=COLOURS.get(outcome, "dim"))
+        )
+    return table
