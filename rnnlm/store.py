@@ -66,7 +66,7 @@ def made_anew(path: Path) -> str:
     if place.is_relative_to(store) and place != store:
         folder = store / place.relative_to(store).parts[0]
         return f"Delete the folder {folder} and run the same command again: it makes what is missing anew."
-    return "Delete it, and get it again from where it was copied, exported or downloaded."
+    return "Get it again from where it was copied, exported or downloaded."
 
 
 def file_sha256(path: Path) -> str:

@@ -373,7 +373,7 @@ class TestErrors:
         file = tmp_path / "tokenizer.json"
         if content is not None:
             file.write_bytes(content)
-        with pytest.raises(DataError, match=r"tokenizer\.json: .*Give a tokenizer"):
+        with pytest.raises(DataError, match=r"tokenizer\.json: .*Get it again"):
             tokenize(ref, file, tmp_path / "t")
 
     def test_tokenizer_of_another_project(self, ref: DocumentsRef, tmp_path: Path) -> None:
@@ -445,7 +445,7 @@ def test_shards_joined_are_the_same_to_the_bit(tmp_path: Path, monkeypatch: pyte
         assert joined.tokenizer.read_bytes() == whole.tokenizer.read_bytes()
         if encoded:
             encoded[0].file.write_bytes(b"half")
-            with pytest.raises(DataError, match="is encoded again"):
+            with pytest.raises(DataError, match="Get it again"):
                 tokenize(given, setting(kind), folder / "broken", encoded)
 
 
