@@ -19,6 +19,15 @@ def home() -> Path:
     return Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
 
 
+def sqlite_address(file: Path) -> str:
+    """Return the address by which SQLAlchemy opens a SQLite file, whatever its folders are called."""
+    # It takes the rest of an address from `?` on for options, and decodes `%20`. Of an address that is encoded, MLflow
+    # would take the part behind `sqlite:///` for a path, and make its folders; it does not where the driver is named.
+    if not {"?", "%"} & set(str(file)):
+        return f"sqlite:///{file}"
+    return "sqlite+pysqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
+
+
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
     """Give a folder to write into that becomes `final` at the end, in one rename.

@@ -23,7 +23,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from rnnlm.config import flat
-from rnnlm.errors import DataError, StoreError
+from rnnlm.errors import DataError
+from rnnlm.mlflow_store import answering
 from rnnlm.process import dead_processes, this_process
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.store import home
@@ -396,24 +397,3 @@ def _experiment(client: MlflowClient, name: str) -> str:
     # MLflow's pages show what belongs to the training of models, in place of what belongs to prompts and traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(name, artifact_location=location, tags=kind))
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn MLflow's errors into one that says which store it was and what to do.
-
-    Raises:
-        StoreError: In place of any error of MLflow's; passwords in addresses are left out.
-    """
-    try:
-        yield
-    except MlflowException as error:
-        raise StoreError(
-            _without_password(f"MLflow does not do as asked: {error}"),
-            where=_without_password(mlflow.get_tracking_uri()),
-            remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
-        ) from error
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)

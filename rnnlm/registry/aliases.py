@@ -9,9 +9,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from rnnlm.errors import DataError
+from rnnlm.mlflow_store import answering
 from rnnlm.refs import ModelRef
 from rnnlm.registry.address import NOT_THERE
-from rnnlm.tracking import answering
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: which one it took the place of

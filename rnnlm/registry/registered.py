@@ -7,10 +7,10 @@ from typing import Any
 import mlflow
 
 from rnnlm.errors import DataError
+from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.registry.address import look_up
-from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, check_store, checkpoint_folder
-from rnnlm.tracking import answering
+from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, checkpoint_folder
 
 
 @dataclass(frozen=True)

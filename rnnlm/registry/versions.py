@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
@@ -18,16 +17,14 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Object, ParamSchema, ParamSpec, Property
-from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.git_utils import get_git_commit
-from mlflow.utils.rest_utils import http_request
 
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
+from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.registry.address import missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
-from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 CONFIGURATION_TAG = "rnnlm.configuration"  # the settings that it was trained with, as JSON
@@ -112,38 +109,6 @@ def checkpoint_folder(model: str) -> Path:
     if "checkpoint" not in artifacts:
         raise DataError("this model was not registered by rnnlm", where=model, remedy="Name another one.")
     return folder / str(artifacts["checkpoint"]["path"])
-
-
-def check_store() -> None:
-    """Ask whether MLflow's store answers, for half a minute at most; MLflow itself would go on for minutes.
-
-    Raises:
-        StoreError: If it does not.
-    """
-    address = mlflow.get_tracking_uri()
-    scheme = urlsplit(address).scheme.split("+")[0]
-    with answering():
-        if scheme in ("http", "https"):
-            # Almost any answer will do: a server that refuses says why when it is asked for something.
-            http_request(get_default_host_creds(address), "/health", "GET", max_retries=2, backoff_factor=1, timeout=5)
-        elif scheme in ("sqlite", "postgresql", "mysql", "mssql"):
-            _connect(address, scheme)
-
-
-def _connect(address: str, scheme: str) -> None:
-    # They come with MLflow's own SQL stores, and are slow to import for those who have a server.
-    import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import NullPool
-
-    url = sqlalchemy.make_url(address)
-    if scheme == "sqlite" and not Path(url.database or "").is_file():
-        return  # MLflow makes it
-    waiting = {"connect_timeout": 10} if scheme in ("postgresql", "mysql") else {}
-    try:
-        sqlalchemy.inspect(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=waiting)).get_table_names()
-    except SQLAlchemyError as error:
-        raise MlflowException(f"{getattr(error, 'orig', None) or error}") from error
 
 
 def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str]) -> ModelVersion | None:

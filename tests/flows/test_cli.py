@@ -238,6 +238,23 @@ def test_empty_variables_count_as_none(tmp_path: Path, monkeypatch: pytest.Monke
     assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/.rnnlm/mlflow/mlflow.db"
 
 
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "intern, localhost"}, "intern,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_servers_of_this_machine_are_asked_without_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], wanted: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"RNNLM_HOME": str(tmp_path), "http_proxy": "http://proxy:3128"} | given)
+    environment.prepare()
+    environment.prepare()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == wanted
+
+
 def test_servers_that_are_gone_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"RNNLM_HOME": str(tmp_path)})
     (tmp_path / environment.SERVERS).write_text('{"prefect": "http://127.0.0.1:1", "pid": 1}', encoding="utf-8")
