@@ -9,6 +9,7 @@ import json
 import logging
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +21,13 @@ from rnnlm.store import home, sqlite_address
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
 PATIENCE = "RNNLM_PATIENCE"  # seconds that a server is waited for, at the start or while it is away
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+# The variables by which a user names another database for Prefect.
+PREFECT_DATABASES = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_DRIVER",
+)
 
 
 def prepare() -> None:
@@ -65,6 +73,10 @@ def prepare() -> None:
     }
     for name, value in defaults.items():
         os.environ[name] = os.environ.get(name) or value
+    if {"?", "%"} & set(os.environ["PREFECT_HOME"]) and not any(map(os.environ.get, PREFECT_DATABASES)):
+        # Prefect would put the folder's name into an address as it is.
+        database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+        os.environ[PREFECT_DATABASES[0]] = sqlite_address(database, "aiosqlite")
     _bypass_proxies()
     logger = logging.getLogger("rnnlm")
     if logger.level == logging.NOTSET:

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError, StoreError
 from rnnlm.process import alone
 from rnnlm.store import FULL, home, sqlite_address
 
@@ -43,6 +43,12 @@ def make_store() -> None:
     with _errors_for_people(), alone("mlflow-database", waiting):
         if not _is_there(file):
             _make(file)
+
+
+def has_store() -> bool:
+    """Tell whether there may be something in MLflow's store: it is a server, or a file that exists."""
+    file = _sqlite_file(mlflow.get_tracking_uri())
+    return file is None or _is_there(file)
 
 
 def _make(file: Path) -> None:
@@ -142,11 +148,7 @@ def _explained(error: Exception) -> StoreError:
     where = without_password(mlflow.get_tracking_uri())
     said = without_password(str(getattr(error, "orig", None) or error))
     if isinstance(error, OSError) or "database or disk is full" in said:
-        return StoreError(
-            "the disk is full",
-            where=str(getattr(error, "filename", None) or where),
-            remedy="Free some space there and run the same command again; finished steps are kept.",
-        )
+        return FullDiskError(str(getattr(error, "filename", None) or where))
     file = _sqlite_file(mlflow.get_tracking_uri())
     if file is not None and re.search("table .* already exists", said):
         return StoreError(

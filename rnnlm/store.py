@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -19,13 +19,19 @@ def home() -> Path:
     return Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
 
 
-def sqlite_address(file: Path) -> str:
-    """Return the address by which SQLAlchemy opens a SQLite file, whatever its folders are called."""
-    # It takes the rest of an address from `?` on for options, and decodes `%20`. Of an address that is encoded, MLflow
-    # would take the part behind `sqlite:///` for a path, and make its folders; it does not where the driver is named.
-    if not {"?", "%"} & set(str(file)):
-        return f"sqlite:///{file}"
-    return "sqlite+pysqlite:///" + str(file).replace("%", "%25").replace("?", "%3F")
+def sqlite_address(file: Path, driver: str = "") -> str:
+    """Return the address by which SQLAlchemy opens a SQLite file, whatever its folders are called.
+
+    Args:
+        file: The file.
+        driver: The driver that opens it; if empty, SQLAlchemy's own choice.
+    """
+    # SQLAlchemy takes the rest of an address from `?` on for options, and decodes `%20`.
+    encoded = str(file).replace("%", "%25").replace("?", "%3F")
+    if not driver and encoded != str(file):
+        # MLflow would take what follows `sqlite:///` for a path and make its folders; not where the driver is named.
+        driver = "pysqlite"
+    return f"sqlite{driver and '+'}{driver}:///{encoded}"
 
 
 @contextmanager
@@ -36,7 +42,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     place until the new one is whole.
 
     Raises:
-        StoreError: If the disk is full.
+        FullDiskError: If the disk is full.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
@@ -53,11 +59,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise StoreError(
-            f"cannot be written: {os.strerror(error.errno)}.",
-            where=str(final.parent),
-            remedy="Free some space there, or set RNNLM_HOME, and run it again: finished steps are kept.",
-        ) from error
+        raise FullDiskError(str(final.parent)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

@@ -24,12 +24,14 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel
 
-from rnnlm.errors import RnnlmError, StoreError
+from rnnlm.errors import FullDiskError, RnnlmError, StoreError
 from rnnlm.process import alone
-from rnnlm.refs import Ref
+from rnnlm.refs import ChallengeRef, ModelRef, Ref
+from rnnlm.registry import is_registered
 from rnnlm.store import home
 from rnnlm.tracking import Run
 from rnnlm.training import progress as training
+from tasks.recorded import Recorded, look_for_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,12 +132,13 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     def waiting() -> None:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
-    with alone(_key(function, _arguments(function, args, kwargs)), waiting):
+    arguments = _arguments(function, args, kwargs)
+    with alone(_key(function, arguments), waiting):
         state = function(*args, **kwargs, return_state=True)
         if _is_gone(state):
-            logger.warning("The output of %s is gone; the step runs again.", function.name)
+            logger.warning("What %s made is not there; the step runs again.", function.name)
             state = function.with_options(refresh_cache=True)(*args, **kwargs, return_state=True)
-    return _counted(function, state)
+        return _counted(function, arguments, state)
 
 
 def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
@@ -158,7 +161,7 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         if _is_gone(future.state):
             # It finds the cached reference to it, and does the work again.
             return run_step(function, *args, **kwargs)
-        return _counted(function, future.state)
+        return _counted(function, _arguments(function, args, kwargs), future.state)
 
     return wait
 
@@ -170,24 +173,31 @@ def has_workers() -> bool:
 
 
 def _is_gone(state: State[Any]) -> bool:
-    """Tell whether a step's result came from the cache, and what it refers to is there no more."""
+    """Tell whether a step's result came from the cache, and what it refers to, here or elsewhere, is not there now."""
     if state.name != "Cached":
         return False
     result = state.result()
+    if isinstance(result, ChallengeRef):
+        result = result.model
+    if isinstance(result, ModelRef):
+        return not is_registered(result)
     return isinstance(result, Ref) and not result.exists()
 
 
-def _counted(function: Task[P, R], state: State[Any]) -> R:
-    """Give a step's result, and remember whether it was computed or came from the cache."""
+def _counted(function: Task[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
+    """Return a step's result, and remember whether it was computed or came from the cache."""
     steps = steps_of_this_run()
-    result: R = state.result()
+    result: Any = state.result()
     if state.name != "Cached":
         steps.computed.add(function.name)
-        return result
+        return cast(R, result)
     steps.cached += 1
-    if run_id := getattr(result, "mlflow_run_id", None):
+    if isinstance(result, Recorded):
+        run_id, again = look_for_run(result, arguments)
+        result = result.model_copy(update={"mlflow_run_id": run_id})
         steps.recorded.append(run_id)
-    return result
+        steps.again |= again
+    return cast(R, result)
 
 
 @dataclass
@@ -198,11 +208,13 @@ class Steps:
         cached: How many steps came from the cache.
         computed: The names of those that did not.
         recorded: The MLflow runs of those that did.
+        again: Whether some of those runs were gone, and were recorded again.
     """
 
     cached: int = 0
     computed: set[str] = field(default_factory=set)
     recorded: list[str] = field(default_factory=list)
+    again: bool = False
 
 
 _steps: dict[str, Steps] = {}
@@ -218,8 +230,10 @@ def may_pass(_: Any, __: TaskRun, state: State[Any]) -> bool:
     try:
         state.result()
     except RnnlmError as error:
-        return isinstance(error, StoreError)
-    except (ConnectionError, TimeoutError, sqlite3.OperationalError):
+        return isinstance(error, StoreError) and not isinstance(error, FullDiskError)
+    except sqlite3.OperationalError as error:
+        return "disk is full" not in str(error)
+    except (ConnectionError, TimeoutError):
         return True
     except OSError as error:
         return error.errno in (errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE)

@@ -13,7 +13,7 @@ import mlflow
 import pytest
 from mlflow.store.tracking import sqlalchemy_store
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError, StoreError
 from rnnlm.mlflow_store import answering, check_store, make_store
 from rnnlm.store import sqlite_address
 
@@ -67,7 +67,7 @@ def test_a_making_that_fails_leaves_nothing_in_the_way(file: Path, monkeypatch: 
 
     sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", fail)
     try:
-        with pytest.raises(StoreError, match="the disk is full"):
+        with pytest.raises(FullDiskError):
             make_store()
     finally:
         sqlalchemy.event.remove(sqlalchemy.engine.Engine, "before_cursor_execute", fail)
@@ -155,7 +155,7 @@ def test_a_home_may_have_any_name(
     ],
 )
 def test_a_full_disk_is_called_so(mlflow_store: str, error: Exception, where: str) -> None:
-    with pytest.raises(StoreError, match=r"the disk is full. Free some space") as caught, answering():
+    with pytest.raises(FullDiskError, match=r"the disk is full. Free some space") as caught, answering():
         raise error
     assert caught.value.where.startswith(where)
 

@@ -23,7 +23,7 @@ from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
 from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
-from rnnlm.registry.address import missing_is_named
+from rnnlm.registry.address import NOT_THERE, missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
@@ -82,13 +82,47 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
             if key not in found.tags:
                 client.set_model_version_tag(name, found.version, key, value)
         _log_metrics(client, found, checkpoint.metrics)
-        ref = ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+        ref = ModelRef(
+            name=name,
+            version=int(found.version),
+            alias=alias,
+            uri=f"models:/{name}/{found.version}",
+            source=str(found.source),
+        )
         if alias == CHAMPION:
             return promote(ref, "it was trained last")
         if champion(name) == ref.model_copy(update={"alias": CHAMPION}):
             return ref.model_copy(update={"alias": CHAMPION})
         client.set_registered_model_alias(name, alias, found.version)
     return ref
+
+
+def is_registered(model: ModelRef) -> bool:
+    """Tell whether the registry has this version of this very model, with the model's files.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    check_store()
+    with answering():
+        client = mlflow.MlflowClient()
+        try:
+            version = client.get_model_version(model.name, str(model.version))
+        except MlflowException as error:
+            if error.error_code not in NOT_THERE:
+                raise
+            return False
+        return version.source == model.source and _has_files(client, str(version.source))
+
+
+def _has_files(client: mlflow.MlflowClient, source: str) -> bool:
+    """Tell whether a logged model, `models:/m-…`, is there with its files."""
+    try:
+        return bool(client.list_logged_model_artifacts(source.removeprefix("models:/")))
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        return False
 
 
 def checkpoint_folder(model: str) -> Path:
@@ -117,7 +151,8 @@ def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str
     # A query could also filter by tag, but not every store's does so for every character of a value.
     versions = _pages(client.search_model_versions, filter_string=f"name = '{name}'")
     same = [v for v in versions if v.status == "READY" and lineage.items() <= v.tags.items()]
-    return max(same, key=lambda version: int(version.version), default=None)
+    newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
+    return next((v for v in newest_first if _has_files(client, str(v.source))), None)
 
 
 def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> LoggedModel | None:
@@ -129,7 +164,7 @@ def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str
     )
     lineage = _lineage(tags)
     same = (m for m in models if m.status == LoggedModelStatus.READY and lineage.items() <= m.tags.items())
-    return next(same, None)
+    return next((m for m in same if _has_files(client, m.model_id)), None)
 
 
 def _log_model(
