@@ -12,6 +12,7 @@ from pathlib import Path
 from rnnlm.errors import FullDiskError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ALMOST_NOTHING = 1 << 20  # bytes
 
 
 def home() -> Path:
@@ -62,6 +63,11 @@ def whole_folder(final: Path) -> Iterator[Path]:
         raise FullDiskError(str(final.parent)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def is_full(folder: Path) -> bool:
+    """Tell whether the disk of a folder has no room for what a run writes, down to a database's next page."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < ALMOST_NOTHING
 
 
 def file_sha256(path: Path) -> str:

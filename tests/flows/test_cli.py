@@ -160,6 +160,22 @@ def test_an_error_in_the_flow_is_one_message(start: Start, experiment: Path, err
     assert asked.exception is error
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_whatever_fails_on_a_full_disk_is_one_message(
+    start: Start, experiment: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """Prefect's server and its client fail in ways of their own, whose errors name no disk."""
+
+    def flow(settings: Experiment) -> ReportRef:
+        raise RuntimeError("Timed out while attempting to connect")
+
+    usage = types.SimpleNamespace(free=0 if full else 1 << 30)
+    monkeypatch.setattr("rnnlm.store.shutil.disk_usage", lambda _: usage)
+    result = start("run", str(experiment), flow=flow)
+    assert isinstance(result.exception, SystemExit if full else RuntimeError)
+    assert ("the disk is full. Free some space" in result.stderr) == full
+
+
 def test_a_fault_of_ours_is_not_hidden(start: Start, experiment: Path) -> None:
     def flow(settings: Experiment) -> ReportRef:
         raise ZeroDivisionError
