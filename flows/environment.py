@@ -9,17 +9,25 @@ import json
 import logging
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from flows.login import login
 from rnnlm.errors import ConfigError
-from rnnlm.store import home
+from rnnlm.store import home, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
 PATIENCE = "RNNLM_PATIENCE"  # seconds that a server is waited for, at the start or while it is away
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+# The variables by which a user names another database for Prefect.
+PREFECT_DATABASES = (
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_API_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_DRIVER",
+)
 
 
 def prepare() -> None:
@@ -44,7 +52,7 @@ def prepare() -> None:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "rnnlm",
         # ... and out of a run, as in a notebook, Prefect need not warn that it has no place for them.
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{mlflow / 'mlflow.db'}",
+        "MLFLOW_TRACKING_URI": sqlite_address(mlflow / "mlflow.db"),
         # It would record the lock file of whatever folder a run was started in.
         "MLFLOW_UV_AUTO_DETECT": "false",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -66,14 +74,15 @@ def prepare() -> None:
     }
     for name, value in defaults.items():
         os.environ[name] = os.environ.get(name) or value
+    if {"?", "%"} & set(os.environ["PREFECT_HOME"]) and not any(map(os.environ.get, PREFECT_DATABASES)):
+        # Prefect would put the folder's name into an address as it is.
+        database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+        os.environ[PREFECT_DATABASES[0]] = sqlite_address(database, "aiosqlite")
+    _bypass_proxies()
     logger = logging.getLogger("rnnlm")
     if logger.level == logging.NOTSET:
         # Prefect shows only warnings of loggers that are not its own.
         logger.setLevel(logging.INFO)
-    # Servers of this machine are never asked through a proxy, which is for the world outside.
-    for name in ("NO_PROXY", "no_proxy"):
-        known = [host for host in os.environ.get(name, "").split(",") if host]
-        os.environ[name] = ",".join(dict.fromkeys([*known, *LOOPBACK]))
     _join_servers()
 
 
@@ -100,6 +109,17 @@ def patience() -> int:
     if not given.isdecimal() or not 1 <= int(given) <= 86_400:
         raise ConfigError(f"{given!r} is not a number of seconds", where=PATIENCE, remedy="Use 1 to 86400.")
     return int(given)
+
+
+def _bypass_proxies() -> None:
+    """Let no client ask a server of this machine through a proxy, which is for the world outside."""
+    # Some clients read one of the two names, some the other; where both are set, each keeps what it says.
+    given = {name: os.environ.get(name) for name in ("no_proxy", "NO_PROXY")}
+    for name, value in given.items():
+        known = [one.strip() for one in (value or given["no_proxy"] or given["NO_PROXY"] or "").split(",")]
+        # A star means all servers, but only where it is alone.
+        names = known if known == ["*"] else dict.fromkeys([*known, *LOOPBACK])
+        os.environ[name] = ",".join(filter(None, names))
 
 
 def running_servers() -> dict[str, Any] | None:

@@ -53,7 +53,9 @@ def rollback(
     """Put the champion before the present one back in its place."""
     with errors_for_people(traceback):
         environment.prepare()
+        from rnnlm.registry.address import name_of
         from rnnlm.registry.aliases import rollback
 
+        name = name_of(name)
         gone, back = rollback(name)
         typer.echo(f"{name}: version {back.version} is champion again, in place of version {gone.version}.")

@@ -45,8 +45,8 @@ def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
 def ended(result: R, parent: str | None = None, changed: bool = False) -> R:
     """Give what a flow returns: its result, in a state that says so where nothing had changed.
 
-    MLflow is told, too: the run has copies of the steps that came from the cache below it, or the way to the run that
-    has them, if they are all.
+    MLflow says so too: the run has copies of the steps that came from the cache below it, or, if they are all, the way
+    to the run that has them.
 
     Args:
         result: The flow's result.
@@ -55,12 +55,12 @@ def ended(result: R, parent: str | None = None, changed: bool = False) -> R:
     """
     steps = steps_of_this_run()
     # What was promoted is asked of the registry by each run.
-    if changed or steps.computed - {promote.name} or flow_run.run_count > 1:
+    if changed or steps.again or steps.computed - {promote.name} or flow_run.run_count > 1:
         if parent is not None:
             tracking.copy_runs(parent, steps.recorded)
         return result
-    if parent is not None:
-        tracking.log_unchanged(parent)
+    if parent is not None and not tracking.log_unchanged(parent):
+        tracking.copy_runs(parent, steps.recorded)
     # Prefect takes a state that a flow returns for the run's own, and its data for the result.
     message = f"Nothing has changed: all {steps.cached} steps came from the cache."
     return cast(R, Completed(name="Unchanged", message=message, data=result))

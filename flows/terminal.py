@@ -1,7 +1,6 @@
 """What the commands share at the terminal: errors for people, and texts that come in."""
 
 import contextlib
-import errno
 import itertools
 import os
 import re
@@ -18,7 +17,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from flows.native import load_tensorflow_quietly
-from rnnlm.errors import DataError, RnnlmError
+from rnnlm.errors import DataError, FullDiskError, RnnlmError
+from rnnlm.store import FULL, home, is_full
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # what ends a process that does not say otherwise
 ONCE = 1.0  # seconds in which signals count as one
@@ -92,6 +92,12 @@ def errors_for_people(traceback: bool) -> Iterator[None]:
             raise
         typer.echo(f"Error: {_explain(error)}", err=True)
         raise typer.Exit(1) from None
+    except Exception:
+        # Prefect's server cannot write either, and its client then fails in some way of its own.
+        if traceback or not is_full(home()):
+            raise
+        typer.echo(f"Error: {FullDiskError(str(home()))}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _nobody_reads() -> bool:
@@ -111,8 +117,8 @@ def _explain(error: RnnlmError | OSError) -> str:
     if isinstance(error, RnnlmError) or error.errno is None:
         return str(error)
     where = f"{error.filename}: " if error.filename else ""
-    if error.errno == errno.ENOSPC:
-        return f"{where}the disk is full. Free some space and run the same command again; finished steps are kept."
+    if error.errno in FULL:
+        return str(FullDiskError(error.filename or str(home())))
     return f"{where}{error.strerror}."
 
 

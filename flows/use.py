@@ -277,8 +277,13 @@ def _load(model: str) -> "Trained":
 
 
 def _folder(model: str) -> Path:
-    if not model.startswith("models:/"):
-        return Path(model)
-    from rnnlm.registry import checkpoint_folder
+    if model.startswith("models:/"):
+        from rnnlm.registry import checkpoint_folder
 
-    return checkpoint_folder(model)
+        return checkpoint_folder(model)
+    folder = Path(model)
+    if not folder.is_dir():
+        from rnnlm.registry.address import how_to_address
+
+        raise DataError("is no folder, and no address of a registered model", where=model, remedy=how_to_address(model))
+    return folder

@@ -49,3 +49,21 @@ class TrainingError(RnnlmError):
 
 class StoreError(RnnlmError):
     """A store (MLflow, a remote file system, the package index) that does not answer; it may later."""
+
+
+class FullDiskError(StoreError):
+    """A disk that is full: trying again does not help before a person has made room.
+
+    Args:
+        where: What could not be written.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            "the disk is full",
+            where=where,
+            remedy="Free some space there, or set RNNLM_HOME, and run the same command again: finished steps are kept.",
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.where,)

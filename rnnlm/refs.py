@@ -187,6 +187,7 @@ class ModelRef(BaseModel):
         version: Its version.
         alias: The alias that was moved to this version.
         uri: `models:/NAME/VERSION`.
+        source: What MLflow calls the model itself; no other model of any registry has the same.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -195,6 +196,7 @@ class ModelRef(BaseModel):
     version: int
     alias: str
     uri: str
+    source: str = ""
 
 
 class ChallengeRef(BaseModel):

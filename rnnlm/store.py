@@ -9,14 +9,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
+ALMOST_NOTHING = 1 << 20  # bytes
 
 
 def home() -> Path:
     """Give the folder of all that the workflow keeps: `$RNNLM_HOME`, or `.rnnlm` here."""
     return Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
+
+
+def sqlite_address(file: Path, driver: str = "") -> str:
+    """Return the address by which SQLAlchemy opens a SQLite file, whatever its folders are called.
+
+    Args:
+        file: The file.
+        driver: The driver that opens it; if empty, SQLAlchemy's own choice.
+    """
+    # SQLAlchemy takes the rest of an address from `?` on for options, and decodes `%20`.
+    encoded = str(file).replace("%", "%25").replace("?", "%3F")
+    if not driver and encoded != str(file):
+        # MLflow would take what follows `sqlite:///` for a path and make its folders; not where the driver is named.
+        driver = "pysqlite"
+    return f"sqlite{driver and '+'}{driver}:///{encoded}"
 
 
 @contextmanager
@@ -27,7 +43,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     place until the new one is whole.
 
     Raises:
-        StoreError: If the disk is full.
+        FullDiskError: If the disk is full.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
@@ -44,11 +60,7 @@ def whole_folder(final: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in FULL:
             raise
-        raise StoreError(
-            f"cannot be written: {os.strerror(error.errno)}.",
-            where=str(final.parent),
-            remedy="Free some space there, or set RNNLM_HOME, and run it again: finished steps are kept.",
-        ) from error
+        raise FullDiskError(str(final.parent)) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -67,6 +79,11 @@ def made_anew(path: Path) -> str:
         folder = store / place.relative_to(store).parts[0]
         return f"Delete the folder {folder} and run the same command again: it makes what is missing anew."
     return "Get it again from where it was copied, exported or downloaded."
+
+
+def is_full(folder: Path) -> bool:
+    """Tell whether the disk of a folder has no room for what a run writes, down to a database's next page."""
+    return folder.is_dir() and shutil.disk_usage(folder).free < ALMOST_NOTHING
 
 
 def file_sha256(path: Path) -> str:

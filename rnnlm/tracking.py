@@ -9,7 +9,7 @@ import logging
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,15 +18,18 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from rnnlm.config import flat
-from rnnlm.errors import DataError, StoreError
+from rnnlm.errors import DataError
+from rnnlm.mlflow_store import answering
 from rnnlm.process import dead_processes, this_process
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.store import home
+
+logger = logging.getLogger("rnnlm.tracking")
 
 # What the store accepts in one call.
 PARAMS_AT_ONCE = 100
@@ -225,6 +228,55 @@ def step_run(
         client.set_terminated(run.run_id, "FINISHED")
 
 
+def kept_run(run_id: str) -> str | None:
+    """Return the run that keeps what a step recorded: its own, or, where that was deleted, one that repeats it.
+
+    Returns:
+        The run's id, or None if there is neither.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = MlflowClient()
+        run = _run(client, run_id)
+        if run is not None and _is_active(run):
+            return run_id
+        experiments = [one.experiment_id for one in client.search_experiments()]
+        repeats = f"tags.`{COPY_TAG}` = '{run_id}' and attributes.status = 'FINISHED'"
+        found = client.search_runs(experiments, repeats, max_results=1, order_by=["start_time ASC"])
+    return str(found[0].info.run_id) if found else None
+
+
+def record_again(parent: str, run_id: str, name: str, record: Callable[[Run], None]) -> str:
+    """Record below a flow run what a step had recorded in a run that was deleted, or that another store has.
+
+    Args:
+        parent: Id of the flow run's run.
+        run_id: Id of the run that was deleted.
+        name: Name of the run.
+        record: Writes what is known of the step, where MLflow knows nothing any more.
+
+    Returns:
+        The new run's id.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    with answering():
+        client = MlflowClient()
+        experiment = client.get_run(parent).info.experiment_id
+        deleted = _run(client, run_id)
+        if deleted is not None:
+            return _copy_run(client, experiment, parent, deleted)
+        tags = {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
+        tags["mlflow.note.content"] = "From the cache. The run that computed it is not in this store."
+        run = Run(client, client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+        record(run)
+        client.set_terminated(run.run_id, "FINISHED")
+    return run.run_id
+
+
 def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
     """Give a flow run the children of the steps that it took from the cache: copies of the runs that computed them.
 
@@ -234,7 +286,7 @@ def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
 
     Args:
         parent: Id of the flow run's run.
-        run_ids: Ids of the runs that computed the steps; those that the store does not hold any more are left out.
+        run_ids: Ids of the runs that computed the steps; those that the store does not hold are left out.
 
     Raises:
         StoreError: If MLflow does not answer.
@@ -249,12 +301,15 @@ def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
                 _copy_run(client, experiment, parent, original)
 
 
-def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlflow.entities.Run) -> None:
+def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlflow.entities.Run) -> str:
     run_id, data = original.info.run_id, original.data
     tags = {name: value for name, value in data.tags.items() if name.startswith("rnnlm.")}
     tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
+    where = page(original.info.experiment_id, run_id)
     tags["mlflow.note.content"] = (
-        f"From the cache. [The run that computed it]({page(original.info.experiment_id, run_id)}) has its curves."
+        f"From the cache. [The run that computed it]({where}) has its curves."
+        if _is_active(original)
+        else "From the cache. The run that computed it was deleted."
     )
     copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
     copy.log_params(data.params)
@@ -262,9 +317,10 @@ def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlfl
     if original.inputs and original.inputs.dataset_inputs:
         client.log_inputs(copy.run_id, original.inputs.dataset_inputs)
     client.set_terminated(copy.run_id, "FINISHED")
+    return copy.run_id
 
 
-def log_unchanged(run_id: str) -> None:
+def log_unchanged(run_id: str) -> bool:
     """Say of a flow run for which nothing had changed which one has its trainings below it.
 
     Nothing is copied: a schedule would otherwise fill the experiment with the same trainings every night.
@@ -272,25 +328,34 @@ def log_unchanged(run_id: str) -> None:
     Args:
         run_id: Id of the flow run's run.
 
+    Returns:
+        Whether there is one.
+
     Raises:
         StoreError: If MLflow does not answer.
     """
     with answering():
         client = MlflowClient()
         run = client.get_run(run_id)
-        latest = _latest_finished(client, run.info.experiment_id)
-        if latest is None:
-            return
-        named = latest.data.tags.get(SAME_TAG)
-        same = (named and _run(client, named)) or latest
+        same = _latest_finished(client, run.info.experiment_id)
+        if same is not None and (named := same.data.tags.get(SAME_TAG)):
+            same = _run(client, named)
+        if same is None or not _is_active(same):
+            return False
         where = page(same.info.experiment_id, same.info.run_id)
         said = f"Nothing has changed since [an earlier run]({where}), which has the trainings below it."
         note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
     Run(client, run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
+    return True
+
+
+def _is_active(run: mlflow.entities.Run) -> bool:
+    """Tell whether a run was not deleted: MLflow keeps those that were, and takes nothing more for them."""
+    return bool(run.info.lifecycle_stage == LifecycleStage.ACTIVE)
 
 
 def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
-    """Give a run; none if the store does not hold it."""
+    """Return a run, deleted or not, or None if the store does not hold it."""
     try:
         return client.get_run(run_id)
     except MlflowException as error:
@@ -388,6 +453,10 @@ def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
 def _experiment(client: MlflowClient, name: str) -> str:
     found = client.get_experiment_by_name(name)
     if found is not None:
+        if found.lifecycle_stage == LifecycleStage.DELETED:
+            # MLflow keeps its name, and makes no other one of this name.
+            client.restore_experiment(found.experiment_id)
+            logger.warning("The experiment %s was deleted in MLflow; it is restored, with its runs.", name)
         return str(found.experiment_id)
     location = None
     if not client.tracking_uri.startswith("http"):
@@ -396,24 +465,3 @@ def _experiment(client: MlflowClient, name: str) -> str:
     # MLflow's pages show what belongs to the training of models, in place of what belongs to prompts and traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}
     return str(client.create_experiment(name, artifact_location=location, tags=kind))
-
-
-@contextmanager
-def answering() -> Iterator[None]:
-    """Turn MLflow's errors into one that says which store it was and what to do.
-
-    Raises:
-        StoreError: In place of any error of MLflow's; passwords in addresses are left out.
-    """
-    try:
-        yield
-    except MlflowException as error:
-        raise StoreError(
-            _without_password(f"MLflow does not do as asked: {error}"),
-            where=_without_password(mlflow.get_tracking_uri()),
-            remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
-        ) from error
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//", text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import Ref, ScoreRef, TokensRef
 from rnnlm.tracking import Run, step_run
+from tasks.recorded import cell_name
 from tasks.step import Progress, output_folder, states_folder
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ def language_model_cell(
     if training is not None:
         params["language_model"] = training.model_dump()
     with step_run(
-        parent_run_id, f"language model {arm}", params, _tags("language_model", arm, tokens), {"target tokens": tokens}
+        parent_run_id,
+        cell_name("language_model", arm, 0, seed),
+        params,
+        _tags("language_model", arm, tokens),
+        {"target tokens": tokens},
     ) as run:
         folder = output_folder()
         with Progress(run, f"Target language model, {arm}") as progress:
@@ -80,7 +85,7 @@ def classifier_cell(
         params["word_map"] = word_map
     if beside is not None:
         params["beside"] = beside[1].model_dump()
-    name = f"classifier {arm} labels={labels} seed={seed}"
+    name = cell_name("classifier", arm, labels, seed)
     with step_run(parent_run_id, name, params, _tags("classifier", arm, tokens), {"target tokens": tokens}) as run:
         folder = output_folder()
         with Progress(run, f"Classifier, {arm}, {labels} labels, seed {seed}") as progress:
@@ -123,7 +128,7 @@ def tradition_cell(
         params: What else is recorded.
         fit: Writes the cell into the folder that it is given.
     """
-    name = f"language model {arm}" if task == "language_model" else f"classifier {arm} labels={labels} seed={seed}"
+    name = cell_name(task, arm, labels, seed)
     params = {"arm": arm, "labels": labels, "seed": seed, **params}
     with step_run(parent_run_id, name, params, _tags(task, arm, tokens), {"target tokens": tokens}) as run:
         folder = output_folder()

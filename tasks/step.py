@@ -26,11 +26,13 @@ from pydantic import BaseModel
 
 from rnnlm.errors import RnnlmError, StoreError
 from rnnlm.process import alone
-from rnnlm.refs import Ref
+from rnnlm.refs import ChallengeRef, ModelRef, Ref
+from rnnlm.registry import is_registered
 from rnnlm.store import home
 from rnnlm.tracking import Run
 from rnnlm.training import progress as training
 from tasks.observe import observer
+from tasks.recorded import Recorded, look_for_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,14 +134,13 @@ def run_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         logger.info("Another run is at %s with the same input; this one waits for its result.", function.name)
 
     arguments = _arguments(function, args, kwargs)
-    name = _run_name(function, arguments)
-    observer().step_began(name)
+    observer().step_began(_run_name(function, arguments))
     with alone(_key(function, arguments), waiting):
         state = function(*args, **kwargs, return_state=True)
         if _is_gone(state):
-            logger.warning("The output of %s is gone; the step runs again.", function.name)
+            logger.warning("What %s made is not there; the step runs again.", function.name)
             state = function.with_options(refresh_cache=True)(*args, **kwargs, return_state=True)
-    return _counted(function, state, name)
+        return _counted(function, arguments, state)
 
 
 def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
@@ -151,8 +152,8 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
     if not has_workers():
         result = run_step(function, *args, **kwargs)
         return lambda: result
-    name = _run_name(function, _arguments(function, args, kwargs))
-    observer().step_began(name)
+    arguments = _arguments(function, args, kwargs)
+    observer().step_began(_run_name(function, arguments))
     future = function.submit(*args, **kwargs)
 
     def wait() -> R:
@@ -164,7 +165,7 @@ def submit_step(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> Call
         if _is_gone(future.state):
             # It finds the cached reference to it, and does the work again.
             return run_step(function, *args, **kwargs)
-        return _counted(function, future.state, name)
+        return _counted(function, arguments, future.state)
 
     return wait
 
@@ -176,10 +177,14 @@ def has_workers() -> bool:
 
 
 def _is_gone(state: State[Any]) -> bool:
-    """Tell whether a step's result came from the cache, and what it refers to is there no more."""
+    """Tell whether a step's result came from the cache, and what it refers to, here or elsewhere, is not there now."""
     if state.name != "Cached":
         return False
     result = state.result()
+    if isinstance(result, ChallengeRef):
+        result = result.model
+    if isinstance(result, ModelRef):
+        return not is_registered(result)
     return isinstance(result, Ref) and not result.exists()
 
 
@@ -188,18 +193,21 @@ def _run_name(function: Task[..., Any], arguments: Mapping[str, Any]) -> str:
     return str(function.task_run_name or function.name).format(**arguments)
 
 
-def _counted(function: Task[P, R], state: State[Any], name: str) -> R:
-    """Give a step's result, and remember whether it was computed or came from the cache."""
+def _counted(function: Task[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
+    """Return a step's result, and remember whether it was computed or came from the cache."""
     steps = steps_of_this_run()
-    result: R = state.result()
-    observer().step_ended(name, result, state.name == "Cached")
+    result: Any = state.result()
+    observer().step_ended(_run_name(function, arguments), result, state.name == "Cached")
     if state.name != "Cached":
         steps.computed.add(function.name)
-        return result
+        return cast(R, result)
     steps.cached += 1
-    if run_id := getattr(result, "mlflow_run_id", None):
+    if isinstance(result, Recorded):
+        run_id, again = look_for_run(result, arguments)
+        result = result.model_copy(update={"mlflow_run_id": run_id})
         steps.recorded.append(run_id)
-    return result
+        steps.again |= again
+    return cast(R, result)
 
 
 @dataclass
@@ -210,11 +218,13 @@ class Steps:
         cached: How many steps came from the cache.
         computed: The names of those that did not.
         recorded: The MLflow runs of those that did.
+        again: Whether some of those runs were gone, and were recorded again.
     """
 
     cached: int = 0
     computed: set[str] = field(default_factory=set)
     recorded: list[str] = field(default_factory=list)
+    again: bool = False
 
 
 _steps: dict[str, Steps] = {}
@@ -242,8 +252,10 @@ def may_pass(task: Any, _: TaskRun, state: State[Any]) -> bool:
 
 def _passing(error: Exception) -> bool:
     if isinstance(error, RnnlmError):
-        return isinstance(error, StoreError)
-    if isinstance(error, ConnectionError | TimeoutError | sqlite3.OperationalError):
+        return isinstance(error, StoreError) and not isinstance(error, FullDiskError)
+    if isinstance(error, sqlite3.OperationalError):
+        return "disk is full" not in str(error)
+    if isinstance(error, ConnectionError | TimeoutError):
         return True
     return isinstance(error, OSError) and error.errno in (errno.EIO, errno.EAGAIN, errno.EBUSY, errno.ESTALE)
 

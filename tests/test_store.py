@@ -36,7 +36,7 @@ def test_a_new_one_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_says_where_and_what_to_do(tmp_path: Path) -> None:
-    message = rf"{tmp_path}: cannot be written: No space left.*Free some space"
+    message = rf"{tmp_path}: the disk is full. Free some space"
     with pytest.raises(StoreError, match=message), whole_folder(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Versions of registered models, and which of them is in use."""
 
-from rnnlm.registry.versions import check_store, checkpoint_folder, register
+from rnnlm.mlflow_store import check_store
+from rnnlm.registry.versions import checkpoint_folder, is_registered, register
 
-__all__ = ["check_store", "checkpoint_folder", "register"]
+__all__ = ["check_store", "checkpoint_folder", "is_registered", "register"]

@@ -1,6 +1,7 @@
 """From the address of a registered model, `models:/NAME@ALIAS` or `models:/NAME/VERSION`, to its version."""
 
 import contextlib
+import difflib
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,7 +10,8 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from rnnlm.errors import ConfigError, DataError
+from rnnlm.errors import ConfigError, DataError, StoreError
+from rnnlm.mlflow_store import answering, check_store, has_store
 
 # What MLflow answers where a model, a version or an alias is not there.
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -44,9 +46,7 @@ def look_up(client: mlflow.MlflowClient, model: str) -> Found:
         elif by_number:
             version = client.get_model_version(*by_number.groups())
         else:
-            raise ConfigError(
-                "is no registered model", where=model, remedy="Give models:/NAME@ALIAS or models:/NAME/VERSION."
-            )
+            raise ConfigError("is no address of a registered model", where=model, remedy=how_to_address(model))
     uri = f"models:/{version.name}/{version.version}"
     return Found(version, uri, {**version.tags, **_metadata(uri)})
 
@@ -66,8 +66,55 @@ def missing_is_named(model: str) -> Iterator[None]:
         raise DataError(
             f"there is no such model: {error.message}",
             where=model,
-            remedy="`rnnlm up` shows under Models what there is; give models:/NAME@ALIAS or models:/NAME/VERSION.",
+            remedy=how_to_address(model),
         ) from error
+
+
+def how_to_address(model: str) -> str:
+    """Return how a registered model is addressed, with the registered names that are near to what was given.
+
+    Args:
+        model: A name or an address that was given.
+    """
+    name, names = _name(model), _registered_names()
+    similar = [one for one in names if name and name in one] or difflib.get_close_matches(name, names, 5, 0.4)
+    known = ", ".join(sorted(similar or names)[:5])
+    how = "A registered model is addressed as models:/NAME@champion or models:/NAME/VERSION"
+    if known:
+        return f"{how}; {'near this name is' if similar else 'NAME may be'}: {known}. `rnnlm up` shows all of them."
+    return f"{how}; none is registered yet. `rnnlm up` shows under Models when there is one."
+
+
+def _registered_names() -> list[str]:
+    """Return the names of registered models, or none where MLflow does not answer: they are for another error."""
+    if not has_store():
+        return []
+    try:
+        check_store()
+        with answering():
+            return [one.name for one in mlflow.MlflowClient().search_registered_models(max_results=1_000)]
+    except StoreError:
+        return []
+
+
+def name_of(model: str) -> str:
+    """Return the name of a registered model that is given by name, or by the address of its champion.
+
+    Raises:
+        ConfigError: If it is the address of some version.
+    """
+    name = _name(model)
+    if model not in (name, f"models:/{name}", f"models:/{name}@champion"):
+        raise ConfigError(
+            "names one version; what is wanted is the model",
+            where=model,
+            remedy=f"Give its name: {name}.",
+        )
+    return name
+
+
+def _name(model: str) -> str:
+    return re.sub("[@/].*", "", model.removeprefix("models:/"))
 
 
 def _metadata(model: str) -> dict[str, str]:

@@ -9,9 +9,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from rnnlm.errors import DataError
+from rnnlm.mlflow_store import answering
 from rnnlm.refs import ModelRef
-from rnnlm.registry.address import NOT_THERE
-from rnnlm.tracking import answering
+from rnnlm.registry.address import NOT_THERE, how_to_address
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: which one it took the place of
@@ -107,7 +107,7 @@ def rollback(name: str) -> tuple[ModelRef, ModelRef]:
         client = mlflow.MlflowClient()
         present = _champion(client, name)
         if present is None:
-            raise DataError("has no champion", where=name, remedy="`rnnlm up` shows under Models what there is.")
+            raise DataError("has no champion", where=name, remedy=how_to_address(name))
         previous = present.tags.get(PREVIOUS_TAG)
         if previous is None:
             raise DataError(
@@ -138,4 +138,5 @@ def _ref(version: ModelVersion) -> ModelRef:
         version=int(version.version),
         alias=CHAMPION,
         uri=f"models:/{version.name}/{version.version}",
+        source=str(version.source),
     )

@@ -7,10 +7,10 @@ from typing import Any
 
 import mlflow
 
+from rnnlm.mlflow_store import answering, check_store
 from rnnlm.registry.address import look_up
 from rnnlm.registry.aliases import PREVIOUS_TAG, REASON_TAG, REFUSED_TAG, ROLLED_BACK_TAG
-from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, CONFIGURATION_TAG, SOURCE_TAG, check_store
-from rnnlm.tracking import answering
+from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, CONFIGURATION_TAG, SOURCE_TAG
 
 # What a version's tags say, in the order in which it is told.
 _FACTS = {

@@ -1,17 +1,22 @@
 """A registered model as what a run starts from."""
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
-from rnnlm.registry.address import look_up
+from rnnlm.registry.address import NOT_THERE, look_up
 from rnnlm.registry.aliases import champion
-from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, check_store, checkpoint_folder
-from rnnlm.tracking import answering
+from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, checkpoint_folder
+
+logger = logging.getLogger("rnnlm.registry")
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ def registered(address: str) -> Registered:
                 where=uri,
                 remedy="Name another one, or register it with the flow `pretrain`.",
             )
-        run = client.get_run(str(version.run_id))
+        seconds = _seconds(client, version)
         metrics = client.get_logged_model(str(version.source).removeprefix("models:/")).metrics or []
     folder = checkpoint_folder(uri)
     description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
@@ -63,12 +68,11 @@ def registered(address: str) -> Registered:
         sha256=known[CHECKPOINT_TAG],
         kind=description["kind"],
         metrics={metric.key: metric.value for metric in metrics},
-        # What its step took: a training that was stopped and taken up again is told short.
-        seconds=(run.info.end_time - run.info.start_time) / 1000 if run.info.end_time else 0.0,
+        seconds=seconds,
         tokens_sha256=known["rnnlm.tokens"],
         mlflow_run_id=str(version.run_id),
     )
-    model = ModelRef(name=version.name, version=int(version.version), alias="", uri=uri)
+    model = ModelRef(name=version.name, version=int(version.version), alias="", uri=uri, source=str(version.source))
     return Registered(model, checkpoint, description["settings"], json.loads(known[CONFIGURATION_TAG]))
 
 
@@ -98,3 +102,15 @@ def check_kind(name: str, kind: str) -> None:
             "its place",
             remedy="Give the experiment another name.",
         )
+
+
+def _seconds(client: mlflow.MlflowClient, version: ModelVersion) -> float:
+    """Return what the training's step took; a training that was stopped and taken up again seems shorter."""
+    try:
+        run = client.get_run(str(version.run_id)).info
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        logger.warning("The run that trained %s was deleted: its training counts as no time.", version.name)
+        return 0.0
+    return (run.end_time - run.start_time) / 1000 if run.end_time else 0.0

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
@@ -18,17 +17,15 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Object, ParamSchema, ParamSpec, Property
-from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.git_utils import get_git_commit
-from mlflow.utils.rest_utils import http_request
 
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
+from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
-from rnnlm.registry.address import missing_is_named
+from rnnlm.registry.address import NOT_THERE, missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
 from rnnlm.store import made_anew
-from rnnlm.tracking import answering
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 CONFIGURATION_TAG = "rnnlm.configuration"  # the settings that it was trained with, as JSON
@@ -86,13 +83,47 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
             if key not in found.tags:
                 client.set_model_version_tag(name, found.version, key, value)
         _log_metrics(client, found, checkpoint.metrics)
-        ref = ModelRef(name=name, version=int(found.version), alias=alias, uri=f"models:/{name}/{found.version}")
+        ref = ModelRef(
+            name=name,
+            version=int(found.version),
+            alias=alias,
+            uri=f"models:/{name}/{found.version}",
+            source=str(found.source),
+        )
         if alias == CHAMPION:
             return promote(ref, "it was trained last")
         if champion(name) == ref.model_copy(update={"alias": CHAMPION}):
             return ref.model_copy(update={"alias": CHAMPION})
         client.set_registered_model_alias(name, alias, found.version)
     return ref
+
+
+def is_registered(model: ModelRef) -> bool:
+    """Tell whether the registry has this version of this very model, with the model's files.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    check_store()
+    with answering():
+        client = mlflow.MlflowClient()
+        try:
+            version = client.get_model_version(model.name, str(model.version))
+        except MlflowException as error:
+            if error.error_code not in NOT_THERE:
+                raise
+            return False
+        return version.source == model.source and _has_files(client, str(version.source))
+
+
+def _has_files(client: mlflow.MlflowClient, source: str) -> bool:
+    """Tell whether a logged model, `models:/m-…`, is there with its files."""
+    try:
+        return bool(client.list_logged_model_artifacts(source.removeprefix("models:/")))
+    except MlflowException as error:
+        if error.error_code not in NOT_THERE:
+            raise
+        return False
 
 
 def checkpoint_folder(model: str) -> Path:
@@ -115,45 +146,14 @@ def checkpoint_folder(model: str) -> Path:
     return folder / str(artifacts["checkpoint"]["path"])
 
 
-def check_store() -> None:
-    """Ask whether MLflow's store answers, for half a minute at most; MLflow itself would go on for minutes.
-
-    Raises:
-        StoreError: If it does not.
-    """
-    address = mlflow.get_tracking_uri()
-    scheme = urlsplit(address).scheme.split("+")[0]
-    with answering():
-        if scheme in ("http", "https"):
-            # Almost any answer will do: a server that refuses says why when it is asked for something.
-            http_request(get_default_host_creds(address), "/health", "GET", max_retries=2, backoff_factor=1, timeout=5)
-        elif scheme in ("sqlite", "postgresql", "mysql", "mssql"):
-            _connect(address, scheme)
-
-
-def _connect(address: str, scheme: str) -> None:
-    # They come with MLflow's own SQL stores, and are slow to import for those who have a server.
-    import sqlalchemy
-    from sqlalchemy.exc import SQLAlchemyError
-    from sqlalchemy.pool import NullPool
-
-    url = sqlalchemy.make_url(address)
-    if scheme == "sqlite" and not Path(url.database or "").is_file():
-        return  # MLflow makes it
-    waiting = {"connect_timeout": 10} if scheme in ("postgresql", "mysql") else {}
-    try:
-        sqlalchemy.inspect(sqlalchemy.create_engine(url, poolclass=NullPool, connect_args=waiting)).get_table_names()
-    except SQLAlchemyError as error:
-        raise MlflowException(f"{getattr(error, 'orig', None) or error}") from error
-
-
 def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str]) -> ModelVersion | None:
     """Give the newest usable version of this checkpoint with this lineage."""
     lineage = _lineage(tags)
     # A query could also filter by tag, but not every store's does so for every character of a value.
     versions = _pages(client.search_model_versions, filter_string=f"name = '{name}'")
     same = [v for v in versions if v.status == "READY" and lineage.items() <= v.tags.items()]
-    return max(same, key=lambda version: int(version.version), default=None)
+    newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
+    return next((v for v in newest_first if _has_files(client, str(v.source))), None)
 
 
 def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> LoggedModel | None:
@@ -165,7 +165,7 @@ def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str
     )
     lineage = _lineage(tags)
     same = (m for m in models if m.status == LoggedModelStatus.READY and lineage.items() <= m.tags.items())
-    return next(same, None)
+    return next((m for m in same if _has_files(client, m.model_id)), None)
 
 
 def _log_model(

@@ -194,6 +194,22 @@ def test_an_error_in_the_flow_is_one_message(start: Start, experiment: Path, err
     assert asked.exception is error
 
 
+@pytest.mark.parametrize("full", [True, False])
+def test_whatever_fails_on_a_full_disk_is_one_message(
+    start: Start, experiment: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    """Prefect's server and its client fail in ways of their own, whose errors name no disk."""
+
+    def flow(settings: Experiment) -> ReportRef:
+        raise RuntimeError("Timed out while attempting to connect")
+
+    usage = types.SimpleNamespace(free=0 if full else 1 << 30)
+    monkeypatch.setattr("rnnlm.store.shutil.disk_usage", lambda _: usage)
+    result = start("run", str(experiment), flow=flow)
+    assert isinstance(result.exception, SystemExit if full else RuntimeError)
+    assert ("the disk is full. Free some space" in result.stderr) == full
+
+
 def test_a_fault_of_ours_is_not_hidden(start: Start, experiment: Path) -> None:
     def flow(settings: Experiment) -> ReportRef:
         raise ZeroDivisionError
@@ -244,6 +260,23 @@ def test_empty_variables_count_as_none(tmp_path: Path, monkeypatch: pytest.Monke
     environment.prepare()
     assert os.environ["RNNLM_HOME"] == str(tmp_path / ".rnnlm")
     assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/.rnnlm/mlflow/mlflow.db"
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "intern, localhost"}, "intern,localhost,127.0.0.1,::1"),
+        ({"no_proxy": "*"}, "*"),
+    ],
+)
+def test_servers_of_this_machine_are_asked_without_a_proxy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], wanted: str
+) -> None:
+    monkeypatch.setattr(os, "environ", {"RNNLM_HOME": str(tmp_path), "http_proxy": "http://proxy:3128"} | given)
+    environment.prepare()
+    environment.prepare()
+    assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == wanted
 
 
 def test_servers_that_are_gone_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

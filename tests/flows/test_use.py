@@ -176,7 +176,7 @@ def test_spelling_is_corrected_line_by_line(start: Start, model: str, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["score", "{nowhere}", "a"], "no whole checkpoint"),
+        (["score", "{nowhere}", "a"], "is addressed as models:/NAME@champion"),
         (["score", "{model}", "--file", "{nowhere}"], "nowhere: there is no such file"),
         (["classify", "{model}", "a"], "a language model answers"),
         (["complete", "{classifier}", "a"], "a classifier answers"),
@@ -229,3 +229,7 @@ def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlf
     missing = start("score", "models:/tiny@nobody", "the film")
     assert missing.exit_code == 1
     assert missing.stderr.startswith("Error: models:/tiny@nobody: there is no such model")
+    plain = start("score", "tiny", "the film")
+    assert plain.exit_code == 1
+    assert "models:/NAME@champion" in plain.stderr
+    assert "near this name is: tiny" in plain.stderr

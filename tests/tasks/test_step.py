@@ -5,7 +5,7 @@ from prefect import flow
 from pydantic import BaseModel
 
 from rnnlm.config import Corpus, Tokenizer
-from rnnlm.errors import DataError, RnnlmError, StoreError
+from rnnlm.errors import DataError, FullDiskError, RnnlmError, StoreError
 from rnnlm.refs import Ref
 from tasks.step import finished_output, step, step_key
 
@@ -63,6 +63,7 @@ class Answer(BaseModel):
     ("error", "attempts"),
     [
         (StoreError("the store does not answer"), 3),
+        (FullDiskError("/here"), 1),
         (ConnectionError("reset"), 3),
         (DataError("broken"), 1),
         (RnnlmError("wrong"), 1),

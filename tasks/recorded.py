@@ -1,0 +1,72 @@
+"""The MLflow run of a step that came from the cache: it is looked for, and recorded again where it was deleted."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from rnnlm import tracking
+from rnnlm.refs import CheckpointRef, ForgettingRef, Ref, ScoreRef
+
+# What a step writes to MLflow is below the run that its argument `parent_run_id` names.
+PARENT = "parent_run_id"
+
+# What the steps return that record something in MLflow.
+Recorded = CheckpointRef | ScoreRef | ForgettingRef
+
+
+def cell_name(task: Literal["language_model", "classifier"], arm: str, labels: int, seed: int) -> str:
+    """Return what a cell's run is called in MLflow."""
+    return f"language model {arm}" if task == "language_model" else f"classifier {arm} labels={labels} seed={seed}"
+
+
+def look_for_run(result: Recorded, arguments: Mapping[str, Any]) -> tuple[str, bool]:
+    """Find the run in MLflow that keeps what a cached step had recorded.
+
+    Where it was deleted, or the store is another one, what is known of the step is recorded below this flow run.
+
+    Args:
+        result: What the step returned when it was computed.
+        arguments: The step's arguments, with the flow run's MLflow run among them.
+
+    Returns:
+        The run's id, and whether it was made just now.
+
+    Raises:
+        StoreError: If MLflow does not answer.
+    """
+    if kept := tracking.kept_run(result.mlflow_run_id):
+        return kept, False
+    parent = arguments[PARENT]
+    return (
+        tracking.record_again(parent, result.mlflow_run_id, _name(result), lambda run: _record(run, result, arguments)),
+        True,
+    )
+
+
+def _name(result: Recorded) -> str:
+    if isinstance(result, ScoreRef):
+        return cell_name(result.task, result.arm, result.labels, result.seed)
+    return "pretrain" if isinstance(result, CheckpointRef) else "forgetting"
+
+
+def _record(run: tracking.Run, result: Recorded, arguments: Mapping[str, Any]) -> None:
+    """Record the settings, the scores and the learning curve, as far as the step's output has them."""
+    given = {name: value for name, value in arguments.items() if name != PARENT and not isinstance(value, Ref | list)}
+    run.log_params(
+        {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
+    )
+    tags = {"rnnlm.output": result.sha256, "rnnlm.tokens": arguments["tokens"].sha256} if "tokens" in arguments else {}
+    if isinstance(result, ForgettingRef):
+        scores = {"before": result.before, "after": result.after}
+        run.log_metrics({f"{when}/{name}": value for when, found in scores.items() for name, value in found.items()})
+    else:
+        run.log_metrics(result.metrics)
+    if isinstance(result, ScoreRef):
+        tags |= {"rnnlm.task": result.task, "rnnlm.arm": result.arm}
+    run.set_tags(tags)
+    history = result.path / "history.json"
+    if history.is_file():
+        points = json.loads(history.read_text(encoding="utf-8"))
+        run.log_curve([(p["step"], {f"valid/{name}": value for name, value in p["metrics"].items()}) for p in points])
