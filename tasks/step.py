@@ -24,7 +24,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel
 
-from rnnlm.errors import RnnlmError, StoreError
+from rnnlm.errors import FullDiskError, RnnlmError, StoreError
 from rnnlm.process import alone
 from rnnlm.refs import ChallengeRef, ModelRef, Ref
 from rnnlm.registry import is_registered

@@ -51,6 +51,11 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         _wait_for_leftovers()
         prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
         mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
+        if not (home() / "mlflow" / "mlflow.db").exists():
+            # Loads MLflow, and so only in a new workplace.
+            from rnnlm.mlflow_store import make_store
+
+            make_store()
         servers = [prefect_server(prefect), _mlflow_server(mlflow)]
         with contextlib.suppress(KeyboardInterrupt), interrupted_by_signals(), running() as started:
             print("Starting the servers…", flush=True)
