@@ -43,7 +43,7 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
     check_splits("target", experiment.target.corpus, target)
     if target.labels and not experiment.language_models_alone:
         _check_labels(target, experiment)
-    for warning in small_splits(target, experiment.target.corpus):
+    for warning in small_splits(target, experiment.target.corpus, not experiment.language_models_alone):
         logger.warning(warning)
     source = read(experiment.source.corpus)
     check_splits("source", experiment.source.corpus, source)

@@ -71,7 +71,7 @@ def assemble(
     seen = read_before(source_documents, documents)
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
-    small = small_splits(documents, experiment.target.corpus)
+    small = small_splits(documents, experiment.target.corpus, not experiment.language_models_alone)
     sentences = [
         *leak,
         *small,

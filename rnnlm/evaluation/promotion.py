@@ -21,8 +21,8 @@ class Decision:
         promoted: Whether the challenger becomes champion.
         reason: In words.
         gain: What the challenger gains over the champion on the same documents, in accuracy or in bits per character
-            saved, with its 95 % interval; None if there was no champion, the two cannot be compared, or there are too
-            few documents.
+            saved, with its 95 % interval; None if there was no champion, there are too few documents, or the two cannot
+            be compared.
     """
 
     promoted: bool
@@ -41,7 +41,7 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
     if champion is None:
         return Decision(True, "there was no champion", None)
     if few(len(champion)):
-        return Decision(False, _too_few(len(champion)), None)
+        return _too_few(len(champion))
     gain, _ = paired_bootstrap((challenger - champion)[None], np.ones(len(champion)))
     said = (
         f"{100 * gain.value:+.1f} points of accuracy over the champion on the same {len(champion):,} test documents "
@@ -78,7 +78,7 @@ def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Deci
         return Decision(True, "there was no champion", None)
     challenger, champion = both
     if few(len(champion.bits)):
-        return Decision(False, _too_few(len(champion.bits)), None)
+        return _too_few(len(champion.bits))
     if challenger.vocabulary != champion.vocabulary and (challenger.unknown or champion.unknown):
         # The fewer words a model knows, the more of them cost it no more than `<unk>` does.
         reason = (
@@ -95,8 +95,9 @@ def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Deci
     return _decided(gain, margin, said, f"{margin:g}")
 
 
-def _too_few(documents: int) -> str:
-    return f"the test split has {counted(documents)}, and to replace the champion takes {LEAST_DOCUMENTS}"
+def _too_few(documents: int) -> Decision:
+    reason = f"the test split has {counted(documents)}, and to replace the champion takes {LEAST_DOCUMENTS}"
+    return Decision(False, reason, None)
 
 
 def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:

@@ -102,7 +102,7 @@ def test_what_cannot_be_adapted_is_named_before_anything_is_read(seeded: Experim
 
     with pytest.raises(DataError, match="models:/tiny-source@champion"):
         adapt("models:/tiny-source@champion", seeded.name, seeded.target, seeded.comparison)
-    with pytest.raises(ConfigError, match="models:/NAME@ALIAS"):
+    with pytest.raises(ConfigError, match="models:/NAME@champion"):
         adapt("tiny-source", seeded.name, seeded.target, seeded.comparison)
     with pytest.raises(ConfigError, match=r"promotion\.approval: only the run of a deployment"):
         adapt(promotion=Promotion(approval=True))

@@ -20,7 +20,7 @@ def read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Read without a flow; return the first file of each corpus that was read."""
     numbers, seen = iter(range(9)), list[str]()
 
-    def read(corpus: Corpus) -> DocumentsRef:
+    def read(corpus: Corpus, whose: str = "source") -> DocumentsRef:
         seen.append(Path((corpus.files or corpus.train)[0]).name)
         return ingest(corpus, tmp_path / f"out {next(numbers)}", downloads=tmp_path)
 
