@@ -16,7 +16,7 @@ from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_ex
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
 from rnnlm.registry.aliases import CHAMPION, champion  # noqa: E402
-from rnnlm.registry.registered import registered  # noqa: E402
+from rnnlm.registry.registered import check_kind, registered  # noqa: E402
 from tasks.promote import challenge, promote  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 
@@ -44,6 +44,7 @@ def adapt(
     experiment = check_experiment(
         {"name": name, "model": found.settings, "source": found.configuration, **settings}, where=found.model.uri
     )
+    check_kind(f"{name}-target", "language_model" if experiment.language_models_alone else "classifier")
     asked = experiment.model_dump(mode="json") | {"source_model": found.model.uri}
     with mlflow_run(name, asked) as parent:
         source_documents, documents = read_both(experiment)

@@ -11,7 +11,7 @@ import yaml
 from flows import environment, models, use
 from flows.stack.temporary import ensure_server
 from flows.terminal import Traceback, errors_for_people
-from rnnlm.config import EXPERIMENTS, load_experiment
+from rnnlm.config import EXPERIMENTS, load_experiment, load_pretraining
 from rnnlm.errors import RnnlmError
 
 app = typer.Typer(
@@ -58,17 +58,40 @@ def run(experiment: NameOrFile, override: Overrides = None, traceback: Traceback
 
         _quieten_prefect(traceback)
         report = transfer(settings)
-        pages = environment.pages()
         typer.echo()
         for sentence in report.verdict:
             typer.echo(sentence)
         typer.echo()
-        if len(pages) == 2:
-            typer.echo(f"Runs     {pages['prefect']} (Prefect), {pages['mlflow']} (MLflow)")
-        else:
-            typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
+        for model in report.models:
+            typer.echo(f"Model    {model}")
+        _say_where_runs_are()
         typer.echo(f"Report   {report.path / 'report.html'}")
         typer.echo(f"Verdict  {report.path / 'verdict.json'}")
+
+
+@app.command()
+def pretrain(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
+    """Train an experiment's source model alone, and register it; `run` goes on from there. No target is needed."""
+    with errors_for_people(traceback):
+        settings = load_pretraining(experiment, override)
+        environment.prepare()
+        ensure_server()
+        from flows.pretrain import pretrain
+        from rnnlm.registry.registered import registered
+        from rnnlm.report import words
+
+        _quieten_prefect(traceback)
+        model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
+        scores = registered(model.uri).checkpoint.metrics
+        said = [
+            f"{words.metric(name)} {words.score(name, scores[name])}"
+            for name in ("perplexity", "bits_per_character", "accuracy")
+            if name in scores
+        ]
+        typer.echo()
+        typer.echo(f"Scores   {', '.join(said)}, on its test split")
+        typer.echo(f"Model    models:/{model.name}@{model.alias} (version {model.version})")
+        _say_where_runs_are()
 
 
 @app.command()
@@ -200,6 +223,14 @@ def deploy(
         from flows.stack.deploy import deploy
 
         deploy(os.environ.get("PREFECT_API_URL"), pool)
+
+
+def _say_where_runs_are() -> None:
+    pages = environment.pages()
+    if len(pages) == 2:
+        typer.echo(f"Runs     {pages['prefect']} (Prefect), {pages['mlflow']} (MLflow)")
+    else:
+        typer.echo("Runs     start `rnnlm up` (or `make up`) to see them in Prefect and MLflow")
 
 
 def _first_comment(file: Path) -> str:

@@ -33,15 +33,18 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
             are wanted.
         DataError: If the classes of the splits do not fit together.
     """
+    if experiment.language_models_alone:
+        why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
+        logger.info("Language models alone are compared, no classifiers: %s.", why)
     # The target first: it is checked before a large source is read.
     target = read(experiment.target.corpus)
-    _check_splits(target, experiment.target.corpus, "target")
-    if target.labels:
+    check_splits("target", experiment.target.corpus, target)
+    if target.labels and not experiment.language_models_alone:
         _check_labels(target, experiment)
-    for warning in small_splits(target, experiment.target.corpus):
+    for warning in small_splits(target, experiment.target.corpus, not experiment.language_models_alone):
         logger.warning(warning)
     source = read(experiment.source.corpus)
-    _check_splits(source, experiment.source.corpus, "source")
+    check_splits("source", experiment.source.corpus, source)
     if experiment.source.task == "classification":
         for warning in check_classes(class_counts(source), experiment.source.corpus, "source"):
             logger.warning(warning)
@@ -50,7 +53,17 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
     return source, target
 
 
-def _check_splits(documents: DocumentsRef, corpus: Corpus, name: str) -> None:
+def check_splits(name: str, corpus: Corpus, documents: DocumentsRef) -> None:
+    """Check that a corpus has what its best model is chosen on and scored on.
+
+    Args:
+        name: source or target.
+        corpus: Its settings.
+        documents: Its documents.
+
+    Raises:
+        ConfigError: If a split is empty.
+    """
     for split in ("valid", "test"):
         if not documents.documents.get(split):
             field, remedy = empty_split(corpus, documents, split)

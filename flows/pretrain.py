@@ -8,7 +8,7 @@ environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
-from flows.corpora import read, tokenize_corpus  # noqa: E402
+from flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
@@ -36,6 +36,7 @@ def pretrain(
     asked = {"model": model.model_dump(mode="json"), "source": source.model_dump(mode="json"), "seed": seed}
     with mlflow_run(name, asked) as parent:
         documents = read(source.corpus)
+        check_splits("source", source.corpus, documents)
         tokens = tokenize_corpus(documents, source.tokenizer)
         Run.of(parent).log_texts({"source documents": documents, "source tokens": tokens})
         _, registered = train_source(name, source, model, tokens, seed, parent)

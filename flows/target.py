@@ -46,13 +46,16 @@ class Texts(NamedTuple):
 def compare_on_target(
     experiment: Experiment, source: CheckpointRef, texts: Texts, parent: str
 ) -> tuple[ReportRef, list[ScoreRef]]:
-    """Train every arm on the target, compare them, and show the report; gives it and all cells.
+    """Train every arm on the target, compare them, and show the report.
 
     Args:
         experiment: The experiment.
         source: The source model.
         texts: What was read and tokenized.
         parent: MLflow run of the flow run.
+
+    Returns:
+        The report, and the cells of which one may be put to use: the classifiers, or the language models alone.
     """
     read = {"source documents": texts.source_documents, "target documents": texts.documents}
     Run.of(parent).log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
@@ -81,7 +84,7 @@ def compare_on_target(
         forgetting,
     )
     show(report, parent)
-    return report, classifiers
+    return report, list(language_models.values()) if experiment.language_models_alone else classifiers
 
 
 def _language_models(

@@ -8,6 +8,7 @@ from flows import environment
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
+from prefect.runtime import flow_run  # noqa: E402
 
 from flows.corpora import read_both, tokenize_both  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
@@ -15,7 +16,11 @@ from flows.runners import task_runner  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
+from rnnlm.evaluation.promotion import best_cell  # noqa: E402
 from rnnlm.refs import ReportRef  # noqa: E402
+from rnnlm.registry.registered import check_kind  # noqa: E402
+from tasks.register import register_target  # noqa: E402
+from tasks.step import run_step  # noqa: E402
 
 
 @flow(
@@ -31,10 +36,12 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
     Args:
         experiment: Source, target, model, and what is compared.
     """
+    if experiment.language_models_alone:
+        check_kind(f"{experiment.name}-target", "language_model")
     with mlflow_run(experiment.name, experiment.model_dump(mode="json")) as parent:
         documents = read_both(experiment)
         texts = Texts(*documents, *tokenize_both(experiment, *documents))
-        source, _ = train_source(
+        source, registered = train_source(
             experiment.name,
             experiment.source,
             experiment.model,
@@ -42,8 +49,22 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
             experiment.comparison.seed,
             parent,
         )
-        report, _ = compare_on_target(experiment, source, texts, parent)
-        return ended(report, parent)
+        report, cells = compare_on_target(experiment, source, texts, parent)
+        models = [registered]
+        if experiment.language_models_alone:
+            best = best_cell(cells, experiment.target.classifier.select)
+            models.append(
+                run_step(
+                    register_target,
+                    experiment.name,
+                    best,
+                    texts.tokens,
+                    registered,
+                    experiment.model_dump_json(),
+                    str(flow_run.id),
+                )
+            )
+        return ended(report.model_copy(update={"models": [f"models:/{m.name}@{m.alias}" for m in models]}), parent)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rnnlm.errors import ConfigError
 
@@ -34,6 +34,9 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, and nothing changes after it was checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Settings)
 
 
 class Replacement(Settings):
@@ -187,6 +190,10 @@ class Corpus(Settings):
             raise ValueError(f"`label` and `text` both name the column {self.label!r}: a text is no class")
         if self.unlabelled is not None and not self.label:
             raise ValueError("`unlabelled` is a value of the label column, and `label` names none")
+        if self.labels and not self.labelled:
+            raise ValueError(
+                "`labels` keeps documents by their label, and neither `label` nor `label_pattern` names it"
+            )
         if self.valid_share + self.test_share >= 1.0:
             raise ValueError("`valid_share` and `test_share` leave nothing to train on: their sum must be below 1")
         if not self.texts or not all(self.texts):
@@ -205,6 +212,11 @@ class Corpus(Settings):
     def columns(self) -> list[str]:
         """The columns of a table that are read, each once."""
         return list(dict.fromkeys([*self.texts, *(name for name in (self.label, self.group, self.split) if name)]))
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its documents have labels."""
+        return bool(self.label or self.label_pattern or self.format == "aclimdb")
 
 
 # 256 bytes, 4 special tokens and one that is learnt; below 300 the library's unigram trainer may never end (a text of
@@ -520,6 +532,12 @@ class Source(Settings):
         "Training of the source classifier (task: classification).", default=ClassifierTraining()
     )
 
+    @model_validator(mode="after")
+    def _has_labels(self) -> "Source":
+        if self.task == "classification" and not self.corpus.labelled:
+            raise ValueError("source.corpus.label: a classification source needs a label column or label_pattern")
+        return self
+
 
 # How a language model adapts to a text while it reads it, without training before.
 Adaptation = Literal["cache", "dynamic"]
@@ -528,7 +546,7 @@ WordMap = Literal["exact", "pieces", "neighbours", "linear"]
 
 
 class Target(Settings):
-    """The task to be helped: labelled documents, and their text for the language model."""
+    """The task to be helped: labelled documents, and their text for the language model; or text alone."""
 
     corpus: Corpus = _field("The target text.", default=REVIEWS)
     tokenizer: Tokenizer | None = _field(
@@ -580,6 +598,7 @@ class Comparison(Settings):
     """What is compared with what, and how often."""
 
     arms: list[ArmName] = _field(
+        "How classifiers are trained; empty, or a target without labels: none is, language models alone are compared. "
         "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
@@ -589,7 +608,6 @@ class Comparison(Settings):
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
         "two.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
-        min_length=2,
     )
     language_models: bool = _field(
         "Whether the target's language models are compared, too. Off: only those are trained that the classifiers of "
@@ -597,7 +615,7 @@ class Comparison(Settings):
         default=True,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = _field(
-        "Numbers of labelled training documents.", default=[500, 2_000, "all"], min_length=1
+        "Numbers of labelled training documents.", default=[500, 2_000, "all"]
     )
     seeds: int = _field("Seeds at each number of labels.", default=3, ge=1, le=100)
     seeds_all: int = _field("Seeds where all labels are used.", default=1, ge=1, le=100)
@@ -607,8 +625,12 @@ class Comparison(Settings):
 
     @model_validator(mode="after")
     def _has_a_baseline(self) -> "Comparison":
-        if "scratch" not in self.arms:
+        if self.arms and "scratch" not in self.arms:
             raise ValueError("comparison.arms: the baseline `scratch` is missing; without it there is no gain to show")
+        if len(self.arms) == 1:
+            raise ValueError("comparison.arms: `scratch` is what others are measured against: name another arm")
+        if self.arms and not self.labels:
+            raise ValueError("comparison.labels: classifiers are trained (comparison.arms) on a number of labels")
         for name, values in (("arms", self.arms), ("labels", self.labels)):
             if len(set(values)) != len(values):
                 raise ValueError(f"comparison.{name}: a value stands there twice: {values}")
@@ -619,8 +641,8 @@ class Promotion(Settings):
     """When a new target model takes the place of the one in use."""
 
     margin: float = _field(
-        "The new model becomes champion where the 95 % interval of its gain in accuracy, on the same test documents, "
-        "lies above this: 0.01 is one point.",
+        "The new model becomes champion where the 95 % interval of its gain on the same test documents lies above "
+        "this: in accuracy, where 0.01 is one point; of a language model in bits per character saved.",
         default=0.0,
         ge=0.0,
         le=1.0,
@@ -642,56 +664,103 @@ class Experiment(Settings):
     model: Model = _field("The language model, the same for source, target and baseline.", default=Model())
     source: Source = _field("The source task.", default=Source())
     target: Target = _field("The target task.", default=Target())
-    comparison: Comparison = _field("Arms, label counts and seeds.", default=Comparison())
+    comparison: Comparison = _field("Arms, label counts and seeds.", default=Comparison(), validate_default=True)
+
+    @field_validator("comparison")
+    @classmethod
+    def _no_classifiers_without_labels(cls, comparison: Comparison, info: ValidationInfo) -> Comparison:
+        """Leave classifiers out where there are no labels; the defaults, which a form fills in, ask for none."""
+        target: Target | None = info.data.get("target")  # None: it was refused
+        if target is None or (comparison.arms and target.corpus.labelled):
+            return comparison
+        for name in ("arms", "labels"):
+            asked = getattr(comparison, name)
+            if asked and asked != Comparison.model_fields[name].default:
+                why = (
+                    "comparison.arms is empty: leave comparison.labels out, too"
+                    if target.corpus.labelled
+                    else "nothing names the target's labels: give target.corpus a `label` column or a `label_pattern`, "
+                    "or leave comparison.arms and comparison.labels out to compare language models alone"
+                )
+                raise ValueError(f"comparison.{name}: it is for classifiers, and {why}")
+        return comparison.model_copy(update={"arms": [], "labels": []})
 
     @model_validator(mode="after")
-    def _tasks_have_labels(self) -> "Experiment":
+    def _parts_agree(self) -> "Experiment":
+        if self.language_models_alone:
+            _check_language_models(self)
+        else:
+            _check_classifiers(self)
         target = self.target.corpus
-        if self.source.task == "classification" and not _labelled(self.source.corpus):
-            raise ValueError("source.corpus.label: a classification source needs a label column or label_pattern")
-        if not _labelled(target):
-            raise ValueError("target.corpus.label: the target task needs a label column or label_pattern")
-        if self.source.task == "classification" and self.target.language_model:
-            raise ValueError("target.language_model: a classification source has no language model; set it to null")
-        if "target_text" in self.comparison.arms and not self.target.language_model:
-            raise ValueError("comparison.arms: `target_text` starts from target.language_model, which is null")
-        if self.source.task == "classification" and self.target.classifier.needs_fisher:
-            raise ValueError(
-                "target.classifier.fine_tuning: `importance: fisher` asks the source's language model, and "
-                "source.task is classification"
-            )
-        if (
-            missing := {"parameter", "backward"} - set(self.comparison.arms)
-            if "both" in self.comparison.arms
-            else set()
-        ):
-            raise ValueError(
-                f"comparison.arms: `both` is the mean of two arms, and {' and '.join(missing)} is not there"
-            )
-        if "backward" in self.comparison.arms and self.source.task == "classification":
-            raise ValueError("comparison.arms: `backward` needs a language model as source")
-        kinds = {self.source.tokenizer.kind, (self.target.tokenizer or self.source.tokenizer).kind}
-        if "backward" in self.comparison.arms and "whitespace" in kinds:
-            raise ValueError(
-                "comparison.arms: `backward` needs documents, and tokenizer.kind whitespace makes running text"
-            )
-        if "auxiliary" in self.comparison.arms and not self.target.language_model:
-            raise ValueError("comparison.arms: `auxiliary` reads text as target.language_model says, which is null")
-        if "multi_task" in self.comparison.arms and self.source.task == "classification":
-            raise ValueError(
-                "comparison.arms: `multi_task` reads the source as text, and source.task is classification"
-            )
-        if {"direct", "parameter"} <= set(self.comparison.arms) and not self.target.language_model:
-            raise ValueError(
-                "comparison.arms: without target.language_model `direct` is `parameter`: leave one of them out"
-            )
         if target.files and target.split is None and target.test_share == 0.0:
             raise ValueError("target.corpus.test_share: the comparison needs a test split; give a share above 0")
         return self
 
+    @property
+    def language_models_alone(self) -> bool:
+        """Whether no classifier of the target is trained."""
+        return not self.comparison.arms
 
-def _labelled(corpus: Corpus) -> bool:
-    return bool(corpus.label or corpus.label_pattern or corpus.format == "aclimdb")
+
+def _check_language_models(experiment: Experiment) -> None:
+    """Refuse a comparison of language models alone that has none.
+
+    Raises:
+        ValueError: It names the field.
+    """
+    why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
+    if experiment.source.task == "classification":
+        raise ValueError(
+            f"source.task: a classification source helps classifiers of the target, and {why}: give target.corpus a "
+            "`label` column or a `label_pattern`, or the source the task `language_model`"
+        )
+    if experiment.target.language_model is None or not experiment.comparison.language_models:
+        field = "comparison.language_models" if experiment.target.language_model else "target.language_model"
+        raise ValueError(f"{field}: there is nothing to compare: language models are left out, and {why}")
+
+
+def _check_classifiers(experiment: Experiment) -> None:
+    """Refuse arms that do not fit source and target.
+
+    Raises:
+        ValueError: It names the field.
+    """
+    source, target, arms = experiment.source, experiment.target, set(experiment.comparison.arms)
+    if source.task == "classification" and target.language_model:
+        raise ValueError("target.language_model: a classification source has no language model; set it to null")
+    if "target_text" in arms and not target.language_model:
+        raise ValueError("comparison.arms: `target_text` starts from target.language_model, which is null")
+    if source.task == "classification" and target.classifier.needs_fisher:
+        raise ValueError(
+            "target.classifier.fine_tuning: `importance: fisher` asks the source's language model, and "
+            "source.task is classification"
+        )
+    if missing := {"parameter", "backward"} - arms if "both" in arms else set():
+        raise ValueError(f"comparison.arms: `both` is the mean of two arms, and {' and '.join(missing)} is not there")
+    if "backward" in arms and source.task == "classification":
+        raise ValueError("comparison.arms: `backward` needs a language model as source")
+    kinds = {source.tokenizer.kind, (target.tokenizer or source.tokenizer).kind}
+    if "backward" in arms and "whitespace" in kinds:
+        raise ValueError(
+            "comparison.arms: `backward` needs documents, and tokenizer.kind whitespace makes running text"
+        )
+    if "auxiliary" in arms and not target.language_model:
+        raise ValueError("comparison.arms: `auxiliary` reads text as target.language_model says, which is null")
+    if "multi_task" in arms and source.task == "classification":
+        raise ValueError("comparison.arms: `multi_task` reads the source as text, and source.task is classification")
+    if {"direct", "parameter"} <= arms and not target.language_model:
+        raise ValueError(
+            "comparison.arms: without target.language_model `direct` is `parameter`: leave one of them out"
+        )
+
+
+class Pretraining(Settings):
+    """All of an experiment but its target: what a source model is made of."""
+
+    name: ExperimentName = "demo"
+    model: Model = Model()
+    source: Source = Source()
+    comparison: Comparison = Comparison()
 
 
 def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Experiment:
@@ -704,17 +773,31 @@ def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Ex
     Raises:
         ConfigError: If there is no such experiment, or a key or a value is not accepted; it names the field.
     """
-    path = _experiment_file(name_or_file)
-    try:
-        written = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}.", where=str(path)) from error
-    content = _read_yaml(written, Experiment, where=str(path))
-    if not isinstance(content, dict):
-        raise ConfigError("must be a mapping of fields", where=str(path), remedy="See `rnnlm show demo`.")
-    for override in overrides or []:
-        _override(content, override)
-    experiment = check_experiment(content, where=str(path))
+    content, where = _read(name_or_file, overrides)
+    return _warned(check_experiment(content, where))
+
+
+def load_pretraining(name_or_file: str, overrides: list[str] | None = None) -> Experiment | Pretraining:
+    """Read what a source model is made of, and check it: an experiment, or a file that says nothing of a target.
+
+    Args:
+        name_or_file: Name of an experiment in deployments/experiments, or the path of a YAML file.
+        overrides: Changes as `field.field=value`; the value is read as YAML.
+
+    Raises:
+        ConfigError: If there is no such experiment, or a key or a value is not accepted; it names the field.
+    """
+    content, where = _read(name_or_file, overrides)
+    if "target" in content:
+        return _warned(check_experiment(content, where))
+    return _warned(_checked(Pretraining, content, where))
+
+
+E = TypeVar("E", Experiment, Pretraining)
+
+
+def _warned(experiment: E) -> E:
+    """Say what has no effect."""
     if experiment.model.layers == 1 and "hidden" in experiment.model.model_fields_set:
         logger.warning(
             "model.hidden (%d) has no effect with model.layers: 1. It is the width of the layers before the last; the "
@@ -725,14 +808,33 @@ def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Ex
     return experiment
 
 
+def _read(name_or_file: str, overrides: list[str] | None) -> tuple[dict[str, Any], str]:
+    """Read an experiment's values, with its changes; return them and the file's path."""
+    path = _experiment_file(name_or_file)
+    try:
+        written = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}.", where=str(path)) from error
+    content = _read_yaml(written, Experiment, where=str(path))
+    if not isinstance(content, dict):
+        raise ConfigError("must be a mapping of fields", where=str(path), remedy="See `rnnlm show demo`.")
+    for override in overrides or []:
+        _override(content, override)
+    return content, str(path)
+
+
 def check_experiment(content: dict[str, Any], where: str = "") -> Experiment:
     """Make an experiment of plain values.
 
     Raises:
         ConfigError: If a key or a value is not accepted; it names every such field and what is accepted.
     """
+    return _checked(Experiment, content, where)
+
+
+def _checked(kind: type[S], content: dict[str, Any], where: str) -> S:
     try:
-        return Experiment.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         lines = [_explain(detail) for detail in error.errors()]
         raise ConfigError("; ".join(lines), where=where) from error
@@ -866,10 +968,12 @@ def _explain(detail: Any) -> str:
         if not re.match(r"(constrained-|function-|literal\[|list\[|int$|str$)", str(step))
     ]
     field = ".".join(steps)
-    message = detail["msg"].removeprefix("Value error, ")
+    message: str = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
         accepted = ", ".join(sorted(_accepted(steps[:-1])))
         return f"{field}: unknown field; accepted here: {accepted}"
+    if message.startswith(f"{field}."):
+        return message  # it names the field more exactly
     if not field or (detail["type"] == "value_error" and isinstance(detail["input"], dict)):
         return f"{field}: {message}" if field else message
     return f"{field}: {message} (given: {detail['input']!r})"

@@ -218,6 +218,8 @@ class ReportRef(Ref):
 
     Attributes:
         verdict: The verdict's sentences.
+        models: What the run has registered, as `models:/NAME@ALIAS`.
     """
 
     verdict: list[str]
+    models: list[str] = []

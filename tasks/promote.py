@@ -1,9 +1,9 @@
-"""Step 8: the best classifier becomes a version of a registered model, and champion if it is surely better."""
+"""Step 8: the target's best model becomes a version of a registered model, and champion if it is surely better."""
 
 import pyarrow.parquet as pq
 
-from rnnlm.refs import ChallengeRef, CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
-from tasks.register import lineage_tags
+from rnnlm.refs import ChallengeRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
+from tasks.register import register_cell
 from tasks.step import logger, step
 
 
@@ -19,50 +19,39 @@ def challenge(
     margin: float,
     flow_run_id: str,
 ) -> ChallengeRef:
-    """Register a classifier as challenger, and compare it with the present champion on the same test documents.
+    """Register a model as challenger, and compare it with the present champion on the same test documents.
 
     Args:
         experiment: Name of the experiment; the model is called `NAME-target`.
-        cell: The classifier.
+        cell: The classifier, or the language model of a target without labels.
         documents: The target's documents.
         tokens: The same, encoded.
         source: The registered source model that it comes from.
         configuration: The experiment's settings, as JSON.
         champion: The present champion; none: there is none.
-        margin: What the gain in accuracy must lie above.
+        margin: What the gain must lie above, in accuracy or in bits per character.
         flow_run_id: The Prefect flow run.
     """
     from rnnlm.evaluation.assemble import predictions_of
-    from rnnlm.evaluation.promotion import decide
-    from rnnlm.inference.judge import right
+    from rnnlm.evaluation.promotion import decide, decide_language_model
+    from rnnlm.inference.judge import bits, right
     from rnnlm.inference.trained import Trained
-    from rnnlm.registry import checkpoint_folder, register
+    from rnnlm.registry import checkpoint_folder
     from rnnlm.registry.aliases import CHALLENGER
 
-    model = register(
-        CheckpointRef(
-            path=cell.path,
-            sha256=cell.sha256,
-            kind="classifier",
-            metrics=cell.metrics,
-            seconds=cell.seconds,
-            tokens_sha256=tokens.sha256,
-            mlflow_run_id=cell.mlflow_run_id,
-        ),
-        name=f"{experiment}-target",
-        alias=CHALLENGER,
-        run_id=cell.mlflow_run_id,
-        tags={
-            "rnnlm.source": source.uri,
-            "rnnlm.arm": cell.arm,
-            **lineage_tags(tokens, configuration, flow_run_id),
-        },
-    )
+    model = register_cell(experiment, cell, tokens, source, configuration, CHALLENGER, flow_run_id)
     present = None
     if champion is not None and champion.version != model.version:
-        ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
-        present = right(Trained.load(checkpoint_folder(champion.uri)), documents, ids)
-    decision = decide(predictions_of(cell).score, present, margin)
+        present = Trained.load(checkpoint_folder(champion.uri))
+    ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
+    if cell.task == "classifier":
+        of_present = None if present is None else right(present, documents, ids)
+        decision = decide(predictions_of(cell).score, of_present, margin)
+    else:
+        both = (
+            None if present is None else (bits(Trained.load(cell.path), documents, ids), bits(present, documents, ids))
+        )
+        decision = decide_language_model(both, margin)
     return ChallengeRef(model=model, better=decision.promoted, reason=decision.reason)
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.config import Experiment
 from rnnlm.corpus import leak_sentence, read_before
+from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
 from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
@@ -27,6 +28,7 @@ from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.naming import arm_name
+from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
@@ -61,15 +63,20 @@ def assemble(
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
     chosen = recommend(scores, experiment.target.classifier.select, judged_on(documents, "valid"))
+    recommended = recommendation_sentence(chosen)
+    if experiment.language_models_alone:
+        best = best_cell(scores, experiment.target.classifier.select)
+        parts = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
+        recommended = " ".join(sentence for sentence in parts if sentence)
     seen = read_before(source_documents, documents)
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
-    small = small_splits(documents, experiment.target.corpus)
+    small = small_splits(documents, experiment.target.corpus, not experiment.language_models_alone)
     sentences = [
         *leak,
         *small,
         *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
-        *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
+        *verdict_sentences(found, beyond, tradition, recommended),
         equivalence_sentence(equivalences),
         *([forgotten.sentence] if forgotten else []),
         *left_out_sentences(documents, experiment.target.corpus),

@@ -21,13 +21,16 @@ def judged_on(documents: DocumentsRef, split: str) -> dict[str, int]:
     return {"language_model": documents.documents[split], "classifier": documents.labelled[split]}
 
 
-def small_splits(documents: DocumentsRef, corpus: Corpus) -> list[str]:
+def small_splits(documents: DocumentsRef, corpus: Corpus, classifiers: bool = True) -> list[str]:
     """Say which of the target's splits are too small for a verdict or a recommendation, and what to do.
 
     Args:
         documents: The target's documents.
         corpus: Where they are from.
+        classifiers: Whether classifiers are compared, where there are labels.
     """
+    if not classifiers:
+        documents = documents.model_copy(update={"labels": []})
     said = []
     number, about = _judged(documents, "test")
     if few(number):

@@ -8,6 +8,7 @@ import numpy as np
 from rnnlm.config import Select
 from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
+from rnnlm.evaluation.recommendation import LOWER_IS_BETTER
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
 
@@ -19,8 +20,9 @@ class Decision:
     Attributes:
         promoted: Whether the challenger becomes champion.
         reason: In words.
-        gain: Accuracy of the challenger over the champion on the same documents, with its 95 % interval; None if there
-            was no champion, or there are too few documents.
+        gain: What the challenger gains over the champion on the same documents, in accuracy or in bits per character
+            saved, with its 95 % interval; None if there was no champion, there are too few documents, or the two cannot
+            be compared.
     """
 
     promoted: bool
@@ -39,31 +41,85 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
     if champion is None:
         return Decision(True, "there was no champion", None)
     if few(len(champion)):
-        reason = f"the test split has {counted(len(champion))}, and to replace the champion takes {LEAST_DOCUMENTS}"
-        return Decision(False, reason, None)
+        return _too_few(len(champion))
     gain, _ = paired_bootstrap((challenger - champion)[None], np.ones(len(champion)))
     said = (
         f"{100 * gain.value:+.1f} points of accuracy over the champion on the same {len(champion):,} test documents "
         f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
     )
-    wanted = f"a margin of {100 * margin:g}" if margin else "zero"
+    return _decided(gain, margin, said, f"{100 * margin:g}")
+
+
+@dataclass(frozen=True)
+class Bits:
+    """What a language model finds in documents.
+
+    Attributes:
+        bits: (documents,) negative log-likelihood of each document in bits.
+        characters: (documents,) characters of each document.
+        unknown: How many of all tokens are unknown to it.
+        vocabulary: Its tokens.
+    """
+
+    bits: np.ndarray
+    characters: np.ndarray
+    unknown: int
+    vocabulary: tuple[str, ...]
+
+
+def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Decision:
+    """Decide the same between language models, by the bits per character that the new one saves.
+
+    Args:
+        both: The new model and the one in use, over the same test documents; None if none is in use.
+        margin: What the interval of the saving must lie above, in bits per character.
+    """
+    if both is None:
+        return Decision(True, "there was no champion", None)
+    challenger, champion = both
+    if few(len(champion.bits)):
+        return _too_few(len(champion.bits))
+    if challenger.vocabulary != champion.vocabulary and (challenger.unknown or champion.unknown):
+        # The fewer words a model knows, the more of them cost it no more than `<unk>` does.
+        reason = (
+            "its vocabulary is not the champion's, and words that are unknown to one of them make bits per character "
+            "incomparable: a person may promote it in MLflow"
+        )
+        return Decision(False, reason, None)
+    weight = champion.characters.astype(np.float64)
+    gain, _ = paired_bootstrap((champion.bits - challenger.bits)[None], weight)
+    said = (
+        f"{gain.value:+.3f} bits per character saved against the champion on the same {len(weight):,} test documents "
+        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
+    )
+    return _decided(gain, margin, said, f"{margin:g}")
+
+
+def _too_few(documents: int) -> Decision:
+    reason = f"the test split has {counted(documents)}, and to replace the champion takes {LEAST_DOCUMENTS}"
+    return Decision(False, reason, None)
+
+
+def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
+    above = f"a margin of {wanted}" if margin else "zero"
     if gain.low > margin:
-        return Decision(True, f"{said}, above {wanted})", gain)
-    return Decision(False, f"{said}, not above {wanted})", gain)
+        return Decision(True, f"{said}, above {above})", gain)
+    return Decision(False, f"{said}, not above {above})", gain)
 
 
 def best_cell(cells: Sequence[ScoreRef], select: Select) -> ScoreRef:
-    """Choose the classifier to be put to use: of those with the most labels, the best on the validation split.
+    """Choose the model to be put to use: of those with the most labels, the best on the validation split.
 
-    Arms that leave no model behind (TF-IDF, means of others) cannot be used.
+    Arms that leave no model behind (TF-IDF, n-grams, mixtures and means of others) cannot be used.
 
     Args:
-        cells: The classifiers of a comparison.
-        select: What the validation split chooses by.
+        cells: The classifiers of a comparison, or its language models.
+        select: What the validation split chooses classifiers by; language models by bits per character.
     """
     models = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
     most = max(cell.labels for cell in models)
-    sign = -1.0 if select == "nll" else 1.0
+    metric = "bits_per_character" if models[0].task == "language_model" else select
+    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     return max(
-        (cell for cell in models if cell.labels == most), key=lambda cell: sign * cell.metrics[f"valid/{select}"]
+        (cell for cell in models if cell.labels == most), key=lambda cell: sign * cell.metrics[f"valid/{metric}"]
     )

@@ -1,4 +1,4 @@
-"""How right a classifier is on labelled documents that were not its own."""
+"""How good a model is on documents that were not its own."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.evaluation.promotion import Bits
 from rnnlm.inference.classify import classify
+from rnnlm.inference.score import score_each
 from rnnlm.inference.trained import Trained
 from rnnlm.refs import DocumentsRef
 
@@ -23,9 +25,27 @@ def right(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.n
     Returns:
         (ids,) 1 where it is right, 0 where it is wrong. A class that it does not know it never gets right.
     """
-    table = pq.read_table(documents.file, columns=["id", "text", "label"])
-    table = table.filter(pc.is_in(table["id"], value_set=pa.array(ids, pa.string())))
-    place = {id_: n for n, id_ in enumerate(table["id"].to_pylist())}
-    said = classify(trained, table["text"].to_pylist())
-    found = [one.label == label for one, label in zip(said, table["label"].to_pylist(), strict=True)]
-    return np.array([found[place[id_]] for id_ in ids], np.float64)
+    texts, labels = _columns(documents, ids, "text", "label")
+    said = classify(trained, texts)
+    return np.array([one.label == label for one, label in zip(said, labels, strict=True)], np.float64)
+
+
+def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
+    """Score documents with a language model, each by itself.
+
+    Args:
+        trained: The language model, with a tokenizer of its own.
+        documents: The documents, with their text.
+        ids: Which of them.
+    """
+    (texts,) = _columns(documents, ids, "text")
+    scores = score_each(trained, texts)
+    unknown = 0 if scores.unknown is None else int(scores.unknown.sum())
+    return Bits(scores.nll / np.log(2.0), scores.n_characters, unknown, trained.tokenizer.tokens)
+
+
+def _columns(documents: DocumentsRef, ids: Sequence[str], *names: str) -> list[list[str]]:
+    """Return columns of the documents with these ids, in their order."""
+    table = pq.read_table(documents.file, columns=["id", *names])
+    place = pc.index_in(pa.array(ids, pa.string()), value_set=table["id"].combine_chunks())
+    return [table[name].take(place).to_pylist() for name in names]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rnnlm.evaluation.language_model import score_documents
+from rnnlm.evaluation.language_model import DocumentScores, score_documents
 from rnnlm.inference.texts import clean, encode
 from rnnlm.inference.trained import Trained
 
@@ -35,14 +35,9 @@ def score(trained: Trained, texts: Sequence[str]) -> list[Score]:
     Raises:
         ConfigError: If the model is a classifier.
     """
-    model, tokenizer = trained.language_model, trained.tokenizer
     if not texts:
         return []
-    # Running text has no <bos>: its first token is predicted after the <eos> of what came before, so that each text
-    # stands by itself instead of going on with the one before it in the batch.
-    bos, eos = tokenizer.bos, tokenizer.eos
-    documents = encode(tokenizer, [clean(text) for text in texts], before=[eos] if bos is None else [])
-    scores = score_documents(model, documents, bos=eos if bos is None else bos, eos=eos)
+    scores = score_each(trained, [clean(text) for text in texts])
     return [
         Score(
             nll=float(nll),
@@ -52,3 +47,17 @@ def score(trained: Trained, texts: Sequence[str]) -> list[Score]:
         )
         for nll, tokens, characters in zip(scores.nll, scores.tokens, scores.n_characters, strict=True)
     ]
+
+
+def score_each(trained: Trained, texts: Sequence[str]) -> DocumentScores:
+    """Score cleaned texts, at least one, each by itself from a zero state.
+
+    Raises:
+        ConfigError: If the model is a classifier.
+    """
+    model, tokenizer = trained.language_model, trained.tokenizer
+    # Running text has no <bos>: its first token is predicted after the <eos> of what came before, so that each text
+    # stands by itself instead of going on with the one before it in the batch.
+    bos, eos = tokenizer.bos, tokenizer.eos
+    documents = encode(tokenizer, texts, before=[eos] if bos is None else [])
+    return score_documents(model, documents, bos=eos if bos is None else bos, eos=eos, unk=tokenizer.unk)

@@ -6,9 +6,10 @@ from typing import Any
 
 import mlflow
 
-from rnnlm.errors import DataError
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.registry.address import look_up
+from rnnlm.registry.aliases import champion
 from rnnlm.registry.versions import CHECKPOINT_TAG, CONFIGURATION_TAG, check_store, checkpoint_folder
 from rnnlm.tracking import answering
 
@@ -69,3 +70,31 @@ def registered(address: str) -> Registered:
     )
     model = ModelRef(name=version.name, version=int(version.version), alias="", uri=uri)
     return Registered(model, checkpoint, description["settings"], json.loads(known[CONFIGURATION_TAG]))
+
+
+def check_kind(name: str, kind: str) -> None:
+    """Check that no champion of another kind would lose its place.
+
+    Args:
+        name: Name of a registered model, which there may not be yet.
+        kind: What is to be registered under it: language_model or classifier.
+
+    Raises:
+        ConfigError: If the present champion is of another kind.
+        StoreError: If MLflow does not answer.
+    """
+    check_store()
+    present = champion(name)
+    if present is None:
+        return
+    with answering():
+        client = mlflow.MlflowClient()
+        version = client.get_model_version(present.name, str(present.version))
+        found = client.get_logged_model(str(version.source).removeprefix("models:/")).model_type
+    if found != kind:
+        words = {"language_model": "a language model", "classifier": "a classifier"}
+        raise ConfigError(
+            f"name: {name}@champion is {words.get(str(found), found)}, and this experiment would put {words[kind]} in "
+            "its place",
+            remedy="Give the experiment another name.",
+        )

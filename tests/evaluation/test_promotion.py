@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnlm.evaluation.promotion import decide
+from rnnlm.evaluation.promotion import Bits, decide, decide_language_model
 
 
 def right(share: float, documents: int = 2_000) -> np.ndarray:
@@ -44,3 +44,28 @@ def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
     assert "+4.0 points" in first.reason
     assert decide(challenger, champion, 0.03).promoted
     assert not decide(challenger, champion, 0.035).promoted
+
+
+def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b")) -> Bits:
+    """Find so many bits in each of 500 characters of each document, give or take a little."""
+    noise = np.random.default_rng(1).normal(0.0, 0.02, 200)
+    return Bits(500 * (bits_each + noise), np.full(200, 500), unknown, vocabulary)
+
+
+def test_a_language_model_takes_the_place_by_bits_saved() -> None:
+    assert decide_language_model(None, 0.0).promoted
+    better = decide_language_model((of(1.4), of(1.5)), 0.05)
+    assert better.promoted
+    assert better.gain is not None
+    assert better.gain.value == pytest.approx(0.1)
+    assert "+0.100 bits per character saved against the champion on the same 200 test documents" in better.reason
+    for challenger, margin in ((1.4, 0.2), (1.5, 0.0), (1.6, 0.0)):
+        assert not decide_language_model((of(challenger), of(1.5)), margin).promoted
+
+
+def test_language_models_of_other_vocabularies_are_compared_only_where_all_words_are_known() -> None:
+    assert decide_language_model((of(1.4, vocabulary=("c",)), of(1.5)), 0.0).promoted
+    unlike = decide_language_model((of(1.4, unknown=3, vocabulary=("c",)), of(1.5)), 0.0)
+    assert (unlike.promoted, unlike.gain) == (False, None)
+    assert "vocabulary" in unlike.reason
+    assert decide_language_model((of(1.4, unknown=3), of(1.5, unknown=3)), 0.0).promoted
