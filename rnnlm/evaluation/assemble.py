@@ -66,8 +66,8 @@ def assemble(
     recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:
         best = best_cell(scores, experiment.target.classifier.select)
-        said = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
-        recommended = " ".join(sentence for sentence in said if sentence)
+        parts = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
+        recommended = " ".join(sentence for sentence in parts if sentence)
     seen = read_before(source_documents, documents)
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []

@@ -46,10 +46,10 @@ def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
     assert not decide(challenger, champion, 0.035).promoted
 
 
-def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b")) -> Bits:
+def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b"), documents: int = 200) -> Bits:
     """Find so many bits in each of 500 characters of each document, give or take a little."""
-    noise = np.random.default_rng(1).normal(0.0, 0.02, 200)
-    return Bits(500 * (bits_each + noise), np.full(200, 500), unknown, vocabulary)
+    noise = np.random.default_rng(1).normal(0.0, 0.02, documents)
+    return Bits(500 * (bits_each + noise), np.full(documents, 500), unknown, vocabulary)
 
 
 def test_a_language_model_takes_the_place_by_bits_saved() -> None:
@@ -69,3 +69,9 @@ def test_language_models_of_other_vocabularies_are_compared_only_where_all_words
     assert (unlike.promoted, unlike.gain) == (False, None)
     assert "vocabulary" in unlike.reason
     assert decide_language_model((of(1.4, unknown=3), of(1.5, unknown=3)), 0.0).promoted
+
+
+def test_few_documents_put_no_language_model_in_the_place_of_another() -> None:
+    few = decide_language_model((of(1.0, documents=29), of(1.5, documents=29)), 0.0)
+    assert (few.promoted, few.gain) == (False, None)
+    assert "29 documents" in few.reason
