@@ -11,7 +11,7 @@ installed := $(VENV)/installed
 bin := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots bench check format install lock clean
+.PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,6 +40,9 @@ test-compose: $(installed) ## the services of deployments/compose.yaml, in Docke
 
 screenshots: $(installed) ## take the pictures of docs/operations.md anew
 	RNNLM_SCREENSHOTS=docs $(bin)/python -m pytest -m browser tests/flows/browser -k verdict
+
+terminal: $(installed) ## record the picture of a run at a terminal anew
+	PATH=$(abspath $(bin)):$$PATH python docs/terminal.py rnnlm run demo
 
 # PEERS=/path/of/python names another interpreter with the peers; else they get an environment of their own.
 peers := .venv-peers

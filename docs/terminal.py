@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-COLUMNS = 100
+COLUMNS, ROWS = 100, 40
 FRAMES = 14  # pictures while it runs, each at another stage of it
 SECONDS = 1.0  # that each is seen
 LAST = 8.0  # that the end is seen
@@ -32,7 +32,7 @@ def record(command: list[str]) -> list[tuple[float, str]]:
     if process == 0:
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
         os.execvp(command[0], command)  # noqa: S606
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     began, written, rest = time.monotonic(), [], b""
     while True:
         select.select([terminal], [], [])
@@ -50,6 +50,7 @@ def record(command: list[str]) -> list[tuple[float, str]]:
 
 def screen(text: str) -> list[str]:
     """Return the lines that a terminal shows after this text; colours stay in them."""
+    text = re.sub(r"\x1b(\[[0-9;?]*)?$", "", text)  # a control sequence that was read in halves
     lines, row = [""], 0
     for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r|\n)", text):
         control = CONTROL.fullmatch(part)
@@ -69,12 +70,11 @@ def screen(text: str) -> list[str]:
 
 def animated(frames: list[list[str]], title: str) -> str:
     """Return an SVG of pictures that follow each other, for ever."""
-    rows = max(map(len, frames))
     total = SECONDS * (len(frames) - 1) + LAST
     groups, style = [], []
     for n, lines in enumerate(frames):
         console = Console(record=True, width=COLUMNS, file=io.StringIO())
-        for line in lines + [""] * (rows - len(lines)):
+        for line in lines + [""] * (ROWS - len(lines)):
             console.print(Text.from_ansi(line), soft_wrap=True)
         svg = console.export_svg(title=title, unique_id=f"f{n}")
         head, body = re.match(r"(?s)(<svg[^>]*>)(.*)</svg>", svg).groups()
@@ -89,15 +89,24 @@ def animated(frames: list[list[str]], title: str) -> str:
     return f"{head}<style>{' '.join(style)}</style>{''.join(groups)}</svg>\n"
 
 
+def pictures(written: list[tuple[float, str]], prompt: str) -> list[list[str]]:
+    """Return what a terminal shows at moments of a recording, and at its end scrolled back by half a page."""
+    end = written[-1][0]
+    moments = [end * n / FRAMES for n in range(FRAMES + 1)]
+    # Each is cut where the last refresh began, which may be half of one; the end is whole.
+    texts = ["".join(text for at, text in written if at <= moment) for moment in moments]
+    texts = [*(text.rpartition("\r\x1b[2K")[0] for text in texts[:-1]), texts[-1]]
+    shown = [[prompt, *screen(text)] for text in texts]
+    return [*(lines[-ROWS:] for lines in shown), shown[-1][: -ROWS // 2][-ROWS:], shown[-1][-ROWS:]]
+
+
 def main() -> None:
     """Record the command of the arguments."""
     command = sys.argv[1:]
-    prompt = f"\x1b[1;32m$\x1b[0m {shlex.join(command)}"
-    written = record(command)
-    end = written[-1][0]
-    moments = [end * n / FRAMES for n in range(FRAMES + 1)]
-    frames = [[prompt, *screen("".join(text for at, text in written if at <= moment))] for moment in moments]
-    Path(__file__).with_suffix(".svg").write_text(animated(frames, shlex.join(command[:3])), encoding="utf-8")
+    # Where it was recorded is nobody's business.
+    written = [(at, text.replace(str(Path.cwd()), "~")) for at, text in record(command)]
+    frames = pictures(written, f"\x1b[1;32m$\x1b[0m {shlex.join(command)}")
+    Path(__file__).with_suffix(".svg").write_text(animated(frames, shlex.join(command)), encoding="utf-8")
 
 
 if __name__ == "__main__":

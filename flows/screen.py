@@ -15,6 +15,7 @@ from rich.text import Text
 from flows.display import Stage, Work, cell
 
 NAME = 26  # columns of a stage's name
+BAR = 20  # columns of a bar
 CELLS = 10  # cells of the stage that are seen while it runs; all are when it is done
 
 
@@ -75,7 +76,7 @@ class Screen(Work):
         if stage.cells:
             parts.append(_cells(stage, CELLS))
         if stage.progress or stage.ahead or stage.cells:
-            parts.append(_bar(stage))
+            parts.append(_bar(stage, self.console.width))
         return Group(*parts)
 
 
@@ -99,24 +100,31 @@ def _cells(stage: Stage, most: int | None = None) -> RenderableType:
     return Padding(rows, (0, 0, 0, 4))
 
 
-def _bar(stage: Stage) -> RenderableType:
+def _bar(stage: Stage, width: int) -> RenderableType:
     progress = stage.progress
     others = len(stage.running) - 1
     name = progress.name if progress else stage.running[0] if stage.running else ""
     if others > 0:
         name += f" and {others} more"
-    row = Table.grid(padding=(0, 1))
-    row.add_column(no_wrap=True, overflow="ellipsis")
-    row.add_column(width=24)
-    row.add_column(no_wrap=True, style="dim")
-    if progress is None or progress.done >= progress.of:
-        # How long the rest takes (evaluations, or what tells nothing) is not known.
-        row.add_row(name, ProgressBar(pulse=True, width=24), "")
-    else:
+    bar, said = ProgressBar(pulse=True, width=BAR, pulse_style="cyan"), ""
+    # How long the rest takes (evaluations, or what tells nothing) is not known.
+    if progress is not None and progress.done < progress.of:
+        bar = ProgressBar(total=progress.of, completed=progress.done, width=BAR, complete_style="cyan")
         left = progress.remaining()
-        said = [f"{progress.done / progress.of:.0%}", progress.rate, f"{_clock(left)} left" if left is not None else ""]
-        bar = ProgressBar(total=progress.of, completed=progress.done, width=24)
-        row.add_row(name, bar, "  ".join(part for part in said if part))
+        parts = [
+            f"{progress.done / progress.of:.0%}",
+            f"{_clock(left)} left" if left is not None else "",
+            progress.rate,
+        ]
+        said = "  ".join(part for part in parts if part)
+    row = Table.grid(padding=(0, 1))
+    row.add_column(no_wrap=True)
+    row.add_column(width=BAR)
+    row.add_column(no_wrap=True, style="dim")
+    # Where there is little room, the name is cut, and not the time left.
+    shown = Text(name)
+    shown.truncate(max(12, width - len(said) - BAR - 6), overflow="ellipsis")
+    row.add_row(shown, bar, said)
     return Padding(row, (0, 0, 0, 4))
 
 

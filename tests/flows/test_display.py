@@ -131,3 +131,17 @@ def test_prefects_log_is_not_shown(capsys: pytest.CaptureFixture[str], monkeypat
     display._silence_prefect()
     logging.getLogger("prefect.task_runs").error("Task run failed")
     assert capsys.readouterr().err == ""
+
+
+def test_in_a_narrow_terminal_the_time_left_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    screen = Screen(console := terminal(file=out, width=80))
+    screen.stage_began("Classifiers")
+    screen.step_began("one")
+    name = "Classifier, parameter transfer, 2,000 labels, seed 1"
+    screen.progressed(name, 1, 4, "loss 0.1234, 316 documents/s")
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 5.0)
+    screen.progressed(name, 2, 4, "loss 0.1234, 316 documents/s")
+    console.print(screen)
+    assert "50%  0:10 left  loss 0.1234, 316 documents/s" in out.getvalue()
