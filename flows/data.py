@@ -90,7 +90,7 @@ def new(
             )
         downloads = home() / "downloads"
         wanted = "" if label == "-" else label
-        target = one_kind(survey(data, downloads, text=text, label=wanted), "target")
+        target = one_kind(survey(data, downloads, text=text, label=wanted), "target", text_given=text is not None)
         if len(target.label_choices) > 1 and label is None:
             names = ", ".join(map(repr, target.label_choices))
             remedy = "Give one with `--label COLUMN`, or `--label -` for language models alone."

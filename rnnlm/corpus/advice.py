@@ -1,18 +1,20 @@
 """What is worth a warning in what files hold."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 
+from rnnlm.corpus.classes import RARE, check_classes, shown
 from rnnlm.corpus.columns import number_of
 from rnnlm.corpus.scripts import UNSPACED
 from rnnlm.corpus.survey import TABLES, Survey
+from rnnlm.errors import RnnlmError
 from rnnlm.refs import SPLITS
 
 # Fewer documents than these hardly let a comparison say anything.
 FEW = 200
 # Share of the documents that one class has where the others hardly count.
 _ONE_CLASS = 0.98
-# Fewer documents of a class are not enough for training, validation and test.
-_RARE = 5
+# Fewer test documents are too few for a claim.
+FEWEST = 30
 # Share of the characters that no text consists of.
 _STRANGE = 0.01
 
@@ -81,8 +83,8 @@ def _about_labels(survey: Survey) -> list[str]:
     found = []
     labels, unlabelled = survey.labels, survey.unlabelled
     if unlabelled and survey.corpus.unlabelled is not None:
-        value = survey.corpus.unlabelled or "nothing"
-        problem = f"{unlabelled:,} documents have no label ({value!r} in the column {survey.corpus.label!r})"
+        value = repr(survey.corpus.unlabelled) if survey.corpus.unlabelled else "nothing"
+        problem = f"{unlabelled:,} documents have no label ({value} in the column {survey.corpus.label!r})"
         found.append(f"{problem}: they are text for language models alone.")
     by_number = defaultdict(list)
     for label in labels:
@@ -102,9 +104,8 @@ def _about_labels(survey: Survey) -> list[str]:
             found.append(f"{share:.1%} of the labelled documents are {label!r}: accuracy says little of the others.")
         if len(labels) == 1:
             found.append(f"All labelled documents are {label!r}: a classifier needs two classes.")
-        if rare := [label for label, count in labels.items() if count < _RARE]:
-            some = ", ".join(map(repr, rare[:5])) + (", …" if len(rare) > 5 else "")
-            found.append(f"{len(rare)} of {len(labels)} classes have fewer than {_RARE} documents: {some}.")
+        if rare := {label: count for label, count in labels.items() if count < RARE}:
+            found.append(f"{len(rare)} of {len(labels)} classes have fewer than {RARE} documents: {shown(rare)}.")
     return found
 
 
@@ -120,17 +121,22 @@ def _about_splits(survey: Survey) -> list[str]:
         if missing:
             problem = f"The column {survey.corpus.split!r} has no {' and no '.join(missing)} rows"
             found.append(f"{problem}. An experiment needs all three; without `split` the splits are cut by share.")
-    by_split: dict[str, Counter[str]] = defaultdict(Counter)
-    for document in survey.documents:
-        if document.split and document.label is not None:
-            by_split[document.split][document.label] += 1
-    for split in ("valid", "test"):
-        if unseen := sorted(by_split[split].keys() - by_split["train"].keys()):
-            count = sum(by_split[split][label] for label in unseen)
-            some = ", ".join(map(repr, unseen[:5])) + (", …" if len(unseen) > 5 else "")
-            found.append(f"{count:,} {split} documents have a class that training never sees: {some}.")
-        if survey.has_labels and survey.splits.get(split) and not by_split[split]:
-            found.append(f"None of the {survey.splits[split]:,} {split} documents has a label.")
+    if 0 < survey.splits.get("test", 0) < FEWEST:
+        found.append(
+            f"The test split has {survey.splits['test']} documents: no claim is made from fewer than {FEWEST}."
+        )
+    classes = survey.classes
+    missing = [
+        split for split in ("valid", "test") if survey.has_labels and survey.splits.get(split) and not classes[split]
+    ]
+    found += [f"None of the {survey.splits[split]:,} {split} documents has a label." for split in missing]
+    if survey.labels and not missing and survey.splits.get("test"):
+        # What is not there is cut from train.
+        there = classes if survey.splits.get("valid") else classes | {"valid": classes["train"]}
+        try:
+            found += check_classes(there, survey.corpus, "target")
+        except RnnlmError as error:
+            found.append(str(error))
     return found
 
 

@@ -16,7 +16,7 @@ _GROUPS = ("group", "doc_id", "document_id", "author", "author_id", "user", "use
 _SPLIT_VALUES = frozenset({"train", "training", "valid", "validation", "val", "dev", "test"})
 
 # Values of a label column that mean that there is no label.
-NO_LABEL = ("", "-1", "unsup", "unlabelled", "unlabeled", "none", "null", "nan", "na", "n/a", "?")
+_NO_LABEL = ("-1", "unsup", "unlabelled", "unlabeled", "null", "nan", "n/a", "?")
 
 # What a column of classes has, if its name does not say so: few values, each of them often, and short.
 _CLASSES, _OFTEN, _SHORT = 20, 5, 40
@@ -43,7 +43,12 @@ class Column:
         self.rows = self.empty = 0
         self.values: Counter[str] = Counter()
         self._seen: set[int] = set()
+        self._alone: list[set[str]] = []
         self._characters = self._words = self._numbers = self._ascii = self._nested = self._fractions = self._html = 0
+
+    def begin_file(self) -> None:
+        """Say that the values to come are those of another file."""
+        self._alone.append(set())
 
     def add(self, value: object) -> None:
         """See one more value, as CSV, JSON or Parquet has it."""
@@ -61,6 +66,8 @@ class Column:
         self._seen.add(hash(text))
         if text in self.values or len(self.values) < _COUNTED:
             self.values[text] += 1
+        if self._alone and len(self._alone[-1]) < 2:
+            self._alone[-1].add(text)
         self._characters += len(text)
         self._words += text.count(" ") + 1
         self._ascii += text.isascii()
@@ -81,6 +88,10 @@ class Column:
     def length(self) -> float:
         """Mean number of characters of a value."""
         return self._characters / max(1, self.filled)
+
+    def fills_a_file(self, value: str) -> bool:
+        """Whether one of several files has no other value."""
+        return {value} in self._alone
 
     @property
     def has_breaks(self) -> bool:
@@ -155,11 +166,17 @@ def group_column(columns: Sequence[Column]) -> Column | None:
 
 
 def no_label_value(column: Column) -> str | None:
-    """Return what is in a label column where there is no label; None if every row has one."""
+    """Return what is in a label column where there is no label; None if every row has one.
+
+    Among numbers, -1 may be a class (negative, neutral, positive), unless a whole file has nothing else.
+    """
     if column.empty:
         return ""
     values = {plain_name(value) for value in column.values}
-    return next((value for value in values if value.lower() in NO_LABEL), None) if len(values) > 2 else None
+    found = next((value for value in values if value.lower() in _NO_LABEL), None) if len(values) > 2 else None
+    if found == "-1" and all(number_of(value) is not None for value in values) and not column.fills_a_file(found):
+        return None
+    return found
 
 
 def _named(columns: Sequence[Column], names: Sequence[str]) -> Column | None:

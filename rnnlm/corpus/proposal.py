@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import yaml
 
 from rnnlm.config import Corpus, check_experiment
+from rnnlm.corpus.advice import FEWEST
+from rnnlm.corpus.classes import check_classes
 from rnnlm.corpus.scripts import UNSPACED
 from rnnlm.corpus.split import split_of
 from rnnlm.corpus.survey import Seen, Survey
@@ -49,20 +52,30 @@ class Proposal:
     chosen: dict[str, str]
 
 
-def one_kind(surveys: Sequence[Survey], of: str) -> Survey:
+def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Survey:
     """Return the survey of files that are of one kind; those about the data (README) do not count.
 
+    Args:
+        surveys: One for each kind of files.
+        of: target or source, for messages.
+        text_given: Whether somebody has said which column the text is in.
+
     Raises:
-        DataError: If there are several kinds, or files cannot be read.
+        DataError: If there are several kinds, files cannot be read, or no column looks like text.
     """
     kinds = [survey for survey in surveys if len(survey.about) < len(survey.files)] or list(surveys)
     if len(kinds) > 1:
         shown = "; ".join(f"{_names(kind)} ({_kind(kind)})" for kind in kinds)
         remedy = "Give the files of one kind, by name or as a glob ('data/*.csv')."
         raise DataError(f"the {of} files are of {len(kinds)} kinds: {shown}.", remedy=remedy)
-    if kinds[0].problems:
-        raise DataError(kinds[0].problems[0])
-    return kinds[0]
+    kind = kinds[0]
+    if kind.problems:
+        raise DataError(kind.problems[0])
+    text = kind.column(kind.corpus.texts[0])
+    if text is not None and text.kind != "text" and not text_given:
+        problem = f"no column of {_names(kind)} looks like text ({_kind(kind)})"
+        raise DataError(f"{problem}.", remedy="Name it: `--text COLUMN`.")
+    return kind
 
 
 def divided(survey: Survey, valid_share: float, test_share: float) -> dict[str, list[Seen]]:
@@ -100,11 +113,14 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
 
     Raises:
         ConfigError: If the experiment would not be accepted.
-        DataError: If there are too few documents to divide.
+        DataError: If there are too few documents to divide, or the labels do not fit together.
     """
     labelled = target.has_labels
     target_corpus, parts, target_why = _corpus(target, "target", folder)
     source_corpus, source_parts, source_why = _corpus(source, "source", folder)
+    if labelled:
+        classes = {split: Counter(one.label for one in some if one.label is not None) for split, some in parts.items()}
+        check_classes(classes, target.corpus, "target")
     source_corpus |= _excluded(source, target, target_corpus, source_parts, parts)
     characters = _characters(source_parts["train"])
     per_token = _per_token(source)
@@ -187,6 +203,7 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
 def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict[str, list[Seen]], str]:
     """Choose how a corpus is read and split; return its fields, its documents by split, and a sentence about them."""
     _refuse_split(survey)
+    labelled = of == "target" and survey.has_labels
     documents = len({one.digest for one in survey.documents})
     if of == "target":
         test = 0.2 if documents < 5_000 else 0.1 if documents < 50_000 else 0.05
@@ -194,16 +211,15 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
     else:
         small = 0.1 if documents < 500 else 0.05 if documents < 5_000 else 0.02 if documents < 100_000 else 0.01
         shares = [(small, small), (0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]
-    for valid_share, test_share in shares:
+    wanted = FEWEST if of == "target" else 1
+    for least, (valid_share, test_share) in [(least, pair) for least in (wanted, 1) for pair in shares]:
         parts = divided(survey, valid_share, test_share)
-        enough = all(
-            _labelled(parts[split]) if survey.has_labels and of == "target" else parts[split] for split in SPLITS
-        )
-        if enough and (of == "source" or not survey.has_labels or _classes(parts["train"]) > 1):
+        numbers = [_labelled(parts[split]) if labelled else len(parts[split]) for split in SPLITS]
+        if min(numbers) >= least and (not labelled or _classes(parts["train"]) > 1):
             break
     else:
         problem = f"the {of}'s {documents:,} different documents cannot be divided into train, valid and test"
-        if survey.has_labels and of == "target":
+        if labelled:
             problem += " so that each has labels, and train two classes"
         remedy = "Give more documents, or smaller ones: text by line or paragraph."
         raise DataError(f"{problem}.", where=", ".join(survey.addresses[:3]), remedy=remedy)
@@ -223,7 +239,7 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
             fields["test_share"] = test_share
     counts = ", ".join(f"{len(parts[split]):,} {split}" for split in SPLITS)
     about = f"{'' if survey.whole else 'of the first '}{documents:,} different documents: {counts}"
-    if of == "target" and survey.has_labels:
+    if labelled:
         about += f"; {len(survey.labels)} classes"
     return fields, parts, about
 

@@ -152,7 +152,7 @@ class Survey:
     @property
     def has_labels(self) -> bool:
         """Whether a column or the folders name labels."""
-        return bool(self.corpus.label or self.corpus.label_pattern or self.corpus.format == "aclimdb")
+        return self.corpus.labelled
 
     @property
     def duplicates(self) -> int:
@@ -169,6 +169,15 @@ class Survey:
         pairs = (("train", "valid"), ("train", "test"), ("valid", "test"))
         counts = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in pairs}
         return {pair: count for pair, count in counts.items() if count}
+
+    @property
+    def classes(self) -> dict[str, Counter[str]]:
+        """How many documents of each split have each label; those of no split are in train."""
+        counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+        for document in self.documents:
+            if document.label is not None:
+                counts[document.split or "train"][document.label] += 1
+        return counts
 
     def column(self, name: str | None) -> Column | None:
         """Return the column of a name; None if there is none."""
@@ -317,6 +326,8 @@ def _choose(kind: Survey, text: str | None, label: str | None, limit: int) -> No
 def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> dict[str, Any]:
     columns: dict[str, Column] = {name: Column(name) for name in kind.head.columns}
     for rows in _within(kind, limit, (_rows(kind, file) for file in kind.files)):
+        for column in columns.values():
+            column.begin_file()
         for row in rows:
             for name in row.keys() - columns.keys():
                 columns[name] = Column(name)

@@ -178,10 +178,28 @@ def test_a_split_column_without_test_rows_is_said_and_not_used(source: Survey, t
 
 
 def test_documents_without_label_are_text_for_language_models(source: Survey, tmp_path: Path) -> None:
-    rows = _rows(200, label=lambda n: ["0", "1", "-1", "-1"][n % 4])
+    rows = _rows(200, label=lambda n: ["bad", "good", "-1", "-1"][n % 4])
     target = _look(_write(tmp_path, "csv", rows), tmp_path)
-    assert (target.corpus.unlabelled, target.unlabelled, dict(target.labels)) == ("-1", 100, {"0": 50, "1": 50})
+    assert (target.corpus.unlabelled, target.unlabelled, dict(target.labels)) == ("-1", 100, {"bad": 50, "good": 50})
     _proposed(target, source, tmp_path)
+
+
+def test_a_class_minus_one_is_a_class_unless_a_file_has_nothing_else(source: Survey, tmp_path: Path) -> None:
+    rows = _rows(180, label=lambda n: ["0", "1", "-1"][n % 3])
+    target = _look(_write(tmp_path, "csv", rows), tmp_path)
+    assert set(target.labels) == {"0", "1", "-1"}
+    _proposed(target, source, tmp_path)
+    (tmp_path / "train.csv").write_text(_csv(_rows(100, label=lambda n: "01"[n % 2])))
+    (tmp_path / "extra.csv").write_text(_csv(_rows(300, label=lambda _: "-1")[200:]))
+    found = _look([str(tmp_path / "train.csv"), str(tmp_path / "extra.csv")], tmp_path)
+    assert (set(found.labels), found.unlabelled) == ({"0", "1"}, 100)
+
+
+def test_without_labels_language_models_alone_are_compared(source: Survey, tmp_path: Path) -> None:
+    rows = _rows(160, number=lambda n: f"x{n}")
+    target = _look(_write(tmp_path, "csv", rows), tmp_path)
+    _proposed(target, source, tmp_path)
+    assert load_experiment(str(tmp_path / "small.yaml")).language_models_alone
 
 
 def test_documents_of_a_group_stay_together(source: Survey, tmp_path: Path) -> None:
@@ -209,11 +227,11 @@ def _warned(tmp_path: Path, rows: Rows) -> str:
 
 
 def test_what_may_go_wrong_is_said(tmp_path: Path) -> None:
-    assert "'1' and '1.0' are two classes" in _warned(tmp_path, _rows(90, label=lambda n: ["0", "1", "1.0"][n % 3]))
+    assert "'1.0' are two classes" in _warned(tmp_path, _rows(90, label=lambda n: ["0", "1", "1.0"][n % 3]))
     assert "nearly every value of the column" in _warned(tmp_path, _rows(90, label=lambda n: f"x{n}")).lower()
     assert "99.0% of the labelled documents are 'a'" in _warned(tmp_path, _rows(200, label=lambda n: "ab"[n > 197]))
     assert "too few" in _warned(tmp_path, _rows(20))
-    assert "fewer than 5 documents: 'b'" in _warned(tmp_path, _rows(90, label=lambda n: "ab"[n == 7]))
+    assert "fewer than 5 documents: 'b' (1)" in _warned(tmp_path, _rows(90, label=lambda n: "ab"[n == 7]))
     mixed = _warned(tmp_path, [*_rows(50), {"text": "long " * 5_000}])
     assert "One document has" in mixed
     chinese = [{"text": f"这部电影的音乐非常好听我很喜欢{n}"} for n in range(50)]
@@ -222,11 +240,13 @@ def test_what_may_go_wrong_is_said(tmp_path: Path) -> None:
     assert "'label' is an id" not in _warned(tmp_path, _rows(90, label=lambda n: "ab"[n % 2]))
 
 
-def test_classes_that_training_never_sees_are_named(tmp_path: Path) -> None:
+def test_classes_that_training_never_sees_are_refused(source: Survey, tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(_csv(_rows(90, label=lambda n: ["1.0", "0.0"][n % 2])))
     (tmp_path / "test.csv").write_text(_csv(_rows(40, label=lambda n: ["1", "0"][n % 2])))
-    found = " ".join(warnings_of(_look([str(tmp_path / "*.csv")], tmp_path)))
-    assert "40 test documents have a class that training never sees: '0', '1'" in found
+    target = _look([str(tmp_path / "*.csv")], tmp_path)
+    assert "one number is written in two ways" in " ".join(warnings_of(target))
+    with pytest.raises(DataError, match="one number is written in two ways"):
+        propose(target, source, "small", MACHINE, tmp_path)
 
 
 def test_no_more_is_read_than_the_limit_and_each_file_has_a_share(tmp_path: Path) -> None:
