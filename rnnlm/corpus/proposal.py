@@ -151,7 +151,7 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         "",
         f"# For {machine.cores} cores and {machine.memory} GB of memory, {at_least}{_round(tokens)} tokens of source.",
         "# A wider model learns more from more text, and takes longer.",
-        f"model: {{embedding: {width}, hidden: {width * 3 // 2}, layers: {layers}}}",
+        f"model: {{embedding: {width}, {f'hidden: {width * 3 // 2}, ' if layers > 1 else ''}layers: {layers}}}",
         "",
         "# What is learnt first: a language model of this text.",
         "source:",
@@ -265,14 +265,23 @@ def _excluded(
     source_parts: dict[str, list[Seen]],
     parts: dict[str, list[Seen]],
 ) -> dict[str, Any]:
-    """Leave the target's test documents out of a source that is read in the same way."""
+    """Leave the target's test documents out of a source that is read in the same way.
+
+    Raises:
+        DataError: If nothing is left of the source.
+    """
     test = {one.digest for one in parts["test"]}
     shared = sum(one.digest in test for split in ("train", "valid") for one in source_parts[split])
     fields = ("format", "encoding", "header", "document", "text", "html_breaks")
     same = all(getattr(source.corpus, name) == getattr(target.corpus, name) for name in fields)
     if not shared or not same or source.format != target.format:
         return {}
-    return {"exclude": target_fields.get("test") or target_fields["files"]}
+    addresses = target_fields.get("test") or target_fields["files"]
+    out = test if "test" in target_fields else {one.digest for one in target.documents}
+    if any(all(one.digest in out for one in some) for some in source_parts.values()):
+        remedy = "Give other text as source: what the target has is read as target anyway."
+        raise DataError("the source has no documents that are not the target's.", remedy=remedy)
+    return {"exclude": addresses}
 
 
 def _classifier(train: Sequence[Seen], longest: int, long: float) -> list[str]:

@@ -56,7 +56,7 @@ _SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 # Files about the data.
-_ABOUT = ("readme", "license", "licence", "notice", "changelog", "citation", "requirements")
+_ABOUT = ("readme", "license", "licence", "notice", "changelog", "citation")
 _FOLDER_IS_LABEL = r"([^/]+)/[^/]+$"
 
 

@@ -222,6 +222,12 @@ def test_the_targets_test_documents_are_left_out_of_the_source(tmp_path: Path) -
     assert ingest(corpus, tmp_path / "out", downloads=tmp_path).dropped["excluded"] == 40
 
 
+def test_a_target_is_no_source_of_itself(tmp_path: Path) -> None:
+    address = _write(tmp_path, "csv", _rows(200, label=lambda n: "ab"[n % 2]))
+    with pytest.raises(DataError, match="no documents that are not the target's"):
+        propose(_look(address, tmp_path), _look(address, tmp_path, label=""), "it", MACHINE, tmp_path)
+
+
 def _warned(tmp_path: Path, rows: Rows) -> str:
     return " ".join(warnings_of(_look(_write(tmp_path, "csv", rows), tmp_path)))
 
