@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 import yaml
 
-from flows import environment, models, use
+from flows import data, environment, models, use
 from flows.display import Log, work_shown
 from flows.terminal import Traceback, errors_for_people
 from rnnlm.config import EXPERIMENTS, load_experiment, load_pretraining
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 use.add_to(app)
 models.add_to(app)
+data.add_to(app)
 
 NameOrFile = Annotated[
     str, typer.Argument(metavar="NAME_OR_FILE", help="An experiment's name (see `rnnlm list`) or its YAML file.")

@@ -99,12 +99,12 @@ def _check(corpus: Corpus) -> None:
 def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
     """Give the digests of the cleaned documents of files."""
     clean = cleaner(corpus)
-    texts = ((clean(record.text), place) for file in files for record, place in _records(corpus, file))
+    texts = ((clean(record.text), place) for file in files for record, place in records(corpus, file))
     # An empty line of a test set is no reason to drop those of the text.
-    return {_digest(text, place) for text, place in texts if text}
+    return {digest_of(text, place) for text, place in texts if text}
 
 
-def _records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
+def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
     """Read the documents of a file that are not too long, each with its place for people; names are made plain.
 
     Raises:
@@ -149,7 +149,7 @@ def _write_parts(
         writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
         # Documents with a label are read first: of two copies the one that has a label is kept.
         for file, without_label in [(file, without) for without in kinds for file in files]:
-            for record, where in _records(corpus, file):
+            for record, where in records(corpus, file):
                 if without_label is not None and record.unlabelled is not without_label:
                     continue
                 if record.nothing == "blank":
@@ -167,7 +167,7 @@ def _write_parts(
                 if labels and label not in labels and not without:
                     dropped["unlabelled" if label is None else "label"] += 1
                     continue
-                digest = _digest(text, where)
+                digest = digest_of(text, where)
                 if digest in excluded:
                     dropped["excluded"] += 1
                     continue
@@ -206,7 +206,12 @@ def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None
     return label
 
 
-def _digest(text: str, where: str) -> bytes:
+def digest_of(text: str, where: str) -> bytes:
+    """Return the digest of a cleaned text.
+
+    Raises:
+        DataError: If the text holds half of a surrogate pair.
+    """
     try:
         content = text.encode()
     except UnicodeEncodeError as error:

@@ -41,18 +41,19 @@ class Head:
     whole: bool
 
 
-def head_of(file: File, rows: int = 1_000) -> Head:
+def head_of(file: File, rows: int = 1_000, format_name: str | None = None) -> Head:
     """Read the head of a file.
 
     Args:
         file: The file.
         rows: How many rows are read, or fewer: no more than a megabyte of text is.
+        format_name: The file's format; None: what the ending says.
 
     Raises:
         DataError: If the file is missing, damaged, or no text.
         StoreError: If it cannot be reached.
     """
-    name = format_of(file, Corpus(files=[file.address]))
+    name = format_name or format_of(file, Corpus(files=[file.address]))
     if name == "parquet":
         return _parquet(file, rows)
     content = file.head(_HEAD)

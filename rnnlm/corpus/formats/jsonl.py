@@ -18,11 +18,8 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
     columns, unseen = corpus.columns, set(corpus.texts)
     first: tuple[list[str], str] = ([], "")
     objects = 0
-    for number, line in numbered_lines(file, corpus):
-        if not line.strip():
-            continue
+    for number, value in json_rows(file, corpus):
         place = f"line {number}"
-        value = _object(line, f"{file.address}, {place}")
         found = {name: same[0] for name in columns if (same := same_columns(name, value))}
         if unseen:
             first = first if objects else (list(value), f"{file.address}, {place}")
@@ -33,6 +30,13 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
         yield record_of(corpus, value, found, file, place)
     if objects and unseen:
         raise no_column(corpus, min(unseen, key=columns.index), *first)
+
+
+def json_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, dict[str, object]]]:
+    """Read the number of each line and its object; empty lines are passed over."""
+    for number, line in numbered_lines(file, corpus):
+        if line.strip():
+            yield number, _object(line, f"{file.address}, line {number}")
 
 
 def _object(line: str, where: str) -> dict[str, object]:

@@ -16,8 +16,17 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
     with file.open_at_random() as binary:
         parquet = pq.ParquetFile(binary)
         names = find_columns(corpus, parquet.schema_arrow.names, file.address)
-        number = 0
-        for batch in parquet.iter_batches(batch_size=_ROWS, columns=list(names.values())):
-            for values in batch.to_pylist():
-                number += 1
-                yield record_of(corpus, values, names, file, f"row {number}")
+        rows = _rows(parquet, list(names.values()))
+        for number, values in enumerate(rows, 1):
+            yield record_of(corpus, values, names, file, f"row {number}")
+
+
+def parquet_rows(file: File) -> Iterator[dict[str, object]]:
+    """Read the rows of a file with all their columns."""
+    with file.open_at_random() as binary:
+        yield from _rows(pq.ParquetFile(binary))
+
+
+def _rows(parquet: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[dict[str, object]]:
+    for batch in parquet.iter_batches(batch_size=_ROWS, columns=columns):
+        yield from batch.to_pylist()

@@ -29,12 +29,12 @@ _SEP = re.compile(r'"?sep=([^"\w\s]|\t)"?\s*', re.IGNORECASE)
 
 def read_csv(file: File, corpus: Corpus) -> Iterator[Record]:
     """Read the rows of a CSV file; a quoted field may hold separators and line ends."""
-    return _records(_csv_rows(file, corpus), file, corpus)
+    return _records(csv_rows(file, corpus), file, corpus)
 
 
 def read_tsv(file: File, corpus: Corpus) -> Iterator[Record]:
     """Read the rows of a TSV file; a quotation mark is a character like any other."""
-    return _records(_tsv_rows(file, corpus), file, corpus)
+    return _records(tsv_rows(file, corpus), file, corpus)
 
 
 def separator_of(lines: Sequence[str], wanted: Collection[str] = (), header: bool = True) -> str:
@@ -89,7 +89,8 @@ def _shape(rows: list[list[str]]) -> tuple[float, int]:
     return (sum(len(row) == width for row in rows) / len(rows) if width > 1 else 0.0, width)
 
 
-def _csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
+    """Read the rows of a CSV file, the header among them, each with the number of its first line."""
     # The limit holds for the whole process: it is only ever raised, so that steps that run side by side do not clash.
     # A column that is not read may hold more than a document, a whole page for example.
     csv.field_size_limit(max(csv.field_size_limit(), 8 * corpus.max_characters))
@@ -121,7 +122,8 @@ def _hidden(line: str) -> str:
     return _LONE_CR.sub(_CR, line) if "\r" in line[:-2] else line
 
 
-def _tsv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
+def tsv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
+    """Read the rows of a TSV file, the header among them, each with the number of its line."""
     for number, line in numbered_lines(file, corpus):
         if number == 1 and separator_said([line]):
             continue

@@ -1,0 +1,424 @@
+"""An experiment for files that were looked at: what it reads, and sizes that fit the data and the machine."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rnnlm.config import Corpus, check_experiment
+from rnnlm.corpus.advice import FEWEST
+from rnnlm.corpus.classes import check_classes
+from rnnlm.corpus.scripts import UNSPACED
+from rnnlm.corpus.split import split_of
+from rnnlm.corpus.survey import Seen, Survey
+from rnnlm.errors import DataError
+from rnnlm.refs import SPLITS
+
+# Characters of a token of subwords, in spaced scripts and in others.
+_SPACED, _UNSPACED = 4.0, 1.6
+# Tokens that a small model reads in some ten minutes on one core.
+_TOKENS_PER_CORE = 1_500_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What an experiment may use."""
+
+    cores: int
+    memory: int
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """Return this machine: the cores that this process may use, and the memory in gigabytes."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return cls(cores, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An experiment that can be run.
+
+    Attributes:
+        yaml: The file's content.
+        chosen: What was chosen and why, by name.
+    """
+
+    yaml: str
+    chosen: dict[str, str]
+
+
+def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Survey:
+    """Return the survey of files that are of one kind; those about the data (README) do not count.
+
+    Args:
+        surveys: One for each kind of files.
+        of: target or source, for messages.
+        text_given: Whether somebody has said which column the text is in.
+
+    Raises:
+        DataError: If there are several kinds, files cannot be read, or no column looks like text.
+    """
+    kinds = [survey for survey in surveys if len(survey.about) < len(survey.files)] or list(surveys)
+    if len(kinds) > 1:
+        shown = "; ".join(f"{_names(kind)} ({_kind(kind)})" for kind in kinds)
+        remedy = "Give the files of one kind, by name or as a glob ('data/*.csv')."
+        raise DataError(f"the {of} files are of {len(kinds)} kinds: {shown}.", remedy=remedy)
+    kind = kinds[0]
+    if kind.problems:
+        raise DataError(kind.problems[0])
+    text = kind.column(kind.corpus.texts[0])
+    if text is not None and text.kind != "text" and not text_given:
+        problem = f"no column of {_names(kind)} looks like text ({_kind(kind)})"
+        raise DataError(f"{problem}.", remedy="Name it: `--text COLUMN`.")
+    return kind
+
+
+def divided(survey: Survey, valid_share: float, test_share: float) -> dict[str, list[Seen]]:
+    """Return the documents of each split as reading divides them, without duplicates and overlaps."""
+    corpus = survey.corpus
+    given = set(survey.splits) if corpus.train or corpus.format == "aclimdb" else set()
+    valid_share = 0.0 if corpus.split or "valid" in given else valid_share
+    test_share = 0.0 if corpus.split or "test" in given else test_share
+    parts: dict[str, dict[bytes, Seen]] = {split: {} for split in SPLITS}
+    # Of two copies the one that has a label is kept.
+    for document in sorted(survey.documents, key=lambda one: corpus.unlabelled is not None and one.label is None):
+        split: str | None = document.split
+        if split not in ("valid", "test"):
+            in_train = survey.has_labels and document.label is None and not document.group
+            split = (
+                "train"
+                if in_train
+                else split_of(document.digest, document.group or None, valid_share=valid_share, test_share=test_share)
+            )
+        parts[split].setdefault(document.digest, document)
+    later = {"train": parts["valid"].keys() | parts["test"].keys(), "valid": parts["test"].keys(), "test": set()}
+    return {split: [one for digest, one in some.items() if digest not in later[split]] for split, some in parts.items()}
+
+
+def propose(target: Survey, source: Survey, name: str, machine: Machine, folder: Path, command: str = "") -> Proposal:
+    """Write an experiment for a target and a source.
+
+    Args:
+        target: The target's files.
+        source: The source's files.
+        name: The experiment's name.
+        machine: The machine that is to run it.
+        folder: Folder of the written file: relative addresses in it start there.
+        command: The command that runs it, for the file's first lines.
+
+    Raises:
+        ConfigError: If the experiment would not be accepted.
+        DataError: If there are too few documents to divide, or the labels do not fit together.
+    """
+    labelled = target.has_labels
+    target_corpus, parts, target_why = _corpus(target, "target", folder)
+    source_corpus, source_parts, source_why = _corpus(source, "source", folder)
+    if labelled:
+        classes = {split: Counter(one.label for one in some if one.label is not None) for split, some in parts.items()}
+        check_classes(classes, target.corpus, "target")
+    source_corpus |= _excluded(source, target, target_corpus, source_parts, parts)
+    characters = _characters(source_parts["train"])
+    per_token = _per_token(source)
+    tokens, own = characters / per_token, _characters(parts["train"]) / _per_token(target)
+    vocabulary, why = _vocabulary(source, characters), _tokenizer_why(source, target)
+    width, layers = _width(tokens, machine)
+    epochs = _epochs(tokens, width, machine)
+    rate = 0.01 if width <= 128 else 0.005
+    lengths = sorted(one.length / _per_token(target) for one in parts["train"])
+    window = _power(lengths[len(lengths) // 2], 16, 64)
+    middle, long = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
+    longest = _step(long, 32, 256 if machine.cores < 8 else 512)
+    order = 5 if own * 400 < machine.memory * (1 << 30) / 4 else 3
+    at_least = "" if source.whole else "at least "
+    chosen = {
+        "machine": f"{machine.cores} cores, {machine.memory} GB of memory",
+        "source": f"{source_why}; {at_least}{_round(tokens)} tokens to train on",
+        "target": target_why,
+        "tokenizer": f"bpe with {vocabulary:,} subwords: {why}",
+        "model": f"width {width}, {layers} layer{'s' if layers > 1 else ''}; {epochs:g} epochs of the source",
+    }
+    lines = [
+        f"# Written by `rnnlm new`, to be changed. Run it with: {command or f'rnnlm run {name}.yaml'}",
+        "#",
+        "# Relative addresses start from the folder that the command runs in: run it in this file's folder.",
+        "# `rnnlm show FILE` prints all fields; what is left out here has its default.",
+        f"name: {name}",
+        "",
+        f"# For {machine.cores} cores and {machine.memory} GB of memory, {at_least}{_round(tokens)} tokens of source.",
+        "# A wider model learns more from more text, and takes longer.",
+        f"model: {{embedding: {width}, {f'hidden: {width * 3 // 2}, ' if layers > 1 else ''}layers: {layers}}}",
+        "",
+        "# What is learnt first: a language model of this text.",
+        "source:",
+        f"  # {source_why}.",
+        *_block("corpus", source_corpus, 2),
+        f"  # Subwords: {why}.",
+        f"  tokenizer: {{kind: bpe, vocabulary_size: {vocabulary}, lowercase: true}}",
+        "  language_model:",
+        f"    epochs: {epochs:g} # passes over the source's tokens; more is better, and takes longer",
+        f"    batch_size: {_batch(tokens, window)}",
+        f"    window: {window} # tokens of back-propagation; half of the target's documents are under {middle:.0f}",
+        f"    learning_rate: {rate:g}",
+        "",
+        "# What is to be helped.",
+        "target:",
+        f"  # {target_why}.",
+        *_block("corpus", target_corpus, 2),
+        "  # The source model goes on learning on the target's text; another one learns it from scratch.",
+        "  language_model:",
+        f"    epochs: {_epochs(own, width, machine):g}",
+        f"    batch_size: {_batch(own, window)}",
+        f"    window: {window}",
+        f"    learning_rate: {rate:g}",
+        "    evaluations: 2",
+        f"  ngram_order: {order} # the traditional language models that the recurrent ones have to beat",
+    ]
+    if labelled:
+        counts = _label_counts(parts["train"])
+        chosen["labels"] = f"{', '.join(map(str, counts))} labelled documents to train classifiers on"
+        lines += _classifier(parts["train"], longest, long)
+        lines += [
+            "",
+            "comparison:",
+            "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
+            "  # parameter: starts from the source, trains all. feature: the source's encoder as it is.",
+            "  arms: [scratch, tfidf, target_text, parameter, feature]",
+            f"  # Numbers of labelled training documents; there are {_labelled(parts['train']):,} in all.",
+            f"  labels: [{', '.join(map(str, counts))}]",
+            "  seeds: 3 # a smaller number is faster, a larger one surer",
+        ]
+    else:
+        chosen["labels"] = "no label column was found: language models alone are compared"
+        lines += ["", "# No label: language models alone are compared. With one: `label: COLUMN` in target.corpus."]
+    text = "\n".join(lines) + "\n"
+    check_experiment(yaml.safe_load(text))
+    return Proposal(text, chosen)
+
+
+def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict[str, list[Seen]], str]:
+    """Choose how a corpus is read and split; return its fields, its documents by split, and a sentence about them."""
+    _refuse_split(survey)
+    labelled = of == "target" and survey.has_labels
+    documents = len({one.digest for one in survey.documents})
+    if of == "target":
+        test = 0.2 if documents < 5_000 else 0.1 if documents < 50_000 else 0.05
+        shares = [(0.1 if documents < 50_000 else 0.05, test), (0.2, 0.2), (0.2, 0.3), (0.3, 0.3), (0.4, 0.4)]
+    else:
+        small = 0.1 if documents < 500 else 0.05 if documents < 5_000 else 0.02 if documents < 100_000 else 0.01
+        shares = [(small, small), (0.1, 0.1), (0.2, 0.2), (0.3, 0.3), (0.4, 0.4)]
+    wanted = FEWEST if of == "target" else 1
+    for least, (valid_share, test_share) in [(least, pair) for least in (wanted, 1) for pair in shares]:
+        parts = divided(survey, valid_share, test_share)
+        numbers = [_labelled(parts[split]) if labelled else len(parts[split]) for split in SPLITS]
+        if min(numbers) >= least and (not labelled or _classes(parts["train"]) > 1):
+            break
+    else:
+        problem = f"the {of}'s {documents:,} different documents cannot be divided into train, valid and test"
+        if labelled:
+            problem += " so that each has labels, and train two classes"
+        remedy = "Give more documents, or smaller ones: text by line or paragraph."
+        raise DataError(f"{problem}.", where=", ".join(survey.addresses[:3]), remedy=remedy)
+    fields = survey.corpus.model_dump(exclude_unset=True, mode="json")
+    for key in ("files", "train", "valid", "test"):
+        if key in fields:
+            fields[key] = [_relative(address, folder, survey.addresses) for address in fields[key]]
+            if not fields[key]:
+                del fields[key]
+    if of == "source":
+        for key in ("label", "unlabelled", "label_pattern"):
+            fields.pop(key, None)
+    if not survey.corpus.split:
+        if not survey.corpus.valid and not (survey.corpus.format == "aclimdb" and survey.splits.get("valid")):
+            fields["valid_share"] = valid_share
+        if not survey.corpus.test and survey.corpus.format != "aclimdb":
+            fields["test_share"] = test_share
+    counts = ", ".join(f"{len(parts[split]):,} {split}" for split in SPLITS)
+    about = f"{'' if survey.whole else 'of the first '}{documents:,} different documents: {counts}"
+    if labelled:
+        about += f"; {len(survey.labels)} classes"
+    return fields, parts, about
+
+
+def _refuse_split(survey: Survey) -> None:
+    """Leave out a split column that an experiment cannot use: one that has not all splits, or no labels in test."""
+    if not survey.corpus.split:
+        return
+    parts = divided(survey, 0.0, 0.0)
+    labelled = all(_labelled(parts[split]) for split in SPLITS) if survey.has_labels else True
+    if not all(parts.values()) or not labelled:
+        survey.corpus = survey.corpus.model_copy(update={"split": None})
+        fields = survey.corpus.model_dump(exclude_unset=True)
+        del fields["split"]
+        survey.corpus = Corpus.model_validate(fields)
+        survey.documents = [Seen(one.digest, None, one.label, one.group, one.length) for one in survey.documents]
+
+
+def _excluded(
+    source: Survey,
+    target: Survey,
+    target_fields: dict[str, Any],
+    source_parts: dict[str, list[Seen]],
+    parts: dict[str, list[Seen]],
+) -> dict[str, Any]:
+    """Leave the target's test documents out of a source that is read in the same way.
+
+    Raises:
+        DataError: If nothing is left of the source.
+    """
+    test = {one.digest for one in parts["test"]}
+    shared = sum(one.digest in test for split in ("train", "valid") for one in source_parts[split])
+    fields = ("format", "encoding", "header", "document", "text", "html_breaks")
+    same = all(getattr(source.corpus, name) == getattr(target.corpus, name) for name in fields)
+    if not shared or not same or source.format != target.format:
+        return {}
+    addresses = target_fields.get("test") or target_fields["files"]
+    out = test if "test" in target_fields else {one.digest for one in target.documents}
+    if any(all(one.digest in out for one in some) for some in source_parts.values()):
+        remedy = "Give other text as source: what the target has is read as target anyway."
+        raise DataError("the source has no documents that are not the target's.", remedy=remedy)
+    return {"exclude": addresses}
+
+
+def _classifier(train: Sequence[Seen], longest: int, long: float) -> list[str]:
+    lines = [
+        "  classifier:",
+        "    epochs: 3",
+        f"    max_tokens: {longest} # 95 % of the documents have up to {long:.0f}",
+    ]
+    labels = [one.label for one in train if one.label is not None]
+    share = max(labels.count(label) for label in set(labels)) / len(labels)
+    if share > 0.8:
+        lines.append(f"    select: macro_f1 # one class has {share:.0%} of the documents: accuracy says little")
+    if len(labels) < 100:
+        lines.append("    batch_size: 8 # few labelled documents")
+    return lines
+
+
+def _label_counts(train: Sequence[Seen]) -> list[int | str]:
+    """Return numbers of labelled documents to compare with: each well below the next, some of each class."""
+    there, classes = _labelled(train), _classes(train)
+    counts = [count for count in (100, 500, 2_000) if 5 * classes <= count <= 0.7 * there]
+    fewer = [count for count in (20, 50) if 5 * classes <= count <= 0.7 * there]
+    return [*(counts or fewer)[:2], "all"]
+
+
+def _labelled(documents: Sequence[Seen]) -> int:
+    return sum(one.label is not None for one in documents)
+
+
+def _classes(documents: Sequence[Seen]) -> int:
+    return len({one.label for one in documents if one.label is not None})
+
+
+def _characters(documents: Sequence[Seen]) -> int:
+    return sum(one.length for one in documents)
+
+
+def _unspaced(survey: Survey) -> bool:
+    return sum(share for script, share in survey.scripts.items() if script in UNSPACED) > 0.2
+
+
+def _per_token(survey: Survey) -> float:
+    return _UNSPACED if _unspaced(survey) else _SPACED
+
+
+def _vocabulary(source: Survey, characters: int) -> int:
+    """Return the size of a vocabulary that so much text can teach; scripts of many characters need room for them."""
+    size = next(
+        (size for most, size in ((100_000, 500), (1_000_000, 2_000), (20_000_000, 5_000)) if characters < most), 10_000
+    )
+    different = sum(not character.isascii() for character in source.characters)
+    return (
+        min(16_000, max(size, 1_000 * (different * 17 // 10_000)))
+        if _unspaced(source) and characters > 1_000_000
+        else size
+    )
+
+
+def _tokenizer_why(source: Survey, target: Survey) -> str:
+    main = [set(list(survey.scripts)[:1]) for survey in (source, target)]
+    if _unspaced(source) or _unspaced(target):
+        return "there are no spaces between words"
+    if main[0] != main[1]:
+        return "source and target are in different scripts"
+    if sum(share > 0.05 for share in source.scripts.values()) > 1:
+        return "the text is in several scripts"
+    return "no word of the target is unknown, whatever the source has"
+
+
+def _width(tokens: float, machine: Machine) -> tuple[int, int]:
+    """Return the width of the model and its layers: as the text can fill, and the machine can bear."""
+    if tokens < 100_000:
+        return 32, 1
+    if tokens < 1_000_000:
+        return 64, 1
+    if tokens < 5_000_000 or machine.cores < 4:
+        return 128, 2
+    return (256, 2) if tokens < 50_000_000 or machine.cores < 16 else (400, 2)
+
+
+def _epochs(tokens: float, width: int, machine: Machine) -> float:
+    """Return how often a text is read: small text often, large text as often as some ten minutes allow."""
+    budget = _TOKENS_PER_CORE * machine.cores * min(1.0, 128 / width)
+    epochs = budget / max(1.0, tokens)
+    return float(min(10, int(epochs))) if epochs >= 1 else max(0.1, round(epochs, 1))
+
+
+def _batch(tokens: float, window: int) -> int:
+    """Return how many rows are read side by side: fewer, where a pass would be a few steps."""
+    return next((batch for batch in (64, 32, 16, 8) if tokens / (batch * window) >= 100), 4)
+
+
+def _power(value: float, least: int, most: int) -> int:
+    return next((size for size in (least << step for step in range(8)) if size >= min(value, most)), most)
+
+
+def _step(value: float, step: int, most: int) -> int:
+    return int(min(most, max(step, -(-value // step) * step)))
+
+
+def _round(number: float) -> str:
+    digits = len(str(int(number)))
+    return f"{round(number, min(0, 2 - digits)):,.0f}"
+
+
+def _block(name: str, fields: dict[str, Any], indent: int) -> list[str]:
+    """Return settings as lines of YAML."""
+    text = yaml.dump({name: fields}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4_096)
+    return [" " * indent + line for line in text.splitlines()]
+
+
+class _Dumper(yaml.SafeDumper):
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
+        # Lists are indented below their key.
+        super().increase_indent(flow, False)
+
+
+def _relative(address: str, folder: Path, given: Sequence[str]) -> str:
+    """Return an address as it is in a file of a folder: relative to it, but for absolute paths that were given so."""
+    *links, last = [address] if Path(address).exists() else address.split("::")
+    if "://" in last or any(Path(one.rpartition("::")[2]).is_absolute() for one in given):
+        return address
+    return "::".join([*links, os.path.relpath(last, folder)])
+
+
+def _names(survey: Survey) -> str:
+    names = [file.name for file in survey.files]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _kind(survey: Survey) -> str:
+    columns = ", ".join(column.name for column in survey.columns)
+    encoding = "" if survey.corpus.encoding == "auto" else f", {survey.corpus.encoding}"
+    return f"{survey.format}{encoding}" + (f"; columns {columns}" if columns else "")
+
+
+def name_of(addresses: Sequence[str]) -> str:
+    """Return a name for an experiment by the first address of its target."""
+    stem = re.sub(r"\*.*", "", addresses[0].rpartition("::")[2]).rstrip("/").rpartition("/")[2].partition(".")[0]
+    return re.sub(r"[^a-z0-9]+", "-", stem.lower()).strip("-")[:60] or "experiment"
