@@ -12,7 +12,7 @@ import httpx
 from flows.environment import PATIENCE, patience
 from flows.stack.ports import find_port
 from flows.stack.service import Started, start, stop, wait_for
-from flows.stack.up import prefect_server
+from flows.stack.up import first_start, prefect_server
 from rnnlm.errors import ConfigError, StoreError
 
 PORT = 8_200  # the first of the ports that are tried
@@ -41,10 +41,11 @@ def ensure_server() -> None:
     # Commands that start at the same moment look for a free port from different ones on.
     server = prefect_server(find_port(PORT + os.getpid() % 1_000, None, ""))
     server = replace(server, environment=server.environment | EPHEMERAL, of=f"-{os.getpid()}")
-    started = start(server)
-    # Prefect registers its last words later, so they come before this.
-    atexit.register(_end, started)
-    wait_for([started])
+    with first_start():
+        started = start(server)
+        # Prefect registers its last words later, so they come before this.
+        atexit.register(_end, started)
+        wait_for([started])
     os.environ["PREFECT_API_URL"] = f"{server.address}/api"
 
 

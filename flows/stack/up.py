@@ -17,6 +17,7 @@ from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from flows.terminal import interrupted_by_signals
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.process import alone
 from rnnlm.store import home
 
 PREFECT_PORT = 4200
@@ -59,8 +60,9 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         servers = [prefect_server(prefect), _mlflow_server(mlflow)]
         with contextlib.suppress(KeyboardInterrupt), interrupted_by_signals(), running() as started:
             print("Starting the servers…", flush=True)
-            started += map(start, servers)
-            wait_for(started)
+            with first_start():
+                started += map(start, servers)
+                wait_for(started)
             # Before the worker, which would make its pool, too.
             deploy(f"{servers[0].address}/api")
             started.append(start(_worker(servers[0].address)))
@@ -141,6 +143,13 @@ def status() -> None:
 def _deployments(prefect: str) -> list[str]:
     flows = {flow["id"]: flow["name"] for flow in ask(prefect, "/flows/filter", {})}
     return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in ask(prefect, "/deployments/filter", {}))
+
+
+@contextlib.contextmanager
+def first_start() -> Iterator[None]:
+    """Start Prefect's server while no other one of the workplace starts: two would disturb each other's tables."""
+    with alone("prefect-server", waiting=lambda: None):
+        yield
 
 
 def prefect_server(port: int) -> Service:

@@ -97,13 +97,7 @@ def test_patience_is_a_number_of_seconds(given: str, monkeypatch: pytest.MonkeyP
         environment.patience()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, None])
-def test_the_real_server_asks_for_the_login_and_ends_with_its_command(
-    number: signal.Signals | None, tmp_path: Path
-) -> None:
-    code = """
+CODE = """
 import os, sys, time
 from flows import environment
 environment.prepare()
@@ -119,13 +113,33 @@ with get_client(sync_client=True) as client:
 print(os.environ["PREFECT_API_URL"], flush=True)
 if sys.argv[1] == "wait": time.sleep(600)
 """
+
+
+def command(home: Path, what: str) -> subprocess.Popen[str]:
+    """Run a process that needs Prefect's server as a command does."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_"))}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "wait" if number else "end"],
-        env=own | {"RNNLM_HOME": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, what], env=own | {"RNNLM_HOME": str(home)}, stdout=subprocess.PIPE, text=True
     )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_commands_that_begin_at_once_in_a_new_workplace_do_not_disturb_each_other(tmp_path: Path) -> None:
+    at_once = [command(tmp_path, "end") for _ in range(3)]
+    addresses = [process.communicate(timeout=300)[0].strip() for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0, 0]
+    assert len(set(addresses)) == 3
+    assert not list((tmp_path / "logs").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, None])
+def test_the_real_server_asks_for_the_login_and_ends_with_its_command(
+    number: signal.Signals | None, tmp_path: Path
+) -> None:
+    process = command(tmp_path, "wait" if number else "end")
     assert process.stdout is not None
     api = process.stdout.readline().strip()
     assert api
