@@ -50,7 +50,7 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
     source_tokens, target_tokens = tokenize_both(experiment, *documents)
     model, target, seed = experiment.model, experiment.target, experiment.comparison.seed
     trained = finished_output(pretrain, experiment.source, model, source_tokens, seed, parent_run_id="")
-    with stage("Tokenize the source as the target"):
+    with stage("Source in target's tokens"):
         over_target = source_tokens if target.tokenizer is None else run_step(tokenize, documents[0], target_tokens)
     with stage("Estimate"):
         # TensorFlow, which the evaluation's room loads, is loaded where it is used.

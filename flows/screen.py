@@ -75,7 +75,7 @@ class Screen(Work):
         parts: list[RenderableType] = [_row(self._spinner, stage.name, made, _clock(time.monotonic() - stage.began))]
         if stage.cells:
             parts.append(_cells(stage, CELLS))
-        if stage.progress or stage.ahead or stage.cells:
+        if stage.running or stage.progress:
             parts.append(_bar(stage, self.console.width))
         return Group(*parts)
 

@@ -127,7 +127,7 @@ def _language_models(
     return models | {arm: wait() for arm, wait in begun.items()}
 
 
-@stage("Tokenize the source as the target")
+@stage("Source in target's tokens")
 def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
     """Give the source's text in the target's tokens, where something reads it so."""
     comparison, target = experiment.comparison, experiment.target
@@ -141,7 +141,7 @@ def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
     return run_step(tokenize, texts.source_documents, texts.tokens)
 
 
-@stage("Language models that read backwards")
+@stage("Backward language models")
 def _backward(
     experiment: Experiment,
     source_tokens: TokensRef,

@@ -144,4 +144,4 @@ def test_in_a_narrow_terminal_the_time_left_is_seen(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "monotonic", lambda: now + 5.0)
     screen.progressed(name, 2, 4, "loss 0.1234, 316 documents/s")
     console.print(screen)
-    assert "50%  0:10 left  loss 0.1234, 316 documents/s" in out.getvalue()
+    assert "50%  0:10 left  loss 0.1234" in out.getvalue()
