@@ -54,7 +54,8 @@ def test_the_job_of_a_run(changed: dict[str, Any]) -> None:
     assert container["image"] == changed.get("image", "rnnlm:latest")
     text = (DEPLOYMENTS / "kubernetes" / "resources.yaml").read_text(encoding="utf-8")
     there = {one["kind"]: one["metadata"]["name"] for one in yaml.safe_load_all(text)}
-    assert container["envFrom"] == [{"configMapRef": {"name": there["ConfigMap"]}}]
+    login = {"secretRef": {"name": "rnnlm-login", "optional": True}}
+    assert container["envFrom"] == [{"configMapRef": {"name": there["ConfigMap"]}}, login]
     if not changed:
         (volume,) = job["spec"]["template"]["spec"]["volumes"]
         assert volume["persistentVolumeClaim"]["claimName"] == there["PersistentVolumeClaim"]
