@@ -53,9 +53,13 @@ def submit_as_json(page: Page, parameters: dict[str, Any]) -> None:
     if not created.is_visible():
         # Over SQLite the server turns a page away where others write at the same moment: a person presses again.
         submit.click()
-    # The message slides in, and others lie over it.
+    # The page goes to the deployment by itself, which would undo a click that comes before.
+    page.wait_for_url(re.compile(r"/deployments/deployment/[0-9a-f-]{36}(\?.*)?$"))
+    # The message slides in, and others cover it.
     created.dispatch_event("click")
     page.wait_for_url("**/flow-run/**")
+    # The address changes before the page does, and the deployment's page has states of other runs.
+    expect(page.get_by_text("Job Variables", exact=True)).to_be_visible()
 
 
 def start(page: Page, stack: dict[str, str], flow: str, parameters: dict[str, Any], until: str) -> None:
@@ -183,17 +187,17 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
 
 
 def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, str], asked: dict[str, Any]) -> None:
-    """The target's file is broken; it is mended, and Retry is pressed."""
-    target = Path(asked["target"]["corpus"]["files"][0])
-    whole = target.read_text(encoding="utf-8")
-    target.write_text(whole.replace("label", "stars", 1), encoding="utf-8")
+    """A file of the source is broken; it is fixed, and Retry is pressed."""
+    broken = Path(asked["source"]["corpus"]["files"][0]) / "0.txt"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"caf\xe9 " + whole)
     asked["name"] = "mended"
     asked["source"]["tokenizer"]["vocabulary_size"] = 57  # no other test's
     start(page, stack, "transfer", {"experiment": asked}, until="Failed")
-    expect(page.get_by_text(re.compile("target.csv.*label")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("0.txt.*not UTF-8")).first).to_be_visible()
     assert [name for name, _ in tasks_of(stack, page)] == ["ingest", "ingest"]
 
-    target.write_text(whole, encoding="utf-8")
+    broken.write_bytes(whole)
     confirmed(page, "Retry")
     state(page, "Completed")
     done = tasks_of(stack, page)[2:]
