@@ -101,7 +101,7 @@ def errors_for_people(traceback: bool) -> Iterator[None]:
 
 
 def _nobody_reads() -> bool:
-    """Tell whether stdout is a pipe without a reader: another pipe may be broken, that of a server's connection."""
+    """Whether stdout is a pipe without a reader. Another pipe may be broken, that of a connection to a server."""
     stdout = select.poll()
     stdout.register(1, 0)
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in stdout.poll(0))

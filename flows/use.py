@@ -26,7 +26,7 @@ Model = Annotated[
 ]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT…", help="The texts; none: those of --file, or the lines of standard input."),
+    typer.Argument(metavar="TEXT…", help="The texts. Without any: those of --file, or the lines of standard input."),
 ]
 File = Annotated[
     Path | None,
