@@ -68,7 +68,7 @@ def encoded() -> "Callable[..., EncodedDocuments]":
 def prefect() -> Iterator[None]:
     """Run flows against one Prefect server of the session, with a database of its own.
 
-    Results and caches lie in $PREFECT_HOME, which the tests share: use data of your own in each test.
+    A test that also uses `mlflow_store` has results and caches of its own; the others share the session's.
     """
     from prefect.testing.utilities import prefect_test_harness
 
@@ -88,8 +88,12 @@ def _migrated_store() -> Path:
 
 @pytest.fixture
 def mlflow_store(_migrated_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Give the address of an empty MLflow store, the test's own; RNNLM_HOME is the test's folder with it."""
+    """Return the address of an empty MLflow store, the test's own; RNNLM_HOME is the test's folder with it.
+
+    Prefect's results are in that folder too: no step of another test's run counts as done here.
+    """
     import mlflow
+    from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
     folder = tmp_path / "mlflow"
     folder.mkdir()
@@ -104,7 +108,8 @@ def mlflow_store(_migrated_store: Path, tmp_path: Path, monkeypatch: pytest.Monk
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield uri
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "storage"}):
+        yield uri
     while mlflow.active_run():
         mlflow.end_run("KILLED")
     mlflow.set_tracking_uri(before)

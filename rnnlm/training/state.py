@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError, StoreError
 from rnnlm.store import FULL, file_sha256
 
 Arrays = dict[str, np.ndarray]
@@ -117,7 +117,8 @@ class StateFolder:
             Seconds it took.
 
         Raises:
-            StoreError: If the folder cannot be written or the disk is full.
+            FullDiskError: If the disk is full.
+            StoreError: If the folder cannot be written.
             TypeError: If `meta` holds something else than JSON values, or an array is of a type not in `TYPES`.
         """
         start = time.perf_counter()
@@ -237,11 +238,12 @@ class StateFolder:
         try:
             yield
         except OSError as error:
-            remedy = "Free some space there" if error.errno in FULL else "See to the folder and its permissions"
+            if error.errno in FULL:
+                raise FullDiskError(str(self.folder)) from error
             raise StoreError(
                 f"the training state cannot be {doing}: {error.strerror or error}.",
                 where=str(self.folder),
-                remedy=f"{remedy}, and run it again: the training goes on from the last state that is whole.",
+                remedy="Check the folder's permissions, and run it again: the training continues from its last state.",
             ) from error
 
 

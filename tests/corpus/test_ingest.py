@@ -326,7 +326,7 @@ def test_a_full_disk_is_a_store_error(tmp_path: Path, monkeypatch: pytest.Monkey
 
     files = [_lines(tmp_path / "x.txt", "text")]
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(StoreError, match="the disk is full"):
         _ingest(tmp_path, files=files, **WHOLE)
     assert not (tmp_path / "out").exists()
 

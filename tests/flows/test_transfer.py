@@ -220,7 +220,6 @@ def test_a_source_model_alone_and_the_way_to_its_run(
 
     from flows.pretrain import pretrain
 
-    settings["source"]["tokenizer"]["vocabulary_size"] = 59  # no other test's: what they have done is in the cache
     experiment = check_experiment(settings)
     monkeypatch.setenv("PREFECT_UI_URL", "http://here:4200")
     monkeypatch.setenv("RNNLM_MLFLOW_UI_URL", "http://here:5000/")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file
 
-from rnnlm.errors import StoreError
+from rnnlm.errors import FullDiskError, StoreError
 from rnnlm.store import file_sha256
 from rnnlm.training.state import Arrays, StateFolder, TrainingState
 
@@ -351,7 +351,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, function: str, monkeypatch:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, function, fail)
-    with pytest.raises(StoreError, match=r"No space left on device\. Free some space there, and run it again"):
+    with pytest.raises(FullDiskError, match=rf"{tmp_path}: the disk is full\. Free some space there"):
         states.save(content(3))
     monkeypatch.undo()
     assert not list(tmp_path.glob("*.tmp"))
@@ -361,9 +361,9 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path, function: str, monkeypatch:
 def test_a_folder_that_is_none_is_an_error_for_people(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     states = StateFolder(tmp_path / "file", IDENTITY)
-    with pytest.raises(StoreError, match=r"cannot be written: File exists\. See to the folder"):
+    with pytest.raises(StoreError, match=r"cannot be written: File exists\. Check the folder"):
         states.save(content(1))
-    with pytest.raises(StoreError, match=r"cannot be read: Not a directory\. See to the folder"):
+    with pytest.raises(StoreError, match=r"cannot be read: Not a directory\. Check the folder"):
         states.load()
 
 
@@ -373,10 +373,10 @@ def test_a_folder_that_is_closed_is_an_error_for_people(tmp_path: Path) -> None:
     try:
         if os.access(tmp_path, os.W_OK):
             pytest.skip("root may write everywhere")
-        with pytest.raises(StoreError, match=r"cannot be written: Permission denied\. See to the folder"):
+        with pytest.raises(StoreError, match=r"cannot be written: Permission denied\. Check the folder"):
             StateFolder(tmp_path, IDENTITY).save(content(3))
         tmp_path.chmod(0o000)
-        with pytest.raises(StoreError, match=r"cannot be read: Permission denied\. See to the folder"):
+        with pytest.raises(StoreError, match=r"cannot be read: Permission denied\. Check the folder"):
             StateFolder(tmp_path, IDENTITY).load()
     finally:
         tmp_path.chmod(0o700)
