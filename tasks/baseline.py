@@ -8,7 +8,7 @@ from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import step
 
 
-@step(version=4, run_name="baseline language model, {arm}")
+@step(version=5, run_name="baseline language model, {arm}")
 def baseline_language_model(
     arm: str, training: LanguageModelTraining, model: Model, tokens: TokensRef, seed: int, parent_run_id: str
 ) -> ScoreRef:
@@ -25,7 +25,7 @@ def baseline_language_model(
     return language_model_cell(arm, None, training, model, tokens, seed, parent_run_id)
 
 
-@step(version=6, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=7, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_classifier(
     arm: str,
     start: ScoreRef | None,
@@ -80,7 +80,7 @@ def baseline_ngram(
     )
 
 
-@step(version=3, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=4, run_name="baseline classifier, {arm}, {labels} labels, seed {seed}")
 def baseline_tfidf(
     arm: str,
     documents: DocumentsRef,

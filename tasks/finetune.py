@@ -11,7 +11,7 @@ from tasks.cell import classifier_cell, language_model_cell, tradition_cell
 from tasks.step import output_folder, step
 
 
-@step(version=4, run_name="finetune language model, {arm}")
+@step(version=5, run_name="finetune language model, {arm}")
 def finetune_language_model(
     arm: str,
     source: CheckpointRef,
@@ -37,7 +37,7 @@ def finetune_language_model(
     return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id, word_map)
 
 
-@step(version=6, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
+@step(version=7, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
 def finetune_classifier(
     arm: str,
     start: CheckpointRef | ScoreRef | None,

@@ -6,7 +6,7 @@ from rnnlm.tracking import step_run
 from tasks.step import Progress, output_folder, states_folder, step
 
 
-@step(version=4)
+@step(version=5)
 def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_run_id: str) -> CheckpointRef:
     """Train a language model of the source text, or a classifier of the source's labelled documents.
 

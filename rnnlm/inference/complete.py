@@ -22,6 +22,7 @@ from rnnlm.inference.prompt import prompt
 from rnnlm.inference.session import Reader, Session
 from rnnlm.inference.settings import Completing
 from rnnlm.inference.texts import whole_characters
+from rnnlm.seeds import stream
 
 WAYS = 8  # in which the beginning of a half word may be written, of each number of tokens
 NEGLIGIBLE = 7.0  # nats: a way that is a thousand times less probable than the likeliest
@@ -175,7 +176,7 @@ class Completer:
 
     def _drawn(self, session: Session, begins: list[_Written], begin: bytes, how: Completing) -> list[_Written]:
         """Draw each completion with a generator of its own: the first are the same, however many are asked for."""
-        eos, generators = self.reader.tokenizer.eos, [np.random.default_rng([how.seed, n]) for n in range(how.n)]
+        eos, generators = self.reader.tokenizer.eos, [stream(how.seed, "completion", n) for n in range(how.n)]
         masks = [self.characters.allowed(one.state, how.max_tokens - 1, begin[len(one.text) :]) for one in begins]
         totals = session.log_probabilities + np.array([[one.log_probability] for one in begins])
         # The first token is drawn together with the way in which all before it was written.

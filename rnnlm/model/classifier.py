@@ -8,6 +8,7 @@ from rnnlm.config import ClassifierTraining, Model
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.encoder import Encoder
 from rnnlm.model.precision import Precision, float32
+from rnnlm.seeds import derived
 
 
 class Classifier(keras.layers.Layer):
@@ -43,7 +44,9 @@ class Classifier(keras.layers.Layer):
         # suits both. Scale and offset are left to the head.
         self.normalise = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalise")
         self.head = keras.layers.Dense(
-            1 if classes == 2 else classes, kernel_initializer=keras.initializers.GlorotUniform(seed + 1), name="head"
+            1 if classes == 2 else classes,
+            kernel_initializer=keras.initializers.GlorotUniform(derived(seed, "head")),
+            name="head",
         )
         self.normalise.build((None, width))
         self.head.build((None, width))

@@ -10,6 +10,7 @@ from rnnlm.model.dropout import drop_weights, drop_word_types, locked_dropout
 from rnnlm.model.gru import GRU
 from rnnlm.model.lstm import LSTM, State
 from rnnlm.model.precision import Precision
+from rnnlm.seeds import derived
 
 # Wider than the 0.1 of Merity et al. 2018, whose trainings last for days: here the first hundred steps decide, and
 # small embeddings give the LSTM too little to tell apart (after 150 steps perplexity 741 against 869).
@@ -37,13 +38,17 @@ class Encoder(keras.layers.Layer):
         self.embedding = keras.layers.Embedding(
             vocabulary_size,
             settings.embedding,
-            embeddings_initializer=keras.initializers.RandomUniform(-EMBEDDING_RANGE, EMBEDDING_RANGE, seed=seed),
+            embeddings_initializer=keras.initializers.RandomUniform(
+                -EMBEDDING_RANGE, EMBEDDING_RANGE, seed=derived(seed, "embedding")
+            ),
             name="embedding",
         )
         # The last layer is as wide as the embedding, to which the softmax is tied.
         widths = [settings.hidden] * (settings.layers - 1) + [settings.embedding]
         cell = CELLS[settings.cell]
-        self.cells = [cell(width, seed + 10 * (n + 1), name=f"{settings.cell}_{n}") for n, width in enumerate(widths)]
+        self.cells = [
+            cell(width, derived(seed, "layer", n), name=f"{settings.cell}_{n}") for n, width in enumerate(widths)
+        ]
         self.embedding.build(None)
         for layer, width in zip(self.cells, [settings.embedding, *widths], strict=False):
             layer.build((None, None, width))

@@ -13,6 +13,7 @@ import tensorflow as tf
 from rnnlm.model.initial import orthogonal_gates
 from rnnlm.model.lstm import State
 from rnnlm.model.precision import Precision, float32, product_type
+from rnnlm.seeds import derived
 
 
 class GRU(keras.layers.Layer):
@@ -35,10 +36,14 @@ class GRU(keras.layers.Layer):
         """Create the weights for inputs of width `input_shape[-1]`."""
         width = input_shape[-1]
         self.kernel = self.add_weight(
-            shape=(width, 3 * self.units), initializer=keras.initializers.GlorotUniform(self.seed), name="kernel"
+            shape=(width, 3 * self.units),
+            initializer=keras.initializers.GlorotUniform(derived(self.seed, "kernel")),
+            name="kernel",
         )
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, 3 * self.units), initializer=orthogonal_gates(3, self.seed + 1), name="recurrent_kernel"
+            shape=(self.units, 3 * self.units),
+            initializer=orthogonal_gates(3, self.seed),
+            name="recurrent_kernel",
         )
         self.bias = self.add_weight(shape=(2, 3 * self.units), initializer="zeros", name="bias")
         super().build(input_shape)

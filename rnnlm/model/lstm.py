@@ -14,6 +14,7 @@ import tensorflow as tf
 from rnnlm.model import cudnn
 from rnnlm.model.initial import orthogonal_gates
 from rnnlm.model.precision import Precision, float32, product_type
+from rnnlm.seeds import derived
 
 State = tuple[tf.Tensor, ...]
 
@@ -39,10 +40,14 @@ class LSTM(keras.layers.Layer):
         """Create the weights for inputs of width `input_shape[-1]`."""
         width = input_shape[-1]
         self.kernel = self.add_weight(
-            shape=(width, 4 * self.units), initializer=keras.initializers.GlorotUniform(self.seed), name="kernel"
+            shape=(width, 4 * self.units),
+            initializer=keras.initializers.GlorotUniform(derived(self.seed, "kernel")),
+            name="kernel",
         )
         self.recurrent_kernel = self.add_weight(
-            shape=(self.units, 4 * self.units), initializer=orthogonal_gates(4, self.seed + 1), name="recurrent_kernel"
+            shape=(self.units, 4 * self.units),
+            initializer=orthogonal_gates(4, self.seed),
+            name="recurrent_kernel",
         )
         # A forget gate that starts open (bias 1) lets gradients through from the first step: Jozefowicz et al. 2015.
         self.bias = self.add_weight(

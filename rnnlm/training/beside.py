@@ -12,6 +12,7 @@ from rnnlm.config import LanguageModelTraining
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.seeds import derived
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.plan import Plan, Step
 from rnnlm.training.precision import choose_precision
@@ -46,7 +47,8 @@ class Beside:
         own, of_classifier = get_weights(self._step.model), get_weights(model)
         given = {name: softmax[name] for name in own if name in softmax and name not in of_classifier}
         set_weights(self._step.model, own | given)
-        self._plan, self._seed, self._taken = Plan.of(len(text.ids), training, seed), seed, 0
+        self._seed = derived(seed, "beside")
+        self._plan, self._taken = Plan.of(len(text.ids), training, self._seed), 0
         self._steps = self._read(text, bos)
 
     @property

@@ -16,6 +16,7 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
+from rnnlm.seeds import masks, stream
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
@@ -93,14 +94,14 @@ def train_classifier(
     meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
     waited = 0.0
     for epoch in range(epochs):
-        with Prefetch(batches(np.random.default_rng([seed, epoch]))) as prepared:
+        with Prefetch(batches(stream(seed, "order", epoch))) as prepared:
             for inputs, labels_of_batch in prepared:
                 if beside is not None:
                     beside(step, steps)
                 rate = one_cycle(step, steps, learning_rate)
                 rates = layer_rates(fine_tuning, train_step.layers, step, steps)
                 loss, norm = train_step(
-                    inputs, labels_of_batch, np.array([seed, step], np.int32), rate, rates, fine_tuning.stay_near
+                    inputs, labels_of_batch, np.array(masks(seed, step), np.int32), rate, rates, fine_tuning.stay_near
                 )
                 check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
                 step += 1
@@ -159,7 +160,7 @@ def average_with_start(
 
 def _sample(train: EncodedDocuments, seed: int) -> EncodedDocuments:
     """Give the training documents that the statistics of the normalisation are taken from."""
-    return train.take(np.random.default_rng(seed).permutation(len(train))[:STATISTICS])
+    return train.take(stream(seed, "statistics").permutation(len(train))[:STATISTICS])
 
 
 def selection_score(metrics: dict[str, float], select: Select) -> tuple[float, float]:

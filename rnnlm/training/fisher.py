@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from rnnlm.model.checkpoint import Weights, named_variables
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.seeds import stream
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import row_length, windows
 
@@ -38,7 +39,7 @@ def fisher_information(model: LanguageModel, text: EncodedDocuments, *, bos: int
         gradients = tape.gradient(loss, [variables[name].value for name in trained])
         return [tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
-    generator = np.random.default_rng(seed)
+    generator = stream(seed, "fisher")
     order = np.arange(len(text)) if bos is None else generator.permutation(len(text))
     there = max(1, row_length(len(text.ids), 1) // LENGTH)
     taken = min(WINDOWS, there)

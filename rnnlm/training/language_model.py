@@ -27,7 +27,7 @@ from rnnlm.training.update import check_finite
 logger = logging.getLogger("rnnlm.training")
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 5
+VERSION = 6
 # In a state the names of the best weights begin with it.
 BEST = "best/"
 # All saves may take this share of the time at most: where one takes long, states are saved more seldom.

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from rnnlm.config import Maps
+from rnnlm.seeds import derived
 
 
 class LinearMaps:
@@ -55,7 +56,8 @@ class LinearMaps:
                 value = tf.zeros(part.shape)
                 if k == 1:
                     # Scaled so that its rows (or columns, whichever are longer) have about the norm of one.
-                    value = tf.random.stateless_normal(part.shape, [seed, n]) / float(max(part.shape)) ** 0.5
+                    drawn = tf.random.stateless_normal(part.shape, [derived(seed, "maps"), n])
+                    value = drawn / float(max(part.shape)) ** 0.5
                 part.assign(value)
 
     def mapped(self) -> list[tf.Tensor]:

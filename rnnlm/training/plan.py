@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
+from rnnlm.seeds import stream
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import Window, row_length, windows
 from rnnlm.training.progress import evaluation_steps
@@ -83,7 +84,7 @@ class Plan:
             first_epoch = before.first_epoch + len(before.lengths)
             lengths: list[np.ndarray] = []
             while epochs > 1e-9:  # what is left of a sum of fractions
-                generator = np.random.default_rng([seed, first_epoch + len(lengths), 1])
+                generator = stream(seed, "windows", first_epoch + len(lengths))
                 drawn = window_lengths(length, settings.window, settings.vary_window, generator)
                 lengths.append(drawn[: max(1, round(min(1.0, epochs) * len(drawn)))])
                 epochs -= 1.0
@@ -131,7 +132,7 @@ class Plan:
     ) -> Iterator[tuple[int, Window]]:
         order = np.arange(len(documents))
         if bos is not None:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(documents))
+            order = stream(self.seed, "order", epoch).permutation(len(documents))
         read = windows(documents, order, self.settings.batch_size, lengths, bos, skipped)
         yield from enumerate(read, start=skipped)
 

@@ -11,6 +11,7 @@ from rnnlm.config import LanguageModelTraining
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
+from rnnlm.seeds import masks
 from rnnlm.training.batches import Window
 from rnnlm.training.update import clipped_update, make_optimizer
 
@@ -79,11 +80,11 @@ class LanguageModelStep:
                 self.states = self.zero
             # As tensors: a Python number or a NumPy array would be traced anew.
             arrays = [tf.constant(a) for a in (window.tokens, window.targets, window.weights, window.keep)]
-            masks = tf.constant([seed, step * self.settings.accumulate + n], tf.int32)
+            chosen = tf.constant(masks(seed, step * self.settings.accumulate + n), tf.int32)
             if self._gradients:
-                nll_sum, self.states = self._add(*arrays, self.states, masks, share)
+                nll_sum, self.states = self._add(*arrays, self.states, chosen, share)
             else:
-                nll_sum, norm, self.states = self._single(*arrays, self.states, masks, rate, average_)
+                nll_sum, norm, self.states = self._single(*arrays, self.states, chosen, rate, average_)
             nll += float(nll_sum)
             tokens += int(window.weights.sum())
         if self._gradients:

@@ -24,6 +24,7 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
+from rnnlm.seeds import derived
 from rnnlm.store import file_sha256
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
 from rnnlm.training.beside import Beside
@@ -51,8 +52,6 @@ from rnnlm.transfer.start import encoder_weights, start_weights
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.vocabulary import BY_GROUP
 
-# Seeds of tries of one cell lie further apart than those of cells.
-TRIES_APART = 1_000_003
 # Numbers of a split's pooled states that are kept from cell to cell: 500 MB.
 MOST_STATES = 125_000_000
 
@@ -219,7 +218,7 @@ def fit_classifier(
     tries = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
     for n, (way, rate) in enumerate(tries):
         one_after_the_other = functools.partial(_report_part, report, n, len(tries))
-        again = seed if tuned else (seed + TRIES_APART * way) % 2**31
+        again = derived(seed, "try", way) if way and not tuned else seed
         first, fine_tuning = initial_weights(again), training.fine_tuning[way] if tuned else FineTuning()
         set_weights(model, first)
         history = train_classifier(

@@ -13,6 +13,7 @@ from rnnlm.model.checkpoint import Checkpoint, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
+from rnnlm.seeds import stream
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import pooled_features
 from rnnlm.transfer.cell import read_documents
@@ -60,7 +61,7 @@ def ask_source_model(
                 "documents": len(train),
                 "pretrained": _frozen(features, train.labels),
                 "random": random,
-                "shuffled": _frozen(features, np.random.default_rng(seed).permutation(train.labels)),
+                "shuffled": _frozen(features, stream(seed, "shuffled labels").permutation(train.labels)),
             }
         )
     return found

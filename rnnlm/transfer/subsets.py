@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from rnnlm.seeds import stream
+
 
 def label_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     """Choose `size` documents, each class in the share that it has among all.
@@ -17,7 +19,7 @@ def label_subset(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
     Returns:
         Sorted places of the chosen documents.
     """
-    generator = np.random.default_rng(seed)
+    generator = stream(seed, "labels")
     labelled = np.flatnonzero(labels >= 0)
     if not 0 < size <= len(labelled):
         raise ValueError(f"a subset of {size} of {len(labelled)} labelled documents")
