@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, Task, documents, finish, read_task
-from rnnlm.config import ClassifierTraining, Dropout, Model
 from rnnlm.model.classifier import Classifier
+from rnnlm.settings import ClassifierTraining, Dropout, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import predict, train_classifier
 

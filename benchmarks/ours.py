@@ -6,8 +6,8 @@ python -m benchmarks.ours TASK
 import numpy as np
 
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, measure_steps, read_task
-from rnnlm.config import Dropout, LanguageModelTraining, Model
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
-from rnnlm.config import Experiment, LanguageModelTraining, Tokenizer, WordMap
 from rnnlm.corpus import ingest
+from rnnlm.experiment import load_experiment
+from rnnlm.settings import LanguageModelTraining, Tokenizer, WordMap
 from rnnlm.store import home
 from rnnlm.tokens import tokenize
 from rnnlm.training.progress import silent
@@ -22,7 +23,7 @@ TOKENIZER = Tokenizer(kind="word", vocabulary_size=5_000)
 
 def main(source: Path, epochs: float) -> None:
     """Print a table of validation perplexities and of what each rung took."""
-    experiment = Experiment()
+    experiment = load_experiment("demo")
     training = LanguageModelTraining(epochs=epochs, learning_rate=0.01, evaluations=1, precision="float32")
     with TemporaryDirectory() as folder:
         work = Path(folder)

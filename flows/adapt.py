@@ -12,22 +12,25 @@ from flows.corpora import read_both, tokenize_corpus  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.runners import task_runner  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
-from rnnlm.config import Comparison, ExperimentName, Promotion, Target, check_experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
+from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment, load_experiment  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
 from rnnlm.registry.aliases import CHAMPION, champion  # noqa: E402
 from rnnlm.registry.registered import check_kind, registered  # noqa: E402
 from tasks.promote import challenge, promote  # noqa: E402
 from tasks.step import run_step  # noqa: E402
 
+# What the form shows first.
+DEMO = load_experiment("demo")
+
 
 @flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json", task_runner=task_runner())
 def adapt(
     source_model: str = "models:/demo-source@champion",
-    name: ExperimentName = "demo",
-    target: Target = Target(),  # noqa: B008  (frozen; the form shows its values)
-    comparison: Comparison = Comparison(),  # noqa: B008
-    promotion: Promotion = Promotion(),  # noqa: B008
+    name: ExperimentName = DEMO.name,
+    target: Target = DEMO.target,
+    comparison: Comparison = DEMO.comparison,
+    promotion: Promotion = Promotion(),  # noqa: B008  (frozen; the form shows its values)
 ) -> ModelRef:
     """Adapt a registered source model to the target, compare all arms, and put the best model to use if it is better.
 

@@ -5,8 +5,8 @@ from prefect.input import RunInput
 from prefect.runtime import deployment
 from pydantic import Field
 
-from rnnlm.config import Promotion
 from rnnlm.errors import ConfigError
+from rnnlm.experiment import Promotion
 from rnnlm.refs import ChallengeRef, ModelRef
 from rnnlm.registry.aliases import keep_as_challenger, refuse, withdrawn
 

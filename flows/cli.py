@@ -12,7 +12,7 @@ import yaml
 from flows import data, environment, models, use
 from flows.display import Log, work_shown
 from flows.terminal import Traceback, errors_for_people
-from rnnlm.config import EXPERIMENTS, load_experiment, load_pretraining
+from rnnlm.experiment import EXPERIMENTS, load_experiment, load_pretraining
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,7 +101,7 @@ def pretrain(
 def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
     with errors_for_people(traceback):
-        settings = load_experiment(experiment, override)
+        settings = load_pretraining(experiment, override)
         environment.prepare()
         with work_shown(log, traceback):
             from flows.learning_rate import learning_rate

@@ -5,12 +5,13 @@ The steps are the same in all of them: what one has done, the others have from t
 
 import logging
 
-from rnnlm.config import Corpus, Experiment, Tokenizer
 from rnnlm.corpus import check_classes, class_counts, empty_split, fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation.caveats import unknown_sentences
 from rnnlm.evaluation.enough import small_splits
+from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
+from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.store import home
 from rnnlm.tokens import shards
 from tasks.ingest import ingest

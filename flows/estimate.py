@@ -10,8 +10,8 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
 from flows.corpora import read_both, tokenize_both  # noqa: E402
-from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.outlook import Estimate  # noqa: E402
+from rnnlm.experiment import Experiment  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
 from tasks.observe import stage  # noqa: E402
 from tasks.pretrain import pretrain  # noqa: E402

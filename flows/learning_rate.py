@@ -10,8 +10,8 @@ environment.prepare()
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
 from flows.corpora import read  # noqa: E402
-from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.errors import ConfigError  # noqa: E402
+from rnnlm.experiment import Experiment, Pretraining  # noqa: E402
 from rnnlm.refs import TokensRef  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
 from rnnlm.training.range_test import Suggestions  # noqa: E402
@@ -34,14 +34,14 @@ class Found:
 
 
 @flow(name="learning-rate", flow_run_name="{experiment.name}")
-def learning_rate(experiment: Experiment) -> Found:
+def learning_rate(experiment: Experiment | Pretraining) -> Found:
     """Run the learning-rate finder on the source language model of an experiment.
 
     The text is read and tokenized by the steps of the transfer flow: what either has done, the other has from the
     cache. The finder itself is no step: somebody looks at what it gives, and nothing is made of it.
 
     Args:
-        experiment: Source and model; the target is not read.
+        experiment: Source and model; the target, if there is one, is not read.
 
     Raises:
         ConfigError: If the source is a classifier.
@@ -60,7 +60,7 @@ def learning_rate(experiment: Experiment) -> Found:
         return _try(experiment, tokens)
 
 
-def _try(experiment: Experiment, tokens: TokensRef) -> Found:
+def _try(experiment: Experiment | Pretraining, tokens: TokensRef) -> Found:
     source = experiment.source
     # TensorFlow is loaded where it is used.
     from rnnlm.model.language_model import LanguageModel

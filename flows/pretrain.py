@@ -11,18 +11,23 @@ from prefect import flow  # noqa: E402  (the environment stands before Prefect r
 from flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
 from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.source import train_source  # noqa: E402
-from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
+from rnnlm.experiment import ExperimentName, Source, load_experiment  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
+from rnnlm.settings import Model  # noqa: E402
 from rnnlm.tracking import Run  # noqa: E402
 
 logger = logging.getLogger("rnnlm.steps")
 
 
+# What the form shows first.
+DEMO = load_experiment("demo")
+
+
 @flow(name="pretrain", flow_run_name="{name}-source", persist_result=True, result_serializer="json")
 def pretrain(
-    name: ExperimentName = "demo",
-    source: Source = Source(),  # noqa: B008  (frozen; the form shows its values)
-    model: Model = Model(),  # noqa: B008
+    name: ExperimentName = DEMO.name,
+    source: Source = DEMO.source,
+    model: Model = DEMO.model,
     seed: int = 1,
 ) -> ModelRef:
     """Train a source model and register it; where nothing has changed, nothing is trained.

@@ -8,10 +8,10 @@ from prefect import flow  # noqa: E402  (the environment stands before Prefect r
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
 from flows.recording import ended  # noqa: E402
-from rnnlm.config import Corpus  # noqa: E402
 from rnnlm.corpus import fingerprint  # noqa: E402
 from rnnlm.refs import ScoredRef  # noqa: E402
 from rnnlm.registry.registered import registered  # noqa: E402
+from rnnlm.settings import Corpus  # noqa: E402
 from rnnlm.store import home  # noqa: E402
 from tasks.score import score as score_step  # noqa: E402
 from tasks.step import run_step  # noqa: E402

@@ -2,8 +2,9 @@
 
 from prefect.runtime import flow_run
 
-from rnnlm.config import Model, Source
+from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
+from rnnlm.settings import Model
 from tasks.observe import stage
 from tasks.pretrain import pretrain
 from tasks.register import register

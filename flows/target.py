@@ -1,27 +1,20 @@
-"""The target part of a run: language models, classifiers, every arm and baseline, the comparison.
+"""The target part of a run: every cell of the comparison, and what they come to.
 
 It is the same whether the source model was trained in this run or registered by an earlier one.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from rnnlm.config import Experiment
-from rnnlm.evaluation.naming import DIRECTIONS
-from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef
+from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
+from rnnlm.experiment import Experiment
+from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, needs_source, plan, readings
+from rnnlm.refs import CellId, CheckpointRef, DocumentsRef, ForgettingRef, Ref, ReportRef, ScoreRef, TokensRef
 from rnnlm.tracking import Run
-from rnnlm.transfer.arms import ARMS
-from tasks.baseline import baseline_classifier, baseline_language_model, baseline_ngram, baseline_tfidf
+from tasks.baseline import baseline
+from tasks.cell import reads_words
 from tasks.compare import compare, show
-from tasks.finetune import (
-    adapt_language_model,
-    average_classifiers,
-    finetune_classifier,
-    finetune_language_model,
-    measure_forgetting,
-    mix_with_ngrams,
-)
+from tasks.finetune import finetune, measure_forgetting
 from tasks.observe import observer, stage
 from tasks.pretrain import pretrain
 from tasks.step import run_step, submit_step
@@ -47,7 +40,7 @@ class Texts(NamedTuple):
 def compare_on_target(
     experiment: Experiment, source: CheckpointRef, texts: Texts, parent: str
 ) -> tuple[ReportRef, list[ScoreRef]]:
-    """Train every arm on the target, compare them, and show the report.
+    """Compute every cell of the comparison, compare them, and show the report.
 
     Args:
         experiment: The experiment.
@@ -60,20 +53,22 @@ def compare_on_target(
     """
     read = {"source documents": texts.source_documents, "target documents": texts.documents}
     Run.of(parent).log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
-    language_models = _language_models(experiment, source, texts.tokens, parent)
-    backward = None
-    if "backward" in experiment.comparison.arms:
-        backward = _backward(experiment, texts.source_tokens, texts.tokens, language_models, parent)
-    source_text = _source_text(experiment, texts)
-    material = _Material(source, language_models, texts.documents, texts.tokens, source_text, backward)
-    classifiers = _classifiers(experiment, material, parent)
-    scores = [*language_models.values(), *classifiers]
+    cells = plan(experiment, texts.documents.labelled["train"])
+    models, classifiers = (
+        [spec for spec in cells.values() if spec.id.task == task] for task in ("language_model", "classifier")
+    )
+    made = _Made(experiment, cells, source, texts, parent)
+    with stage("Language models"):
+        made.compute(spec for spec in models if not spec.reads.backward)
+    with stage("Backward language models"):
+        made.read_backward(readings(cells.values()))
+        made.compute(spec for spec in models if spec.reads.backward)
+    with stage("Source in target's tokens"):
+        made.read_source(readings(cells.values()))
+    with stage("Classifiers"):
+        made.compute(classifiers)
     with stage("Compare"):
-        forgetting = None
-        if {"source", "parameter"} <= language_models.keys():
-            forgetting = run_step(
-                measure_forgetting, language_models["source"], language_models["parameter"], source_text, parent
-            )
+        scores = list(made.cells.values())
         report = run_step(
             compare,
             experiment,
@@ -83,180 +78,85 @@ def compare_on_target(
             texts.documents,
             texts.tokens,
             scores,
-            forgetting,
+            made.forgetting(),
         )
         show(report, parent)
-    return report, list(language_models.values()) if experiment.language_models_alone else classifiers
+    task = "language_model" if experiment.language_models_alone else "classifier"
+    return report, [score for score in scores if score.task == task]
 
 
-@stage("Language models")
-def _language_models(
-    experiment: Experiment, source: CheckpointRef, tokens: TokensRef, parent: str
-) -> dict[str, ScoreRef]:
-    """Train the target's language models, from the source and from scratch; score the source as it is and n-grams."""
-    training, model, seed = experiment.target.language_model, experiment.model, experiment.comparison.seed
-    if training is None:
-        return {}
-    words, compared = experiment.target.word_map, experiment.comparison.language_models
-    starts = {ARMS[arm].start for arm in experiment.comparison.arms}
-    begun: dict[str, Callable[[], ScoreRef]] = {}
-    if compared or "target_text" in starts:
-        begun["scratch"] = submit_step(baseline_language_model, "scratch", training, model, tokens, seed, parent)
-    if compared:
-        as_it_is = submit_step(finetune_language_model, "source", source, None, model, words, tokens, seed, parent)
-        begun["source"] = as_it_is
-    if compared or "source" in starts:
-        begun["parameter"] = submit_step(
-            finetune_language_model, "parameter", source, training, model, words, tokens, seed, parent
-        )
-    order = experiment.target.ngram_order if compared else None
-    adaptations = experiment.target.adaptations if compared else []
-    models = {arm: wait() for arm, wait in begun.items()}
-    begun = {
-        f"source_{kind}": submit_step(
-            adapt_language_model, f"source_{kind}", kind, models["source"], tokens, seed, parent
-        )
-        for kind in adaptations
-    }
-    if order:
-        for smoothing in ("kneser_ney", "good_turing"):
-            begun[smoothing] = submit_step(baseline_ngram, smoothing, order, tokens, seed, parent)
-        for arm in ("scratch", "parameter"):
-            name = f"{arm}_kneser_ney"
-            begun[name] = submit_step(mix_with_ngrams, name, models[arm], order, tokens, seed, parent)
-    return models | {arm: wait() for arm, wait in begun.items()}
+class _Made:
+    """What is there of a comparison: texts, source models and cells; and what makes more of it.
 
-
-@stage("Source in target's tokens")
-def _source_text(experiment: Experiment, texts: Texts) -> TokensRef:
-    """Give the source's text in the target's tokens, where something reads it so."""
-    comparison, target = experiment.comparison, experiment.target
-    read = (
-        (target.language_model is not None and comparison.language_models)  # what the source model forgets
-        or target.classifier.needs_fisher
-        or any(ARMS[arm].beside == "source_text" for arm in comparison.arms)
-    )
-    if not read or texts.source_tokens.tokenizer_sha256 == texts.tokens.tokenizer_sha256:
-        return texts.source_tokens
-    return run_step(tokenize, texts.source_documents, texts.tokens)
-
-
-@stage("Backward language models")
-def _backward(
-    experiment: Experiment,
-    source_tokens: TokensRef,
-    tokens: TokensRef,
-    language_models: dict[str, ScoreRef],
-    parent: str,
-) -> tuple[CheckpointRef | ScoreRef, TokensRef]:
-    """Train the source and the target's language model on texts that are read from the end, as those that are not.
-
-    Gives the model that a classifier starts from, and the target's documents for it; the target's language model stands
-    beside the others.
-    """
-    source_tokens, tokens = run_step(reverse, source_tokens), run_step(reverse, tokens)
-    model, seed, target = experiment.model, experiment.comparison.seed, experiment.target
-    source = run_step(pretrain, experiment.source, model, source_tokens, seed, parent)
-    if target.language_model is None:
-        return source, tokens
-    language_models["backward"] = run_step(
-        finetune_language_model,
-        "backward",
-        source,
-        target.language_model,
-        model,
-        target.word_map,
-        tokens,
-        seed,
-        parent,
-    )
-    return language_models["backward"], tokens
-
-
-class _Material(NamedTuple):
-    """What classifiers start from and read.
-
-    Attributes:
+    Args:
+        experiment: The experiment.
+        plan: All cells.
         source: The source model.
-        language_models: The target's language models, by arm.
-        documents: The target's documents.
-        tokens: The same, encoded.
-        source_text: The source's text in the target's tokens.
-        backward: What a classifier that reads from the end starts from, and its documents; none: there is none.
+        texts: What was read and tokenized.
+        parent: MLflow run of the flow run.
     """
 
-    source: CheckpointRef
-    language_models: dict[str, ScoreRef]
-    documents: DocumentsRef
-    tokens: TokensRef
-    source_text: TokensRef
-    backward: tuple[CheckpointRef | ScoreRef, TokensRef] | None
+    def __init__(self, experiment: Experiment, plan: Plan, source: CheckpointRef, texts: Texts, parent: str) -> None:
+        self._experiment, self._plan, self._of, self._parent = experiment, plan, texts, parent
+        self._sources = {SourceModel(): source}
+        self._texts = {Reading(of="target"): texts.tokens}
+        self._running: dict[CellId, Callable[[], ScoreRef]] = {}
+        self.cells: dict[CellId, ScoreRef] = {}
 
+    def compute(self, specs: Iterable[CellSpec]) -> None:
+        """Compute cells; those that need each other come in the order of the plan."""
+        wanted = list(specs)
+        observer().steps_ahead(len(wanted))
+        for spec in wanted:
+            step = finetune if needs_source(spec.id, self._plan) else baseline
+            needs = [self._need(need) for need in spec.needs]
+            texts = [self._texts[text] for text in spec.texts]
+            documents = self._of.documents if reads_words(spec) else None
+            self._running[spec.id] = submit_step(step, spec, needs, texts, documents, self._parent)
+        for spec in wanted:
+            self._need(spec.id)
 
-@stage("Classifiers")
-def _classifiers(experiment: Experiment, material: _Material, parent: str) -> list[ScoreRef]:
-    """Train every arm at every number of labels with every seed."""
-    comparison, training, model = experiment.comparison, experiment.target.classifier, experiment.model
-    words = experiment.target.word_map
-    source, language_models, documents, tokens, source_text, backward = material
-    begun: list[Callable[[], ScoreRef]] = []
-    scores: list[ScoreRef] = []
-    cells = [
-        (documents.labelled["train"] if size == "all" else size, comparison.seed + n)
-        for size in comparison.labels
-        for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
-    ]
-    # A number of labels may be all that there are: that is one cell, not two.
-    cells = list(dict.fromkeys(cells))
-    observer().steps_ahead(len(cells) * len(comparison.arms))
-    for labels, seed in cells:
-        # The mean of other arms comes after them.
-        for name in sorted(comparison.arms, key=lambda name: ARMS[name].start == "arms"):
-            arm = ARMS[name]
-            if arm.start == "tfidf":
-                how = training.class_weights, training.select
-                wait = submit_step(baseline_tfidf, name, documents, tokens, *how, labels, seed, parent)
-            elif arm.start == "arms":
-                wait = partial(_average, name, scores, tokens, labels, seed, parent)
-            elif arm.baseline:
-                start = language_models["scratch"] if arm.start == "target_text" else None
-                wait = submit_step(baseline_classifier, name, start, training, model, tokens, labels, seed, parent)
-            else:
-                # The source that has read the target's text already, where the experiment has it do so.
-                of_source: CheckpointRef | ScoreRef = source
-                if arm.start == "source":
-                    of_source = language_models.get("parameter", source)
-                read_from = tokens
-                if arm.backward and backward is not None:
-                    of_source, read_from = backward
-                known = source_text if arm.beside == "source_text" or training.needs_fisher else None
-                if arm.backward and known is not None:
-                    known = run_step(reverse, known)
-                read = experiment.source if arm.beside == "source_text" else experiment.target
-                wait = submit_step(
-                    finetune_classifier,
-                    name,
-                    None if arm.start == "random" else of_source,
-                    arm.trainable,
-                    training.model_copy(update={"layers": "mixed"}) if arm.mixed else training,
-                    model,
-                    words,
-                    read_from,
-                    labels,
-                    seed,
-                    read.language_model if arm.beside else None,
-                    arm.beside,
-                    known,
-                    parent,
-                )
-            begun.append(wait)
-    for wait in begun:
-        # One by one: a mean looks for its parts among those that stand before it.
-        scores.append(wait())  # noqa: PERF401
-    return scores
+    def _need(self, need: Need) -> Ref:
+        if isinstance(need, SourceModel):
+            return self._sources[need]
+        if need not in self.cells:
+            self.cells[need] = self._running.pop(need)()
+        return self.cells[need]
 
+    def read_backward(self, wanted: set[Reading]) -> None:
+        """Turn the target's text round, and train a source model on the source's, where cells read backwards."""
+        backward = Reading(of="target", backward=True)
+        if backward not in wanted:
+            return
+        self._texts[backward] = run_step(reverse, self._of.tokens)
+        source, comparison = self._experiment.source, self._experiment.comparison
+        tokens = run_step(reverse, self._of.source_tokens)
+        self._sources[SourceModel(backward=True)] = run_step(
+            pretrain, source, self._experiment.model, tokens, comparison.seed, self._parent
+        )
 
-def _average(name: str, scores: list[ScoreRef], tokens: TokensRef, labels: int, seed: int, parent: str) -> ScoreRef:
-    """Average the classifiers of both directions, which stand before it among the scores."""
-    parts = [one for one in scores if (one.arm in DIRECTIONS, one.labels, one.seed) == (True, labels, seed)]
-    return run_step(average_classifiers, name, parts, tokens, labels, seed, parent)
+    def read_source(self, wanted: set[Reading]) -> None:
+        """Make the source's text in the target's tokens, where something reads it so."""
+        forward, backward = Reading(of="source"), Reading(of="source", backward=True)
+        if not (wanted & {forward, backward} or self._fine_tuned() is not None):
+            return
+        tokens = self._of.source_tokens
+        if tokens.tokenizer_sha256 != self._of.tokens.tokenizer_sha256:
+            tokens = run_step(tokenize, self._of.source_documents, self._of.tokens)
+        self._texts[forward] = tokens
+        if backward in wanted:
+            self._texts[backward] = run_step(reverse, tokens)
+
+    def forgetting(self) -> ForgettingRef | None:
+        """Measure what the source model forgets when it is fine-tuned; None if no language model is compared."""
+        both = self._fine_tuned()
+        if both is None:
+            return None
+        return run_step(measure_forgetting, *both, self._texts[Reading(of="source")], self._parent)
+
+    def _fine_tuned(self) -> tuple[ScoreRef, ScoreRef] | None:
+        """Return the source's language model as it is, and fine-tuned, if both are there."""
+        arms = (language_model_arm(AsItIs()), language_model_arm(TrainedLanguageModel(start="source")))
+        models = {cell.arm: score for cell, score in self.cells.items() if cell.task == "language_model"}
+        as_it_is, fine_tuned = (models.get(arm) for arm in arms)
+        return (as_it_is, fine_tuned) if as_it_is and fine_tuned else None

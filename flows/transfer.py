@@ -15,13 +15,16 @@ from flows.recording import ended, mlflow_run  # noqa: E402
 from flows.runners import task_runner  # noqa: E402
 from flows.source import train_source  # noqa: E402
 from flows.target import Texts, compare_on_target  # noqa: E402
-from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
+from rnnlm.experiment import Experiment, load_experiment  # noqa: E402
 from rnnlm.refs import ReportRef  # noqa: E402
 from rnnlm.registry.registered import check_kind  # noqa: E402
 from tasks.observe import stage  # noqa: E402
 from tasks.register import register_target  # noqa: E402
 from tasks.step import run_step  # noqa: E402
+
+# What the form shows first.
+DEMO = load_experiment("demo")
 
 
 @flow(
@@ -31,7 +34,7 @@ from tasks.step import run_step  # noqa: E402
     result_serializer="json",
     task_runner=task_runner(),
 )
-def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008  (frozen; the form shows its values)
+def transfer(experiment: Experiment = DEMO) -> ReportRef:
     """Does a model pretrained on the source help on the target, by how much, and which way is best?
 
     Args:

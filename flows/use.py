@@ -11,9 +11,9 @@ import typer
 from flows import environment, terminal
 from flows.native import native_messages_held
 from flows.terminal import Traceback, batches, errors_for_people
-from rnnlm.config import Settings
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
+from rnnlm.settings import Settings
 
 if TYPE_CHECKING:
     from rnnlm.inference.trained import Trained

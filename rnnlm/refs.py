@@ -127,6 +127,31 @@ class CheckpointRef(TokenizerRef):
     mlflow_run_id: str
 
 
+class CellId(BaseModel):
+    """Which cell of the comparison it is: an arm, a number of labels and a seed.
+
+    Attributes:
+        task: What is scored.
+        arm: The way of transfer, or a baseline.
+        labels: Number of labelled training documents; 0 for a language model.
+        seed: Seed of the label subset, the initialisation and the order of documents.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    task: Literal["language_model", "classifier"]
+    arm: str
+    labels: int
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """Its name in the names of Prefect's task runs."""
+        if self.task == "language_model":
+            return f"language model, {self.arm}"
+        return f"classifier, {self.arm}, {self.labels} labels, seed {self.seed}"
+
+
 class ScoreRef(Ref):
     """One cell of the comparison: an arm, a number of labels and a seed.
 
@@ -150,6 +175,11 @@ class ScoreRef(Ref):
     metrics: dict[str, float]
     seconds: float
     mlflow_run_id: str
+
+    @property
+    def id(self) -> CellId:
+        """Which cell it is."""
+        return CellId(task=self.task, arm=self.arm, labels=self.labels, seed=self.seed)
 
 
 class ForgettingRef(Ref):

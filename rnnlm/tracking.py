@@ -22,11 +22,11 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Met
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-from rnnlm.config import flat
 from rnnlm.errors import DataError
 from rnnlm.mlflow_store import answering
 from rnnlm.process import dead_processes, this_process
 from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.settings import flat
 from rnnlm.store import home
 
 logger = logging.getLogger("rnnlm.tracking")

@@ -4,9 +4,9 @@ import yaml
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.events import emit_event
 
-from rnnlm.config import Experiment
 from rnnlm.evaluation.assemble import assemble
 from rnnlm.evaluation.verdict import Verdict
+from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef
 from rnnlm.report import markdown, table, write_report
 from rnnlm.store import file_sha256, home, whole_folder

@@ -1,175 +1,29 @@
 """Step 5: from the source model to the target's."""
 
 import hashlib
-from typing import Literal
 
-from rnnlm.config import Adaptation, ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
-from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, TokensRef
+from rnnlm.plan import CellSpec
+from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, TokensRef
 from rnnlm.store import file_sha256
 from rnnlm.tracking import step_run
-from tasks.cell import classifier_cell, language_model_cell, tradition_cell
+from tasks.cell import compute
 from tasks.step import output_folder, step
 
 
-@step(version=5, run_name="finetune language model, {arm}")
-def finetune_language_model(
-    arm: str,
-    source: CheckpointRef,
-    training: LanguageModelTraining | None,
-    model: Model,
-    word_map: WordMap,
-    tokens: TokensRef,
-    seed: int,
-    parent_run_id: str,
+@step(version=1, run_name="finetune {spec.id.title}")
+def finetune(
+    spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None, parent_run_id: str
 ) -> ScoreRef:
-    """Fine-tune the source language model on the target text.
+    """Compute a cell that starts from the source, reads it, or is made of cells that do.
 
     Args:
-        arm: Name of the arm.
-        source: The source language model.
-        training: Epochs, batch, learning rate; none: the source model is scored as it is.
-        model: Widths, layers, dropout.
-        word_map: What words start from that the source does not know.
-        tokens: The target text.
-        seed: Seed of the order and dropout.
+        spec: The cell: what is trained, and with which settings.
+        needs: What it needs: the source model, a language model, or other cells.
+        texts: The texts that it reads, the target's first.
+        documents: The target's documents, for cells that count their words.
         parent_run_id: MLflow run of the flow run.
     """
-    return language_model_cell(arm, source, training, model, tokens, seed, parent_run_id, word_map)
-
-
-@step(version=7, run_name="finetune classifier, {arm}, {labels} labels, seed {seed}")
-def finetune_classifier(
-    arm: str,
-    start: CheckpointRef | ScoreRef | None,
-    trainable: Trainable,
-    training: ClassifierTraining,
-    model: Model,
-    word_map: WordMap,
-    tokens: TokensRef,
-    labels: int,
-    seed: int,
-    beside: LanguageModelTraining | None,
-    beside_text: Literal["target_text", "source_text"] | None,
-    source_text: TokensRef | None,
-    parent_run_id: str,
-) -> ScoreRef:
-    """Train a classifier of the target on the encoder of a source model, or together with one.
-
-    Args:
-        arm: Name of the arm.
-        start: The source model, or the language model that was fine-tuned from it; none: random weights.
-        trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
-        training: Epochs, batch, learning rates.
-        model: Widths, layers, dropout.
-        word_map: What words start from that the encoder does not know.
-        tokens: The target's documents.
-        labels: Number of labelled training documents.
-        seed: Seed of the label subset, the head, the order and dropout.
-        beside: How text is read beside the labels; none: none is.
-        beside_text: Which text that is.
-        source_text: The source's text over the target's vocabulary, where it is read beside the labels or asked which
-            weights matter to it.
-        parent_run_id: MLflow run of the flow run.
-    """
-    text = tokens if beside_text == "target_text" else source_text
-    return classifier_cell(
-        arm,
-        start,
-        trainable,
-        training,
-        model,
-        tokens,
-        labels,
-        seed,
-        parent_run_id,
-        word_map,
-        beside=(text, beside) if text and beside else None,
-        known_text=source_text,
-    )
-
-
-@step(version=2, run_name="average classifiers, {arm}, {labels} labels, seed {seed}")
-def average_classifiers(
-    arm: str, cells: list[ScoreRef], tokens: TokensRef, labels: int, seed: int, parent_run_id: str
-) -> ScoreRef:
-    """Average the probabilities of classifiers.
-
-    Args:
-        arm: Name of the arm.
-        cells: The classifiers' cells.
-        tokens: The target's documents.
-        labels: Number of labels that they were trained on.
-        seed: Their seed.
-        parent_run_id: MLflow run of the flow run.
-    """
-    from rnnlm.transfer.ensemble import fit_ensemble
-
-    return tradition_cell(
-        "classifier",
-        arm,
-        labels,
-        seed,
-        tokens,
-        parent_run_id,
-        {"of": [cell.arm for cell in cells]},
-        lambda folder: fit_ensemble([cell.path for cell in cells], tokens, folder),
-    )
-
-
-@step(version=2, run_name="mix language model, {arm}")
-def mix_with_ngrams(
-    arm: str, language_model: ScoreRef, order: int, tokens: TokensRef, seed: int, parent_run_id: str
-) -> ScoreRef:
-    """Interpolate a language model with Kneser-Ney; the validation split chooses the weights.
-
-    Args:
-        arm: Name of the arm.
-        language_model: The recurrent language model.
-        order: Tokens of the longest n-grams.
-        tokens: The target text.
-        seed: Seed of the cells that it is compared with; nothing here is random.
-        parent_run_id: MLflow run of the flow run.
-    """
-    from rnnlm.transfer.tradition import fit_mixture
-
-    return tradition_cell(
-        "language_model",
-        arm,
-        0,
-        seed,
-        tokens,
-        parent_run_id,
-        {"order": order},
-        lambda folder: fit_mixture(language_model.path, order, tokens, folder),
-    )
-
-
-@step(version=3, run_name="adapt language model, {arm}")
-def adapt_language_model(
-    arm: str, kind: Adaptation, language_model: ScoreRef, tokens: TokensRef, seed: int, parent_run_id: str
-) -> ScoreRef:
-    """Score the source language model while it adapts to what it reads, with no training before.
-
-    Args:
-        arm: Name of the arm.
-        kind: How it adapts.
-        language_model: The source model over the target's vocabulary.
-        tokens: The target text.
-        seed: Seed of the cells that it is compared with; nothing here is random.
-        parent_run_id: MLflow run of the flow run.
-    """
-    from rnnlm.transfer.adaptation import fit_adaptation
-
-    return tradition_cell(
-        "language_model",
-        arm,
-        0,
-        seed,
-        tokens,
-        parent_run_id,
-        {"adaptation": kind},
-        lambda folder: fit_adaptation(kind, language_model.path, tokens, folder),
-    )
+    return compute(spec, needs, texts, documents, parent_run_id)
 
 
 @step(version=3)

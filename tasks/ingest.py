@@ -1,8 +1,8 @@
 """Step 1: text files to cleaned and split documents."""
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import ingest as ingest_corpus
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 from rnnlm.store import home
 from tasks.step import logger, output_folder, step
 

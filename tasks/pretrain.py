@@ -1,7 +1,8 @@
 """Step 3: the source model."""
 
-from rnnlm.config import Model, Source
+from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, TokensRef
+from rnnlm.settings import Model
 from rnnlm.tracking import step_run
 from tasks.step import Progress, output_folder, states_folder, step
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
 from rnnlm import tracking
-from rnnlm.refs import CheckpointRef, ForgettingRef, Ref, ScoreRef
+from rnnlm.plan import CellSpec
+from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ScoreRef
 
 # What a step writes to MLflow is below the run that its argument `parent_run_id` names.
 PARENT = "parent_run_id"
@@ -16,9 +17,20 @@ PARENT = "parent_run_id"
 Recorded = CheckpointRef | ScoreRef | ForgettingRef
 
 
-def cell_name(task: Literal["language_model", "classifier"], arm: str, labels: int, seed: int) -> str:
+def cell_name(cell: CellId) -> str:
     """Return what a cell's run is called in MLflow."""
-    return f"language model {arm}" if task == "language_model" else f"classifier {arm} labels={labels} seed={seed}"
+    if cell.task == "language_model":
+        return f"language model {cell.arm}"
+    return f"classifier {cell.arm} labels={cell.labels} seed={cell.seed}"
+
+
+def cell_settings(spec: CellSpec) -> dict[str, Any]:
+    """Return what is recorded of a cell's settings."""
+    work = spec.work.model_dump(exclude={"kind", "beside_text", "known_text"}, exclude_none=True)
+    if not spec.needs:
+        work.pop("word_map", None)  # nothing is mapped
+    labels = {"labels": spec.id.labels} if spec.id.labels else {}
+    return {"arm": spec.id.arm, "seed": spec.id.seed, "work": spec.work.kind} | labels | work
 
 
 def look_for_run(result: Recorded, arguments: Mapping[str, Any]) -> tuple[str, bool]:
@@ -47,17 +59,21 @@ def look_for_run(result: Recorded, arguments: Mapping[str, Any]) -> tuple[str, b
 
 def _name(result: Recorded) -> str:
     if isinstance(result, ScoreRef):
-        return cell_name(result.task, result.arm, result.labels, result.seed)
+        return cell_name(result.id)
     return "pretrain" if isinstance(result, CheckpointRef) else "forgetting"
 
 
 def _record(run: tracking.Run, result: Recorded, arguments: Mapping[str, Any]) -> None:
     """Record the settings, the scores and the learning curve, as far as the step's output has them."""
     given = {name: value for name, value in arguments.items() if name != PARENT and not isinstance(value, Ref | list)}
-    run.log_params(
-        {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
-    )
-    tags = {"rnnlm.output": result.sha256, "rnnlm.tokens": arguments["tokens"].sha256} if "tokens" in arguments else {}
+    if isinstance(spec := given.get("spec"), CellSpec):
+        run.log_params(cell_settings(spec))
+    else:
+        run.log_params(
+            {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
+        )
+    texts = arguments.get("texts") or [arguments.get("tokens") or arguments["source_tokens"]]
+    tags = {"rnnlm.output": result.sha256, "rnnlm.tokens": texts[0].sha256}
     if isinstance(result, ForgettingRef):
         scores = {"before": result.before, "after": result.after}
         run.log_metrics({f"{when}/{name}": value for when, found in scores.items() for name, value in found.items()})

@@ -1,7 +1,7 @@
 """What a registered model says of documents in files."""
 
-from rnnlm.config import Corpus
 from rnnlm.refs import CheckpointRef, ScoredRef
+from rnnlm.settings import Corpus
 from rnnlm.store import file_sha256, home
 from tasks.step import logger, output_folder, step
 

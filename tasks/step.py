@@ -90,7 +90,7 @@ def _content(value: Any) -> Any:
         return value.sha256
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_content(item) for item in value]
     return value
 

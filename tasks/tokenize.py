@@ -2,8 +2,8 @@
 
 import shutil
 
-from rnnlm.config import Tokenizer
 from rnnlm.refs import CheckpointRef, DocumentsRef, ShardRef, TokenizerRef, TokensRef
+from rnnlm.settings import Tokenizer
 from rnnlm.tokens import Shard, encode_shard, learn
 from rnnlm.tokens import tokenize as tokenize_documents
 from rnnlm.tokens.reverse import reverse as reverse_documents

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Corpus, check_experiment, load_experiment
 from rnnlm.errors import ConfigError
+from rnnlm.experiment import check_experiment, load_experiment
+from rnnlm.settings import Corpus
+
+OF_SOURCE = "name: x\nsource: {corpus: {files: [x.txt]}}\n"
 
 
 def _file(folder: Path, content: str | bytes) -> str:
@@ -27,7 +30,7 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_may_be_there_again_in_what_is_merged(tmp_path: Path) -> None:
-    content = "target: {corpus: &one {files: [x.csv], label: l}}\nsource: {corpus: {<<: *one, label: m}}\n"
+    content = "name: x\ntarget: {corpus: &one {files: [x.csv], label: l}}\nsource: {corpus: {<<: *one, label: m}}\n"
     experiment = load_experiment(_file(tmp_path, content))
     assert (experiment.source.corpus.files, experiment.source.corpus.label) == (["x.csv"], "m")
 
@@ -44,7 +47,7 @@ def test_a_key_may_be_there_again_in_what_is_merged(tmp_path: Path) -> None:
     ],
 )
 def test_where_text_is_wanted_it_need_not_be_quoted(tmp_path: Path, written: str, labels: list[str]) -> None:
-    content = f"target: {{corpus: {{files: [x.csv], label: 3, labels: {written}}}}}\n"
+    content = f"{OF_SOURCE}target: {{corpus: {{files: [x.csv], label: 3, labels: {written}}}}}\n"
     assert load_experiment(_file(tmp_path, content)).target.corpus.labels == labels
     assert load_experiment("demo", [f"target.corpus.labels={written}"]).target.corpus.labels == labels
     assert load_experiment("demo", [f"target.corpus={{files: [x], label: l, labels: {written}}}"]).target.corpus.label
@@ -99,8 +102,20 @@ def test_a_file_that_is_no_experiment_is_one_error(tmp_path: Path, content: byte
 
 def test_a_file_of_notepad_is_read(tmp_path: Path) -> None:
     for encoding in ("utf-8-sig", "utf-16"):
-        assert load_experiment(_file(tmp_path, "name: uber\n".encode(encoding))).name == "uber"
+        content = f"{OF_SOURCE}target: {{corpus: {{files: [über.txt]}}}}\n".encode(encoding)
+        assert load_experiment(_file(tmp_path, content)).target.corpus.files == ["über.txt"]
 
 
-def test_all_defaults_are_an_experiment() -> None:
-    assert check_experiment({}).name == "demo"
+@pytest.mark.parametrize("missing", ["name", "source", "target"])
+def test_nothing_of_another_experiment_stands_in_for_what_a_file_lacks(missing: str) -> None:
+    content = {name: value for name, value in load_experiment("demo").model_dump().items() if name != missing}
+    with pytest.raises(ConfigError, match=f"^{missing}: "):
+        check_experiment(content)
+
+
+@pytest.mark.parametrize("part", ["source", "target"])
+def test_each_side_needs_a_corpus(part: str) -> None:
+    content = load_experiment("demo").model_dump()
+    del content[part]["corpus"]
+    with pytest.raises(ConfigError, match=rf"^{part}\.corpus: "):
+        check_experiment(content)

@@ -9,12 +9,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import ClassifierTraining, Dropout, LanguageModelTraining, Maps, Model
 from rnnlm.model.checkpoint import get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.seeds import derived, masks, stream
+from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Maps, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.maps import LinearMaps
 from rnnlm.training.plan import Plan

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModelContext
 
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks.machine import machine_facts
 from flows import environment
-from rnnlm.config import load_experiment
 from rnnlm.errors import DataError
+from rnnlm.experiment import load_experiment
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results"

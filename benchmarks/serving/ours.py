@@ -12,13 +12,13 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.serving.task import Serving, lexicon, read, texts
-from rnnlm.config import ClassifierTraining, Model
 from rnnlm.inference.classify import classify
 from rnnlm.inference.settings import Completing
 from rnnlm.inference.trained import Trained
 from rnnlm.model.checkpoint import Description
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, Model
 from rnnlm.tokens import TextTokenizer
 
 

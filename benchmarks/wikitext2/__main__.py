@@ -27,11 +27,11 @@ import fsspec
 from pydantic import BaseModel
 
 from benchmarks.machine import machine_facts
-from rnnlm.config import Corpus, Dropout, LanguageModelTraining, Model, Tokenizer
+from rnnlm.arms import arm_named
 from rnnlm.corpus import ingest
 from rnnlm.errors import DataError
-from rnnlm.evaluation.naming import arm_name
 from rnnlm.refs import SPLITS, TokensRef
+from rnnlm.settings import Corpus, Dropout, LanguageModelTraining, Model, Tokenizer
 from rnnlm.store import home
 from rnnlm.tokens import tokenize
 from rnnlm.training.progress import Progress
@@ -224,7 +224,7 @@ def score_ngrams(recipe: Recipe, tokens: TokensRef, work: Path) -> list[dict[str
     with tempfile.TemporaryDirectory(dir=work) as folder:
         for order in range(6, 0, -1):
             for smoothing in SMOOTHINGS:
-                name = f"{arm_name(smoothing).short}, order {order}"
+                name = f"{arm_named(smoothing).title}, order {order}"
                 add(name, fit_ngram(smoothing, order, tokens, Path(folder) / name))
         trained = _trained(recipe, tokens, work)
         if (trained / "result.json").is_file():

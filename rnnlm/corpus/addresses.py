@@ -14,13 +14,13 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.tar import TarFileSystem
 from fsspec.utils import glob_translate
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import package
 from rnnlm.corpus.files import File, cause_of, no_such_file, public, trouble
 from rnnlm.corpus.formats import belongs
 from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import Split
+from rnnlm.settings import Corpus
 from rnnlm.store import file_sha256
 
 _MAGIC = re.compile(r"[*?\[{]")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm.config import Corpus
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef
+from rnnlm.settings import Corpus
 
 # A class of fewer documents, in all splits together, may miss the training split by chance; a larger one does not.
 RARE = 5

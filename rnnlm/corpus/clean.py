@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from rnnlm.config import Corpus
+from rnnlm.settings import Corpus
 
 # Line tabulation, form feed, the separators and the C1 block stand between words (the C1 block mostly for a dash that
 # lost its code page): they become a space. The other control characters stand for nothing.

@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.addresses import find, resolve_excluded
 from rnnlm.corpus.clean import cleaner, plain_name
 from rnnlm.corpus.encoding import no_text
@@ -25,6 +24,7 @@ from rnnlm.corpus.schema import DOCUMENTS, with_counts
 from rnnlm.corpus.split import split_of
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, Split
+from rnnlm.settings import Corpus
 from rnnlm.store import whole_folder
 
 logger = logging.getLogger("rnnlm.steps")

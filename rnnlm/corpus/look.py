@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import pyarrow.parquet as pq
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.encoding import foreign, likely
 from rnnlm.corpus.files import File, trouble
 from rnnlm.corpus.formats import format_of
 from rnnlm.corpus.formats.table import LINES, separator_of, separator_said
 from rnnlm.errors import DataError
+from rnnlm.settings import Corpus
 
 # Bytes that are looked at.
 _HEAD = 1 << 20

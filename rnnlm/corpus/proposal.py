@@ -10,14 +10,15 @@ from typing import Any
 
 import yaml
 
-from rnnlm.config import Corpus, check_experiment
 from rnnlm.corpus.advice import FEWEST
 from rnnlm.corpus.classes import check_classes
 from rnnlm.corpus.scripts import UNSPACED
 from rnnlm.corpus.split import split_of
 from rnnlm.corpus.survey import Seen, Survey
 from rnnlm.errors import DataError
+from rnnlm.experiment import check_experiment
 from rnnlm.refs import SPLITS
+from rnnlm.settings import Corpus
 
 # Characters of a token of subwords, in spaced scripts and in others.
 _SPACED, _UNSPACED = 4.0, 1.6

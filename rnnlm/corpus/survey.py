@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.addresses import find
 from rnnlm.corpus.clean import cleaner, plain_name
 from rnnlm.corpus.columns import (
@@ -31,6 +30,7 @@ from rnnlm.corpus.look import Head, head_of
 from rnnlm.corpus.scripts import scripts_of
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, Split
+from rnnlm.settings import Corpus
 
 TABLES = ("csv", "tsv", "jsonl", "parquet")
 

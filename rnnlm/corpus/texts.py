@@ -7,11 +7,11 @@ from typing import IO
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import ValidationError
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import EmptyFileError, File
 from rnnlm.corpus.formats import format_of, read
 from rnnlm.corpus.formats.lines import CHUNK, decoded, numbered_lines
 from rnnlm.errors import ConfigError
+from rnnlm.settings import Corpus
 
 
 def local_file(path: Path) -> File:

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from rnnlm.evaluation.comparison import SCRATCH
-from rnnlm.evaluation.naming import arm_name
+from rnnlm.arms import SCRATCH, arm_named
 from rnnlm.evaluation.verdict import Gain, Recommendation
 from rnnlm.refs import ScoreRef
 
@@ -16,7 +15,7 @@ def registered_sentence(name: str, best: ScoreRef, recommended: Sequence[Recomme
         best: The language model.
         recommended: The arms to use.
     """
-    said = f"Registered as {name}-target: {arm_name(best.arm).phrase}"
+    said = f"Registered as {name}-target: {arm_named(best.arm).phrase}"
     if any(one.task == "language_model" and one.arm != best.arm for one in recommended):
         return f"{said}, the best of the networks; n-grams, caches and mixtures are scored and not registered."
     return f"{said}."

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from rnnlm.config import Experiment
+from rnnlm.arms import SCRATCH, arm_named
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
 from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.comparison import (
-    SCRATCH,
     Predictions,
     gains,
     gains_beyond_target_text,
@@ -22,15 +21,15 @@ from rnnlm.evaluation.comparison import (
     verdict_sentences,
 )
 from rnnlm.evaluation.confusion import confusion
-from rnnlm.evaluation.cost import seconds_before
 from rnnlm.evaluation.enough import judged_on, small_splits
 from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
-from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
+from rnnlm.experiment import Experiment
+from rnnlm.plan import plan, seconds_before
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -58,6 +57,7 @@ def assemble(
         scores: All cells, those of the baseline among them.
         forgetting_ref: The fine-tuned language model on the source's text; none: there is none.
     """
+    cells = plan(experiment, documents.labelled["train"])
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
@@ -90,7 +90,10 @@ def assemble(
         outcome=outcome(found, beyond),
         summary=summary(found, beyond, chosen, small[0] if small else ""),
         sentences=[sentence for sentence in sentences if sentence],
-        cells=[_cell(score, seconds_before(score, source.seconds, scores)) for score in scores],
+        cells=[
+            _cell(score, seconds_before(score.id, cells, {one.id: one.seconds for one in scores}, source.seconds))
+            for score in scores
+        ],
         recommended=chosen,
         gains=found,
         beyond=beyond,
@@ -161,7 +164,7 @@ def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
 
 def _examples(scores: list[ScoreRef], found: list[Gain], classes: list[str], documents: DocumentsRef) -> list[Examples]:
     """Give documents that only the best way of transfer gets right, or only scratch: with few and with many labels."""
-    transfer = [gain for gain in found if gain.task == "classifier" and arm_name(gain.arm).transfer]
+    transfer = [gain for gain in found if gain.task == "classifier" and arm_named(gain.arm).transfer]
     numbers = {gain.labels for gain in transfer}
     chosen = []
     for labels in sorted({min(numbers), max(numbers)} if numbers else ()):

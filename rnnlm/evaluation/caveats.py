@@ -1,8 +1,8 @@
 """What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
 
-from rnnlm.config import Corpus, Tokenizer
 from rnnlm.evaluation.enough import counted
 from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.settings import Corpus, Tokenizer
 
 # A vocabulary of the 10,000 most frequent words leaves out 3 to 8 % of an English text, and up to 15 % of one in a
 # language of many word forms. One in five is more than a choice of words: the text is in another language or script

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.arms import ARMS, SCRATCH, TARGET_TEXT, arm_named
 from rnnlm.evaluation.enough import counted, few
-from rnnlm.evaluation.naming import MIXTURES, WITHOUT_TARGET_TEXT, arm_name
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 
 RESAMPLES = 2_000
 FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
-SCRATCH, TARGET_TEXT = "scratch", "target_text"
-TRADITION = ("kneser_ney", "tfidf")  # of language models, of classifiers
 LEVEL = 0.05
 
 
@@ -88,20 +86,24 @@ def _family(compared: Iterable[tuple[Gain, float]]) -> list[Gain]:
 
 def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
     """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
-    read_it = [cell for cell in cells if cell.arm not in WITHOUT_TARGET_TEXT]
+    read_it = [cell for cell in cells if not arm_named(cell.arm).without_target_text]
     return gains(_of(read_it, TARGET_TEXT), TARGET_TEXT)
 
 
 def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
     """Compare scratch, transfer and mixtures with Kneser-Ney, or with logistic regression on TF-IDF."""
+    mixtures = [one.name for one in ARMS.values() if one.mixture]
     return [
-        gain for baseline in TRADITION for gain in gains(_of(cells, SCRATCH, *MIXTURES, "both", baseline), baseline)
+        gain
+        for baseline in ARMS.values()
+        if baseline.tradition
+        for gain in gains(_of(cells, SCRATCH, *mixtures, baseline.name), baseline.name)
     ]
 
 
 def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
     """Give the cells of all ways of transfer and of these baselines."""
-    return [cell for cell in cells if cell.arm in baselines or arm_name(cell.arm).transfer]
+    return [cell for cell in cells if cell.arm in baselines or arm_named(cell.arm).transfer]
 
 
 def _compared(
@@ -228,12 +230,8 @@ def outcome_of(interval: Interval, p: float) -> Outcome:
     return "positive" if interval.low > 0.0 else "negative"
 
 
-_THAN = {
-    SCRATCH: "from scratch",
-    TARGET_TEXT: "from the target's own text alone",
-    "kneser_ney": "Kneser-Ney",
-    "tfidf": "logistic regression on TF-IDF",
-}
+# How a sentence names what an arm is better or worse than, where that is not the arm's phrase.
+_THAN = {SCRATCH: "from scratch", TARGET_TEXT: "from the target's own text alone"}
 
 
 def _sentence(found: Gain, alone: float) -> str:
@@ -246,8 +244,8 @@ def _sentence(found: Gain, alone: float) -> str:
         amount = f"{abs(gain.value):.3f} bits per character"
         interval = f"95 % interval of what is saved {gain.low:+.3f} to {gain.high:+.3f}"
         where = "For the language model of the target text"
-    name = arm_name(found.arm)
-    than = _THAN.get(found.baseline, found.baseline)
+    name = arm_named(found.arm)
+    than = _THAN.get(found.baseline) or _phrase(found.baseline)
     more = "better" if gain.value >= 0 else "worse"
     if found.outcome == "no claim":
         return (
@@ -280,7 +278,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
         tradition: Scratch, every way of transfer and mixtures against Kneser-Ney and TF-IDF.
         recommended: Which arm to use, in a sentence.
     """
-    transfer = [gain for gain in found if arm_name(gain.arm).transfer]
+    transfer = [gain for gain in found if arm_named(gain.arm).transfer]
     answers = [
         _answer(f"Transfer to the target {name}.", [gain for gain in transfer if gain.task == task])
         for task, name in (("language_model", "language model"), ("classifier", "classifier"))
@@ -330,7 +328,7 @@ def ways(found: Sequence[tuple[str, int]]) -> str:
     by_counts: dict[tuple[int, ...], list[str]] = {}
     for arm in dict.fromkeys(arm for arm, _ in found):
         counts = tuple(sorted(labels for one, labels in found if one == arm and labels))
-        by_counts.setdefault(counts, []).append(arm_name(arm).phrase)
+        by_counts.setdefault(counts, []).append(arm_named(arm).phrase)
     return _listed(
         [
             _listed(names) + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else "")
@@ -350,3 +348,8 @@ def _amount(gain: Gain) -> str:
         values = [f"{100 * value:+.1f}" for value in (gain.gain.value, gain.gain.low, gain.gain.high)]
         return f"{values[0]} points of accuracy (95 % interval {values[1]} to {values[2]})"
     return f"{gain.gain.value:.3f} bits per character saved (95 % interval {gain.gain.low:.3f} to {gain.gain.high:.3f})"
+
+
+def _phrase(baseline: str) -> str:
+    """Return the name of a baseline in sentences; another run is called by its own name."""
+    return ARMS[baseline].phrase if baseline in ARMS else baseline

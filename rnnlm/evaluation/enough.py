@@ -1,7 +1,7 @@
 """How many documents a judgement needs, and what is said where there are fewer."""
 
-from rnnlm.config import Corpus
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 
 # Fewest documents that a claim is made from. A bootstrap of few documents draws the same ones again and again, and its
 # interval is too narrow. How often it leaves out zero where there is nothing to find (one arm, one seed, 600 simulated

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm.evaluation.comparison import RESAMPLES, SCRATCH, Predictions
+from rnnlm.arms import SCRATCH, arm_named
+from rnnlm.evaluation.comparison import RESAMPLES, Predictions
 from rnnlm.evaluation.enough import few
-from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.verdict import Equivalence
 
 
@@ -31,7 +31,7 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
         return []  # one number of labels is no curve
     sizes = np.array(sorted(baseline))
     compared = [(SCRATCH, int(labels)) for labels in sizes]
-    compared += [(arm, labels) for arm in arms if arm_name(arm).transfer for labels in sorted(arms[arm])]
+    compared += [(arm, labels) for arm in arms if arm_named(arm).transfer for labels in sorted(arms[arm])]
     value, drawn = _accuracies([list(arms[arm][labels].values()) for arm, labels in compared])
     curve, curves = value[: len(sizes)], drawn[:, : len(sizes)]
     found = []
@@ -61,7 +61,7 @@ def equivalence_sentence(found: list[Equivalence]) -> str:
     best = max(worth, key=lambda one: ((one.low or one.most) / one.labels, one.low is None, one.needed or one.most))
     low, middle, high = (_labels(value, best.most) for value in (best.low, best.needed, best.high))
     return (
-        f"What transfer is worth in labels. With {best.labels:,} labels {arm_name(best.arm).phrase} is as good as "
+        f"What transfer is worth in labels. With {best.labels:,} labels {arm_named(best.arm).phrase} is as good as "
         f"scratch with {middle} (95 % interval {low} to {high})."
     )
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.config import Select
 from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
 from rnnlm.evaluation.recommendation import LOWER_IS_BETTER
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
+from rnnlm.settings import Select
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Literal
 
-from rnnlm.config import Select
+from rnnlm.arms import arm_named
 from rnnlm.evaluation.comparison import ways
 from rnnlm.evaluation.enough import few
-from rnnlm.evaluation.naming import arm_name
 from rnnlm.evaluation.verdict import Gain, Outcome, Recommendation
 from rnnlm.refs import ScoreRef
+from rnnlm.settings import Select
 
 LOWER_IS_BETTER = ("bits_per_character", "nll")
 _WORDS = {"language_model": "the language model", "classifier": "the classifier"}
@@ -100,6 +100,6 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
 
 
 def _judged(found: Sequence[Gain], beyond: Sequence[Gain]) -> list[Gain]:
-    transfer = [gain for gain in found if arm_name(gain.arm).transfer]
+    transfer = [gain for gain in found if arm_named(gain.arm).transfer]
     of_classifiers = [gain for gain in transfer if gain.task == "classifier"]
     return list(beyond) or of_classifiers or transfer

@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import read
 from rnnlm.inference.answer import answer
 from rnnlm.inference.trained import Trained
+from rnnlm.settings import Corpus
 from rnnlm.store import whole_folder
 
 AT_ONCE = 2_048  # documents in memory at a time

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from rnnlm.config import Settings
 from rnnlm.errors import ConfigError
+from rnnlm.settings import Settings
 
 Task = Literal["score", "classify", "complete", "rescore", "correct"]
 ExportFormat = Literal["saved-model", "onnx"]

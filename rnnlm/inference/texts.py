@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.clean import cleaner
+from rnnlm.settings import Corpus
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.tokens.kinds import WORD
 from rnnlm.tokens.reader import NO_LABEL

@@ -15,10 +15,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save
 
-from rnnlm.config import ClassifierTraining, Model
 from rnnlm.errors import DataError
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, Model
 from rnnlm.store import made_anew
 
 Weights = dict[str, np.ndarray]

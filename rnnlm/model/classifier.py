@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Model
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.encoder import Encoder
 from rnnlm.model.precision import Precision, float32
 from rnnlm.seeds import derived
+from rnnlm.settings import ClassifierTraining, Model
 
 
 class Classifier(keras.layers.Layer):

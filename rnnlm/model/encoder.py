@@ -5,12 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rnnlm.config import Model
 from rnnlm.model.dropout import drop_weights, drop_word_types, locked_dropout
 from rnnlm.model.gru import GRU
 from rnnlm.model.lstm import LSTM, State
 from rnnlm.model.precision import Precision
 from rnnlm.seeds import derived
+from rnnlm.settings import Model
 
 # Wider than the 0.1 of Merity et al. 2018, whose trainings last for days: here the first hundred steps decide, and
 # small embeddings give the LSTM too little to tell apart (after 150 steps perplexity 741 against 869).

@@ -6,7 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import Model
 from rnnlm.model.adaptive import (
     AdaptiveWeights,
     adaptive_cross_entropy,
@@ -18,6 +17,7 @@ from rnnlm.model.encoder import Encoder
 from rnnlm.model.lstm import State
 from rnnlm.model.precision import Precision, float32
 from rnnlm.model.softmax import tied_cross_entropy, tied_nll
+from rnnlm.settings import Model
 
 
 class Losses(NamedTuple):

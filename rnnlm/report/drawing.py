@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from rnnlm.evaluation.naming import ARM_NAMES
+from rnnlm.arms import ARMS
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.report import words
 from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
@@ -45,9 +45,9 @@ def drawings(verdict: Verdict) -> dict[str, Drawing]:
 
 def _looks(verdict: Verdict) -> dict[str, tuple[str, str]]:
     """Give each arm its colour and marker; a known arm has the same ones in every report."""
-    unknown = [name for name in words.arms(verdict) if name not in ARM_NAMES]
-    places = {name: arm.look for name, arm in ARM_NAMES.items()}
-    places |= {name: len(ARM_NAMES) + n for n, name in enumerate(unknown)}
+    unknown = [name for name in words.arms(verdict) if name not in ARMS]
+    places = {name: arm.look for name, arm in ARMS.items()}
+    places |= {name: len(ARMS) + n for n, name in enumerate(unknown)}
     return {name: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for name, place in places.items()}
 
 

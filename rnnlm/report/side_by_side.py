@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from rnnlm.config import flat
 from rnnlm.errors import DataError
 from rnnlm.evaluation.assemble import predictions_of
 from rnnlm.evaluation.comparison import Predictions, gains_over_run
@@ -18,6 +17,7 @@ from rnnlm.refs import ScoreRef
 from rnnlm.report import words
 from rnnlm.report.summary import GAIN_METRIC, Summary, summaries
 from rnnlm.report.writing import template
+from rnnlm.settings import flat
 
 SIGNS = {"positive": "▲", "negative": "▼", "none found": "○", "no claim": "·"}
 DIGEST = 12  # digits that tell digests apart

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from rnnlm.evaluation.naming import ARM_NAMES, arm_name
+from rnnlm.arms import ARMS, arm_named
 from rnnlm.evaluation.verdict import Equivalence, Gain, Verdict
 
 TASKS = {"language_model": "language model", "classifier": "classifier"}
@@ -47,13 +47,13 @@ NONE = "\N{EN DASH}"
 
 def arm(name: str) -> str:
     """Give an arm's name in words; an unknown arm is called by its own name."""
-    return arm_name(name).short
+    return arm_named(name).title
 
 
 def arms(verdict: Verdict) -> list[str]:
     """Give the arms of a verdict: the known ones in their order, then the others as they come."""
     found = list(dict.fromkeys([cell.arm for cell in verdict.cells] + [gain.arm for gain in verdict.gains]))
-    return [name for name in ARM_NAMES if name in found] + [name for name in found if name not in ARM_NAMES]
+    return [name for name in ARMS if name in found] + [name for name in found if name not in ARMS]
 
 
 def task(name: str) -> str:

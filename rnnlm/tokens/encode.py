@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.apart import apart
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef

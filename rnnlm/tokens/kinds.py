@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.errors import ConfigError
 
 Texts = Iterable[list[str]]

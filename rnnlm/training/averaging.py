@@ -1,6 +1,6 @@
 """Averages of the weights along a training: those are evaluated and published, the raw ones go on training."""
 
-from rnnlm.config import LanguageModelTraining
+from rnnlm.settings import LanguageModelTraining
 
 
 def averaging_rate(settings: LanguageModelTraining, step: int, triggered: int | None) -> float:

@@ -8,11 +8,11 @@ who take turns as here).
 import functools
 from collections.abc import Iterator
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.seeds import derived
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.plan import Plan, Step
 from rnnlm.training.precision import choose_precision

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.seeds import masks, stream
+from rnnlm.settings import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import FineTuning
+from rnnlm.settings import FineTuning
 from rnnlm.training.update import BETA_2, FusedAdamW
 
 # The share of the steps in which some layers are frozen; in the rest all are trained.

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.averaging import averaging_rate, is_triggered
 from rnnlm.training.plan import Phase, Plan, Step

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import row_length
 from rnnlm.training.plan import Plan

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rnnlm.config import Maps
 from rnnlm.seeds import derived
+from rnnlm.settings import Maps
 
 
 class LinearMaps:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
 from rnnlm.seeds import stream
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.batches import Window, row_length, windows
 from rnnlm.training.progress import evaluation_steps

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from rnnlm.config import Model
 from rnnlm.model import cudnn
 from rnnlm.model.precision import Precision, product_type
+from rnnlm.settings import Model
 from rnnlm.store import home
 
 logger = logging.getLogger("rnnlm.training")

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.seeds import masks
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.training.batches import Window
 from rnnlm.training.update import clipped_update, make_optimizer
 

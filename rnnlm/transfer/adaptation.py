@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.config import Adaptation
 from rnnlm.evaluation.cache import cache_nll
 from rnnlm.evaluation.language_model import score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
+from rnnlm.settings import Adaptation
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.dynamic import score_while_learning
 from rnnlm.transfer.cell import Fitted, read_documents, write_language_model

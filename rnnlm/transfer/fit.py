@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm.config import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
@@ -25,6 +24,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.seeds import derived
+from rnnlm.settings import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.store import file_sha256
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
 from rnnlm.training.beside import Beside

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.covariance import ledoit_wolf_shrinkage
 
-from rnnlm.config import ClassifierTraining, Model, WordMap
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.outlook import Frozen, SourceModel
 from rnnlm.evaluation.transferability import h_score, logme, standardised
@@ -14,6 +13,7 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
 from rnnlm.seeds import stream
+from rnnlm.settings import ClassifierTraining, Model, WordMap
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import pooled_features
 from rnnlm.transfer.cell import read_documents

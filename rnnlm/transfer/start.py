@@ -3,9 +3,9 @@
 import functools
 from pathlib import Path
 
-from rnnlm.config import Model, WordMap
 from rnnlm.model.checkpoint import Checkpoint, Weights
 from rnnlm.refs import TokensRef
+from rnnlm.settings import Model, WordMap
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer, map_split
 from rnnlm.transfer.vocabulary import Coverage, map_vocabulary, needs_space

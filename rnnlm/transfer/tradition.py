@@ -5,28 +5,28 @@ They know nothing of the source. A recurrent model that does not beat them is no
 
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm.config import ClassWeights, Select
+from rnnlm.arms import Smoothing
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint
-from rnnlm.ngram import NgramModel, count, katz, kneser_ney
+from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
+from rnnlm.settings import ClassWeights, Select
 from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.training.classifier import selection_score
 from rnnlm.transfer.cell import Fitted, classifier_predictions, read_documents, write_cell, write_language_model
 from rnnlm.transfer.subsets import label_subset
 
-Smoothing = Literal["kneser_ney", "good_turing"]
-SMOOTHINGS = {"kneser_ney": kneser_ney, "good_turing": katz}
+SMOOTHINGS: dict[Smoothing, Callable[[Counts], NgramModel]] = {"kneser_ney": kneser_ney, "good_turing": katz}
 
 # Inverse strengths of the L2 penalty to try; the validation split chooses.
 STRENGTHS = (1.0, 10.0, 100.0)

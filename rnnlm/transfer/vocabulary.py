@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from rnnlm.config import WordMap
 from rnnlm.model.adaptive import group_starts
 from rnnlm.model.checkpoint import Weights
+from rnnlm.settings import WordMap
 from rnnlm.tokens import TextTokenizer
 from rnnlm.tokens.kinds import UNK
 from rnnlm.transfer.word_space import Floats, Ids, WordSpace, linear_map, nearest_mean

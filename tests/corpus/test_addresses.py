@@ -18,11 +18,11 @@ import pytest
 import zstandard
 from fsspec.registry import _registry
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import fingerprint, ingest
 from rnnlm.corpus.files import public
 from rnnlm.errors import ConfigError, DataError, StoreError
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 
 WHOLE = {"valid_share": 0.0, "test_share": 0.0}
 CSV = 'text,label\none,a\n"two, and\nmore",b\n'

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import check_classes, class_counts, ingest
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.settings import Corpus
 
 CORPUS = Corpus(files=["x.csv"], label="label")
 BOTH = {"neg": 20, "pos": 20}

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import NEWS, Corpus, Replacement
 from rnnlm.corpus.clean import cleaner
+from rnnlm.settings import Corpus, Replacement
+
+NEWS = Corpus(files=["news.csv"])
 
 # Text that is rich in what cleaning looks at.
 TEXT = st.lists(
@@ -14,7 +16,7 @@ TEXT = st.lists(
 
 
 def _corpus(**fields: object) -> Corpus:
-    return NEWS.model_copy(update=fields)
+    return Corpus.model_validate({"files": ["news.csv"]} | fields)
 
 
 @pytest.mark.parametrize(

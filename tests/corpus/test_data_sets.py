@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Corpus, Tokenizer
 from rnnlm.corpus import ingest
+from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.tokens import tokenize
 
 DATA = Path(os.environ.get("RNNLM_DATA", "/nonexistent"))

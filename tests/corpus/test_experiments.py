@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import EXPERIMENTS, Corpus, Experiment, load_experiment
 from rnnlm.corpus import ingest
 from rnnlm.corpus.clean import cleaner
+from rnnlm.experiment import EXPERIMENTS, load_experiment
+from rnnlm.settings import Corpus
 
-
-def test_demo_is_the_default() -> None:
-    assert load_experiment("demo") == Experiment()
+BOTH = "name: x\nsource: {corpus: {files: [s.txt]}}\ntarget: {corpus: {files: [t.txt]}}\n"
 
 
 @pytest.mark.parametrize("file", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda file: file.stem)
@@ -62,6 +61,6 @@ def test_article_reads_tables_instead_as_its_comment_says(tmp_path: Path) -> Non
 def test_a_width_without_effect_is_a_warning(
     model: str, said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "x.yaml").write_text(f"name: x\nmodel: {model}\n", encoding="utf-8")
+    (tmp_path / "x.yaml").write_text(f"{BOTH}model: {model}\n", encoding="utf-8")
     load_experiment(str(tmp_path / "x.yaml"))
     assert [message.startswith("model.hidden (32) has no effect") for message in caplog.messages] == [True] * said

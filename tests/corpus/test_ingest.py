@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from rnnlm.config import Corpus, Replacement
 from rnnlm.corpus import ingest
 from rnnlm.corpus.schema import COUNTS, DOCUMENTS
 from rnnlm.errors import ConfigError, DataError, RnnlmError, StoreError
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus, Replacement
 
 WHOLE: dict[str, Any] = {"valid_share": 0.0, "test_share": 0.0}
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import ingest, leak_sentence, read_before
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 
 
 def corpus(folder: Path, name: str, **splits: list[str]) -> DocumentsRef:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import fingerprint, ingest, package
 from rnnlm.errors import ConfigError, DataError, StoreError
+from rnnlm.settings import Corpus
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import ingest
 from rnnlm.corpus.addresses import resolve
 from rnnlm.corpus.clean import cleaner, plain_name
@@ -24,6 +23,7 @@ from rnnlm.corpus.formats.table import separator_of
 from rnnlm.corpus.look import head_of
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 
 WHOLE: dict[str, Any] = {"valid_share": 0.0, "test_share": 0.0}
 CSV = "text,label\none,a\ntwo,b\n"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.config import Corpus
 from rnnlm.corpus import ingest
 from rnnlm.corpus.split import split_of
+from rnnlm.settings import Corpus
 
 ROWS = st.lists(st.tuples(st.text("abc", min_size=1, max_size=4), st.sampled_from(["x", "y", "z", None])), max_size=30)
 

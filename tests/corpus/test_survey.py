@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.config import load_experiment
 from rnnlm.corpus import ingest
 from rnnlm.corpus.advice import warnings_of
 from rnnlm.corpus.proposal import Machine, divided, one_kind, propose
 from rnnlm.corpus.scripts import script_of
 from rnnlm.corpus.survey import Survey, survey
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.experiment import load_experiment
 
 WORDS = "the red film was long and the music in it sad but nobody left before the last of its many scenes"
 MACHINE = Machine(2, 8)

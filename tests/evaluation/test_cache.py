@@ -6,10 +6,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rnnlm.config import Model
 from rnnlm.evaluation import cache
 from rnnlm.evaluation.cache import _of_segment, cache_nll
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Model
 from rnnlm.tokens import EncodedDocuments
 
 THETAS = (0.0, 0.7)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Corpus, Tokenizer
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences
 from rnnlm.evaluation.enough import more_documents, small_splits
 from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.settings import Corpus, Tokenizer
 
 GIVEN = Corpus(files=["x.csv"], label="label", split="split")
 CUT = Corpus(files=["x.csv"], label="label")

@@ -6,11 +6,11 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Model
 from rnnlm.evaluation import language_model
 from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import DocumentScores, by_document, score_documents
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Model
 from rnnlm.tokens import EncodedDocuments
 
 BOS, EOS = 2, 3

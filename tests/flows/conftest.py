@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnlm.config import Experiment, check_experiment
+from rnnlm.experiment import Experiment, check_experiment
 
 THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
 GOOD = ["great", "lovely", "moving", "funny", "clever"]

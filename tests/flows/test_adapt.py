@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Corpus, Experiment, Promotion, check_experiment
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.experiment import Experiment, Promotion, check_experiment
 from rnnlm.registry import aliases
 from rnnlm.registry.lineage import lineage
+from rnnlm.settings import Corpus
 
 SEED = 29  # of these tests alone: Prefect's result storage is the session's
 

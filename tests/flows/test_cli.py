@@ -14,9 +14,9 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from flows import cli, display, environment, terminal
-from rnnlm.config import Experiment, load_experiment
 from rnnlm.errors import DataError
 from rnnlm.evaluation.verdict import Cell, Gain, Interval, Verdict
+from rnnlm.experiment import Experiment, load_experiment
 from rnnlm.refs import ReportRef
 from rnnlm.training.range_test import Suggestions
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from flows import corpora
-from rnnlm.config import Corpus, check_experiment
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.experiment import check_experiment
 from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
 
 SHARES = {"valid_share": 0.3, "test_share": 0.3}
 
@@ -33,6 +34,7 @@ def _error(tmp_path: Path, target: str, fields: dict[str, Any], source: dict[str
     (tmp_path / "target.csv").write_text(target, encoding="utf-8")
     experiment = check_experiment(
         {
+            "name": "x",
             "source": {"corpus": {"files": [f"{tmp_path}/source.txt"], "document": "line", **SHARES, **(source or {})}},
             "target": {"corpus": {"files": [f"{tmp_path}/target.csv"], "label": "label", **fields}},
             "comparison": {"labels": ["all"]},
@@ -95,7 +97,7 @@ def read_both(folder: Path, corpus: dict[str, Any], labels: list[Any] | None = N
     (folder / "source.txt").write_text("\n".join(lines), encoding="utf-8")
     source = {"files": [str(folder / "source.txt")], "document": "line", "valid_share": 0.2, "test_share": 0.2}
     settings = {"source": {"corpus": source}, "target": {"corpus": corpus}, "comparison": {"labels": labels or ["all"]}}
-    corpora.read_both(check_experiment(settings))
+    corpora.read_both(check_experiment({"name": "x"} | settings))
 
 
 BOTH = {"neg": 40, "pos": 40}

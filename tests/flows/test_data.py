@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows.cli import app
-from rnnlm.config import load_experiment
+from rnnlm.experiment import load_experiment
 from tests.flows.conftest import write_source, write_target
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from rnnlm.config import Experiment
+from rnnlm.experiment import Experiment
 
 pytestmark = pytest.mark.slow
 

@@ -9,31 +9,34 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
-from rnnlm.config import Comparison, Experiment, Promotion, check_experiment, load_pretraining
 from rnnlm.errors import ConfigError
+from rnnlm.experiment import Comparison, Experiment, Promotion, check_experiment, load_experiment, load_pretraining
 from rnnlm.refs import CheckpointRef
 from rnnlm.registry import register
 from rnnlm.registry.lineage import lineage
 
 SEED = 37
 TEXT = {"files": ["text.txt"]}
+OTHERS = {"name": "x", "source": {"corpus": TEXT}}
 CLASSIFIED = {"files": ["table.csv"], "label": "label"}
 
 
 def test_without_labels_no_classifiers_are_asked_for_and_the_written_file_says_so() -> None:
-    experiment = check_experiment({"target": {"corpus": TEXT}})
+    experiment = check_experiment(OTHERS | {"target": {"corpus": TEXT}})
     assert experiment.language_models_alone
     assert (experiment.comparison.arms, experiment.comparison.labels) == ([], [])
     assert check_experiment(experiment.model_dump(mode="json")) == experiment
-    assert not check_experiment({"target": {"corpus": CLASSIFIED}}).language_models_alone
+    assert not check_experiment(OTHERS | {"target": {"corpus": CLASSIFIED}}).language_models_alone
     # Whoever has labels may do without classifiers, too.
-    assert check_experiment({"target": {"corpus": CLASSIFIED}, "comparison": {"arms": []}}).language_models_alone
+    assert check_experiment(
+        OTHERS | {"target": {"corpus": CLASSIFIED}, "comparison": {"arms": []}}
+    ).language_models_alone
 
 
 def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
     from flows.transfer import transfer
 
-    filled = Experiment().model_dump(mode="json")
+    filled = load_experiment("demo").model_dump(mode="json")
     filled["target"]["corpus"] |= {"label": None, "labels": []}
     found = transfer.validate_parameters({"experiment": filled})["experiment"]
     assert found.language_models_alone
@@ -64,7 +67,7 @@ def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
 )
 def test_what_needs_labels_or_leaves_nothing_to_compare_is_refused(content: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
-        check_experiment({"target": {"corpus": TEXT}} | content)
+        check_experiment(OTHERS | {"target": {"corpus": TEXT}} | content)
 
 
 def test_a_source_model_needs_no_target(tmp_path: Path) -> None:

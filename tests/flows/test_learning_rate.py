@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm.config import Experiment, check_experiment
 from rnnlm.errors import ConfigError
+from rnnlm.experiment import Pretraining
 
 WORDS = ["the", "film", "and", "its", "story", "were", "a", "joy", "of", "music"]
 
 
 @pytest.fixture
-def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretraining:
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path / "home"))
     generator = np.random.default_rng(1)
     lines = [" ".join(WORDS[n % len(WORDS)] for n in range(*sorted(generator.integers(0, 40, 2)))) for _ in range(200)]
     (tmp_path / "text.txt").write_text("\n".join(lines), encoding="utf-8")
-    return check_experiment(
+    return Pretraining.model_validate(
         {
             "name": "tiny",
             "model": {"embedding": 8, "hidden": 12, "layers": 2},
@@ -33,7 +33,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
 
 @pytest.mark.usefixtures("prefect")
 def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
-    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+    experiment: Pretraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from flows.learning_rate import learning_rate
 
@@ -55,11 +55,10 @@ def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
 def test_a_source_that_is_a_classifier_is_refused() -> None:
     from flows.learning_rate import learning_rate
 
-    classification = check_experiment(
+    classification = Pretraining.model_validate(
         {
+            "name": "x",
             "source": {"task": "classification", "corpus": {"files": ["a.csv"], "label": "label"}},
-            "target": {"language_model": None},
-            "comparison": {"arms": ["scratch", "parameter"]},
         }
     )
     with pytest.raises(ConfigError, match=r"source\.task.*learning_rates"):

@@ -16,8 +16,8 @@ from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from flows.runners import task_runner
-from rnnlm.config import Experiment, check_experiment
 from rnnlm.errors import ConfigError
+from rnnlm.experiment import Experiment, check_experiment
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import ArmName, Experiment, check_experiment
+from rnnlm.arms import ArmName
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.experiment import Experiment, check_experiment
 
 LANGUAGE_MODELS = ("scratch", "source", "parameter", "kneser_ney", "good_turing", "source_cache", "source_dynamic")
 MIXTURES = ("scratch_kneser_ney", "parameter_kneser_ney")

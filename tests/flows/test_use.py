@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flows import cli, use
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.errors import DataError
 
 TEXTS = ["the film was a delight", "一部很好的电影", "great 😀 fun"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.inference.trained import Trained
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 

@@ -7,7 +7,6 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.config import LanguageModelTraining, Model
 from rnnlm.model import adaptive, softmax
 from rnnlm.model.adaptive import (
     AdaptiveWeights,
@@ -18,6 +17,7 @@ from rnnlm.model.adaptive import (
 )
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import LanguageModelTraining, Model
 from rnnlm.tokens import TextTokenizer
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep

@@ -15,10 +15,10 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.config import Dropout, Model
 from rnnlm.model.dropout import drop_weights, drop_word_types, locked_dropout
 from rnnlm.model.encoder import Encoder
 from rnnlm.model.lstm import LSTM
+from rnnlm.settings import Dropout, Model
 
 TIME, BATCH, WIDTH, VOCABULARY = 6, 5, 8, 20
 MASKS = 400

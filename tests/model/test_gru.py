@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as arrays_of
 
-from rnnlm.config import Dropout, LanguageModelTraining, Model
 from rnnlm.model.gru import GRU
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Model
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.classifier import Classifier, pool
+from rnnlm.settings import ClassifierTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import predict, train_classifier
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Dropout, Model
 from rnnlm.errors import DataError
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights, set_weights
 from rnnlm.model.classifier import Classifier, pool
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, Dropout, Model
 
 SMALL = Model(embedding=6, hidden=8, layers=2, dropout=Dropout(input=0.5, hidden=0.5, output=0.5))
 

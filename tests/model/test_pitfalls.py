@@ -12,8 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from rnnlm import config
-from rnnlm.config import ClassifierTraining, Dropout, LanguageModelTraining, Model
+from rnnlm import settings as config
 from rnnlm.evaluation import language_model as evaluation
 from rnnlm.evaluation.language_model import DocumentScores, score_documents
 from rnnlm.evaluation.verdict import Point
@@ -25,6 +24,7 @@ from rnnlm.model.language_model import LanguageModel, penalties
 from rnnlm.model.lstm import LSTM
 from rnnlm.model.softmax import tied_cross_entropy
 from rnnlm.refs import SPLITS, DocumentsRef
+from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split, tokenize
 from rnnlm.training.averaging import averaging_rate
 from rnnlm.training.batches import Window, pad

@@ -13,7 +13,7 @@ import pytest
 from mlflow.entities import Metric
 
 import rnnlm.registry
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.errors import DataError, StoreError
 from rnnlm.refs import CheckpointRef
 from rnnlm.registry import check_store, checkpoint_folder, register

@@ -8,10 +8,11 @@ import pytest
 from prefect import flow
 from prefect.settings import PREFECT_TASKS_REFRESH_CACHE, temporary_settings
 
-from rnnlm.config import Corpus, Dropout, LanguageModelTraining, Model, Source, Tokenizer
 from rnnlm.corpus import ingest
 from rnnlm.errors import StoreError
+from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, TokensRef
+from rnnlm.settings import Corpus, Dropout, LanguageModelTraining, Model, Tokenizer
 from rnnlm.tokens import tokenize
 from rnnlm.tracking import flow_run
 
@@ -19,7 +20,7 @@ MODEL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidde
 TRAINING = LanguageModelTraining(
     epochs=1.0, batch_size=4, window=8, evaluations=3, save_every=0.0, precision="float32", averaging="ema"
 )
-SOURCE = Source(language_model=TRAINING)
+SOURCE = Source(corpus=Corpus(files=["x.txt"]), language_model=TRAINING)
 
 
 @pytest.fixture

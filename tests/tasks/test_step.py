@@ -4,9 +4,9 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel
 
-from rnnlm.config import Corpus, Tokenizer
 from rnnlm.errors import DataError, FullDiskError, RnnlmError, StoreError
 from rnnlm.refs import Ref
+from rnnlm.settings import Corpus, Tokenizer
 from tasks.step import finished_output, step, step_key
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Corpus, Tokenizer
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError
 from rnnlm.refs import TokensRef
+from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.tokens import TextTokenizer, map_split, read_split, tokenize
 from rnnlm.tokens.reverse import reverse
 

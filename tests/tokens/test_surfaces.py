@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import Tokenizer
+from rnnlm.settings import Tokenizer
 from rnnlm.tokens import TextTokenizer
 from rnnlm.tokens.kinds import train
 

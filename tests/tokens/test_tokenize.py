@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tokenizers import Regex, pre_tokenizers
 
-from rnnlm import config
+from rnnlm import settings as config
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
 from rnnlm.tokens import TextTokenizer, encode_shard, learn, read_split, shards, tokenize

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rnnlm.config import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.beside import Beside
 from rnnlm.training.classifier import train_classifier

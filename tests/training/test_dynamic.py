@@ -5,10 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from rnnlm.config import Model
 from rnnlm.evaluation.language_model import score_tokens
 from rnnlm.model.checkpoint import get_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.dynamic import WINDOW, score_while_learning
 

@@ -9,9 +9,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import ClassifierTraining, Dropout, FineTuning, Model
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
+from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import average_with_start, predict, train_classifier
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates

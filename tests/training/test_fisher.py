@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, FineTuning, Model
 from rnnlm.model.checkpoint import get_weights, named_variables
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, FineTuning, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import fisher
 from rnnlm.training.classifier import train_classifier

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import LanguageModelTraining, Model
 from rnnlm.errors import TrainingError
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import language_model
 from rnnlm.training.averaging import is_triggered

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Dropout, LanguageModelTraining, Model
 from rnnlm.errors import TrainingError
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import lr_finder
 from rnnlm.training.lr_finder import find_learning_rate

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from rnnlm.config import ClassifierTraining, Maps, Model
 from rnnlm.model.checkpoint import get_weights
 from rnnlm.model.classifier import Classifier
+from rnnlm.settings import ClassifierTraining, Maps, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import predict, train_classifier
 from rnnlm.training.maps import LinearMaps

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import LanguageModelTraining
 from rnnlm.errors import TrainingError
+from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.plan import Phase, Plan, Step
 

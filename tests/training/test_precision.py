@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm.config import LanguageModelTraining, Model
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
+from rnnlm.settings import LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import precision
 from rnnlm.training.language_model import train_language_model

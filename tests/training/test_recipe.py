@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Dropout, LanguageModelTraining, Model
 from rnnlm.errors import TrainingError
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.averaging import averaging_rate
 from rnnlm.training.batches import Window

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnnlm.config import Dropout, LanguageModelTraining, Model
 from rnnlm.errors import StoreError
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training import language_model
 from rnnlm.training.language_model import train_language_model

@@ -3,11 +3,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from rnnlm.config import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.errors import TrainingError
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import (
     class_weights,

@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Adaptation, Corpus, LanguageModelTraining, Model, Tokenizer
 from rnnlm.corpus import ingest
 from rnnlm.refs import TokensRef
+from rnnlm.settings import Adaptation, Corpus, LanguageModelTraining, Model, Tokenizer
 from rnnlm.tokens import tokenize
 from rnnlm.training.progress import silent
 from rnnlm.transfer.adaptation import RATES, THETAS, fit_adaptation

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnnlm.config import ClassifierTraining, Corpus, Model, Tokenizer
 from rnnlm.corpus import ingest
 from rnnlm.errors import DataError
 from rnnlm.evaluation.language_model import score_documents
@@ -13,6 +12,7 @@ from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
+from rnnlm.settings import ClassifierTraining, Corpus, Model, Tokenizer
 from rnnlm.tokens import TextTokenizer, tokenize
 from rnnlm.transfer.cell import read_documents
 from rnnlm.transfer.estimate import estimate

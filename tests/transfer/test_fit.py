@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
 from rnnlm.corpus import ingest
 from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
 from rnnlm.evaluation.examples import probabilities_of
 from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.refs import TokensRef
+from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
 from rnnlm.tokens import EncodedDocuments, tokenize
 from rnnlm.training.classifier import pooled_features, predict, train_classifier
 from rnnlm.training.progress import silent

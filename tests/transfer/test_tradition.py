@@ -7,13 +7,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.config import Corpus, Model, Tokenizer
 from rnnlm.corpus import ingest
 from rnnlm.evaluation.calibration import calibration_metrics
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.ngram import count, kneser_ney
 from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.settings import Corpus, Model, Tokenizer
 from rnnlm.tokens import TextTokenizer, read_split, tokenize
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf

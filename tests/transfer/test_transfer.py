@@ -3,16 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Comparison, Experiment
-from rnnlm.transfer.arms import ARMS
 from rnnlm.transfer.subsets import label_subset
-
-
-def test_every_arm_of_the_settings_is_there() -> None:
-    every = Comparison.model_json_schema()["properties"]["arms"]["items"]["enum"]
-    assert set(every) == set(ARMS)
-    assert set(Experiment().comparison.arms) <= set(ARMS)
-
 
 labels = st.lists(st.integers(-1, 2), min_size=4, max_size=120).filter(lambda values: sum(v >= 0 for v in values) >= 4)
 

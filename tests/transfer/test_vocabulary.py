@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.config import Corpus, LanguageModelTraining, Model, Tokenizer, WordMap
 from rnnlm.corpus import ingest
 from rnnlm.refs import TokensRef
+from rnnlm.settings import Corpus, LanguageModelTraining, Model, Tokenizer, WordMap
 from rnnlm.tokens import EncodedDocuments, TextTokenizer, tokenize
 from rnnlm.tokens.kinds import train
 from rnnlm.transfer import start as starts

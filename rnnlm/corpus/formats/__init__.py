@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.encoding import foreign
 from rnnlm.corpus.files import COMPRESSIONS, EmptyFileError, File
 from rnnlm.corpus.formats import aclimdb, jsonl, parquet, table, text
 from rnnlm.corpus.formats.record import Record
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.settings import Corpus
 
 
 class Format(NamedTuple):

@@ -6,11 +6,11 @@ Any names of classes do; `unsup` holds reviews without a label.
 import re
 from collections.abc import Iterator
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.record import Record, refuse_columns
 from rnnlm.corpus.formats.text import whole
 from rnnlm.errors import DataError
+from rnnlm.settings import Corpus
 
 _PATH = re.compile(r"(?:^|/)(train|valid|test)/([^/]+)/[^/]+$")
 _UNLABELLED = "unsup"

@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.lines import numbered_lines
 from rnnlm.corpus.formats.record import Record, no_column, record_of, same_columns
 from rnnlm.errors import DataError
+from rnnlm.settings import Corpus
 
 # Many writers leave out what is null: a text column is missing if none of so many first objects has it.
 _OBJECTS = 1_000

@@ -6,11 +6,11 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.encoding import by_mark, excerpt, foreign, likely, mostly_utf8, wide
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.record import too_long
 from rnnlm.errors import DataError
+from rnnlm.settings import Corpus
 
 # Bytes that are read at once. The first of them show the encoding and the line ends.
 CHUNK = 1 << 16

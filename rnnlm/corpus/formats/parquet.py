@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pyarrow.parquet as pq
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.record import Record, find_columns, record_of
+from rnnlm.settings import Corpus
 
 _ROWS = 256
 

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.clean import plain_name
 from rnnlm.corpus.files import File
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.settings import Corpus
 
 # How much of a table's column names an error shows.
 _NAMES, _NAME = 20, 40

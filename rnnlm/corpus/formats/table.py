@@ -6,11 +6,11 @@ import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.lines import numbered_lines
 from rnnlm.corpus.formats.record import Record, find_columns, record_of, same_columns
 from rnnlm.errors import DataError
+from rnnlm.settings import Corpus
 
 logger = logging.getLogger("rnnlm.steps")
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from rnnlm.config import Corpus
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats.lines import numbered_lines
 from rnnlm.corpus.formats.record import Record, refuse_columns, too_long
+from rnnlm.settings import Corpus
 
 
 def read(file: File, corpus: Corpus) -> Iterator[Record]:

@@ -16,7 +16,7 @@ import pytest
 
 from flows.stack import ports
 from flows.stack.api import ask
-from rnnlm.config import Experiment, check_experiment
+from rnnlm.experiment import Experiment, check_experiment
 
 WAIT = 240.0  # seconds for a run of the tiny experiment, on two busy cores
 

@@ -1,0 +1,19 @@
+"""The experiment: its parts, the whole, and how it is read from a file."""
+
+from rnnlm.experiment.experiment import Experiment, ExperimentName, Pretraining
+from rnnlm.experiment.parts import Comparison, Promotion, Source, Target
+from rnnlm.experiment.reading import EXPERIMENTS, check_experiment, load_experiment, load_pretraining
+
+__all__ = [
+    "EXPERIMENTS",
+    "Comparison",
+    "Experiment",
+    "ExperimentName",
+    "Pretraining",
+    "Promotion",
+    "Source",
+    "Target",
+    "check_experiment",
+    "load_experiment",
+    "load_pretraining",
+]

@@ -1,0 +1,133 @@
+"""The parts of an experiment: what is learnt first, what it is to help, and what is compared."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rnnlm.arms import ArmName
+from rnnlm.settings import (
+    Adaptation,
+    ClassifierTraining,
+    Corpus,
+    LanguageModelTraining,
+    Settings,
+    Tokenizer,
+    WordMap,
+    field,
+)
+
+
+class Source(Settings):
+    """What is learnt first: a language model of the source text, or a classifier of labelled source documents."""
+
+    task: Literal["language_model", "classification"] = field("The source task.", default="language_model")
+    corpus: Corpus = field("The source text.")
+    tokenizer: Tokenizer = field("The source's tokenizer.", default=Tokenizer(kind="bpe", vocabulary_size=5_000))
+    language_model: LanguageModelTraining = field(
+        "Training of the source language model.", default=LanguageModelTraining()
+    )
+    classifier: ClassifierTraining = field(
+        "Training of the source classifier (task: classification).", default=ClassifierTraining()
+    )
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> "Source":
+        if self.task == "classification" and not self.corpus.labelled:
+            raise ValueError("source.corpus.label: a classification source needs a label column or label_pattern")
+        return self
+
+
+class Target(Settings):
+    """The task to be helped: labelled documents, and their text for the language model; or text alone."""
+
+    corpus: Corpus = field("The target text.")
+    tokenizer: Tokenizer | None = field(
+        "The target's own tokenizer: rows of shared words are copied. None: the source's tokenizer.",
+        default=None,
+    )
+    word_map: WordMap = field(
+        "What words that only the target has start from, where it has its own tokenizer. exact: the mean row. pieces: "
+        "the mean of the source's pieces of the word. neighbours: the nearest shared words in a space learnt from the "
+        "target text. linear: a linear map from that space, fitted on the shared words. Rare words: their pieces.",
+        default="linear",
+    )
+    language_model: LanguageModelTraining | None = field(
+        "Fine-tuning of the language model on the target text (and its baseline from scratch). None: left out.",
+        default=LanguageModelTraining(epochs=2.0, learning_rate=0.01, evaluations=2),
+    )
+    ngram_order: int | None = field(
+        "Tokens of the longest n-grams of the traditional language models (Kneser-Ney, Good-Turing) that the recurrent "
+        "ones are compared and mixed with; none: left out.",
+        default=5,
+        ge=1,
+        le=6,
+    )
+    adaptations: list[Adaptation] = field(
+        "Cheap rivals of fine-tuning the language model: the source model that adapts while it reads. cache: what "
+        "stood before in the document becomes likelier. dynamic: it learns from what it has read (slower).",
+        default=["cache"],
+    )
+    classifier: ClassifierTraining = field("Training of the target classifier.", default=ClassifierTraining())
+
+
+class Comparison(Settings):
+    """What is compared with what, and how often."""
+
+    arms: list[ArmName] = field(
+        "How classifiers are trained; empty, or a target without labels: none is, language models alone are compared. "
+        "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
+        "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
+        "has read the target text, where target.language_model is given), trains all. direct: the same without the "
+        "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
+        "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
+        "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
+        "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
+        "two.",
+        default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
+    )
+    language_models: bool = field(
+        "Whether the target's language models are compared, too. Off: only those are trained that the classifiers of "
+        "these arms start from.",
+        default=True,
+    )
+    labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = field(
+        "Numbers of labelled training documents.", default=[500, 2_000, "all"]
+    )
+    seeds: int = field("Seeds at each number of labels.", default=3, ge=1, le=100)
+    seeds_all: int = field("Seeds where all labels are used.", default=1, ge=1, le=100)
+    seed: int = field(
+        "First seed; label subsets, initialisation and order follow from it.", default=1, ge=0, le=2**31 - 101
+    )
+
+    @model_validator(mode="after")
+    def _has_a_baseline(self) -> "Comparison":
+        if self.arms and "scratch" not in self.arms:
+            raise ValueError("comparison.arms: the baseline `scratch` is missing; without it there is no gain to show")
+        if len(self.arms) == 1:
+            raise ValueError("comparison.arms: `scratch` is what others are measured against: name another arm")
+        if self.arms and not self.labels:
+            raise ValueError("comparison.labels: classifiers are trained (comparison.arms) on a number of labels")
+        for name, values in (("arms", self.arms), ("labels", self.labels)):
+            if len(set(values)) != len(values):
+                raise ValueError(f"comparison.{name}: a value stands there twice: {values}")
+        return self
+
+
+class Promotion(Settings):
+    """When a new target model takes the place of the one in use."""
+
+    margin: float = field(
+        "The new model becomes champion where the 95 % interval of its gain on the same test documents lies above "
+        "this: in accuracy, where 0.01 is one point; of a language model in bits per character saved.",
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+    )
+    approval: bool = field(
+        "Ask a person before a better model becomes champion: the run is suspended, and waits a day for the answer "
+        "that *Resume* on its page asks for.",
+        default=False,
+    )
+
+
+ExperimentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]

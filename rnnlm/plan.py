@@ -1,0 +1,348 @@
+"""The whole comparison as data, before anything runs: every cell, and what it needs."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rnnlm.arms import (
+    ARMS,
+    Adapted,
+    Arm,
+    AsItIs,
+    Counted,
+    MeanOf,
+    MixedWithNgrams,
+    Smoothing,
+    Solved,
+    Trained,
+    TrainedLanguageModel,
+    language_model_arm,
+)
+from rnnlm.experiment import Experiment
+from rnnlm.refs import CellId
+from rnnlm.settings import (
+    Adaptation,
+    ClassifierTraining,
+    ClassWeights,
+    LanguageModelTraining,
+    Model,
+    Select,
+    Trainable,
+    WordMap,
+)
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SourceModel(_Value):
+    """The source model, as one of the things that a cell may need.
+
+    Attributes:
+        backward: Whether it is the one that reads from the last token to the first.
+    """
+
+    backward: bool = False
+
+
+class Reading(_Value):
+    """A text over the target's vocabulary.
+
+    Attributes:
+        of: Whose text.
+        backward: Whether its documents are turned round.
+    """
+
+    of: Literal["source", "target"]
+    backward: bool = False
+
+
+TARGET = Reading(of="target")
+Need = CellId | SourceModel
+
+
+class TrainLanguageModel(_Value):
+    """Train a language model on the target's text; it starts from what the cell needs, or from random weights."""
+
+    kind: Literal["train language model"] = "train language model"
+    model: Model
+    word_map: WordMap
+    language_model: LanguageModelTraining
+
+
+class ScoreSource(_Value):
+    """Score the source model over the target's vocabulary as it is."""
+
+    kind: Literal["score source"] = "score source"
+    model: Model
+    word_map: WordMap
+
+
+class AdaptLanguageModel(_Value):
+    """Score the needed language model while it adapts to what it reads."""
+
+    kind: Literal["adapt language model"] = "adapt language model"
+    adaptation: Adaptation
+
+
+class CountNgrams(_Value):
+    """Count an n-gram model of the target's text."""
+
+    kind: Literal["count n-grams"] = "count n-grams"
+    smoothing: Smoothing
+    order: int
+
+
+class MixWithNgrams(_Value):
+    """Interpolate the needed language model with Kneser-Ney."""
+
+    kind: Literal["mix with n-grams"] = "mix with n-grams"
+    order: int
+
+
+class TrainClassifier(_Value):
+    """Train a classifier; its encoder starts from what the cell needs, or from random weights.
+
+    Attributes:
+        model: Widths, layers, dropout.
+        word_map: How the words come to their rows that the start does not know.
+        trainable: What is trained.
+        classifier: Epochs, batch, learning rates.
+        beside: How text is read beside the labels; None if none is.
+        beside_text: Which text that is.
+        known_text: The text that the start knows, for ways of fine-tuning that ask which weights matter to it.
+    """
+
+    kind: Literal["train classifier"] = "train classifier"
+    model: Model
+    word_map: WordMap
+    trainable: Trainable
+    classifier: ClassifierTraining
+    beside: LanguageModelTraining | None = None
+    beside_text: Reading | None = None
+    known_text: Reading | None = None
+
+
+class SolveTfidf(_Value):
+    """Fit logistic regression on TF-IDF of the target's words."""
+
+    kind: Literal["solve TF-IDF"] = "solve TF-IDF"
+    class_weights: ClassWeights
+    select: Select
+
+
+class AverageClassifiers(_Value):
+    """Average the probabilities of the needed classifiers."""
+
+    kind: Literal["average classifiers"] = "average classifiers"
+
+
+Work = Annotated[
+    TrainLanguageModel
+    | ScoreSource
+    | AdaptLanguageModel
+    | CountNgrams
+    | MixWithNgrams
+    | TrainClassifier
+    | SolveTfidf
+    | AverageClassifiers,
+    Field(discriminator="kind"),
+]
+
+
+class CellSpec(_Value):
+    """A cell of the comparison before it is computed: all that its result depends on, but for the texts themselves.
+
+    Attributes:
+        id: Which cell it is.
+        work: What is done.
+        needs: The models and cells that it starts from or is made of.
+        reads: The text that it is trained and scored on.
+    """
+
+    id: CellId
+    work: Work
+    needs: tuple[Need, ...] = ()
+    reads: Reading = TARGET
+
+    @property
+    def texts(self) -> tuple[Reading, ...]:
+        """All texts that it reads, each once."""
+        beside = (self.work.beside_text, self.work.known_text) if isinstance(self.work, TrainClassifier) else ()
+        return tuple(dict.fromkeys(text for text in (self.reads, *beside) if text is not None))
+
+
+Plan = dict[CellId, CellSpec]
+
+
+def plan(experiment: Experiment, labelled: int) -> Plan:
+    """Return every cell of a comparison; each comes after those that it needs.
+
+    Args:
+        experiment: The experiment.
+        labelled: Number of the target's labelled training documents: what `all` stands for.
+    """
+    cells = {spec.id: spec for spec in (*_language_models(experiment), *_classifiers(experiment, labelled))}
+    for spec in list(cells.values()):
+        for need in spec.needs:
+            # A language model that is not compared, but that a classifier starts from.
+            if isinstance(need, CellId) and need not in cells:
+                cells[need] = _language_model(experiment, ARMS[need.arm])
+    return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
+
+
+def _order(spec: CellSpec, cells: Plan) -> tuple[bool, bool, int]:
+    """Bring language models before classifiers, those that read backwards last, and what is made of others behind."""
+    language_model = spec.id.task == "language_model"
+    return not language_model, language_model and spec.reads.backward, _depth(spec, cells)
+
+
+def _depth(spec: CellSpec, cells: Plan) -> int:
+    """Return how many cells of its own task have to be made one after the other before this one."""
+    of_its_task = [need for need in spec.needs if isinstance(need, CellId) and need.task == spec.id.task]
+    return max((1 + _depth(cells[need], cells) for need in of_its_task), default=0)
+
+
+def _language_models(experiment: Experiment) -> Iterator[CellSpec]:
+    """Return the language models that are compared; `plan` adds those that only classifiers need."""
+    target = experiment.target
+    if target.language_model is None or not experiment.comparison.language_models:
+        return
+    for arm in ARMS.values():
+        match arm.language_model:
+            case TrainedLanguageModel(backward=False) | AsItIs():
+                yield _language_model(experiment, arm)
+            case Adapted(kind=kind) if kind in target.adaptations:
+                yield _language_model(experiment, arm)
+            case Counted() | MixedWithNgrams() if target.ngram_order:
+                yield _language_model(experiment, arm)
+
+
+def _language_model(experiment: Experiment, arm: Arm) -> CellSpec:
+    target, model, seed = experiment.target, experiment.model, experiment.comparison.seed
+    found = CellId(task="language_model", arm=arm.name, labels=0, seed=seed)
+
+    def of(name: str) -> tuple[CellId]:
+        return (found.model_copy(update={"arm": name}),)
+
+    match arm.language_model:
+        case TrainedLanguageModel(start, backward):
+            assert target.language_model is not None
+            work = TrainLanguageModel(model=model, word_map=target.word_map, language_model=target.language_model)
+            needs = (SourceModel(backward=backward),) if start else ()
+            return CellSpec(id=found, work=work, needs=needs, reads=Reading(of="target", backward=backward))
+        case AsItIs():
+            return CellSpec(id=found, work=ScoreSource(model=model, word_map=target.word_map), needs=(SourceModel(),))
+        case Adapted(name, kind):
+            return CellSpec(id=found, work=AdaptLanguageModel(adaptation=kind), needs=of(name))
+        case Counted(smoothing):
+            return CellSpec(id=found, work=CountNgrams(smoothing=smoothing, order=target.ngram_order or 1))
+        case MixedWithNgrams(name):
+            return CellSpec(id=found, work=MixWithNgrams(order=target.ngram_order or 1), needs=of(name))
+        case None:
+            raise ValueError(f"the arm {arm.name} has no language model")
+
+
+def _classifiers(experiment: Experiment, labelled: int) -> Iterator[CellSpec]:
+    """Return every arm at every number of labels with every seed."""
+    comparison = experiment.comparison
+    sizes = [
+        (labelled if size == "all" else size, comparison.seed + n)
+        for size in comparison.labels
+        for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
+    ]
+    # A number of labels may be all that there are: that is one cell, not two.
+    for labels, seed in dict.fromkeys(sizes):
+        for name in comparison.arms:
+            yield _classifier(experiment, ARMS[name], labels, seed)
+
+
+def _classifier(experiment: Experiment, arm: Arm, labels: int, seed: int) -> CellSpec:
+    found = CellId(task="classifier", arm=arm.name, labels=labels, seed=seed)
+    training = experiment.target.classifier
+    match arm.target:
+        case Trained() as fit:
+            start, beside = _start(experiment, fit), _beside(experiment, fit)
+            work = TrainClassifier(
+                model=experiment.model,
+                word_map=experiment.target.word_map,
+                trainable=fit.trainable,
+                classifier=training.model_copy(update={"layers": "mixed"}) if fit.mixed else training,
+                beside=beside,
+                beside_text=Reading(of="source" if fit.beside == "source_text" else "target") if beside else None,
+                known_text=_known_text(experiment, fit),
+            )
+            reads = Reading(of="target", backward=fit.backward)
+            return CellSpec(id=found, work=work, needs=(start,) if start else (), reads=reads)
+        case Solved():
+            return CellSpec(id=found, work=SolveTfidf(class_weights=training.class_weights, select=training.select))
+        case MeanOf(arms):
+            parts = tuple(found.model_copy(update={"arm": name}) for name in arms)
+            return CellSpec(id=found, work=AverageClassifiers(), needs=parts)
+        case None:
+            raise ValueError(f"the arm {arm.name} has no classifier")
+
+
+def _start(experiment: Experiment, fit: Trained) -> Need | None:
+    """Return what an encoder starts from; None if from random weights."""
+    if fit.start is None:
+        return None
+    if fit.start == "source" or (fit.start == "fine_tuned_source" and experiment.target.language_model is None):
+        return SourceModel(backward=fit.backward)
+    of_source = fit.start == "fine_tuned_source"
+    name = language_model_arm(TrainedLanguageModel(start="source" if of_source else None, backward=fit.backward))
+    return CellId(task="language_model", arm=name, labels=0, seed=experiment.comparison.seed)
+
+
+def _beside(experiment: Experiment, fit: Trained) -> LanguageModelTraining | None:
+    if fit.beside is None:
+        return None
+    return experiment.source.language_model if fit.beside == "source_text" else experiment.target.language_model
+
+
+def _known_text(experiment: Experiment, fit: Trained) -> Reading | None:
+    """Return the text that a start knows, where a way of fine-tuning asks which weights matter to it."""
+    if not experiment.target.classifier.needs_fisher or fit.start is None or fit.trainable != "all":
+        return None
+    return Reading(of="target" if fit.start == "target_text" else "source", backward=fit.backward)
+
+
+def all_needs(cell: CellId, cells: Plan) -> set[Need]:
+    """Return all that a cell needs, and what that needs, down to the source model."""
+    found: set[Need] = set()
+    waiting: list[Need] = [cell]
+    while waiting:
+        need = waiting.pop()
+        for below in cells[need].needs if isinstance(need, CellId) else ():
+            if below not in found:
+                found.add(below)
+                waiting.append(below)
+    return found
+
+
+def needs_source(cell: CellId, cells: Plan) -> bool:
+    """Return whether a cell owes anything to the source: its model, or its text."""
+    needs = all_needs(cell, cells)
+    specs = [cells[one] for one in (cell, *needs) if isinstance(one, CellId)]
+    return any(isinstance(need, SourceModel) for need in needs) or any(
+        text.of == "source" for spec in specs for text in spec.texts
+    )
+
+
+def seconds_before(cell: CellId, cells: Plan, seconds: Mapping[CellId, float], of_source: float) -> float:
+    """Return the seconds of all that a cell needs: what it would cost to make that for this cell alone.
+
+    Args:
+        cell: The cell.
+        cells: All cells.
+        seconds: What each of them took.
+        of_source: What the source model took; one that reads backwards is counted as the other.
+    """
+    return sum(of_source if isinstance(need, SourceModel) else seconds[need] for need in all_needs(cell, cells))
+
+
+def readings(cells: Iterable[CellSpec]) -> set[Reading]:
+    """Return all texts that cells read."""
+    return {text for spec in cells for text in spec.texts}

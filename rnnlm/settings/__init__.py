@@ -1,0 +1,40 @@
+"""The settings that an experiment is made of, each part by itself."""
+
+from rnnlm.settings.base import Settings, field, flat
+from rnnlm.settings.corpus import Corpus, Replacement
+from rnnlm.settings.model import Dropout, Model
+from rnnlm.settings.tokenizer import MIN_SUBWORDS, Tokenizer
+from rnnlm.settings.training import (
+    AUTO,
+    Adaptation,
+    ClassifierTraining,
+    ClassWeights,
+    FineTuning,
+    LanguageModelTraining,
+    Maps,
+    Select,
+    Trainable,
+    WordMap,
+)
+
+__all__ = [
+    "AUTO",
+    "MIN_SUBWORDS",
+    "Adaptation",
+    "ClassWeights",
+    "ClassifierTraining",
+    "Corpus",
+    "Dropout",
+    "FineTuning",
+    "LanguageModelTraining",
+    "Maps",
+    "Model",
+    "Replacement",
+    "Select",
+    "Settings",
+    "Tokenizer",
+    "Trainable",
+    "WordMap",
+    "field",
+    "flat",
+]

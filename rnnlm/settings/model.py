@@ -1,0 +1,34 @@
+"""The shape of a model."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rnnlm.settings.base import Settings, field
+
+Rate = Annotated[float, Field(ge=0.0, le=0.9)]
+
+
+class Dropout(Settings):
+    """Shares of what is dropped in training, with one mask for a whole window (the recipe of the AWD-LSTM)."""
+
+    input: Rate = field("Units of the embedded tokens.", default=0.1)
+    hidden: Rate = field("Units between LSTM layers.", default=0.1)
+    output: Rate = field("Units before the softmax.", default=0.1)
+    embedding: Rate = field("Word types: a type is dropped wherever it stands in the window.", default=0.0)
+    weight: Rate = field("Recurrent weights (DropConnect).", default=0.0)
+
+
+class Model(Settings):
+    """The recurrent language model: embedding, stacked LSTM or GRU, softmax tied to the embedding."""
+
+    embedding: int = field("Width of the embedding and of the last layer (they are tied).", default=128, ge=4)
+    hidden: int = field("Width of the layers before the last.", default=192, ge=4, le=4_096)
+    layers: int = field("Number of recurrent layers.", default=2, ge=1, le=8)
+    cell: Literal["lstm", "gru"] = field("The recurrent cell.", default="lstm")
+    softmax: Literal["exact", "adaptive"] = field(
+        "exact: over the whole vocabulary at each step. adaptive: frequent tokens and groups of rarer ones, faster for "
+        "large vocabularies. Evaluation gives the exact probability with both.",
+        default="exact",
+    )
+    dropout: Dropout = field("What is dropped in training.", default=Dropout())

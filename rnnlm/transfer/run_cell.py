@@ -1,0 +1,105 @@
+"""One cell of the comparison, from its spec to a scored model on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnlm.plan import (
+    AdaptLanguageModel,
+    AverageClassifiers,
+    CellSpec,
+    CountNgrams,
+    MixWithNgrams,
+    Reading,
+    ScoreSource,
+    SolveTfidf,
+    TrainClassifier,
+    TrainLanguageModel,
+)
+from rnnlm.refs import DocumentsRef, Ref, TokensRef
+from rnnlm.training.progress import Report, silent
+from rnnlm.transfer.adaptation import fit_adaptation
+from rnnlm.transfer.cell import Fitted
+from rnnlm.transfer.ensemble import fit_ensemble
+from rnnlm.transfer.fit import BesideText, fit_classifier, fit_language_model
+from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a cell needs, made before it.
+
+    Attributes:
+        needs: The models and cells, in the order of the spec.
+        texts: The texts that it reads.
+        documents: The target's documents, for cells that count their words; None for the others.
+    """
+
+    needs: Sequence[Ref]
+    texts: Mapping[Reading, TokensRef]
+    documents: DocumentsRef | None
+
+
+def run_cell(
+    spec: CellSpec, inputs: Inputs, final: Path, report: Report = silent, states: Path | None = None
+) -> Fitted:
+    """Compute a cell.
+
+    Args:
+        spec: What is to be computed.
+        inputs: What it needs.
+        final: Folder to write.
+        report: Called while it trains.
+        states: Folder of training states, where a training that was stopped is taken up again; None if none are kept.
+    """
+    tokens, work, seed = inputs.texts[spec.reads], spec.work, spec.id.seed
+    needs = [need.path for need in inputs.needs]
+    start = needs[0] if needs else None
+    match work:
+        case TrainLanguageModel() | ScoreSource():
+            return fit_language_model(
+                work.model,
+                tokens,
+                work.language_model if isinstance(work, TrainLanguageModel) else None,
+                final,
+                start=start,
+                seed=seed,
+                report=report,
+                states=states,
+                word_map=work.word_map,
+            )
+        case AdaptLanguageModel():
+            return fit_adaptation(work.adaptation, needs[0], tokens, final)
+        case CountNgrams():
+            return fit_ngram(work.smoothing, work.order, tokens, final)
+        case MixWithNgrams():
+            return fit_mixture(needs[0], work.order, tokens, final)
+        case TrainClassifier():
+            beside_text, known = work.beside_text, work.known_text
+            return fit_classifier(
+                work.model,
+                tokens,
+                work.classifier,
+                final,
+                start=start,
+                trainable=work.trainable,
+                labels=spec.id.labels,
+                seed=seed,
+                report=report,
+                word_map=work.word_map,
+                beside=BesideText(inputs.texts[beside_text], work.beside) if beside_text and work.beside else None,
+                known_text=inputs.texts[known] if known else None,
+            )
+        case SolveTfidf():
+            assert inputs.documents is not None
+            return fit_tfidf(
+                inputs.documents,
+                tokens,
+                spec.id.labels,
+                seed,
+                final,
+                class_weights=work.class_weights,
+                select=work.select,
+            )
+        case AverageClassifiers():
+            return fit_ensemble(needs, tokens, final)

@@ -1,0 +1,162 @@
+"""The comparison as data: every cell once, after what it needs, and nothing but what the arms say."""
+
+from typing import get_args
+
+import pytest
+
+from rnnlm.arms import ARMS, Arm, ArmName, MeanOf, Trained, arm_named
+from rnnlm.errors import ConfigError
+from rnnlm.experiment import Comparison, Experiment, load_experiment
+from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainClassifier, all_needs, needs_source, plan
+from rnnlm.refs import CellId
+
+LABELLED = 9_000
+
+
+def demo(*changes: str) -> Experiment:
+    return load_experiment("demo", list(changes))
+
+
+def everything() -> Experiment:
+    """Return an experiment with every arm there is."""
+    return demo(f"comparison.arms=[{', '.join(get_args(ArmName))}]", "target.adaptations=[cache, dynamic]")
+
+
+def of_arm(cells: Plan, arm: str) -> list[CellSpec]:
+    return [spec for spec in cells.values() if spec.id.arm == arm]
+
+
+@pytest.mark.parametrize("arm", ARMS.values(), ids=lambda arm: arm.name)
+def test_every_arm_is_whole(arm: Arm) -> None:
+    assert arm is arm_named(arm.name)
+    assert arm.title
+    assert arm.phrase
+    assert arm.language_model or arm.target
+    if arm.target is not None:
+        enum = Comparison.model_json_schema()["properties"]["arms"]["items"]["enum"]
+        assert arm.name in enum
+        assert f"{arm.name}: " in Comparison.model_json_schema()["properties"]["arms"]["description"]
+    if isinstance(arm.target, MeanOf):
+        assert all(ARMS[part].target is not None for part in arm.target.arms)
+
+
+@pytest.mark.parametrize("task", ["language_model", "target"])
+def test_arms_of_one_figure_look_different(task: str) -> None:
+    looks = [arm.look for arm in ARMS.values() if getattr(arm, task) is not None]
+    assert len(set(looks)) == len(looks)
+
+
+def test_each_cell_comes_after_all_that_it_needs() -> None:
+    cells = plan(everything(), LABELLED)
+    seen: set[CellId] = set()
+    for cell, spec in cells.items():
+        assert cell == spec.id
+        assert {need for need in spec.needs if isinstance(need, CellId)} <= seen
+        seen.add(cell)
+    assert {cell.arm for cell in cells} == set(ARMS)
+
+
+def test_the_demo_has_the_cells_that_it_promises() -> None:
+    cells = plan(demo(), LABELLED)
+    classifiers = [cell for cell in cells if cell.task == "classifier"]
+    assert len(classifiers) == 6 * (3 + 3 + 1)
+    assert {(cell.labels, cell.seed) for cell in classifiers} == {
+        *((labels, seed) for labels in (500, 2_000) for seed in (1, 2, 3)),
+        (LABELLED, 1),
+    }
+    models = [cell.arm for cell in cells if cell.task == "language_model"]
+    recurrent, counted = {"scratch", "source", "parameter", "source_cache"}, {"kneser_ney", "good_turing"}
+    assert len(models) == len(set(models))
+    assert set(models) == recurrent | counted | {"scratch_kneser_ney", "parameter_kneser_ney"}
+
+
+def test_a_number_of_labels_that_is_all_of_them_is_one_cell() -> None:
+    cells = plan(demo("comparison.labels=[500, all]"), 500)
+    assert {cell.labels for cell in cells if cell.task == "classifier"} == {500}
+    assert len([cell for cell in cells if cell.arm == "tfidf"]) == 3
+
+
+def test_language_models_that_are_not_compared_are_there_if_a_classifier_starts_from_them() -> None:
+    only = "comparison.language_models=false"
+    cells = plan(demo(only, "comparison.arms=[scratch, feature]", "comparison.labels=[all]"), LABELLED)
+    assert [cell.arm for cell in cells] == ["parameter", "scratch", "feature"]
+    cells = plan(demo(only, "comparison.arms=[scratch, direct]", "comparison.labels=[all]"), LABELLED)
+    assert [cell.arm for cell in cells] == ["scratch", "direct"]
+
+
+def test_without_a_language_model_of_the_target_transfer_starts_from_the_source_as_it_is() -> None:
+    cells = plan(demo("target.language_model=null", "comparison.arms=[scratch, parameter]"), LABELLED)
+    assert {need for spec in of_arm(cells, "parameter") for need in spec.needs} == {SourceModel()}
+
+
+def test_what_is_seen_of_the_source_makes_an_arm_one_of_transfer() -> None:
+    cells = plan(everything(), LABELLED)
+    of_source = {cell.arm for cell in cells if needs_source(cell, cells)}
+    baselines = {"scratch", "tfidf", "target_text", "kneser_ney", "good_turing", "scratch_kneser_ney"}
+    assert of_source == set(ARMS) - baselines
+    # A way of transfer hands something of the source on; the reverse does not hold for mixtures and the source itself.
+    assert {arm.name for arm in ARMS.values() if arm.transfer} <= of_source
+
+
+def test_an_arm_that_reads_backwards_has_a_source_that_does() -> None:
+    cells = plan(everything(), LABELLED)
+    for spec in of_arm(cells, "backward"):
+        assert spec.reads == Reading(of="target", backward=True)
+        needs = all_needs(spec.id, cells)
+        assert SourceModel(backward=True) in needs
+        assert SourceModel() not in needs
+
+
+def test_text_beside_the_labels_is_that_of_the_arm() -> None:
+    cells = plan(everything(), LABELLED)
+    found = {arm: of_arm(cells, arm)[0].work for arm in ("auxiliary", "multi_task")}
+    assert all(isinstance(work, TrainClassifier) and work.beside for work in found.values())
+    texts = {arm: work.beside_text for arm, work in found.items() if isinstance(work, TrainClassifier)}
+    assert texts == {"auxiliary": Reading(of="target"), "multi_task": Reading(of="source")}
+
+
+def test_only_ways_that_ask_what_matters_to_a_start_read_the_text_that_it_knows() -> None:
+    way = "target.classifier.fine_tuning=[{stay_near: 1.0, importance: fisher}]"
+    arms = "comparison.arms=[scratch, target_text, parameter, feature, backward]"
+    known = {
+        spec.id.arm: spec.work.known_text
+        for spec in plan(demo(way, arms, "comparison.labels=[all]"), LABELLED).values()
+        if isinstance(spec.work, TrainClassifier)
+    }
+    assert known == {
+        "scratch": None,
+        "feature": None,
+        "target_text": Reading(of="target"),
+        "parameter": Reading(of="source"),
+        "backward": Reading(of="source", backward=True),
+    }
+    assert all(
+        spec.work.known_text is None
+        for spec in plan(demo(arms), LABELLED).values()
+        if isinstance(spec.work, TrainClassifier)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (["comparison.arms=[scratch, both]"], "`both` is the mean of `parameter` and `backward`, and"),
+        (["target.language_model=null", "comparison.arms=[scratch, target_text]"], "`target_text` starts from"),
+        (["target.language_model=null", "comparison.arms=[scratch, auxiliary]"], "`auxiliary` reads text as"),
+        (["target.language_model=null", "comparison.arms=[scratch, direct, parameter]"], "`direct` is `parameter`"),
+        (["source.tokenizer.kind=whitespace", "comparison.arms=[scratch, backward]"], "`backward` needs documents"),
+    ],
+)
+def test_arms_without_what_they_need_are_refused(changes: list[str], problem: str) -> None:
+    with pytest.raises(ConfigError, match=f"comparison.arms: .*{problem}"):
+        demo(*changes)
+
+
+def test_an_unknown_arm_of_another_version_is_a_way_of_transfer() -> None:
+    assert arm_named("of_tomorrow").transfer
+    assert arm_named("of_tomorrow").title == "of_tomorrow"
+
+
+def test_equal_fits_are_one_arm() -> None:
+    fits = [arm.target for arm in ARMS.values() if isinstance(arm.target, Trained)]
+    assert len(set(fits)) == len(fits)
