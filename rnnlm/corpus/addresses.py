@@ -57,7 +57,7 @@ def find(corpus: Corpus, *, downloads: Path) -> Found:
 
 
 def resolve_excluded(corpus: Corpus, *, downloads: Path) -> list[File]:
-    """Give the files whose documents must not stand in a corpus; errors as in `resolve`."""
+    """Return the files whose documents must not stand in a corpus; errors as in `resolve`."""
     return _files([(None, address) for address in corpus.exclude], corpus.format, downloads).files
 
 
@@ -73,7 +73,7 @@ def _files(addresses: list[tuple[Split | None, str]], format_name: str, download
 
 
 def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
-    """Give a digest of what the addresses hold now: it changes when a file's content does.
+    """Return a digest of what the addresses hold now: it changes when a file's content does.
 
     Nothing is parsed and no package is fetched: local files are hashed, a package is known by its pinned digest, a
     remote file by what its store says of it (size, time, checksum).

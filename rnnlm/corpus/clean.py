@@ -27,7 +27,7 @@ _HTML_BREAK = re.compile(r"</?(?:br|p)(?:[ \t][^<>\n]*)?/?>", re.IGNORECASE)
 
 
 def cleaner(corpus: Corpus) -> Callable[[str], str]:
-    """Give the function that cleans a document.
+    """Return the function that cleans a document.
 
     Line ends become LF, control characters go (but for LF and TAB), text becomes Unicode NFC, HTML breaks become line
     ends if so configured, the replacements are made in order, and white space at both ends goes.

@@ -97,7 +97,7 @@ def _check(corpus: Corpus) -> None:
 
 
 def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
-    """Give the digests of the cleaned documents of files."""
+    """Return the digests of the cleaned documents of files."""
     clean = cleaner(corpus)
     texts = ((clean(record.text), place) for file in files for record, place in records(corpus, file))
     # An empty line of a test set is no reason to drop those of the text.
@@ -221,7 +221,7 @@ def digest_of(text: str, where: str) -> bytes:
 
 
 def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, bytes, str], Split]:
-    """Give the function that says which split a document stands in."""
+    """Return the function that says which split a document stands in."""
     if corpus.format == "aclimdb":
         given = {aclimdb.split_and_label(file)[0] for file in files}
     else:
@@ -240,7 +240,7 @@ def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, byte
 
 
 def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | None:
-    """Give the split that a document is said to be in, by its file or its row."""
+    """Return the split that a document is said to be in, by its file or its row."""
     if file.split is not None or (record.split is None and corpus.split is None):
         return file.split
     split = _BY_NAME.get(record.split or "")

@@ -14,7 +14,7 @@ _LINK = re.compile(r"pypi://(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^
 
 
 def pinned_sha256(link: str) -> str:
-    """Give the SHA-256 that a `pypi://` address pins.
+    """Return the SHA-256 that a `pypi://` address pins.
 
     Raises:
         ConfigError: If the address is not whole.
@@ -23,7 +23,7 @@ def pinned_sha256(link: str) -> str:
 
 
 def fetch(link: str, downloads: Path) -> Path:
-    """Give the local file of `pypi://NAME==VERSION#sha256=DIGEST`, fetching it if it is not there yet.
+    """Return the local file of `pypi://NAME==VERSION#sha256=DIGEST`, fetching it if it is not there yet.
 
     It is kept in `downloads/DIGEST/`. A file put there by hand does as well, if its digest is right.
 

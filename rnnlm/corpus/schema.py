@@ -25,5 +25,5 @@ DOCUMENTS = pa.schema(
 
 
 def with_counts(documents: dict[str, int]) -> pa.Schema:
-    """Give the schema with the number of documents of each split in its metadata."""
+    """Return the schema with the number of documents of each split in its metadata."""
     return DOCUMENTS.with_metadata({COUNTS: json.dumps(documents).encode()})

@@ -6,7 +6,7 @@ from rnnlm.refs import Split
 
 
 def split_of(digest: bytes, group: str | None, *, valid_share: float, test_share: float) -> Split:
-    """Give the split of a document.
+    """Return the split of a document.
 
     Args:
         digest: Digest of the document's cleaned text.

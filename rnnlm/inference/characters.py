@@ -73,7 +73,7 @@ class Characters:
         self._after[WHOLE, tokenizer.eos] = WHOLE
 
     def after(self, state: int, token: int) -> int:
-        """Give the state after a token that was allowed."""
+        """Return the state after a token that was allowed."""
         return int(self._after[state, token])
 
     def allowed(self, state: int, left: int, rest: bytes = b"") -> np.ndarray:
@@ -97,7 +97,7 @@ class Characters:
         return found
 
     def inside(self, rest: bytes) -> list[int]:
-        """Give the tokens that this begins with, but that are not all of it."""
+        """Return the tokens that this begins with, but that are not all of it."""
         found = []
         for length in range(1, len(rest)):
             start, end = (side(self._sorted, rest[:length]) for side in (bisect.bisect_left, bisect.bisect_right))
@@ -106,7 +106,7 @@ class Characters:
 
 
 def _after(token: bytes | None) -> np.ndarray:
-    """Give the state that a token leads to from each state: (states,) int8."""
+    """Return the state that a token leads to from each state: (states,) int8."""
     if token is None:
         return np.full(STATES, _BROKEN, np.int8)
     states = np.arange(STATES, dtype=np.int8)

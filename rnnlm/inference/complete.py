@@ -58,7 +58,7 @@ class _Written:
     state: int = WHOLE
 
     def rank(self, length_penalty: float) -> float:
-        """Give what completions of different lengths are compared by."""
+        """Return what completions of different lengths are compared by."""
         return float(self.log_probability / len(self.ids) ** length_penalty)
 
     def then(self, token: int, log_probability: float, characters: Characters) -> "_Written":
@@ -108,7 +108,7 @@ class Completer:
         return completions
 
     def _begins(self, session: Session, begin: bytes) -> tuple[Session, list[_Written]]:
-        """Give the ways to write almost all of what a completion must begin with: one token more will do.
+        """Return the ways to write almost all of what a completion must begin with: one token more will do.
 
         There may be many, for a word that is a token can be written in pieces too. Those that are too improbable to
         matter are left out.
@@ -141,7 +141,7 @@ class Completer:
         eos, ended, beams = self.reader.tokenizer.eos, list[_Written](), max(how.beams, how.n)
 
         def best(found: list[_Written]) -> list[_Written]:
-            """Give the best, each text once: in pieces a word can be written in more ways than one."""
+            """Return the best, each text once: in pieces a word can be written in more ways than one."""
             texts: dict[tuple[bytes, bool], _Written] = {}
             for one in sorted(found, key=lambda one: -one.rank(how.length_penalty)):
                 texts.setdefault((one.text, one.ids[-1] == eos), one)
@@ -202,7 +202,7 @@ class Completer:
 
 
 def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completing) -> np.ndarray:
-    """Give what a token is drawn from: (vocabulary,) float64, in sum 1.
+    """Return what a token is drawn from: (vocabulary,) float64, in sum 1.
 
     Args:
         log_probabilities: (vocabulary,) the model's.
@@ -226,14 +226,14 @@ def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completin
 
 
 def _draw(shares: np.ndarray, uniform: float) -> int:
-    """Give the token at which the shares, added up, pass a number between 0 and 1."""
+    """Return the token at which the shares, added up, pass a number between 0 and 1."""
     sums = np.cumsum(shares)
     # Rounding may give the whole sum, behind which there is no token.
     return min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), int(np.flatnonzero(shares)[-1]))
 
 
 def _largest(values: np.ndarray, most: int) -> np.ndarray:
-    """Give the places of the largest finite values, the largest first, of equal ones the first."""
+    """Return the places of the largest finite values, the largest first, of equal ones the first."""
     if most < len(values):
         least = np.partition(values, len(values) - most)[len(values) - most]
         places = np.flatnonzero(values >= least)

@@ -125,7 +125,7 @@ def _joined(beginning: str, words: Sequence[str], gaps: Sequence[str]) -> str:
 
 
 def _cased(candidate: str, written: str) -> str:
-    """Give a candidate the capitals of the word that was written."""
+    """Return a candidate the capitals of the word that was written."""
     if len(written) > 1 and written.isupper():
         return candidate.upper()
     return candidate[0].upper() + candidate[1:] if written[0].isupper() else candidate

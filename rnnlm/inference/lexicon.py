@@ -78,7 +78,7 @@ class Lexicon:
         return cls.of(word for word, _ in counts.most_common())
 
     def near(self, word: str, distance: int) -> list[Near]:
-        """Give the words within so many edits, the nearest first, of equally near ones the most frequent.
+        """Return the words within so many edits, the nearest first, of equally near ones the most frequent.
 
         An edit inserts, deletes or changes a character, or swaps two that stand side by side (Damerau 1964). A word of
         which nothing would be left is not near. All words of a length are compared at once.
@@ -99,12 +99,12 @@ class Lexicon:
 
 
 def plain(word: str) -> str:
-    """Give a word as words are compared: composed, and in lower case."""
+    """Return a word as words are compared: composed, and in lower case."""
     return unicodedata.normalize("NFC", word).lower()
 
 
 def edit_distances(word: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:
-    """Give the Damerau-Levenshtein distance of a word to others of one length.
+    """Return the Damerau-Levenshtein distance of a word to others of one length.
 
     Args:
         word: (characters,) code points.

@@ -59,7 +59,7 @@ def _after_space(tokenizer: TextTokenizer, text: str) -> Prompt:
 
 
 def _without_half_word(tokenizer: TextTokenizer, text: str) -> tuple[str, str]:
-    """Give what is read of a text that ends without white space, and what is expected to be written: its last word.
+    """Return what is read of a text that ends without white space, and what is expected to be written: its last word.
 
     Nothing is expected where the last word is a token, or where tokens are no longer than a character.
     """
@@ -82,7 +82,7 @@ def _without_half_word(tokenizer: TextTokenizer, text: str) -> tuple[str, str]:
 
 
 def read(tokenizer: TextTokenizer, text: str) -> tuple[int, ...]:
-    """Give the ids of a text that goes on, from the start of its document.
+    """Return the ids of a text that goes on, from the start of its document.
 
     Running text has no `<bos>`: a text stands by itself there after an `<eos>`.
     """

@@ -55,7 +55,7 @@ class Reader:
         return self.empty().feed(read(self.tokenizer, ""))
 
     def empty(self) -> "Session":
-        """Give the state before the first token of all; what comes first is not known."""
+        """Return the state before the first token of all; what comes first is not known."""
         nothing = np.full((1, self.model.vocabulary_size), np.nan, np.float32)
         return Session(self, nothing, self.model.encoder.zero_states(1))
 

@@ -70,7 +70,7 @@ TASKS: dict[Task, type[Settings]] = {
 
 
 def default_task(kind: str) -> Task:
-    """Give the task of a `language_model` or a `classifier` where none is named."""
+    """Return the task of a `language_model` or a `classifier` where none is named."""
     return "classify" if kind == "classifier" else "score"
 
 
@@ -117,7 +117,7 @@ def check(settings: type[Settings], values: Mapping[str, Any]) -> Any:
 
 
 def parameters() -> list[tuple[str, type, bool, Any]]:
-    """Give the parameters of all tasks, but `task`: name, type, whether it is a list of that type, and default."""
+    """Return the parameters of all tasks, but `task`: name, type, whether it is a list of that type, and default."""
     found = []
     for settings in TASKS.values():
         for name, field in settings.model_fields.items():

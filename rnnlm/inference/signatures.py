@@ -24,7 +24,7 @@ from rnnlm.model.language_model import LanguageModel
 
 
 def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
-    """Give a model's functions by name, the one that is asked most first.
+    """Return a model's functions by name, the one that is asked most first.
 
     Args:
         trained: The model.
@@ -41,7 +41,7 @@ def _ids(name: str) -> tf.TensorSpec:
 
 
 def _state_specs(model: LanguageModel) -> list[tf.TensorSpec]:
-    """Give the parts of a language model's state, from the lowest layer to the highest."""
+    """Return the parts of a language model's state, from the lowest layer to the highest."""
     return [
         tf.TensorSpec((None, width), tf.float32, f"{layer.name}_{part}")
         for layer in model.encoder.cells
@@ -50,7 +50,7 @@ def _state_specs(model: LanguageModel) -> list[tf.TensorSpec]:
 
 
 def _structured(model: LanguageModel, parts: tuple[tf.Tensor, ...]) -> Any:
-    """Give the parts of a state as the encoder takes them."""
+    """Return the parts of a state as the encoder takes them."""
     rest = iter(parts)
     return [tuple(next(rest) for _ in layer.state_widths) for layer in model.encoder.cells]
 

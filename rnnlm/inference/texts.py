@@ -40,7 +40,7 @@ def clean_beginning(text: str) -> str:
 
 
 def words_of(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Give the words of a text (numbers and signs are none), each with where it begins and ends."""
+    """Return the words of a text (numbers and signs are none), each with where it begins and ends."""
     return [(word, place) for word, place in _WORDS.pre_tokenize_str(text) if word[0].isalpha()]
 
 

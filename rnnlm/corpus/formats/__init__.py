@@ -31,7 +31,7 @@ _BY_ENDING = {ending: name for name, each in FORMATS.items() if name != "aclimdb
 
 
 def belongs(path: str, format_name: str) -> bool:
-    """Tell whether a file of a folder is to be read, by its path in the folder."""
+    """Return whether a file of a folder is to be read, by its path in the folder."""
     plain = path.lower()
     for compression in COMPRESSIONS:
         plain = plain.removesuffix(compression)
