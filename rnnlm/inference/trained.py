@@ -1,4 +1,4 @@
-"""A trained model as it lies on disk, ready to be used."""
+"""A trained model, loaded from disk and ready to use."""
 
 import functools
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Trained:
     """A language model or a classifier with its tokenizer.
 
     Attributes:
-        description: What the checkpoint says of itself.
-        tokenizer: How text becomes tokens.
+        description: The checkpoint's description.
+        tokenizer: The tokenizer.
         model: The model.
     """
 
@@ -33,14 +33,14 @@ class Trained:
         """Read a checkpoint and build its model.
 
         Raises:
-            DataError: If the folder is not whole.
+            DataError: If the folder is not complete.
         """
         checkpoint = Checkpoint.load(folder)
         return cls(checkpoint.description, TextTokenizer.load(folder / "tokenizer.json"), checkpoint.build())
 
     @property
     def classifier(self) -> Classifier:
-        """The classifier that this is.
+        """This model as a classifier.
 
         Raises:
             ConfigError: If it is a language model.
@@ -55,7 +55,7 @@ class Trained:
 
     @property
     def language_model(self) -> LanguageModel:
-        """The language model that this is.
+        """This model as a language model.
 
         Raises:
             ConfigError: If it is a classifier.
@@ -75,7 +75,7 @@ class Trained:
 
     @functools.cached_property
     def completer(self) -> Completer:
-        """The language model that goes on with a text."""
+        """The language model, ready to continue a text."""
         return Completer(self.reader)
 
     @functools.cached_property
@@ -83,7 +83,7 @@ class Trained:
         """The words of the vocabulary.
 
         Raises:
-            ConfigError: If the tokens are no words.
+            ConfigError: If the tokens are not words.
         """
         if not self.tokenizer.has_whole_words:
             raise ConfigError(
