@@ -1,4 +1,4 @@
-"""What is worth a warning in what files hold."""
+"""Warnings about the content of files."""
 
 from collections import defaultdict
 
@@ -9,13 +9,13 @@ from rnnlm.corpus.survey import TABLES, Survey
 from rnnlm.errors import RnnlmError
 from rnnlm.refs import SPLITS
 
-# Fewer documents than these hardly let a comparison say anything.
+# With fewer documents, a comparison can hardly say anything.
 FEW = 200
-# Share of the documents that one class has where the others hardly count.
+# Share of the documents in one class above which the other classes hardly count.
 _ONE_CLASS = 0.98
-# Fewer test documents are too few for a claim.
+# With fewer test documents, no claim is made.
 FEWEST = 30
-# Share of the characters that no text consists of.
+# Share of characters that do not occur in text.
 _STRANGE = 0.01
 
 
@@ -131,7 +131,7 @@ def _about_splits(survey: Survey) -> list[str]:
     ]
     found += [f"None of the {survey.splits[split]:,} {split} documents has a label." for split in missing]
     if survey.labels and not missing and survey.splits.get("test"):
-        # What is not there is cut from train.
+        # A missing split is cut from train.
         there = classes if survey.splits.get("valid") else classes | {"valid": classes["train"]}
         try:
             found += check_classes(there, survey.corpus, "target")

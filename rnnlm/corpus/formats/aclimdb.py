@@ -1,6 +1,6 @@
-"""The layout of the Large Movie Review Dataset: `train/pos/*.txt`, `test/neg/*.txt`, one review a file.
+"""The layout of the Large Movie Review Dataset: `train/pos/*.txt`, `test/neg/*.txt`, one review per file.
 
-Any names of classes do; `unsup` holds reviews without a label.
+Classes may have any names. `unsup` contains reviews without a label.
 """
 
 import re
