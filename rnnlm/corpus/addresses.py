@@ -197,12 +197,12 @@ def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
     if kind == "directory":
         root = path.rstrip("/")
         there = fs.find(path)
-        nothing = f"the folder holds no file for the format {format_name}."
-        remedy = "Give a glob, or `format`: auto takes the endings that it knows."
+        nothing = f"the folder has no file of the format {format_name}."
+        remedy = "Use a glob, or set `format`: auto takes the file endings that it knows."
     elif glob:
         root, there = _glob(fs, path)
         nothing = f"no file in {root} matches." if isinstance(fs, LocalFileSystem) else "no file matches."
-        remedy = "Check the address; ** stands for folders in depth."
+        remedy = "Check the address; ** matches folders at any depth."
     else:
         raise no_such_file(address)
     below = len(root) + 1 if root else 0

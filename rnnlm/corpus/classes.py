@@ -140,9 +140,10 @@ def _check_one(test: Mapping[str, int], name: str) -> None:
     """Refuse a test split of one class. With few documents it may be chance, and no claim is made from them."""
     if len(test) == 1 and sum(test.values()) >= RARE:
         raise DataError(
-            f"all labelled test documents are of one class, {shown(test)}: who always says it is always right",
+            f"all labelled test documents are of one class, {shown(test)}: a classifier that always answers this "
+            "is always right",
             where=f"{name}.corpus",
-            remedy="Give a test split with documents of each class.",
+            remedy="Use a test split with documents of each class.",
         )
 
 
@@ -163,14 +164,14 @@ def _check_seen(classes: Classes, split: str, name: str) -> str:
     alike = [(label, known[_folded(label)]) for label in unseen if _folded(label) in known]
     held_back = [label for label in unseen if label.casefold() in _PLACEHOLDERS]
     if alike:
-        remedy = f"Write labels alike in all files: {alike[0][0]!r} is not {alike[0][1]!r}."
+        remedy = f"Write labels in the same way in all files: {alike[0][0]!r} is not {alike[0][1]!r}."
     elif held_back:
         remedy = (
             f"{held_back[0]!r} looks like a label that is withheld. Leave these documents out with "
             f"{name}.corpus.labels, and give a {split} split whose labels are known."
         )
     else:
-        remedy = f"Give the files of one data set, or name the classes to keep in {name}.corpus.labels."
+        remedy = f"Use the files of one data set, or name the classes to keep in {name}.corpus.labels."
     raise DataError(problem, where=f"{name}.corpus", remedy=remedy)
 
 

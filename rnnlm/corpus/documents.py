@@ -124,8 +124,8 @@ def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
     if strange > _STRANGE * characters:
-        problem = f"no text: {strange:,} of {characters:,} characters are control characters or U+FFFD."
-        remedy = "Leave the file out, or make it anew from where its text is whole (another `encoding` may be right)."
+        problem = f"not text: {strange:,} of {characters:,} characters are control characters or U+FFFD."
+        remedy = "Leave the file out, or create it again from an undamaged text (another `encoding` may be right)."
         raise DataError(problem, where=file.address, remedy=remedy)
 
 
@@ -184,7 +184,7 @@ def _write_parts(
         named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         count = "a document has" if len(missing) == 1 else f"{len(missing):,} documents have"
         problem = f"{count} no text (a null, or an empty file): {named}."
-        remedy = "Take them out, or let them be dropped (`drop_empty: true`)."
+        remedy = "Remove them, or set `drop_empty: true` to drop them."
         raise DataError(problem, where=_addresses(corpus), remedy=remedy)
     return dropped, duplicates, digests
 
@@ -201,7 +201,9 @@ def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None
         return None
     label = record.label or None
     if not label and not corpus.labels:
-        remedy = "Give the document a label, or name all labels in `labels`: then those without one are dropped."
+        remedy = (
+            "Give the document a label, or name all classes in `labels`: documents without a label are then dropped."
+        )
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
     return label
 
@@ -215,7 +217,7 @@ def digest_of(text: str, where: str) -> bytes:
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
-        problem = f"character {error.start + 1} of the text is half of a surrogate pair: no text."
+        problem = f"character {error.start + 1} of the text is half of a surrogate pair, not text."
         raise DataError(problem, where=where) from error
     return hashlib.blake2b(content, digest_size=16).digest()
 
@@ -343,7 +345,7 @@ def _check_trainable(
     by_label = bool(corpus.label or corpus.label_pattern)
     if len(labels) == 1 or (by_label and not labels):
         kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
-        problem = f"the labelled training documents need two classes at least; {kept}."
+        problem = f"the labelled training documents need at least two classes; {kept}."
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
 
 
@@ -351,7 +353,7 @@ def empty_split(corpus: Corpus, documents: DocumentsRef, split: str) -> tuple[st
     """Return which field of the corpus makes a split empty, and what to do about it."""
     if corpus.split:
         remedy = f"No document is marked {split!r} in the column {corpus.split!r}: mark some, or leave `split` out and "
-        return "split", f"{remedy}let shares be cut."
+        return "split", f"{remedy}have the splits cut by share."
     if getattr(corpus, split):
         counts = ", ".join(f"{count:,} {reason}" for reason, count in documents.dropped.items() if count)
         return split, f"None of the documents in its files was kept (dropped in all: {counts or 'none'})."

@@ -46,7 +46,7 @@ _FOREIGN: list[tuple[bytes | tuple[bytes, ...], str, str]] = [
     (b"PAR1\x15", "a Parquet file", "Give the file a name that ends in .parquet, or `format: parquet`."),
     (b"ARROW1\x00", "an Arrow file", "Write it as Parquet."),
     (b"SQLite format 3\x00", "an SQLite database", "Export its table as CSV."),
-    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file itself", "Run `git lfs pull`."),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself", "Run `git lfs pull`."),
     (b"\x89PNG\r\n", "a picture", "Give a file with text."),
     (b"\xff\xd8\xff", "a picture", "Give a file with text."),
     ((b"GIF87a", b"GIF89a"), "a picture", "Give a file with text."),
@@ -75,7 +75,7 @@ def _zip(head: bytes) -> tuple[str, str]:
     if b"xl/" in head or b"spreadsheet" in head:
         return "a workbook (.xlsx, .ods)", "Save the sheet with the texts as CSV (UTF-8)."
     if b"word/" in head or b"opendocument.text" in head:
-        return "a document of a word processor (.docx, .odt)", "Save it as plain text (UTF-8)."
+        return "a word processor document (.docx, .odt)", "Save it as plain text (UTF-8)."
     if b"[Content_Types].xml" in head:
         return "an Office file (.xlsx, .docx, .pptx)", "Save it as CSV or plain text (UTF-8)."
     return _ZIP, "Give the file a name that ends in .zip, or name the file in it: zip://NAME::ARCHIVE."

@@ -40,7 +40,7 @@ def _only_member(file: IO[bytes]) -> tuple[IO[bytes], str]:
     names = [info.filename for info in archive.infolist() if not info.is_dir() and not junk(info.filename)]
     if len(names) != 1:
         some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        problem = f"the archive holds {len(names)} files ({some})." if names else "the archive holds no file."
+        problem = f"the archive contains {len(names)} files ({some})." if names else "the archive contains no file."
         remedy = f"Name the one to read: zip://{names[0]}::ARCHIVE, or several: zip://*.csv::ARCHIVE." if names else ""
         raise DataError(problem, remedy=remedy)
     return archive.open(names[0]), names[0]
@@ -230,4 +230,4 @@ def _unreachable(error: Exception, address: str) -> StoreError:
 
 def _damaged(error: Exception, address: str) -> DataError:
     problem = f"damaged, cut short, or not what its name says ({type(error).__name__}: {error})."
-    return DataError(problem, where=address, remedy="Fetch it or make it anew.")
+    return DataError(problem, where=address, remedy="Download or create it again.")

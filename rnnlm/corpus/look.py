@@ -59,7 +59,7 @@ def head_of(file: File, rows: int = 1_000, format_name: str | None = None) -> He
     content = file.head(_HEAD)
     if no_text := foreign(content):
         what, remedy = no_text
-        raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
+        raise DataError(f"this is {what}, but text is expected.", where=file.address, remedy=remedy)
     encoding = encoding_of(content)
     if encoding is None:
         raise DataError("this is no text in an encoding that is known.", where=file.address)

@@ -45,7 +45,7 @@ def fetch(link: str, downloads: Path) -> Path:
         raise DataError(
             f"the file has the SHA-256 {found}, not {sha256}.",
             where=str(kept),
-            remedy=f"Delete it to have {parts['name']} fetched anew.",
+            remedy=f"Delete it to have {parts['name']} fetched again.",
         )
     return kept
 
@@ -53,7 +53,9 @@ def fetch(link: str, downloads: Path) -> Path:
 def _parse(link: str) -> re.Match[str]:
     match = _LINK.fullmatch(link)
     if match is None:
-        raise ConfigError("not a whole address of a package.", where=link, remedy="pypi://NAME==VERSION#sha256=DIGEST")
+        raise ConfigError(
+            "not a complete address of a package.", where=link, remedy="pypi://NAME==VERSION#sha256=DIGEST"
+        )
     return match
 
 
@@ -79,6 +81,6 @@ def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
         problem = f"the package index's file has another SHA-256{f', {got[1]}' if got else ''}; it is refused."
         raise DataError(problem, where=link, remedy="Check the version and the digest in the address.")
     if "No module named pip" in said:
-        raise StoreError("this Python has no pip to fetch it with.", where=link, remedy=by_hand)
+        raise StoreError("this Python has no pip, which would fetch it.", where=link, remedy=by_hand)
     last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-500:])
     raise StoreError(f"pip could not fetch it ({last}).", where=link, remedy=by_hand)

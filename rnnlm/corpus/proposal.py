@@ -66,7 +66,7 @@ def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Su
     kinds = [survey for survey in surveys if len(survey.about) < len(survey.files)] or list(surveys)
     if len(kinds) > 1:
         shown = "; ".join(f"{_names(kind)} ({_kind(kind)})" for kind in kinds)
-        remedy = "Give the files of one kind, by name or as a glob ('data/*.csv')."
+        remedy = "Name the files of one kind, directly or as a glob ('data/*.csv')."
         raise DataError(f"the {of} files are of {len(kinds)} kinds: {shown}.", remedy=remedy)
     kind = kinds[0]
     if kind.problems:
@@ -150,26 +150,26 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         f"name: {name}",
         "",
         f"# For {machine.cores} cores and {machine.memory} GB of memory, {at_least}{_round(tokens)} tokens of source.",
-        "# A wider model learns more from more text, and takes longer.",
+        "# A wider model learns more from more text but takes longer.",
         f"model: {{embedding: {width}, {f'hidden: {width * 3 // 2}, ' if layers > 1 else ''}layers: {layers}}}",
         "",
-        "# What is learnt first: a language model of this text.",
+        "# The source: a language model of this text is trained first.",
         "source:",
         f"  # {source_why}.",
         *_block("corpus", source_corpus, 2),
         f"  # Subwords: {why}.",
         f"  tokenizer: {{kind: bpe, vocabulary_size: {vocabulary}, lowercase: true}}",
         "  language_model:",
-        f"    epochs: {epochs:g} # passes over the source's tokens; more is better, and takes longer",
+        f"    epochs: {epochs:g} # passes over the source's tokens; more is better but takes longer",
         f"    batch_size: {_batch(tokens, window)}",
         f"    window: {window} # tokens of back-propagation; half of the target's documents are under {middle:.0f}",
         f"    learning_rate: {rate:g}",
         "",
-        "# What is to be helped.",
+        "# The target.",
         "target:",
         f"  # {target_why}.",
         *_block("corpus", target_corpus, 2),
-        "  # The source model goes on learning on the target's text; another one learns it from scratch.",
+        "  # The source model is fine-tuned on the target's text; another model learns it from scratch.",
         "  language_model:",
         f"    epochs: {_epochs(own, width, machine):g}",
         f"    batch_size: {_batch(own, window)}",
@@ -186,15 +186,18 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
             "",
             "comparison:",
             "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
-            "  # parameter: starts from the source, trains all. feature: the source's encoder as it is.",
+            "  # parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
             "  arms: [scratch, tfidf, target_text, parameter, feature]",
-            f"  # Numbers of labelled training documents; there are {_labelled(parts['train']):,} in all.",
+            f"  # Label counts (numbers of labelled training documents). There are {_labelled(parts['train']):,}.",
             f"  labels: [{', '.join(map(str, counts))}]",
-            "  seeds: 3 # a smaller number is faster, a larger one surer",
+            "  seeds: 3 # fewer seeds are faster, more are more certain",
         ]
     else:
         chosen["labels"] = "no label column was found: language models alone are compared"
-        lines += ["", "# No label: language models alone are compared. With one: `label: COLUMN` in target.corpus."]
+        lines += [
+            "",
+            "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus.",
+        ]
     text = "\n".join(lines) + "\n"
     check_experiment(yaml.safe_load(text))
     return Proposal(text, chosen)
@@ -220,7 +223,7 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
     else:
         problem = f"the {of}'s {documents:,} different documents cannot be divided into train, valid and test"
         if labelled:
-            problem += " so that each has labels, and train two classes"
+            problem += " so that each has labels and train has two classes"
         remedy = "Give more documents, or smaller ones: text by line or paragraph."
         raise DataError(f"{problem}.", where=", ".join(survey.addresses[:3]), remedy=remedy)
     fields = survey.corpus.model_dump(exclude_unset=True, mode="json")

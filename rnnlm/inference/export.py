@@ -64,7 +64,7 @@ def _save_onnx(trained: Trained, folder: Path) -> None:
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            "ONNX is asked for, and tf2onnx is not installed",
+            "ONNX was asked for, but tf2onnx is not installed",
             where="format",
             remedy="pip install 'rnnlm[onnx]'",
         ) from error

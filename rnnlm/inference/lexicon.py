@@ -72,9 +72,9 @@ class Lexicon:
                 else:
                     counts.update(plain(word) for word, _ in words_of(line))
         except DataError as error:
-            raise DataError(error.problem, where=error.where, remedy="Give a text in UTF-8.") from error
+            raise DataError(error.problem, where=error.where, remedy="Use a text in UTF-8.") from error
         if not counts:
-            raise DataError("has no word", where=str(file), remedy="Give a text, or a list of words, one a line.")
+            raise DataError("has no word", where=str(file), remedy="Use a text, or a list of words, one per line.")
         return cls.of(word for word, _ in counts.most_common())
 
     def near(self, word: str, distance: int) -> list[Near]:

@@ -49,7 +49,7 @@ def rescore(trained: Trained, hypotheses: Sequence[str], how: Rescoring) -> list
         raise ConfigError(
             f"{len(given)} scores for {len(hypotheses)} hypotheses",
             where="scores",
-            remedy="Give one for each, or none.",
+            remedy="Give one score for each hypothesis, or none at all.",
         )
     log_probabilities = [-one.nll for one in score(trained, hypotheses)]
     totals = [

@@ -47,7 +47,7 @@ class Trained:
         """
         if not isinstance(self.model, Classifier):
             raise ConfigError(
-                "classes are asked for, and this is a language model",
+                "classes were asked for, but this is a language model",
                 where="task",
                 remedy="A language model answers: score, complete, rescore, correct.",
             )
@@ -62,7 +62,7 @@ class Trained:
         """
         if not isinstance(self.model, LanguageModel):
             raise ConfigError(
-                "a language model is wanted, and this is a classifier",
+                "a language model is needed, but this is a classifier",
                 where="task",
                 remedy="A classifier answers: classify.",
             )
@@ -89,6 +89,6 @@ class Trained:
             raise ConfigError(
                 "the tokens of this model are no words, among which a word could be looked for",
                 where="words",
-                remedy="Give the words that are right, the most frequent first.",
+                remedy="Pass the correct words, the most frequent first.",
             )
         return Lexicon.of(token for i, token in enumerate(self.tokenizer.tokens) if i not in self.tokenizer.special)

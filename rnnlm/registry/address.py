@@ -106,7 +106,7 @@ def name_of(model: str) -> str:
     name = _name(model)
     if model not in (name, f"models:/{name}", f"models:/{name}@champion"):
         raise ConfigError(
-            "names one version; what is wanted is the model",
+            "names one version, but a model is expected",
             where=model,
             remedy=f"Give its name: {name}.",
         )

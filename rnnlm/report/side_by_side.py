@@ -79,7 +79,7 @@ def read_verdict(text: str, where: str) -> Verdict:
         raise DataError(
             f"its verdict.json cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             where=where,
-            remedy="Another version of rnnlm wrote it; run the experiment again: finished steps are kept.",
+            remedy="Another version of rnnlm wrote it. Run the experiment again; finished steps are kept.",
         ) from error
 
 

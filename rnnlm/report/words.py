@@ -24,18 +24,18 @@ METRICS = {
 }
 _SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated", "unknown_share"}
 LEFT_OUT = {
-    "junk": "files that are no data",
+    "junk": "files that are not data",
     "blank": "blank rows",
     "empty": "without text",
     "duplicate": "same text as another one of the split",
     "overlap": "same text as one of a later split",
-    "label": "label not asked for",
-    "unlabelled": "no label, where labels to keep are given",
+    "label": "label is not one to keep",
+    "unlabelled": "no label, although labels to keep are given",
     "excluded": "excluded",
 }
 RUNGS = {
     "exact": "the same word",
-    "normalised": "the same but for case, form or accents",
+    "normalised": "the same except for case, form or accents",
     "neighbours": "nearest shared words",
     "linear": "linear map",
     "pieces": "mean of its pieces",

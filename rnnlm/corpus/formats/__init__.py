@@ -57,12 +57,12 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
     if name is None:
         if no_text := foreign(file.head()):
             what, remedy = no_text
-            raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
-        remedy = f"Give the corpus's `format`; auto knows {', '.join(_BY_ENDING)}."
+            raise DataError(f"this is {what}, but text is expected.", where=file.address, remedy=remedy)
+        remedy = f"Set the corpus's `format`; auto knows {', '.join(_BY_ENDING)}."
         raise ConfigError(f"the ending {file.ending!r} tells no format.", where=file.address, remedy=remedy)
     if not corpus.header and name not in ("csv", "tsv"):
         remedy = "Leave `header` out."
-        raise ConfigError(f"`header: false` is for CSV and TSV, and this is {name}.", where=file.address, remedy=remedy)
+        raise ConfigError(f"`header: false` is for CSV and TSV, but this is {name}.", where=file.address, remedy=remedy)
     try:
         yield from FORMATS[name].read(file, corpus)
     except EmptyFileError:

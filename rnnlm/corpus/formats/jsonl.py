@@ -43,7 +43,9 @@ def _object(line: str, where: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"broken JSON: {error}.", where=where, remedy="One whole object a line.") from error
+        raise DataError(f"broken JSON: {error}.", where=where, remedy="Write one complete object per line.") from error
     if not isinstance(value, dict):
-        raise DataError(f"no JSON object: {line:.50}", where=where, remedy='One object a line: {"text": "..."}.')
+        raise DataError(
+            f"no JSON object: {line:.50}", where=where, remedy='Write one object per line: {"text": "..."}.'
+        )
     return value

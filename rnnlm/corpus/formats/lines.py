@@ -71,7 +71,7 @@ def decoded(
         except UnicodeError as error:
             # Some decoders name no byte, such as that of UTF-16 if the mark is missing.
             likeliest = next(iter(likely(head)), None)
-            remedy = f"Give `encoding: {likeliest}`." if likeliest else "Give the right `encoding`."
+            remedy = f"Set `encoding: {likeliest}`." if likeliest else "Set the right `encoding`."
             raise DataError(f"not {encoding}: {error}.", where=where, remedy=remedy) from error
         if turn == 0:
             text = text.removeprefix("\ufeff")
@@ -107,14 +107,14 @@ def encoding_of(head: bytes, encoding: str, where: str) -> str:
     """
     if no_text := foreign(head):
         what, remedy = no_text
-        raise DataError(f"this is {what}, and text is wanted.", where=where, remedy=remedy)
+        raise DataError(f"this is {what}, but text is expected.", where=where, remedy=remedy)
     if encoding != "auto":
         return encoding
     if marked := by_mark(head):
         return marked
     if unmarked := wide(head):
         problem = f"not UTF-8: it looks like {unmarked.upper()} without a byte order mark."
-        raise DataError(problem, where=where, remedy=f"Give `encoding: {unmarked}`.")
+        raise DataError(problem, where=where, remedy=f"Set `encoding: {unmarked}`.")
     return "utf-8"
 
 
@@ -138,13 +138,13 @@ def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: i
     own = codecs.lookup(encoding).name
     if own == "utf-8" and mostly_utf8(error.object):
         problem += ", where the text around it is UTF-8: these bytes are damaged."
-        return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line anew.")
+        return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line again.")
     found = [name for name in likely(sample) if codecs.lookup(name).name != own][:2]
     if not found:
-        remedy = "Give the corpus's `encoding`, if it is text; otherwise leave the file out."
+        remedy = "Set the corpus's `encoding` if it is text; otherwise leave the file out."
         return DataError(f"{problem}.", where=f"{where} {number + ends}", remedy=remedy)
     # If two read it in the same way, the first is enough.
     texts = {excerpt(sample, name): name for name in reversed(found)}
     readings = " or ".join(f"{name} (“{text}”)" for text, name in reversed(texts.items()))
-    remedy = f"Give `encoding: {found[0]}`, if the text reads well so."
+    remedy = f"Set `encoding: {found[0]}` if the text is readable with it."
     return DataError(f"{problem}; it is likely {readings}.", where=f"{where} {number + ends}", remedy=remedy)

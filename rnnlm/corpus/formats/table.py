@@ -106,9 +106,9 @@ def csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            remedy = "A quotation mark inside a quoted field is written twice; is one left open?"
+            remedy = "A quotation mark inside a quoted field must be written twice. Is a quotation mark missing?"
             if separator == "\t":
-                remedy += " Where quotation marks are characters like any other, give `format: tsv`."
+                remedy += " If quotation marks are ordinary characters, set `format: tsv`."
             where = f"{file.address}, line {start} to {above + reader.line_num}"
             raise DataError(f"not CSV: {error}.", where=where, remedy=remedy) from error
         if row is None:
@@ -138,7 +138,7 @@ def _remedy(first: list[str], corpus: Corpus) -> str:
         name = "tsv" if separator == "\t" else "csv"
         remedies.append(f"The fields seem to be separated by {SEPARATORS[separator]}: that is `format: {name}`.")
     if corpus.header:
-        remedies.append("If the first row is data, give `header: false`, and columns by number (from 1).")
+        remedies.append("If the first row is data, set `header: false`, and give columns by number (from 1).")
     return " ".join(remedies)
 
 
@@ -162,7 +162,7 @@ def _records(rows: Iterator[tuple[int, list[str]]], file: File, corpus: Corpus) 
             raise DataError(
                 f"a row of {len(row)} fields, where the {first} has {len(header)}.",
                 where=f"{file.address}, {place}",
-                remedy="Quote fields that hold separators or line ends, or use another format (tsv has no quoting).",
+                remedy="Quote fields that contain separators or line ends, or use another format (tsv has no quoting).",
             )
         else:
             yield record_of(corpus, dict(zip(header, row, strict=True)), found, file, place)
