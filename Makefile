@@ -1,6 +1,6 @@
-# Needs git, make and Python 3.11 to 3.13; everything else comes into the virtual environment.
+# Needs git, make and Python 3.11 to 3.13. Everything else is installed into the virtual environment.
 
-# TensorFlow has no wheels for other versions: the first python here that fits, or PYTHON=/path/of/one.
+# TensorFlow has no wheels for other versions. This takes the first suitable python, or PYTHON=/path/of/one.
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
 	&& { echo $$python; break; }; done)
@@ -16,7 +16,7 @@ bin := $(VENV)/bin
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(installed) ## run the whole pipeline on real text; ends with the verdict
+demo: $(installed) ## run the whole pipeline on real text, and print the verdict
 	$(bin)/rnnlm run demo
 
 up: $(installed) ## start Prefect, MLflow, a worker and the deployments, with the runs in them
@@ -38,13 +38,13 @@ test-postgres: $(installed) ## the same over PostgreSQL (must be installed)
 test-compose: $(installed) ## the services of deployments/compose.yaml, in Docker (must be installed)
 	$(bin)/python -m pytest -m compose tests/flows/stack/test_compose.py
 
-screenshots: $(installed) ## take the pictures of docs/operations.md anew
+screenshots: $(installed) ## take the pictures of docs/operations.md again
 	RNNLM_SCREENSHOTS=docs $(bin)/python -m pytest -m browser tests/flows/browser -k verdict
 
-terminal: $(installed) ## record the picture of a run at a terminal anew
+terminal: $(installed) ## record the picture of a run at a terminal again
 	PATH=$(abspath $(bin)):$$PATH python docs/terminal.py rnnlm run demo
 
-# PEERS=/path/of/python names another interpreter with the peers; else they get an environment of their own.
+# PEERS=/path/of/python names another interpreter with the peers. Otherwise they get their own environment.
 peers := .venv-peers
 bench: $(installed) $(if $(PEERS),,$(peers)/installed) ## measure training speed beside PyTorch, fastai and Keras
 	$(bin)/python -m benchmarks.speed
@@ -60,13 +60,13 @@ check: $(installed) ## format, lint, types, one-way imports
 	$(bin)/mypy
 	$(bin)/lint-imports
 
-format: $(installed) ## format, and mend what can be mended by itself
+format: $(installed) ## format, and fix what can be fixed automatically
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
 
 install: $(installed) ## make the virtual environment
 
-# The stamp comes last: an installation that was interrupted goes on at the next call.
+# The stamp comes last, so that an interrupted installation continues at the next call.
 $(installed): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "rnnlm needs Python 3.11, 3.12 or 3.13, and none was found. \
 	Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -77,11 +77,11 @@ $(installed): requirements.lock pyproject.toml
 	$(bin)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve all versions anew and write requirements.lock
+lock: ## resolve all versions again and write requirements.lock
 	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && $(PYTHON) -m venv $$work \
 	&& $$work/bin/python -m pip install --disable-pip-version-check --quiet uv \
 	&& $$work/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	--upgrade --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
-clean: ## remove the virtual environment and the caches of tools; the runs in .rnnlm stay
+clean: ## remove the virtual environment and the caches of tools; keep the runs in .rnnlm
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

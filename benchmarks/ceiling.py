@@ -1,4 +1,4 @@
-"""The ceiling: one large matrix product, again and again, with TensorFlow. Prints GFLOP per second.
+"""The ceiling: one large matrix product with TensorFlow, repeated. Prints GFLOP per second.
 
 python -m benchmarks.ceiling TASK
 """

@@ -14,7 +14,7 @@ from rnnlm.settings import ClassifierTraining, Dropout, Model
 from rnnlm.tokens import EncodedDocuments
 from rnnlm.training.classifier import predict, train_classifier
 
-# The strengths are fastai's defaults, which its program runs with too.
+# The strengths are fastai's defaults, which fastai's program uses too.
 DROPOUT = Dropout(input=0.4, hidden=0.3, output=0.0, embedding=0.05, weight=0.5)
 HEAD_DROPOUT = 0.4
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def settings(task: Task, epochs: int) -> ClassifierTraining:
-    """Give a training of so many epochs with one evaluation, at its end."""
+    """Return a training of this number of epochs, with one evaluation at its end."""
     precision: Literal["float32", "bfloat16"] = "bfloat16" if task.precision == "bfloat16" else "float32"
     return ClassifierTraining(
         epochs=epochs,
@@ -50,10 +50,10 @@ def settings(task: Task, epochs: int) -> ClassifierTraining:
 
 
 def training_rates(task: Task, model: Classifier) -> list[float]:
-    """Give the documents a second of the training steps alone.
+    """Return the documents a second of the training steps alone.
 
-    A training evaluates at its end, as fastai's program does not. So two trainings are timed, of which one is longer by
-    `task.steps` epochs: what lies between them is training and nothing else.
+    A training evaluates at its end, but fastai's program does not. So two trainings are timed, of which one is longer
+    by `task.steps` epochs. Their difference is training alone.
     """
     train, valid = encoded(task, 1), encoded(task, 2).take(np.arange(task.batch))
 
@@ -63,12 +63,12 @@ def training_rates(task: Task, model: Classifier) -> list[float]:
         train_classifier(model, train, valid, LEARNING_RATE, trainable="all", seed=1)
         return time.perf_counter() - begin
 
-    seconds(1 + task.steps)  # every shape that comes is compiled now
+    seconds(1 + task.steps)  # all shapes are compiled now
     return [task.steps * len(train) / (seconds(1 + task.steps) - seconds(1)) for _ in range(task.rounds)]
 
 
 def evaluation_rates(task: Task, model: Classifier) -> list[float]:
-    """Give the documents a second of the probabilities of all classes."""
+    """Return how many documents a second get the probabilities of all classes."""
     test = encoded(task, 1)
     predict(model, test)
     rates = []
@@ -81,9 +81,9 @@ def evaluation_rates(task: Task, model: Classifier) -> list[float]:
 
 
 def encoded(task: Task, seed: int) -> EncodedDocuments:
-    """Give random documents in the form in which the project reads them."""
+    """Return random documents in the form that the project reads."""
     drawn = documents(task, seed)
-    unknown = np.zeros(len(drawn.labels), np.int64)  # numbers of characters and words, which training never reads
+    unknown = np.zeros(len(drawn.labels), np.int64)  # numbers of characters and words, which training does not use
     return EncodedDocuments(
         ids=drawn.ids.astype(np.uint16),
         offsets=drawn.offsets,

@@ -1,4 +1,4 @@
-"""On what something is measured."""
+"""The machine that a measurement runs on."""
 
 import datetime as dt
 import os
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def machine_facts() -> dict[str, Any]:
-    """Say on what is measured, and how busy it was before."""
+    """Return a description of the machine, and how busy it was before."""
     return {
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -21,7 +21,7 @@ def machine_facts() -> dict[str, Any]:
 
 
 def _cpu() -> str:
-    """Give the processor's name, and whether it has bfloat16 products."""
+    """Return the processor's name, and whether it can multiply in bfloat16."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:

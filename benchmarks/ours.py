@@ -11,7 +11,7 @@ from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 
-# The strengths are fastai's defaults, which its program runs with too.
+# The strengths are fastai's defaults, which fastai's program uses too.
 DROPOUT = Dropout(input=0.25, hidden=0.15, output=0.1, embedding=0.02, weight=0.2)
 AR, TAR = 2.0, 1.0
 

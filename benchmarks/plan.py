@@ -1,4 +1,4 @@
-"""What is measured: the sizes, the engines of each, and what the figures have to reach."""
+"""What is measured: the sizes, the engines for each, and the goals."""
 
 import itertools
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class Configuration:
 
     Attributes:
         name: Its name in the results.
-        unit: What a rate counts.
+        unit: The unit that a rate counts.
         vocabulary: Number of tokens.
         embedding: Width of the embedding and of the last LSTM layer.
         hidden: Width of the LSTM layers before the last.
@@ -29,9 +29,9 @@ class Configuration:
         batch: Rows of a window, or documents of a batch.
         window: Time steps of a window, or the most tokens of a document.
         warmup: Steps before the clock starts, in each process.
-        rounds: How often each process takes the time.
-        steps: Steps (or passes over the documents) a round: some seconds.
-        documents: Documents of a pass; 0 where running text is read.
+        rounds: How many rounds each process measures.
+        steps: Steps (or passes over the documents) of a round: a few seconds.
+        documents: Documents of a pass; 0 for running text.
         part: training or evaluation.
     """
 
@@ -50,7 +50,7 @@ class Configuration:
     part: Literal["training", "evaluation"] = "training"
 
     def title(self) -> str:
-        """Say what it is, for the table."""
+        """Return a description for the table."""
         if self.unit == "gflop_per_second":
             return "ceiling: one product of two 2,048 x 2,048 matrices"
         shape = f"vocabulary {self.vocabulary:,}, embedding {self.embedding}, hidden {self.hidden:,}, "
@@ -60,7 +60,7 @@ class Configuration:
         return f"{self.name}: {shape}, {self.window} steps"
 
     def flop_per_token(self) -> int:
-        """Give the floating-point operations of the products of a training step, a token.
+        """Return the floating-point operations per token of the products of a training step.
 
         Two for each weight in the forward pass, and twice as many in the backward pass.
         """
@@ -69,7 +69,7 @@ class Configuration:
         return 6 * (self.vocabulary * self.embedding + lstm)
 
     def shortened(self) -> "Configuration":
-        """Give the same for a trial: one short round."""
+        """Return the same for a trial: one short round."""
         return replace(self, warmup=1, rounds=1, steps=1, documents=min(self.documents, 4 * self.batch))
 
 
@@ -81,7 +81,7 @@ class Engine:
         name: The engine's name in the results.
         module: The program.
         precision: float32 or bfloat16.
-        variant: One of several ways in which the engine does the same; the fastest one counts.
+        variant: One of several ways in which the engine does the same. The fastest one counts.
         peer: Whether it runs in the peers' environment, not in the project's.
         memory: default, or kept: freed memory stays with the process (see `KEPT_MEMORY`).
     """
@@ -94,14 +94,14 @@ class Engine:
     memory: Literal["default", "kept"] = "default"
 
 
-# Settings of glibc's allocator. By default it gives every large array back to the system as soon as it is freed, and
-# the next one has to be fetched and cleared page by page: half of the step of some engines. Users do not set this, so
-# each engine is measured both as it is started and with it. Other systems' allocators do not know these names.
+# Settings of glibc's allocator. By default it returns every large array to the system as soon as it is freed, and the
+# next one has to be fetched and cleared page by page. This takes half of the step of some engines. Users do not set
+# this, so each engine is measured without and with it. The allocators of other systems do not have these settings.
 KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
 
 
 def _all(name: str, module: str, *variants: str, peer: bool = False) -> list[Engine]:
-    """Give the engine in both precisions, with both settings of memory and in all variants."""
+    """Return the engine in both precisions, with both settings of memory and in all variants."""
     precisions: list[Literal["float32", "bfloat16"]] = ["float32", "bfloat16"]
     memories: list[Literal["default", "kept"]] = ["default", "kept"]
     return [
@@ -121,7 +121,7 @@ _CLASSIFIER_TRAINING = [
     *_all(OURS, "benchmarks.classifier"),
     *_all(FASTAI, "benchmarks.peers.fastai_classifier", peer=True),
 ]
-# Ours is always evaluated in float32, and chooses its batches itself.
+# rnnlm always evaluates in float32, and chooses its own batches.
 _CLASSIFIER_EVALUATION = [
     *(engine for engine in _all(OURS, "benchmarks.classifier") if engine.precision == "float32"),
     *_all(FASTAI, "benchmarks.peers.fastai_classifier", "64 documents", "256 documents", peer=True),
@@ -150,8 +150,8 @@ _TRAINING = Configuration(
 )
 _EVALUATION = replace(_TRAINING, name="classifier-evaluation", part="evaluation", steps=2)
 
-# The ceiling stands beside the configuration that is held against it. Keras' jit is measured where a goal names Keras:
-# on the wider model it was slower than the graph.
+# The ceiling is next to the configuration that is compared with it. Keras' jit is measured only where a goal names
+# Keras: with the wider model it was slower than the graph.
 PLAN: list[tuple[Configuration, list[Engine]]] = [
     (_CEILING, _PRODUCT),
     (_MEDIUM, [*_OURS, *_TORCH, *_FASTAI, *_all(KERAS, "benchmarks.peers.keras_lstm", "graph")]),

@@ -1,7 +1,7 @@
-"""What the programs that are measured share: their task, their data, the clock. Needs NumPy alone: peers use it too.
+"""What the measured programs share: their task, their data, the clock. It needs only NumPy, because peers use it too.
 
-Each program is given its task as JSON on the command line, warms up, works through its rounds and prints one line of
-JSON; `benchmarks.speed` starts them one after the other.
+Each program gets its task as JSON on the command line, warms up, runs its rounds and prints one line of JSON.
+`benchmarks.speed` starts them one after the other.
 """
 
 import importlib.metadata
@@ -30,13 +30,13 @@ class Task:
         layers: Number of LSTM layers.
         batch: Rows of a window, or documents of a batch.
         window: Time steps of a window, or the most tokens of a document.
-        documents: Documents of a pass; 0 where running text is read.
+        documents: Documents of a pass; 0 for running text.
         precision: float32 or bfloat16 (of the products; each engine's own mixed precision).
-        variant: The engine's own way to do the same, where it has several; the fastest counts.
+        variant: The engine's own way to do the same, if it has several. The fastest one counts.
         part: training or evaluation.
-        warmup: Steps before the clock starts; compilation falls into them.
-        rounds: How often the time is taken.
-        steps: Training steps a round (passes, where documents are read).
+        warmup: Steps before the clock starts. They include compilation.
+        rounds: How many rounds are measured.
+        steps: Training steps of a round (or passes over the documents).
     """
 
     vocabulary: int
@@ -55,12 +55,12 @@ class Task:
 
 
 def read_task() -> Task:
-    """Give the task that stands on the command line."""
+    """Return the task on the command line."""
     return Task(**json.loads(sys.argv[1]))
 
 
 def windows(task: Task, count: int, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Give windows of random tokens and their targets, each (batch, window), int64."""
+    """Return windows of random tokens and their targets, each (batch, window), int64."""
     for _ in range(count):
         stream = generator.integers(0, task.vocabulary, (task.batch, task.window + 1))
         yield stream[:, :-1], stream[:, 1:]
@@ -71,8 +71,7 @@ def measure_steps(task: Task, step: Callable[[np.ndarray, np.ndarray], float], *
 
     Args:
         task: What is measured.
-        step: Does one whole training step with tokens and targets, each (batch, window), and gives the loss when all is
-            done.
+        step: Does one complete training step with tokens and targets, each (batch, window), and then returns the loss.
         libraries: Packages whose versions belong to the result.
     """
     generator = np.random.default_rng(1)
@@ -93,8 +92,8 @@ def finish(rates: list[float], loss: float | None, *libraries: str) -> None:
     """Print the result of a program.
 
     Args:
-        rates: What was done in a second, of each round.
-        loss: The last loss, which shows that the engines train the same thing; none where there is none.
+        rates: The rate per second in each round.
+        loss: The last loss, which shows that the engines train the same thing. None if there is none.
         libraries: Packages whose versions belong to the result.
     """
     # Kilobytes on Linux, bytes on macOS.
@@ -106,20 +105,20 @@ def finish(rates: list[float], loss: float | None, *libraries: str) -> None:
 
 @dataclass(frozen=True)
 class Documents:
-    """Labelled documents of random tokens; document i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Labelled documents of random tokens. Document i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
     offsets: np.ndarray
     labels: np.ndarray
 
 
-# The spread of lengths of film and product reviews, roughly: most are short, a long tail is cut off.
+# Roughly the spread of lengths of film and product reviews: most are short, and a long tail is cut off.
 MEDIAN_TOKENS, SPREAD, SHORTEST = 120, 0.6, 8
-FIRST_WORD = 4  # below it lie the special tokens: both engines' padding and document marks
+FIRST_WORD = 4  # smaller ids are the special tokens: padding and document marks of both engines
 
 
 def documents(task: Task, seed: int) -> Documents:
-    """Give random documents with log-normal lengths (at most `task.window`) and one of two labels."""
+    """Return random documents with log-normal lengths (at most `task.window`) and one of two labels."""
     generator = np.random.default_rng(seed)
     drawn = generator.lognormal(np.log(MEDIAN_TOKENS), SPREAD, task.documents)
     lengths = np.clip(drawn, SHORTEST, task.window).astype(np.int64)

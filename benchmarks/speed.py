@@ -1,10 +1,10 @@
-"""How fast training is, beside its peers, on this machine.
+"""Training speed on this machine, beside the peers.
 
     python -m benchmarks.speed
 
-Every engine is a process of its own, and never do two run at once. The whole plan is gone through twice, the second
-time backwards: a machine that gets slower or faster meanwhile does so for all. Medians are taken over all rounds. The
-peers' interpreter is `.venv-peers/bin/python`, or what the environment variable PEERS names.
+Every engine runs in its own process, and never two at the same time. The whole plan is run twice, the second time
+backwards, so that a machine that becomes slower or faster affects all engines. Medians are taken over all rounds. The
+peers' interpreter is `.venv-peers/bin/python`, or the one that the environment variable PEERS names.
 """
 
 import argparse
@@ -23,18 +23,18 @@ from benchmarks.table import Measurement, Results, markdown, records
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-# A process that takes longer hangs: the slowest one needs two or three minutes.
+# A process that takes longer has hung: the slowest one needs two or three minutes.
 TIMEOUT = 1_800
-# Variables that act on the allocator, or on the threads of some of the engines.
+# Variables that affect the allocator, or the threads of some engines.
 FOREIGN = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD", "OMP_", "MKL_", "KMP_", "GOMP_", "TF_NUM_")
-# A step that goes wrong may well be a fast one. Tokens are random, so the loss stays near that of a guess, in nats.
+# A wrong step may be a fast one. The tokens are random, so the loss must be near that of a guess, in nats.
 NEAR_A_GUESS = 2.0
-# One process that is busy all the time is a load of 1.
+# One process that is always busy is a load of 1.
 BUSY = 0.5
 
 
 def main() -> int:
-    """Measure, print the table and write the results; 1 if a program failed."""
+    """Measure, print the table and write the results. Return 1 if a program failed."""
     arguments = _arguments()
     plan = [
         (configuration.shortened() if arguments.quick else configuration, engines)
@@ -60,7 +60,7 @@ def main() -> int:
     results = Results([measured for measured in measurements if measured.rates])
     table = markdown(results, machine, failed)
     print(f"\n{table}")
-    # A part of the plan, or a trial, must not pass for the results of the whole.
+    # A part of the plan, or a trial, must not look like the results of the whole.
     folder = arguments.results or (None if arguments.quick or arguments.only else RESULTS)
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _peers() -> str:
-    """Give the interpreter of the peers' environment."""
+    """Return the interpreter of the peers' environment."""
     interpreter = os.environ.get("PEERS") or str(ROOT / ".venv-peers" / "bin" / "python")
     if not Path(interpreter).is_file():
         sys.exit(
@@ -96,11 +96,11 @@ class _ProgramFailedError(Exception):
 
 
 def _run(interpreter: str, measured: Measurement) -> float:
-    """Run one program, add its rounds to the measurement and give their median."""
-    # The project's runs have oneDNN on all machines (flows/environment.py); so has Keras here.
+    """Run one program, add its rounds to the measurement and return their median."""
+    # The project's runs use oneDNN on all machines (flows/environment.py). So does Keras here.
     tensorflow = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | tensorflow
-    # What the caller has set for himself must not make one setting of memory the other, nor slow some engines alone.
+    # The caller's own variables must not change a memory setting, or slow down only some engines.
     environment = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
     if measured.engine.memory == "kept":
         environment |= KEPT_MEMORY

@@ -1,4 +1,4 @@
-"""From what was measured to ratios, to what has to be reached, and to the table."""
+"""Computes ratios, goals and the table from the measurements."""
 
 import statistics
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from benchmarks.plan import FASTAI, KERAS, OURS, PRODUCT, TORCH, Configuration, 
 
 @dataclass
 class Measurement:
-    """What the processes of one engine gave.
+    """The results of the processes of one engine.
 
     Attributes:
         configuration: The sizes.
         engine: The engine.
-        rates: What was done in a second, of each round of each process.
+        rates: The rate per second in each round of each process.
         peak_bytes: The largest resident memory of a process.
         loss: The last loss.
-        versions: Version of each library that decides.
+        versions: Version of each relevant library.
     """
 
     configuration: Configuration
@@ -35,7 +35,7 @@ class Measurement:
 
 
 class Results:
-    """All measurements, and what is asked of them.
+    """All measurements, and the questions about them.
 
     Args:
         measurements: At least one round each.
@@ -47,7 +47,7 @@ class Results:
     def best(
         self, configuration: str, name: str, precision: str | None = None, memory: str | None = None
     ) -> Measurement | None:
-        """Give an engine's fastest measurement, of all variants; precision and memory: none for the faster one."""
+        """Return the fastest measurement of an engine's variants. If precision or memory is None, any counts."""
         found = [
             m
             for m in self.measurements
@@ -66,45 +66,45 @@ class Results:
         ours: str | None = None,
         theirs: str | None = None,
     ) -> float | None:
-        """Say how many times as fast as a peer's fastest variant ours is; None where one was not measured.
+        """Return how many times as fast rnnlm is as a peer's fastest variant. None if one was not measured.
 
         Args:
             configuration: Name of the sizes.
             peer: Name of the peer.
-            memory: Setting of memory of both; none: the faster one of each.
-            ours: Our precision; none: the faster one.
-            theirs: The peer's precision; none: the faster one.
+            memory: Memory setting of both. If None, the faster one of each.
+            ours: The precision of rnnlm. If None, the faster one.
+            theirs: The peer's precision. If None, the faster one.
         """
         mine = self.best(configuration, OURS, ours, memory)
         other = self.best(configuration, peer, theirs, memory)
         return mine.median / other.median if mine and other else None
 
     def share_of_ceiling(self, configuration: str, memory: str | None = None) -> float | None:
-        """Give the share of the bfloat16 product's speed that our training step reaches, in percent."""
+        """Return the share of the bfloat16 product's speed that a training step of rnnlm reaches, in percent."""
         ours = self.best(configuration, OURS, None, memory)
-        # The product takes what memory setting is fastest: a ceiling is a ceiling.
+        # The product uses the fastest memory setting, because it is the ceiling.
         ceiling = self.best("ceiling", PRODUCT, "bfloat16")
         if not ours or not ceiling:
             return None
         return 100 * ours.median * ours.configuration.flop_per_token() / 1e9 / ceiling.median
 
     def peak_memory(self, configuration: str, memory: str | None = None) -> float | None:
-        """Give the largest resident memory of our fastest training, in 10^9 bytes."""
+        """Return the largest resident memory of the fastest training with rnnlm, in 10^9 bytes."""
         ours = self.best(configuration, OURS, None, memory)
         return ours.peak_bytes / 1e9 if ours else None
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What has to be reached.
+    """A goal.
 
     Attributes:
         title: What is measured.
-        value: Gives it, for a setting of memory (none: each engine's fastest).
-        must: What it has to reach.
-        aim: What it is to reach.
-        unit: Its unit.
-        less_is_better: Whether it has to stay below.
+        value: Returns the value for a memory setting (None: the fastest one of each engine).
+        must: The value that is required.
+        aim: The value that is intended.
+        unit: The unit.
+        less_is_better: Whether the value has to be below.
     """
 
     title: str
@@ -115,7 +115,7 @@ class Goal:
     less_is_better: bool = False
 
     def verdict(self, value: float | None) -> str:
-        """Say which of the two was reached."""
+        """Return which of the two values was reached."""
         if value is None:
             return "not measured"
         sign = -1 if self.less_is_better else 1
@@ -124,7 +124,7 @@ class Goal:
         return "must" if sign * value >= sign * self.must else "**missed**"
 
     def shown(self, value: float | None) -> str:
-        """Give a value with its unit."""
+        """Return a value with its unit."""
         if value is None:
             return "–"
         return f"{value:.0f} %" if self.unit == "%" else f"{value:.2f} {self.unit}"
@@ -171,7 +171,7 @@ _UNITS = {
 
 
 def records(results: Results, machine: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give one record a measurement; each stands for itself."""
+    """Return one record for each measurement."""
     return [_record(results, m, machine) for m in results.measurements]
 
 
@@ -186,8 +186,8 @@ def _record(results: Results, measured: Measurement, machine: dict[str, Any]) ->
         "memory": engine.memory,
         configuration.unit: [round(rate, 2) for rate in measured.rates],
         "median": round(measured.median, 2),
-        # How many times as fast ours is: the fastest of ours, and ours in the same precision; both with the same
-        # setting of memory.
+        # How many times as fast rnnlm is: its fastest variant, and the one in the same precision, both with the same
+        # memory setting.
         "ratio": _ratio(results, measured, None),
         "ratio_same_precision": _ratio(results, measured, engine.precision),
         "peak_memory_bytes": measured.peak_bytes,
@@ -204,12 +204,12 @@ def _ratio(results: Results, measured: Measurement, precision: str | None) -> fl
 
 
 def markdown(results: Results, machine: dict[str, Any], failed: list[str]) -> str:
-    """Give the tables.
+    """Return the tables.
 
     Args:
-        results: What was measured.
-        machine: On what.
-        failed: Names of the programs that failed: what is missing must not look as if it had not been asked for.
+        results: The measurements.
+        machine: The machine.
+        failed: Names of the programs that failed, so that missing results are explained.
     """
     versions = {name: version for m in results.measurements for name, version in m.versions.items()}
     lines = [

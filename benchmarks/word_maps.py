@@ -1,4 +1,4 @@
-"""What each word map is worth: the demo's source model on film reviews in words, before and after a short fine-tuning.
+"""Compares word maps: the demo's source model on film reviews in words, before and after a short fine-tuning.
 
 python -m benchmarks.word_maps SOURCE [EPOCHS]
 
@@ -22,7 +22,7 @@ TOKENIZER = Tokenizer(kind="word", vocabulary_size=5_000)
 
 
 def main(source: Path, epochs: float) -> None:
-    """Print a table of validation perplexities and of what each rung took."""
+    """Print a table of validation perplexities, and how many words each rule applied to."""
     experiment = load_experiment("demo")
     training = LanguageModelTraining(epochs=epochs, learning_rate=0.01, evaluations=1, precision="float32")
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Record a command at a terminal as a picture that moves: docs/terminal.svg of the README.
+"""Record a command at a terminal as an animated picture: docs/terminal.svg of the README.
 
 python docs/terminal.py rnnlm run demo
 """
@@ -20,14 +20,14 @@ from rich.console import Console
 from rich.text import Text
 
 COLUMNS, ROWS = 100, 40
-FRAMES = 14  # pictures while it runs, each at another stage of it
-SECONDS = 1.0  # that each is seen
-LAST = 8.0  # that the end is seen
+FRAMES = 14  # pictures while the command runs, each at another stage
+SECONDS = 1.0  # for which each picture is shown
+LAST = 8.0  # for which the end is shown
 CONTROL = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])")
 
 
 def record(command: list[str]) -> list[tuple[float, str]]:
-    """Run a command at a terminal of its own; return what it wrote, with the seconds since the beginning."""
+    """Run a command at its own terminal. Return its output, with the seconds since the beginning."""
     process, terminal = pty.fork()
     if process == 0:
         os.environ |= {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS)}
@@ -49,8 +49,8 @@ def record(command: list[str]) -> list[tuple[float, str]]:
 
 
 def screen(text: str) -> list[str]:
-    """Return the lines that a terminal shows after this text; colours stay in them."""
-    text = re.sub(r"\x1b(\[[0-9;?]*)?$", "", text)  # a control sequence that was read in halves
+    """Return the lines that a terminal shows after this text, with their colours."""
+    text = re.sub(r"\x1b(\[[0-9;?]*)?$", "", text)  # a control sequence that was read in two pieces
     lines, row = [""], 0
     for part in re.split(r"(\x1b\[[0-9;?]*[A-Za-z]|\r|\n)", text):
         control = CONTROL.fullmatch(part)
@@ -69,7 +69,7 @@ def screen(text: str) -> list[str]:
 
 
 def animated(frames: list[list[str]], title: str) -> str:
-    """Return an SVG of pictures that follow each other, for ever."""
+    """Return an SVG of pictures that follow each other in an endless loop."""
     total = SECONDS * (len(frames) - 1) + LAST
     groups, style = [], []
     for n, lines in enumerate(frames):
@@ -78,7 +78,7 @@ def animated(frames: list[list[str]], title: str) -> str:
             console.print(Text.from_ansi(line), soft_wrap=True)
         svg = console.export_svg(title=title, unique_id=f"f{n}")
         head, body = re.match(r"(?s)(<svg[^>]*>)(.*)</svg>", svg).groups()
-        # Seen from its beginning to the next one's; where nothing moves, the last one is.
+        # Each is shown from its beginning to that of the next. Without animation, the last one is shown.
         last = n + 1 == len(frames)
         begin, end, after = SECONDS * n / total, 1.0 if last else SECONDS * (n + 1) / total, int(last)
         steps = f"0% {{ opacity: {int(n == 0)} }} {begin:.2%} {{ opacity: 1 }} {end:.2%}, 100% {{ opacity: {after} }}"
@@ -90,10 +90,10 @@ def animated(frames: list[list[str]], title: str) -> str:
 
 
 def pictures(written: list[tuple[float, str]], prompt: str) -> list[list[str]]:
-    """Return what a terminal shows at moments of a recording, and at its end scrolled back by half a page."""
+    """Return the terminal at several moments of a recording, and at its end scrolled back by half a page."""
     end = written[-1][0]
     moments = [end * n / FRAMES for n in range(FRAMES + 1)]
-    # Each is cut where the last refresh began, which may be half of one; the end is whole.
+    # Each is cut where the last refresh began, because that may be incomplete. The end is complete.
     texts = ["".join(text for at, text in written if at <= moment) for moment in moments]
     texts = [*(text.rpartition("\r\x1b[2K")[0] for text in texts[:-1]), texts[-1]]
     shown = [[prompt, *screen(text)] for text in texts]
@@ -103,7 +103,7 @@ def pictures(written: list[tuple[float, str]], prompt: str) -> list[list[str]]:
 def main() -> None:
     """Record the command of the arguments."""
     command = sys.argv[1:]
-    # Where it was recorded is nobody's business.
+    # The folder of the recording must not be shown.
     written = [(at, text.replace(str(Path.cwd()), "~")) for at, text in record(command)]
     frames = pictures(written, f"\x1b[1;32m$\x1b[0m {shlex.join(command)}")
     Path(__file__).with_suffix(".svg").write_text(animated(frames, shlex.join(command)), encoding="utf-8")

@@ -2,9 +2,9 @@
 
     python -m benchmarks.imdb --data FOLDER [--set field=value]…
 
-FOLDER holds train.tsv, test.tsv and unsup.tsv (or .tsv.gz) with the columns label (0, 1, -1) and text. It is the
-experiment in experiment.yaml, run as `rnnlm run` does: within three hours on two cores, and a run that was stopped
-goes on where it was. The verdict goes to results/imdb.json, without the reviews; the tables to results/imdb.md.
+FOLDER contains train.tsv, test.tsv and unsup.tsv (or .tsv.gz) with the columns label (0, 1, -1) and text. The
+experiment is experiment.yaml, and it runs like `rnnlm run`: within three hours on two cores. A run that was stopped
+continues where it was. The verdict goes to results/imdb.json, without the reviews, and the tables to results/imdb.md.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     git = shutil.which("git") or "git"
     commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     environment.prepare()
-    # Imported here, after the environment stands: this loads Prefect.
+    # Imported here, after the environment is set, because this loads Prefect.
     from flows.transfer import transfer
     from rnnlm.evaluation.verdict import Verdict
     from rnnlm.report import markdown
@@ -50,7 +50,7 @@ def main() -> None:
     began = time.perf_counter()
     report = transfer(experiment)
     verdict = Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
-    # No text of the data set is kept here, and no path of this machine.
+    # No text of the data set and no path of this machine is kept here.
     content = verdict.model_dump(mode="json", exclude={"examples"})
     for corpus in (content["configuration"]["source"]["corpus"], content["configuration"]["target"]["corpus"]):
         for field in ("train", "test", "exclude"):
@@ -59,7 +59,7 @@ def main() -> None:
         "command": " ".join(["python -m benchmarks.imdb --data FOLDER", *(f"--set {one}" for one in arguments.set)]),
         "commit": commit.stdout.strip(),
         "machine": machine,
-        # Of this call: what an earlier one had done already was not done again.
+        # The time of this call only: steps of an earlier call are not repeated.
         "seconds": round(time.perf_counter() - began),
         "verdict": content,
     }

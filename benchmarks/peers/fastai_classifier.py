@@ -22,7 +22,7 @@ PART = 72  # tokens that fastai's SentenceEncoder reads at once
 
 
 def batches(task: Task, batch: int, shuffle: bool) -> SortedDL:
-    """Give the batches of a pass over all documents."""
+    """Return the batches of a pass over all documents."""
     drawn = documents(task, 1)
     texts = [
         TensorText(part) for part in torch.from_numpy(drawn.ids).split(torch.from_numpy(drawn.offsets).diff().tolist())

@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def classifier_rates(task: Serving, table: pd.DataFrame, sizes: dict[str, int]) -> dict[str, float]:
-    """Give the texts a second."""
+    """Return the texts a second."""
     data = TextDataLoaders.from_df(
         table,
         text_col="text",
@@ -74,7 +74,7 @@ def classifier_rates(task: Serving, table: pd.DataFrame, sizes: dict[str, int]) 
 
 
 def completion_seconds(task: Serving, table: pd.DataFrame, sizes: dict[str, int]) -> dict[str, list[float]]:
-    """Give the seconds of each completion."""
+    """Return the seconds of each completion."""
     data = TextDataLoaders.from_df(table, text_col="text", is_lm=True, valid_pct=0.2, seed=1, bs=4, num_workers=0)
     learner = language_model_learner(data, AWD_LSTM, pretrained=False, config=awd_lstm_lm_config | sizes)
     taken = []

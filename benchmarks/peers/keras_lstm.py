@@ -13,7 +13,7 @@ from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, Task, meas
 
 
 def language_model(task: Task) -> keras.Model:
-    """Give embedding, LSTM layers of which the last is as wide as the embedding, and tied logits (without a bias)."""
+    """Return embedding, LSTM layers of which the last is as wide as the embedding, and tied logits (without a bias)."""
     tokens = keras.Input((task.window,), dtype="int32", batch_size=task.batch)
     embedding = keras.layers.ReversibleEmbedding(task.vocabulary, task.embedding)
     hidden = embedding(tokens)

@@ -32,7 +32,7 @@ class LanguageModel(nn.Module):
         self.output.weight = self.embedding.weight
 
     def forward(self, tokens: torch.Tensor, states: list[State | None]) -> tuple[torch.Tensor, list[State | None]]:
-        """Give the logits of all places, and the states, from which no gradient flows back."""
+        """Return the logits of all places, and the states, from which no gradient flows back."""
         hidden = self.embedding(tokens)
         ends: list[State | None] = []
         for layer, state in zip(self.layers, states, strict=True):

@@ -4,12 +4,13 @@
 
 Both engines have models of the same shape with random weights (a kernel's speed does not depend on what it has learnt),
 the same texts of made-up words, and a vocabulary of whole words. fastai runs in the environment of `make bench`
-(.venv-peers, or PEERS names its interpreter). Each program is a process of its own, in turn; rounds are medians.
+(.venv-peers, or PEERS names its interpreter). The programs run one after the other, each in its own process. Figures
+are medians of the rounds.
 
-- classify: texts a second. Ours a text a call, and all in one call; fastai's `Learner.predict` (it takes one text), and
-  `Learner.get_preds` over a `test_dl` of all texts, its own way for many.
-- complete: milliseconds for the next words of a text of 20 words, median and 99th percentile over all calls. Ours by
-  beam search (4 beams, the default) and drawn; fastai's `LMLearner.predict`, which draws.
+- classify: texts a second. rnnlm classifies one text per call, and all in one call. fastai uses `Learner.predict` (one
+  text per call) and `Learner.get_preds` over a `test_dl` of all texts, its own way for many.
+- complete: milliseconds for the next words of a text of 20 words, median and 99th percentile over all calls. rnnlm uses
+  beam search (4 beams, the default) and drawing. fastai uses `LMLearner.predict`, which draws.
 """
 
 import argparse
@@ -38,7 +39,7 @@ PROGRAMS = {"rnnlm": "benchmarks.serving.ours", "fastai": "benchmarks.peers.fast
 
 
 def main() -> None:
-    """Run all programs in turn, and write what they found."""
+    """Run all programs in turn, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="how often each program is run")
     arguments = parser.parse_args()
@@ -74,11 +75,11 @@ def _line(said: dict[str, Any]) -> str:
 
 
 def markdown(found: list[dict[str, Any]], machine: dict[str, Any]) -> str:
-    """Give the tables.
+    """Return the tables.
 
     Args:
-        found: What each program said in each round.
-        machine: On what they ran.
+        found: The results of each program in each round.
+        machine: The machine.
     """
     lines = []
     for size in dict.fromkeys(one["size"] for one in found):
@@ -102,7 +103,7 @@ def markdown(found: list[dict[str, Any]], machine: dict[str, Any]) -> str:
 
 
 def _by_name(runs: list[dict[str, Any]], part: str, joined: Any) -> dict[str, Any]:
-    """Give the values of all rounds under the engine's name and that of what it did."""
+    """Return the values of all rounds by the names of the engine and the work."""
     values: dict[str, list[Any]] = {}
     for run in runs:
         for name, value in run[part].items():

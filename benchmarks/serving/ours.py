@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def _tokenizer(task: Serving) -> TextTokenizer:
-    """Give a tokenizer of exactly these words."""
+    """Return a tokenizer of exactly these words."""
     ids = {token: i for i, token in enumerate(("<unk>", "<eos>", *lexicon(task)))}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))  # noqa: S106 - a token of text
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

@@ -1,4 +1,4 @@
-"""What both engines are given: sizes and made-up texts. Needs NumPy alone."""
+"""The input of both engines: sizes and made-up texts. It needs only NumPy."""
 
 import json
 import sys
@@ -35,12 +35,12 @@ class Serving:
 
 
 def read() -> Serving:
-    """Give the task that stands on the command line."""
+    """Return the task on the command line."""
     return Serving(**json.loads(sys.argv[1]))
 
 
 def lexicon(task: Serving) -> list[str]:
-    """Give words of three to nine letters, all different, as many as the vocabulary has."""
+    """Return different words of three to nine letters, one for each place in the vocabulary."""
     generator = np.random.default_rng(1)
     found: dict[str, None] = {}
     while len(found) < task.vocabulary:
@@ -50,13 +50,13 @@ def lexicon(task: Serving) -> list[str]:
 
 
 def texts(task: Serving, count: int, words: int, seed: int) -> list[str]:
-    """Give texts of words that are drawn alike.
+    """Return texts of words that are drawn uniformly.
 
     Args:
         task: The vocabulary.
-        count: How many.
-        words: Words of each.
-        seed: Another seed gives other texts.
+        count: The number of texts.
+        words: The number of words of each.
+        seed: The seed. Another seed gives other texts.
     """
     known = np.array(lexicon(task))
     drawn = np.random.default_rng(seed).integers(0, len(known), (count, words))

@@ -1,16 +1,16 @@
-"""Perplexity on WikiText-2, by the rules of the field, and what the regularisers are worth.
+"""Perplexity on WikiText-2, by its usual rules, and what the regularisers are worth.
 
     python -m benchmarks.wikitext2 --data FOLDER             the recipe below, within two hours on two cores
     python -m benchmarks.wikitext2 --data FOLDER --ablation  a fifth of the text, groups of regularisers left out
     python -m benchmarks.wikitext2 --data FOLDER --ngrams    Kneser-Ney and Good-Turing, orders 1 to 6, in two minutes;
-                                                             mixed with the first one's model, where it was trained here
-    … --epochs 4                                             the recipe with a schedule of 4 epochs in place of 13, and
+                                                             mixed with the first one's model, if it was trained here
+    … --epochs 4                                             the recipe with a schedule of 4 epochs instead of 13, and
                                                              the n-grams mixed with that model
 
-FOLDER holds wiki.{train,valid,test}.tokens (or .tokens.gz). The rules: the corpus' own tokens and closed vocabulary of
-33,278, `<unk>` and one `<eos>` a line counted; every token is scored once, with the state carried on through 16 rows
-of running text (at the 15 cuts the context is lost, which costs a little); the validation split chooses the checkpoint,
-the test split is scored once, at the end. A run that was stopped goes on where it was.
+FOLDER contains wiki.{train,valid,test}.tokens (or .tokens.gz). The rules: the corpus' own tokens and closed vocabulary
+of 33,278 are used, and `<unk>` and one `<eos>` per line count. Every token is scored once, with the state carried on
+through 16 rows of running text (at the 15 cuts the context is lost, which costs a little). The validation split chooses
+the checkpoint. The test split is scored once, at the end. A run that was stopped continues where it was.
 """
 
 import argparse
@@ -89,13 +89,13 @@ SMALL = FULL.model_copy(
 
 
 def without(recipe: Recipe, name: str, dropout: dict[str, float] | None = None, **training: object) -> Recipe:
-    """Give a recipe with rates of dropout or settings of the training changed."""
+    """Return a recipe with rates of dropout or settings of the training changed."""
     model = recipe.model.model_copy(update={"dropout": recipe.model.dropout.model_copy(update=dropout or {})})
     return Recipe(name=name, model=model, training=recipe.training.model_copy(update=training))
 
 
 def lasting(epochs: int) -> Recipe:
-    """Give the full recipe with a schedule of so many epochs."""
+    """Return the full recipe with a schedule of this number of epochs."""
     if epochs == FULL.training.epochs:
         return FULL
     training = FULL.training.model_copy(update={"epochs": float(epochs), "evaluations": epochs})
@@ -128,7 +128,7 @@ def read_tokens(data: Path, work: Path, share: float = 1.0) -> TokensRef:
     Args:
         data: Folder of the three files.
         work: Folder to write to.
-        share: Share of the training text's lines, from its beginning; the vocabulary is that of the whole text.
+        share: Share of the training text's lines, from its beginning. The vocabulary is that of the whole text.
     """
     done = work / f"tokens-{share}.json"
     if not done.is_file():
@@ -161,7 +161,7 @@ def _file(data: Path, split: str) -> str:
 
 
 def _trained(recipe: Recipe, tokens: TokensRef, work: Path) -> Path:
-    """Give the folder of a recipe's model."""
+    """Return the folder of a recipe's model."""
     from rnnlm.training.language_model import VERSION
 
     content = json.dumps([recipe.model_dump(), tokens.sha256, SEED, VERSION], sort_keys=True)
@@ -169,7 +169,7 @@ def _trained(recipe: Recipe, tokens: TokensRef, work: Path) -> Path:
 
 
 def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, Any]:
-    """Train by a recipe, unless that was done; give what the table shows."""
+    """Train by a recipe, unless that was done before. Return the row of the table."""
     from rnnlm.transfer.fit import fit_language_model
 
     folder = _trained(recipe, tokens, work)
@@ -209,7 +209,7 @@ def train(recipe: Recipe, tokens: TokensRef, work: Path) -> dict[str, Any]:
 
 
 def score_ngrams(recipe: Recipe, tokens: TokensRef, work: Path) -> list[dict[str, Any]]:
-    """Score the traditional models, and their mixture with the model of a recipe if that was trained here."""
+    """Score the traditional models, and their mixture with the model of a recipe if it was trained here."""
     from rnnlm.transfer.tradition import SMOOTHINGS, fit_mixture, fit_ngram
 
     results = []
@@ -235,7 +235,7 @@ def score_ngrams(recipe: Recipe, tokens: TokensRef, work: Path) -> list[dict[str
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """Give the table."""
+    """Return the table."""
     lines = [
         "| recipe | validation perplexity | against the first | test perplexity | minutes |",
         "|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""From the addresses in the configuration to the files that they stand for, and to a digest of what these hold."""
+"""From the addresses in an experiment to the files that they name, and to a digest of the content."""
 
 import hashlib
 import json
@@ -27,25 +27,25 @@ _MAGIC = re.compile(r"[*?\[{]")
 
 
 class Found(NamedTuple):
-    """The files that addresses stand for, and how many were passed over, by what has left them behind."""
+    """The files that addresses name, and the number of skipped files by what left them behind."""
 
     files: list[File]
     junk: Counter[str]
 
 
 def resolve(corpus: Corpus, *, downloads: Path) -> list[File]:
-    """Return the files of a corpus; more of it, and errors, in `find`."""
+    """Return the files of a corpus; see `find`."""
     return find(corpus, downloads=downloads).files
 
 
 def find(corpus: Corpus, *, downloads: Path) -> Found:
     """Find the files of a corpus: in the order of the addresses, those of one address sorted.
 
-    Those of `exclude` are not among them (`resolve_excluded`). Of folders and globs, what systems and programs leave
-    behind (`.DS_Store`, `a~.txt`) is passed over.
+    Files of `exclude` are not among them (see `resolve_excluded`). In folders and globs, files that systems and
+    programs leave behind (`.DS_Store`, `a~.txt`) are skipped.
 
     Args:
-        corpus: The corpus; only its addresses and its format are looked at.
+        corpus: The corpus. Only its addresses and its format are used.
         downloads: Folder that keeps archives of the package index.
 
     Raises:
@@ -57,7 +57,7 @@ def find(corpus: Corpus, *, downloads: Path) -> Found:
 
 
 def resolve_excluded(corpus: Corpus, *, downloads: Path) -> list[File]:
-    """Give the files whose documents must not stand in a corpus; errors as in `resolve`."""
+    """Return the files whose documents must not be in a corpus. It raises the errors of `resolve`."""
     return _files([(None, address) for address in corpus.exclude], corpus.format, downloads).files
 
 
@@ -66,17 +66,17 @@ def _files(addresses: list[tuple[Split | None, str]], format_name: str, download
     matches = [match for some, _ in found for match in some]
     roots = [match.root for match in matches if match.root is not None]
     shared = os.path.commonpath(roots) if roots else ""
-    # Addresses may overlap, as `*.txt` and `a.txt`: a file is read once for a split.
+    # Addresses may overlap, such as `*.txt` and `a.txt`. A file is read only once for a split.
     once = {(match.address, match.split): match for match in matches}.values()
     files = [File(match.name(shared), match.address, match.path, match.fs, match.split) for match in once]
     return Found(files, Counter(kind for _, kinds in found for kind in kinds))
 
 
 def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
-    """Give a digest of what the addresses hold now: it changes when a file's content does.
+    """Return a digest of the present content of the addresses: it changes when a file's content does.
 
-    Nothing is parsed and no package is fetched: local files are hashed, a package is known by its pinned digest, a
-    remote file by what its store says of it (size, time, checksum).
+    Nothing is parsed and no package is fetched. Local files are hashed, a package is identified by its pinned digest,
+    and a remote file by what its store says about it (size, time, checksum).
 
     Raises:
         ConfigError: If an address cannot be understood, or its file system is not installed.
@@ -102,7 +102,7 @@ def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
 
 @dataclass(frozen=True)
 class _Match:
-    """A file that an address stands for; `root` is the local folder that the address starts from."""
+    """A file that an address names. `root` is the local folder from which the address starts."""
 
     links: tuple[str, ...]
     base: str
@@ -131,14 +131,14 @@ def _addresses(corpus: Corpus) -> list[tuple[Split | None, str]]:
 
 
 def _links(address: str) -> list[str]:
-    """Return the parts of a chained address, the innermost first; a local name may have two colons itself."""
+    """Return the parts of a chained address, the innermost first. A local name may contain two colons."""
     links = address.split("::")
     chained = "://" in address or links[0] in fsspec.available_protocols()
     return links if chained and not Path(address).exists() else [address]
 
 
 def _match(address: str, split: Split | None, format_name: str, downloads: Path) -> tuple[list[_Match], list[str]]:
-    """Return what an address stands for, and what left behind the files that were passed over."""
+    """Return the files that an address names, and what left the skipped files behind."""
     links = _links(address)
     local_links = [str(package.fetch(link, downloads)) if link.startswith(package.PROTOCOL) else link for link in links]
     shown = [public(link) for link in links]
@@ -146,7 +146,7 @@ def _match(address: str, split: Split | None, format_name: str, downloads: Path)
         fs, path = _file_system(local_links, "::".join(shown))
         paths, root, left = _expand(fs, path, format_name, "::".join(shown))
     if isinstance(fs, TarFileSystem):
-        # A compressed archive is read forwards: in any other order each file would unpack all before it anew.
+        # A compressed archive is read forwards. In any other order, each file would unpack all files before it again.
         paths.sort(key=lambda member: fs.index[member][1])
     if len(links) == 1:
         if links[0].startswith(package.PROTOCOL):
@@ -164,7 +164,7 @@ def _file_system(links: list[str], shown: str) -> tuple[Any, str]:
     if len(links) == 1 and "::" in links[0]:  # a local name
         fs = LocalFileSystem()
         return fs, fs._strip_protocol(links[0])
-    # fsspec knows .tar.gz, but not its short name.
+    # fsspec knows .tar.gz, but not the short name .tgz.
     short = links[0].startswith("tar://") and "".join(links[1:2]).endswith(".tgz")
     options = {"tar": {"compression": "gzip"}} if short else {}
     try:
@@ -175,13 +175,13 @@ def _file_system(links: list[str], shown: str) -> tuple[Any, str]:
 
 
 def _base(link: str) -> tuple[str, str | None]:
-    """Return the address of the outermost archive and, where it is local, its folder."""
+    """Return the address of the outermost archive and, if it is local, its folder."""
     fs, path = fsspec.core.url_to_fs(link)
     return (path, str(Path(path).parent)) if isinstance(fs, LocalFileSystem) else (public(link), None)
 
 
 class _Paths(NamedTuple):
-    """The files at a path, sorted; the folder that it starts from; what left behind those that were passed over."""
+    """Return the files at a path, sorted, the folder from which it starts, and what left the skipped files behind."""
 
     files: list[str]
     root: str
@@ -189,7 +189,7 @@ class _Paths(NamedTuple):
 
 
 def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
-    # Only a web address carries its protocol in the path, and its question mark stands for no character.
+    # Only a web address has its protocol in the path, and its question mark is not a wildcard.
     glob = _MAGIC.search(path.partition("?")[0] if "://" in path else path) is not None
     kind = _kind(fs, path, glob)
     if kind == "file":
@@ -197,12 +197,12 @@ def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
     if kind == "directory":
         root = path.rstrip("/")
         there = fs.find(path)
-        nothing = f"the folder holds no file for the format {format_name}."
-        remedy = "Give a glob, or `format`: auto takes the endings that it knows."
+        nothing = f"the folder has no file of the format {format_name}."
+        remedy = "Use a glob, or set `format`: auto takes the file endings that it knows."
     elif glob:
         root, there = _glob(fs, path)
         nothing = f"no file in {root} matches." if isinstance(fs, LocalFileSystem) else "no file matches."
-        remedy = "Check the address; ** stands for folders in depth."
+        remedy = "Check the address; ** matches folders at any depth."
     else:
         raise no_such_file(address)
     below = len(root) + 1 if root else 0
@@ -216,9 +216,9 @@ def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
 
 
 def _kind(fs: Any, path: str, glob: bool) -> str | None:
-    """Return whether a path is a file or a directory; None if it is neither.
+    """Return whether a path is a file or a directory. None if it is neither.
 
-    It is not asked by `isfile`: that says no of a store that does not answer, too.
+    `isfile` is not used, because it also returns False if a store does not answer.
     """
     try:
         return str(fs.info(path)["type"])
@@ -233,9 +233,9 @@ def _kind(fs: Any, path: str, glob: bool) -> str | None:
 
 
 def _glob(fs: Any, path: str) -> tuple[str, list[str]]:
-    """Return the files that match, and the folder that the pattern begins in.
+    """Return the files that match, and the folder in which the pattern begins.
 
-    A folder whose name looks like a pattern is taken as it is, if it is there.
+    A folder whose name looks like a pattern is taken literally, if it exists.
     """
     start = _MAGIC.split(path)[0].rpartition("/")[0]
     root = start

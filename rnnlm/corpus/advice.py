@@ -1,4 +1,4 @@
-"""What is worth a warning in what files hold."""
+"""Warnings about the content of files."""
 
 from collections import defaultdict
 
@@ -9,19 +9,19 @@ from rnnlm.corpus.survey import TABLES, Survey
 from rnnlm.errors import RnnlmError
 from rnnlm.refs import SPLITS
 
-# Fewer documents than these hardly let a comparison say anything.
+# With fewer documents, a comparison can hardly say anything.
 FEW = 200
-# Share of the documents that one class has where the others hardly count.
+# Share of the documents in one class above which the other classes hardly count.
 _ONE_CLASS = 0.98
-# Fewer test documents are too few for a claim.
+# With fewer test documents, no claim is made.
 FEWEST = 30
-# Share of the characters that no text consists of.
+# Share of characters that do not occur in text.
 _STRANGE = 0.01
 
 
 def warnings_of(survey: Survey) -> list[str]:
     """Return what may go wrong with the files of a survey, each in one or two sentences."""
-    found = [f"Cannot be read whole: {problem}" for problem in survey.problems]
+    found = [f"Cannot be read completely: {problem}" for problem in survey.problems]
     found += [*_about_files(survey), *_about_columns(survey), *_about_documents(survey), *_about_labels(survey)]
     return [*found, *_about_splits(survey)]
 
@@ -31,11 +31,11 @@ def _about_files(survey: Survey) -> list[str]:
     if survey.about and len(survey.about) < len(survey.files):
         found.append(f"{survey.about[0].name} seems to be about the data, and would be read as data. Leave it out.")
     if survey.corpus.encoding != "auto":
-        found.append(f"The files are not UTF-8; they seem to be {survey.corpus.encoding}: `encoding` has to say so.")
+        found.append(f"The files are not UTF-8; they seem to be {survey.corpus.encoding}: set `encoding`.")
     if survey.head.format is None:
-        found.append(f"The ending tells no format; it looks like {survey.format}: `format` has to say so.")
+        found.append(f"The ending tells no format; it looks like {survey.format}: set `format`.")
     if survey.format in ("csv", "tsv") and not survey.head.header:
-        found.append("The first row seems to be data: `header: false`, and columns by number.")
+        found.append("The first row seems to be data: set `header: false`, and give columns by number.")
     return found
 
 
@@ -51,7 +51,7 @@ def _about_columns(survey: Survey) -> list[str]:
             found.append(f"{problem[0].upper()}{problem[1:]}: it is an id, not a label.")
     if len(survey.label_choices) > 1 and label is None:
         names = ", ".join(map(repr, survey.label_choices))
-        found.append(f"Several columns have few values: {names}. Say which is the label.")
+        found.append(f"Several columns have few values: {names}. Name the label column.")
     return found
 
 
@@ -101,7 +101,7 @@ def _about_labels(survey: Survey) -> list[str]:
         label, count = labels.most_common(1)[0]
         share = count / labels.total()
         if len(labels) > 1 and share >= _ONE_CLASS:
-            found.append(f"{share:.1%} of the labelled documents are {label!r}: accuracy says little of the others.")
+            found.append(f"{share:.1%} of the labelled documents are {label!r}: accuracy says little about the others.")
         if len(labels) == 1:
             found.append(f"All labelled documents are {label!r}: a classifier needs two classes.")
         if rare := {label: count for label, count in labels.items() if count < RARE}:
@@ -131,7 +131,7 @@ def _about_splits(survey: Survey) -> list[str]:
     ]
     found += [f"None of the {survey.splits[split]:,} {split} documents has a label." for split in missing]
     if survey.labels and not missing and survey.splits.get("test"):
-        # What is not there is cut from train.
+        # A missing split is cut from train.
         there = classes if survey.splits.get("valid") else classes | {"valid": classes["train"]}
         try:
             found += check_classes(there, survey.corpus, "target")

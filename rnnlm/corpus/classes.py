@@ -1,4 +1,4 @@
-"""Whether a corpus' labels are classes that can be learnt; it is said before anything is trained."""
+"""Checks that the labels of a corpus are classes that can be learnt, before anything is trained."""
 
 import re
 from collections import Counter
@@ -11,15 +11,15 @@ from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import Corpus
 
-# A class of fewer documents, in all splits together, may miss the training split by chance; a larger one does not.
+# A class with fewer documents, in all splits together, may be missing in the training split by chance.
 RARE = 5
-# Share of a split whose classes training never saw, above which a score says more about the split than about a model.
+# Share of a split's documents of unseen classes above which a score says more about the split than about the model.
 MOST_UNSEEN = 0.05
-SHOWN = 5  # classes that a message names
+SHOWN = 5  # number of classes that a message names
 
-# A number as programs write it; not 007, which is a code.
+# A number as programs write it. 007 is a code, not a number.
 _NUMBER = re.compile(r"([+-]?)(0|[1-9][0-9]*)(?:\.([0-9]*))?")
-# What withheld labels are written as.
+# How withheld labels are written.
 _PLACEHOLDERS = {
     "-1",
     "-1.0",
@@ -60,15 +60,15 @@ def check_classes(classes: Classes, corpus: Corpus, name: str) -> list[str]:
 
     Args:
         classes: Number of documents by split and class.
-        corpus: Where they are from.
+        corpus: The corpus that they come from.
         name: source or target, for messages.
 
     Returns:
-        Warnings: what may be meant so, and may be a mistake.
+        Warnings about what may be intended, but may also be a mistake.
 
     Raises:
-        ConfigError: If the labels are no classes, or a split has none.
-        DataError: If the splits' classes do not fit together.
+        ConfigError: If the labels are not classes, or a split has none.
+        DataError: If the classes of the splits do not fit together.
     """
     _check_labelled(classes, corpus, name)
     _check_spelling(classes, name)
@@ -98,7 +98,7 @@ def _check_labelled(classes: Classes, corpus: Corpus, name: str) -> None:
 
 
 def _check_spelling(classes: Classes, name: str) -> None:
-    """Refuse one number that is written in two ways, as "1" and "1.0"."""
+    """Refuse a number that is written in two ways, such as "1" and "1.0"."""
     spelt: dict[str, dict[str, list[str]]] = {}
     for split, counts in classes.items():
         for label in counts:
@@ -123,7 +123,7 @@ def _as_number(label: str) -> str | None:
 
 
 def _check_many(classes: Classes, corpus: Corpus, name: str) -> None:
-    """Refuse an id, a number that was measured, or a text as label: nearly every document is a class of its own."""
+    """Refuse ids, measured numbers or texts as labels: nearly every document would have its own class."""
     every = set().union(*classes.values())
     labelled = sum(sum(counts.values()) for counts in classes.values())
     if 2 * len(every) > labelled:
@@ -137,17 +137,18 @@ def _check_many(classes: Classes, corpus: Corpus, name: str) -> None:
 
 
 def _check_one(test: Mapping[str, int], name: str) -> None:
-    """Refuse a test split of one class; of a few documents it may be chance, and no claim is made from them."""
+    """Refuse a test split of one class. With few documents it may be chance, and no claim is made from them."""
     if len(test) == 1 and sum(test.values()) >= RARE:
         raise DataError(
-            f"all labelled test documents are of one class, {shown(test)}: who always says it is always right",
+            f"all labelled test documents are of one class, {shown(test)}: a classifier that always answers this "
+            "is always right",
             where=f"{name}.corpus",
-            remedy="Give a test split with documents of each class.",
+            remedy="Use a test split with documents of each class.",
         )
 
 
 def _check_seen(classes: Classes, split: str, name: str) -> str:
-    """Refuse a split with classes that training never saw, or return a warning where they are few and rare."""
+    """Refuse a split with classes that training never saw. If they are few and rare, return a warning instead."""
     unseen = {label: count for label, count in classes[split].items() if label not in classes["train"]}
     if not unseen:
         return ""
@@ -163,14 +164,14 @@ def _check_seen(classes: Classes, split: str, name: str) -> str:
     alike = [(label, known[_folded(label)]) for label in unseen if _folded(label) in known]
     held_back = [label for label in unseen if label.casefold() in _PLACEHOLDERS]
     if alike:
-        remedy = f"Write labels alike in all files: {alike[0][0]!r} is not {alike[0][1]!r}."
+        remedy = f"Write labels in the same way in all files: {alike[0][0]!r} is not {alike[0][1]!r}."
     elif held_back:
         remedy = (
             f"{held_back[0]!r} looks like a label that is withheld. Leave these documents out with "
             f"{name}.corpus.labels, and give a {split} split whose labels are known."
         )
     else:
-        remedy = f"Give the files of one data set, or name the classes to keep in {name}.corpus.labels."
+        remedy = f"Use the files of one data set, or name the classes to keep in {name}.corpus.labels."
     raise DataError(problem, where=f"{name}.corpus", remedy=remedy)
 
 
@@ -183,7 +184,7 @@ def _has(found: Mapping[str, int]) -> str:
 
 
 def shown(counts: Mapping[str, int]) -> str:
-    """Write classes with their numbers of documents, the most frequent first; of many the first few."""
+    """Write classes with their numbers of documents, the most frequent first. Write only the first few of many."""
     order = sorted(counts, key=lambda label: (-counts[label], label))
     parts = [_short(label) + (f" ({counts[label]:,})" if counts[label] else "") for label in order[:SHOWN]]
     more = len(order) - SHOWN

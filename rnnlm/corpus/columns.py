@@ -1,4 +1,4 @@
-"""What the columns of a table seem to be, by their names and values, before anybody has said so."""
+"""Guesses what the columns of a table are, from their names and values."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,24 +18,24 @@ _SPLIT_VALUES = frozenset({"train", "training", "valid", "validation", "val", "d
 # Values of a label column that mean that there is no label.
 _NO_LABEL = ("-1", "unsup", "unlabelled", "unlabeled", "null", "nan", "n/a", "?")
 
-# What a column of classes has, if its name does not say so: few values, each of them often, and short.
+# Properties of a column of classes, if its name does not say so: few, frequent and short values.
 _CLASSES, _OFTEN, _SHORT = 20, 5, 40
-# Different values that are counted one by one.
+# The number of different values that are counted separately.
 _COUNTED = 1_000
-# Share of the values that are different where nearly every one is.
+# Share of different values above which nearly every value is different.
 _UNIQUE = 0.95
-# Characters of a text that is long whatever it is.
+# A value with more characters is a long text.
 _LONG = 60
 
 
 class Column:
-    """What the values of one column have shown so far.
+    """What is known about one column from its values so far.
 
     Attributes:
         name: Its name, or its number from 1.
         rows: Rows that were seen.
         empty: Those without a value.
-        values: How often each value is there; no more than the first thousand different ones.
+        values: How often each value occurs, for the first thousand different values.
     """
 
     def __init__(self, name: str) -> None:
@@ -47,11 +47,11 @@ class Column:
         self._characters = self._words = self._numbers = self._ascii = self._nested = self._fractions = self._html = 0
 
     def begin_file(self) -> None:
-        """Say that the values to come are those of another file."""
+        """Begin a new file: the next values come from it."""
         self._alone.append(set())
 
     def add(self, value: object) -> None:
-        """See one more value, as CSV, JSON or Parquet has it."""
+        """Add one more value of CSV, JSON or Parquet."""
         self.rows += 1
         if isinstance(value, (list, dict, bytes)):
             self._nested += 1
@@ -76,17 +76,17 @@ class Column:
 
     @property
     def filled(self) -> int:
-        """Rows with a value."""
+        """The number of rows with a value."""
         return self.rows - self.empty
 
     @property
     def distinct(self) -> int:
-        """Different values."""
+        """The number of different values."""
         return len(self._seen)
 
     @property
     def length(self) -> float:
-        """Mean number of characters of a value."""
+        """The mean number of characters of a value."""
         return self._characters / max(1, self.filled)
 
     def fills_a_file(self, value: str) -> bool:
@@ -95,7 +95,7 @@ class Column:
 
     @property
     def has_breaks(self) -> bool:
-        """Whether one value in a hundred or more has HTML's line breaks."""
+        """Whether at least one value in a hundred has HTML line breaks."""
         return self._html >= max(1, self.filled / 100)
 
     @property
@@ -133,7 +133,7 @@ class Column:
 
 
 def number_of(text: str) -> float | None:
-    """Return the number that a text is written for; None if it is none."""
+    """Return the number that a text represents. None if it is not a number."""
     try:
         return float(text)
     except ValueError:
@@ -141,32 +141,32 @@ def number_of(text: str) -> float | None:
 
 
 def text_column(columns: Sequence[Column]) -> Column | None:
-    """Return the column that the text seems to be in: one with a plain name, else the longest; None if none is."""
+    """Return the column of the text: one with a plain name, else the longest text. None if there is no such column."""
     texts = [column for column in columns if column.kind == "text"]
     named = _named(texts, _TEXTS) or _named([column for column in columns if column.kind in ("other", "id")], _TEXTS)
     return named or max(texts, key=lambda column: column.length, default=None)
 
 
 def label_columns(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that the label may be in: the one with a plain name, else all with few values."""
+    """Return the possible columns of the label: the one with a plain name, else all with few values."""
     labels = [column for column in columns if column.kind == "label" and column.distinct > 1]
     named = _named(labels, _LABELS)
     return [named] if named else labels
 
 
 def split_column(columns: Sequence[Column]) -> Column | None:
-    """Return the column that says which split a document is in; None if none does."""
+    """Return the column that names the split of a document. None if there is none."""
     splits = [column for column in columns if column.kind == "split"]
     return _named(splits, _SPLITS) or (splits[0] if len(splits) == 1 else None)
 
 
 def group_column(columns: Sequence[Column]) -> Column | None:
-    """Return the column whose documents belong together, by its name; None if none does."""
+    """Return the column of the group, by its name. None if there is none."""
     return _named([column for column in columns if column.kind == "group"], _GROUPS)
 
 
 def no_label_value(column: Column) -> str | None:
-    """Return what is in a label column where there is no label; None if every row has one.
+    """Return the value of a label column that means "no label". None if every row has a label.
 
     Among numbers, -1 may be a class (negative, neutral, positive), unless a whole file has nothing else.
     """

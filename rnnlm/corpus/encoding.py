@@ -1,9 +1,9 @@
-"""What the bytes of a file are: text in some encoding, or no text at all."""
+"""What the bytes of a file are: text in some encoding, or something else."""
 
 import codecs
 import re
 
-# Longer marks first: that of UTF-32 begins with that of UTF-16.
+# Longer marks come first, because that of UTF-32 begins with that of UTF-16.
 _MARKS = [
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -12,15 +12,15 @@ _MARKS = [
     (codecs.BOM_UTF16_BE, "utf-16"),
 ]
 
-# What is searched for a likely encoding. Where two read a text the same way, or almost, the first is taken.
+# Candidates for a likely encoding. If two read a text in the same or almost the same way, the first is taken.
 _CANDIDATES = [
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp874"),
     *("gb18030", "big5", "cp932", "euc_jp", "cp949", "koi8_r", "koi8_u", "mac_roman"),
     *("iso8859_2", "iso8859_5", "iso8859_7", "iso8859_9", "iso8859_15", "cp437", "cp850", "cp866", "tis_620"),
 ]
-# How much of a language must be clearer in a text for another encoding to come before one of these.
+# How much clearer a language must be in a text for another encoding to come before one of these.
 _MARGIN = 0.025
-# Bytes that are looked at.
+# The number of bytes that are examined.
 _SAMPLE = 1 << 16
 
 _ZIP = "a zip archive"
@@ -46,7 +46,7 @@ _FOREIGN: list[tuple[bytes | tuple[bytes, ...], str, str]] = [
     (b"PAR1\x15", "a Parquet file", "Give the file a name that ends in .parquet, or `format: parquet`."),
     (b"ARROW1\x00", "an Arrow file", "Write it as Parquet."),
     (b"SQLite format 3\x00", "an SQLite database", "Export its table as CSV."),
-    (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file itself", "Run `git lfs pull`."),
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer, not the file itself", "Run `git lfs pull`."),
     (b"\x89PNG\r\n", "a picture", "Give a file with text."),
     (b"\xff\xd8\xff", "a picture", "Give a file with text."),
     ((b"GIF87a", b"GIF89a"), "a picture", "Give a file with text."),
@@ -56,12 +56,12 @@ _FOREIGN: list[tuple[bytes | tuple[bytes, ...], str, str]] = [
 ]
 
 _ASCII = re.compile(rb"[\x00-\x7f]*")
-# Characters that no text consists of: control characters, and what stands for bytes that could not be read.
+# Characters that do not occur in text: control characters, and the replacement of unreadable bytes.
 _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd\ufffe\uffff]+")
 
 
 def foreign(head: bytes) -> tuple[str, str] | None:
-    """Return what a file is that is no text, and what to do about it; None if it may be text.
+    """Return what a file is, if it is not text, and what to do about it. None if it may be text.
 
     Args:
         head: The file's first bytes.
@@ -75,7 +75,7 @@ def _zip(head: bytes) -> tuple[str, str]:
     if b"xl/" in head or b"spreadsheet" in head:
         return "a workbook (.xlsx, .ods)", "Save the sheet with the texts as CSV (UTF-8)."
     if b"word/" in head or b"opendocument.text" in head:
-        return "a document of a word processor (.docx, .odt)", "Save it as plain text (UTF-8)."
+        return "a word processor document (.docx, .odt)", "Save it as plain text (UTF-8)."
     if b"[Content_Types].xml" in head:
         return "an Office file (.xlsx, .docx, .pptx)", "Save it as CSV or plain text (UTF-8)."
     return _ZIP, "Give the file a name that ends in .zip, or name the file in it: zip://NAME::ARCHIVE."
@@ -97,21 +97,21 @@ def wide(head: bytes) -> str | None:
 
 
 def likely(sample: bytes) -> list[str]:
-    """Return the encodings that bytes are likely to be in, the likeliest first; empty if they are likely no text."""
+    """Return the likely encodings of bytes, the most likely first. Empty if they are probably not text."""
     if named := by_mark(sample) or wide(sample):
         return [named]
     if _decodes(sample[:_SAMPLE], "utf-8") or mostly_utf8(sample[:_SAMPLE]):
         return ["utf-8"]
-    # Loaded where it is needed: it takes a while.
+    # Imported only where it is needed, because the import is slow.
     from charset_normalizer import from_bytes
 
-    # Candidates that Python reads, and that the library knows nothing of, are left out by it.
+    # The library leaves out candidates that Python can read but that it does not know.
     found = list(from_bytes(sample[:_SAMPLE], cp_isolation=_CANDIDATES))
     if not found:
         return []
     best = found[0]
     near = [one for one in found if one.chaos <= best.chaos + 0.01 and one.coherence >= best.coherence - _MARGIN]
-    # One name stands for all encodings that read the bytes the same way.
+    # One name represents all encodings that read the bytes in the same way.
     names = {name for one in near for name in (one.encoding, *one.could_be_from_charset)}
     first = [name for name in _CANDIDATES if name in names][:1]
     rest = [one.encoding for one in found if one not in near]
@@ -135,7 +135,7 @@ def _decodes(sample: bytes, encoding: str) -> bool:
 
 
 def excerpt(sample: bytes, encoding: str) -> str:
-    """Return the first few words of bytes that are not ASCII, as an encoding reads them."""
+    """Return the first few words that are not ASCII, as an encoding reads them."""
     ascii_only = _ASCII.match(sample)
     start = ascii_only.end() if ascii_only else 0
     line = sample[sample.rfind(b"\n", 0, start) + 1 :].partition(b"\n")[0]
@@ -145,5 +145,5 @@ def excerpt(sample: bytes, encoding: str) -> str:
 
 
 def no_text(text: str) -> int:
-    """Count the characters that no text consists of: control characters and U+FFFD."""
+    """Count the characters that do not occur in text: control characters and U+FFFD."""
     return sum(map(len, _NO_TEXT.findall(text)))

@@ -1,4 +1,4 @@
-"""One file, wherever it is: opened, decompressed, and what goes wrong with it in plain words."""
+"""One file, wherever it is: open and decompress it, and describe what goes wrong in plain words."""
 
 import bz2
 import gzip
@@ -30,17 +30,17 @@ class EmptyFileError(DataError):
 
 
 def _zstd(file: IO[bytes]) -> Any:
-    # The bindings' own reader takes a file that was cut short for a whole one, and stops after the first frame.
+    # The reader of the bindings accepts a truncated file as complete, and stops after the first frame.
     return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
 
 
 def _only_member(file: IO[bytes]) -> tuple[IO[bytes], str]:
-    """Return the one file of a zip archive, open, and its name; what systems leave in archives does not count."""
+    """Return the one file of a zip archive, open, and its name. Files that systems leave in archives do not count."""
     archive = zipfile.ZipFile(file)
     names = [info.filename for info in archive.infolist() if not info.is_dir() and not junk(info.filename)]
     if len(names) != 1:
         some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-        problem = f"the archive holds {len(names)} files ({some})." if names else "the archive holds no file."
+        problem = f"the archive contains {len(names)} files ({some})." if names else "the archive contains no file."
         remedy = f"Name the one to read: zip://{names[0]}::ARCHIVE, or several: zip://*.csv::ARCHIVE." if names else ""
         raise DataError(problem, remedy=remedy)
     return archive.open(names[0]), names[0]
@@ -55,7 +55,7 @@ _DECOMPRESSORS: dict[str, Callable[[IO[bytes]], Any]] = {
 }
 COMPRESSIONS = tuple(_DECOMPRESSORS)
 
-# Characters of a client's message that an error shows.
+# The number of characters of a client's message that an error shows.
 _SAID = 300
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http": "http", "https": "http"}
 
@@ -65,11 +65,11 @@ class File:
     """One file of a corpus.
 
     Attributes:
-        name: Its address, the same on every machine: below the folder that the corpus's local files share.
-        address: Its address here, for people.
+        name: Its address below the folder that the corpus' local files share. It is the same on every machine.
+        address: Its address on this machine, for people.
         path: Its path in its file system.
         fs: Its file system (fsspec).
-        split: The split that it was given for; none if its documents are still to be split.
+        split: The split that it was given for. None if its documents are still to be split.
     """
 
     name: str
@@ -80,7 +80,7 @@ class File:
 
     @cached_property
     def ending(self) -> str:
-        """The ending that tells the format, without that of the compression: `.csv` for `x.csv.gz`."""
+        """The ending that shows the format, without that of the compression: `.csv` for `x.csv.gz`."""
         path = PurePosixPath(self._bare_path)
         ending = (path.with_suffix("") if self._compression else path).suffix.lower()
         if ending or self._compression != ".zip":
@@ -90,7 +90,7 @@ class File:
 
     @property
     def _bare_path(self) -> str:
-        # Only a web address carries its protocol in the path, and a query behind it.
+        # Only a web address has its protocol in the path, and a query after it.
         return self.path.partition("?")[0] if "://" in self.path else self.path
 
     @property
@@ -103,7 +103,7 @@ class File:
         """Open the file for reading, decompressed by its ending.
 
         Raises:
-            DataError: If it is missing, empty (EmptyFileError) or damaged, here or while the body reads.
+            DataError: If it is missing, empty (EmptyFileError) or damaged, now or while the body reads.
             StoreError: If it cannot be reached.
         """
         with trouble(self.address), ExitStack() as stack:
@@ -116,7 +116,7 @@ class File:
             yield reader
 
     def head(self, size: int = 1 << 16) -> bytes:
-        """Return the file's first bytes, decompressed; none if it is empty. Errors are those of `open`."""
+        """Return the file's first bytes, decompressed. Empty if the file is. It raises the errors of `open`."""
         try:
             with self.open() as reader:
                 return reader.read(size)
@@ -125,7 +125,7 @@ class File:
 
     @contextmanager
     def open_at_random(self) -> Iterator[IO[bytes]]:
-        """Open the file for reading at any position; what is compressed or remote is unpacked to disk first."""
+        """Open the file for reading at any position. A compressed or remote file is unpacked to disk first."""
         with self.open() as reader:
             if isinstance(self.fs, LocalFileSystem) and self._compression is None:
                 yield reader
@@ -138,7 +138,7 @@ class File:
 
 @contextmanager
 def trouble(address: str) -> Iterator[None]:
-    """Turn what goes wrong while the body finds or reads a file into an error that says so."""
+    """Turn an error while the body finds or reads a file into an error for people."""
     try:
         yield
     except RnnlmError as error:
@@ -159,7 +159,7 @@ def trouble(address: str) -> Iterator[None]:
     except (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise _damaged(error, address) from error
     except OSError as error:
-        # Decompressors raise an OSError of their own making; one of the system's has a number.
+        # Decompressors raise their own OSError. An OSError of the system has a number.
         if error.errno is None and type(error) in (OSError, gzip.BadGzipFile):
             raise _damaged(error, address) from error
         raise _unreachable(error, address) from error
@@ -171,12 +171,12 @@ def trouble(address: str) -> Iterator[None]:
             raise DataError(f"cannot be unpacked: {error}.", where=address, remedy="Unpack it first.") from error
         if _is_ours(error):
             raise
-        # What the clients of remote file systems raise is of any kind, and seldom an OSError.
+        # The clients of remote file systems raise errors of any kind, seldom an OSError.
         raise _unreachable(error, address) from error
 
 
 def no_such_file(address: str) -> DataError:
-    """Make the error for an address where nothing is."""
+    """Return the error for an address without a file."""
     if "://" in address or PurePosixPath(address).is_absolute():
         return DataError("there is no such file.", where=address, remedy="Check the address.")
     problem = f"there is no such file in {Path.cwd()}."
@@ -184,9 +184,9 @@ def no_such_file(address: str) -> DataError:
 
 
 def cause_of(error: FileNotFoundError) -> Exception | None:
-    """Return why a store did not answer, where a file system says of that, too, that the file is not there.
+    """Return why a store did not answer, if a file system reports this as a missing file too.
 
-    None if the store has answered, and has no such file.
+    None if the store has answered and has no such file.
     """
     cause = error.__cause__
     if not isinstance(cause, Exception) or "NotFound" in type(cause).__name__:
@@ -195,7 +195,7 @@ def cause_of(error: FileNotFoundError) -> Exception | None:
 
 
 def public(link: str) -> str:
-    """Return a link as it may be written down: without password, query (it may hold a key) and pinned digest."""
+    """Return a link that may be written down: without password, query (which may contain a key) and pinned digest."""
     if "://" not in link:
         return link
     link = re.sub(r"://[^/@]*@", "://", link)
@@ -205,7 +205,7 @@ def public(link: str) -> str:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether an error is a mistake in a program and no answer of a store: by its kind, or raised in our own code."""
+    """Whether an error is a bug in a program and not an answer of a store, by its kind or because rnnlm raised it."""
     if isinstance(error, (TypeError, AttributeError, NameError, AssertionError)):
         return True
     return type(error).__module__ == "builtins" and _raised_by(error, "rnnlm")
@@ -230,4 +230,4 @@ def _unreachable(error: Exception, address: str) -> StoreError:
 
 def _damaged(error: Exception, address: str) -> DataError:
     problem = f"damaged, cut short, or not what its name says ({type(error).__name__}: {error})."
-    return DataError(problem, where=address, remedy="Fetch it or make it anew.")
+    return DataError(problem, where=address, remedy="Download or create it again.")

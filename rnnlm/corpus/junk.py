@@ -1,4 +1,4 @@
-"""Files that systems and programs leave in folders and archives, and that nobody means as text."""
+"""Files that systems and programs leave in folders and archives, and that are not meant as text."""
 
 from pathlib import PurePosixPath
 
@@ -26,12 +26,12 @@ _ENDINGS = {
 
 
 def junk(path: str) -> str | None:
-    """Return what has left a file behind, by its path below the folder that is read; None if it may be data."""
+    """Return what has left a file behind, by its path below the folder. None if it may be data."""
     *folders, name = PurePosixPath(path.lower()).parts or ("",)
     if left_by := next((_FOLDERS[folder] for folder in folders if folder in _FOLDERS), _NAMES.get(name)):
         return left_by
     if left_by := next((kind for mark, kind in _BEGINNINGS.items() if name.startswith(mark)), None):
         return left_by
-    # Some editors put their mark before the ending: `a~.txt`.
+    # Some editors write their mark before the ending: `a~.txt`.
     names = (name, PurePosixPath(name).stem)
     return next((kind for mark, kind in _ENDINGS.items() if any(one.endswith(mark) for one in names)), None)

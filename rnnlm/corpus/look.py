@@ -1,4 +1,4 @@
-"""The head of a file: what it is, before anybody has said so."""
+"""Guesses what a file is from its first bytes."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from rnnlm.corpus.formats.table import LINES, separator_of, separator_said
 from rnnlm.errors import DataError
 from rnnlm.settings import Corpus
 
-# Bytes that are looked at.
+# The number of bytes that are examined.
 _HEAD = 1 << 20
 
 
@@ -23,12 +23,12 @@ class Head:
     """What the first bytes of a file show.
 
     Attributes:
-        format: The format that the ending says (`csv`); None if it says nothing.
-        encoding: The likely encoding, as `encoding` of a corpus takes it: `auto` if no name is needed.
-        separator: What separates the fields of a table of text (a comma, a TAB); None for other formats.
+        format: The format that the ending names (`csv`). None if the ending is unknown.
+        encoding: The likely encoding, as a value of `encoding` of a corpus. `auto` if no name is needed.
+        separator: The separator of a table of text (a comma, a TAB). None for other formats.
         header: Whether the first row of a table of text seems to name its columns.
-        columns: The names of the columns; without a header their numbers, from 1; none for plain text.
-        rows: The first rows by column; of plain text its lines, as `text`.
+        columns: The names of the columns, or their numbers from 1 if there is no header. Empty for plain text.
+        rows: The first rows by column. For plain text, its lines in the column `text`.
         whole: Whether these are all rows of the file.
     """
 
@@ -46,11 +46,11 @@ def head_of(file: File, rows: int = 1_000, format_name: str | None = None) -> He
 
     Args:
         file: The file.
-        rows: How many rows are read, or fewer: no more than a megabyte of text is.
-        format_name: The file's format; None: what the ending says.
+        rows: The largest number of rows. No more than a megabyte of text is read.
+        format_name: The file's format. If None, the ending decides.
 
     Raises:
-        DataError: If the file is missing, damaged, or no text.
+        DataError: If the file is missing, damaged, or not text.
         StoreError: If it cannot be reached.
     """
     name = format_name or format_of(file, Corpus(files=[file.address]))
@@ -59,7 +59,7 @@ def head_of(file: File, rows: int = 1_000, format_name: str | None = None) -> He
     content = file.head(_HEAD)
     if no_text := foreign(content):
         what, remedy = no_text
-        raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
+        raise DataError(f"this is {what}, but text is expected.", where=file.address, remedy=remedy)
     encoding = encoding_of(content)
     if encoding is None:
         raise DataError("this is no text in an encoding that is known.", where=file.address)
@@ -85,17 +85,17 @@ def head_of(file: File, rows: int = 1_000, format_name: str | None = None) -> He
 
 
 def encoding_of(content: bytes) -> str | None:
-    """Return the likeliest encoding of a file's first bytes (`utf-8` of plain ASCII, too); None if they are no text."""
+    """Return the most likely encoding of a file's first bytes (`utf-8` for ASCII too). None if they are not text."""
     return next(iter(likely(content)), None)
 
 
 def seems_header(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table seems to name its columns: short names, each once, that are no numbers."""
+    """Whether the first row of a table seems to name its columns: short names, each once, that are not numbers."""
     if not rows:
         return False
     names = [name.strip() for name in rows[0] if name.strip()]
     short = all(len(name) <= 60 and not _is_number(name) for name in names)
-    # What a column holds in several rows is a value, not its name.
+    # If a column has the same text in several rows, it is a value and not the column's name.
     values = [{row[column].strip() for row in rows[1:50] if column < len(row)} for column in range(len(rows[0]))]
     repeated = any(name.strip() in seen for name, seen in zip(rows[0], values, strict=True) if name.strip())
     return bool(names) and short and len(set(names)) == len(names) and not repeated
@@ -110,7 +110,7 @@ def _is_number(text: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """Part text at its line ends, and nowhere else (`splitlines` knows many more)."""
+    """Split text at its line ends, and nowhere else (`splitlines` splits at many other characters)."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return [f"{line}\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 

@@ -1,4 +1,4 @@
-"""Whether one corpus holds documents of another: a source model that has read the target's test set proves nothing."""
+"""Checks that a source does not contain the target's test documents. Otherwise a comparison proves nothing."""
 
 import hashlib
 
@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 
 from rnnlm.refs import DocumentsRef
 
-# The digest of no text, which says nothing of where a document comes from.
+# The digest of an empty text, which says nothing about where a document comes from.
 EMPTY = hashlib.blake2b(b"", digest_size=16).digest()
 
 
 def read_before(source: DocumentsRef, target: DocumentsRef) -> int:
-    """Count the target's test documents whose cleaned text stands in the source's training or validation split too.
+    """Count the target's test documents whose cleaned text is also in the source's training or validation split.
 
     Args:
         source: The source's documents.
@@ -25,7 +25,7 @@ def read_before(source: DocumentsRef, target: DocumentsRef) -> int:
 
 
 def leak_sentence(seen: int, test: int) -> str:
-    """Say how many of the target's test documents the source model reads."""
+    """Return a sentence about how many of the target's test documents the source model reads."""
     return (
         f"Not to be trusted: {seen:,} of the target's {test:,} test documents stand in the source's text too; leave "
         "them out with source.corpus.exclude."

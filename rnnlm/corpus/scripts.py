@@ -1,10 +1,10 @@
-"""Which scripts a text is written in, by the blocks of Unicode that its letters are in."""
+"""The scripts of a text, by the Unicode blocks of its letters."""
 
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
 
-# First character of each block that is told apart; what is between two of them belongs to the first.
+# The first character of each known block. A character between two of them belongs to the first one.
 _STARTS = [
     (0x0041, "Latin"),
     (0x0370, "Greek"),
@@ -61,12 +61,12 @@ _STARTS = [
 ]
 _CODES = [code for code, _ in _STARTS]
 
-# Scripts whose words are not parted by spaces.
+# Scripts whose words are not separated by spaces.
 UNSPACED = frozenset({"Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
 
 
 def script_of(character: str) -> str:
-    """Return the script of a letter; `other` if it is of none that has a name here."""
+    """Return the script of a letter, or `other` if it has no name here."""
     position = bisect_right(_CODES, ord(character)) - 1
     return _STARTS[position][1] if position >= 0 else "other"
 
@@ -75,7 +75,7 @@ def scripts_of(characters: Mapping[str, int]) -> dict[str, float]:
     """Return the share of each script among letters, the most frequent first.
 
     Args:
-        characters: How often each character is in a text; what is no letter does not count.
+        characters: How often each character occurs in a text. Only letters count.
     """
     counts: Counter[str] = Counter()
     for character, count in characters.items():

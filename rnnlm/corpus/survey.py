@@ -1,4 +1,4 @@
-"""What files hold, before anybody has said so: how they are to be read, and what they show when they are read so."""
+"""Guesses how files should be read, and describes what they then contain."""
 
 import math
 import re
@@ -34,14 +34,14 @@ from rnnlm.settings import Corpus
 
 TABLES = ("csv", "tsv", "jsonl", "parquet")
 
-# What is read at most: documents, and characters of them.
+# The largest number of documents, and of their characters, that are read.
 DOCUMENTS = 100_000
 _CHARACTERS = 300_000_000
-# Files whose heads are looked at; those beyond are taken to be like the first of their format.
+# The number of files whose heads are examined. Further files are assumed to be like the first of their format.
 _HEADS = 50
-# The scripts are seen by the beginnings of the first documents: so many of them, so many characters.
+# The scripts are found in the beginnings of the first documents: the number of documents, and of characters.
 _SAMPLED, _SAMPLE = 5_000, 500
-# So many text files are documents each; of fewer, the lines or paragraphs are.
+# With this many text files, each is a document. With fewer, their lines or paragraphs are.
 _FILES = 20
 
 _SPLIT_NAMES: dict[str, Split] = {
@@ -66,10 +66,10 @@ class Seen:
 
     Attributes:
         digest: Digest of the cleaned text.
-        split: The split that its file or row names; None if none does.
-        label: Its label; None without one.
+        split: The split that its file or row names. None if there is none.
+        label: Its label. None if it has none.
         group: Its group.
-        length: Characters of the cleaned text.
+        length: The number of characters of the cleaned text.
     """
 
     digest: bytes
@@ -81,21 +81,21 @@ class Seen:
 
 @dataclass
 class Survey:
-    """What files of one kind hold.
+    """The content of files of one kind.
 
     Attributes:
-        addresses: What was asked for.
+        addresses: The given addresses.
         files: The files of this kind.
         head: The head of the first of them.
-        corpus: How they are to be read, as far as that can be seen.
-        columns: What each column has shown; empty for plain text.
-        label_choices: Names of the columns that the label may be in: none, one, or several that nothing tells apart.
-        documents: The documents that were read, without those that are empty.
-        empty: Documents without text.
-        whole: Whether all was read.
-        characters: How often each character is in the beginnings of the first documents.
-        strange: Characters of the first documents that no text consists of.
-        words: Words parted by spaces, in all documents.
+        corpus: How to read them, as far as it is known.
+        columns: What is known about each column. Empty for plain text.
+        label_choices: Names of the possible columns of the label: none, one, or several equally likely ones.
+        documents: The documents that were read, without empty ones.
+        empty: The number of documents without text.
+        whole: Whether everything was read.
+        characters: How often each character occurs in the beginnings of the first documents.
+        strange: The number of characters of the first documents that do not occur in text.
+        words: The number of words separated by spaces, in all documents.
         problems: What keeps files from being read.
     """
 
@@ -120,12 +120,12 @@ class Survey:
 
     @property
     def about(self) -> list[File]:
-        """The files whose names say that they are about the data, and are no data."""
+        """The files whose names say that they are about the data."""
         return [file for file in self.files if is_about(file)]
 
     @property
     def lengths(self) -> list[int]:
-        """Characters of the documents, sorted."""
+        """The numbers of characters of the documents, sorted."""
         return sorted(document.length for document in self.documents)
 
     @property
@@ -135,7 +135,7 @@ class Survey:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Documents of each split that files or rows name; empty if none is named."""
+        """The number of documents of each split that files or rows name. Empty if none is named."""
         counts: Counter[str] = Counter(document.split for document in self.documents if document.split)
         return {split: counts[split] for split in SPLITS if counts[split]}
 
@@ -146,7 +146,7 @@ class Survey:
 
     @property
     def unlabelled(self) -> int:
-        """Documents without a label, where labels are."""
+        """The number of documents without a label, if there are labels."""
         return sum(document.label is None for document in self.documents) if self.has_labels else 0
 
     @property
@@ -156,12 +156,12 @@ class Survey:
 
     @property
     def duplicates(self) -> int:
-        """Documents whose text was there before in the same split."""
+        """The number of documents with the text of an earlier one in the same split."""
         return len(self.documents) - len({(document.split, document.digest) for document in self.documents})
 
     @property
     def overlap(self) -> dict[str, int]:
-        """Texts that two splits share, by pair."""
+        """The number of texts that two splits share, by pair."""
         digests: dict[str, set[bytes]] = defaultdict(set)
         for document in self.documents:
             if document.split:
@@ -172,7 +172,7 @@ class Survey:
 
     @property
     def classes(self) -> dict[str, Counter[str]]:
-        """How many documents of each split have each label; those of no split are in train."""
+        """The number of documents of each split with each label. Documents without a split are in train."""
         counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
         for document in self.documents:
             if document.label is not None:
@@ -180,7 +180,7 @@ class Survey:
         return counts
 
     def column(self, name: str | None) -> Column | None:
-        """Return the column of a name; None if there is none."""
+        """Return the column of this name. None if there is none."""
         return next((column for column in self.columns if column.name == name), None)
 
 
@@ -192,17 +192,17 @@ def survey(
     label: str | None = None,
     limit: int = DOCUMENTS,
 ) -> list[Survey]:
-    """Look at files: one survey for all files of one kind (format, encoding, separator, columns).
+    """Examine files. There is one survey for all files of one kind (format, encoding, separator, columns).
 
     Args:
-        addresses: Files, folders, globs and addresses, as a corpus has them.
+        addresses: Files, folders, globs and addresses, as in a corpus.
         downloads: Folder that keeps archives of the package index.
-        text: Column of the text; None: the one that seems to be.
-        label: Column of the label; None: the one that seems to be. Empty: there are no labels.
-        limit: Documents that are read at most.
+        text: Column of the text. If None, it is guessed.
+        label: Column of the label. If None, it is guessed. If empty, there are no labels.
+        limit: The largest number of documents that are read.
 
     Raises:
-        ConfigError: If an address cannot be understood, or a column is not there.
+        ConfigError: If an address cannot be understood, or a column is missing.
         DataError: If there is no file at an address, or none of its files can be read.
         StoreError: If a store does not answer.
     """
@@ -218,7 +218,7 @@ def survey(
 
 
 def split_named(name: str) -> tuple[Split, int] | None:
-    """Return the split that a file's name or a folder of it names, and in which part of the path; None: no split."""
+    """Return the split that a path names, and the part of the path that does. None if there is none."""
     parts = PurePosixPath(name.rpartition("::")[2]).parts
     for position in reversed(range(len(parts))):
         words = re.split(r"[^a-z]+", parts[position].lower())
@@ -228,12 +228,12 @@ def split_named(name: str) -> tuple[Split, int] | None:
 
 
 def is_about(file: File) -> bool:
-    """Whether a file's name says that it is about the data (README.txt)."""
+    """Whether a file's name says that it is about the data, such as README.txt."""
     return PurePosixPath(file.name).name.lower().startswith(_ABOUT)
 
 
 def _aclimdb(addresses: Sequence[str], downloads: Path) -> list[Survey]:
-    """Return the survey of a folder with the layout of the Large Movie Review Dataset; empty if it has another one."""
+    """Return the survey of a folder in the layout of the Large Movie Review Dataset. Empty for another layout."""
     corpus = Corpus(files=list(addresses), format="aclimdb")
     if len(addresses) != 1 or "::" in addresses[0] or not Path(addresses[0]).is_dir():
         return []
@@ -245,7 +245,7 @@ def _aclimdb(addresses: Sequence[str], downloads: Path) -> list[Survey]:
     deep = [
         file for file in find(Corpus(files=list(addresses)), downloads=downloads).files if file.name.count("/") == 2
     ]
-    # The layout knows no `dev`: folders of that name are read as others are.
+    # The layout has no `dev`. Folders of that name are read like others.
     if not {"train", "test"} <= {split for split, _ in places} or len(deep) > len(files):
         return []
     head = head_of(files[0], format_name="text")
@@ -336,7 +336,7 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
     kind.columns = list(columns.values())
     chosen = kind.column(text) if text else text_column(kind.columns)
     if chosen is None:
-        # Nothing looks like text: the longest column is shown as such, with a warning.
+        # Nothing looks like text. The longest column is shown as text, with a warning.
         chosen = max(kind.columns, key=lambda column: column.length, default=Column("text"))
     fields: dict[str, Any] = {"text": chosen.name, "html_breaks": chosen.has_breaks}
     others = [column for column in kind.columns if column is not chosen and column.name]
@@ -361,14 +361,14 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
 
 
 def _plain(kind: Survey, label: str | None) -> dict[str, Any]:
-    """Choose what a document is in plain text, and whether folders name labels."""
+    """Choose what a document is in plain text, and whether folders name classes."""
     fields: dict[str, Any] = {}
     rows = [str(row["text"]) for row in kind.head.rows]
     fields["html_breaks"] = sum("<br" in row for row in rows) >= max(1, len(rows) / 100)
     if len(kind.files) < _FILES:
         blank = [not row.strip() for row in rows]
         parts = sum(now and not before for before, now in zip([False, *blank], [*blank, True], strict=False))
-        # Between two empty lines there are several: lines are broken to a width.
+        # There are several lines between two empty ones: the lines are wrapped.
         wrapped = any(blank) and (len(rows) - sum(blank)) / max(1, parts) >= 2
         fields["document"] = "paragraph" if wrapped else "line"
     if label != "" and len(kind.files) >= _FILES:
@@ -380,7 +380,7 @@ def _plain(kind: Survey, label: str | None) -> dict[str, Any]:
 
 
 def _splits_by_name(kind: Survey, by_row: bool) -> dict[str, Any]:
-    """Return the splits that file names name, as addresses; empty if they name none, or rows name them."""
+    """Return the splits that file names give, as addresses. Empty if they give none, or rows do."""
     files = [file for file in kind.files if not is_about(file)]
     named = [split_named(file.name) for file in files]
     found = {name[0] for name in named if name}
@@ -406,7 +406,7 @@ def _rows(kind: Survey, file: File) -> Iterator[dict[str, object]]:
         yield from (value for _, value in json_rows(file, kind.corpus))
         return
     names = kind.head.columns
-    # A separator is the one that gives these columns.
+    # The separator is the one that gives these columns.
     wanted = kind.corpus.model_copy(update={"text": [name for name in names if name] or ["1"]})
     rows = csv_rows(file, wanted) if kind.format == "csv" else tsv_rows(file, wanted)
     above = kind.corpus.header
@@ -420,7 +420,7 @@ def _rows(kind: Survey, file: File) -> Iterator[dict[str, object]]:
 
 
 def _within(kind: Survey, limit: int, readers: Iterator[Iterator[Any]]) -> Iterator[Iterator[Any]]:
-    """Yield what each file's reader gives, within a limit for all files; each file gets an even share of it."""
+    """Yield the output of each file's reader, up to a limit for all files. Each file gets an equal share of it."""
     left, files = limit, len(kind.files)
     step = max(1, math.ceil(files / limit))
     if step > 1:
@@ -438,7 +438,7 @@ def _within(kind: Survey, limit: int, readers: Iterator[Iterator[Any]]) -> Itera
 
 
 class _Counted(Iterator[Any]):
-    """An iterator that counts what it gives, stops at a share, and where the data cannot be read."""
+    """An iterator that counts its items. It stops at its share, and if the data cannot be read."""
 
     def __init__(self, items: Iterator[Any], share: int) -> None:
         self._items, self._share = items, share
@@ -496,7 +496,7 @@ def _taken(files: Sequence[File], limit: int) -> list[File]:
 
 
 def _splits_of(kind: Survey) -> list[Split | None]:
-    """Return the split that each file's name says it is in, if the corpus takes splits from names."""
+    """Return the split that each file's name gives, if the corpus takes splits from names."""
     if not kind.corpus.train:
         return [None] * len(kind.files)
     named = [split_named(file.name) for file in kind.files]

@@ -1,4 +1,4 @@
-"""Texts for the commands that use a model: from a file in any format that corpora have, or lines of a stream."""
+"""Texts for the commands that use a model: from a file in any format of a corpus, or lines of a stream."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +15,21 @@ from rnnlm.settings import Corpus
 
 
 def local_file(path: Path) -> File:
-    """Return a local file as one of a corpus."""
+    """Return a local file as a file of a corpus."""
     return File(path.name, str(path), str(path.absolute()), LocalFileSystem())
 
 
 def texts_of(path: Path, column: str = "text", encoding: str = "auto") -> Iterator[str]:
-    """Return the texts of a file: the column of a table, or the lines of what is no table.
+    """Return the texts of a file: the column of a table, or the lines of any other file.
 
     Args:
-        path: The file. What it is, and how it is compressed, is said by its endings (`.csv.gz`).
+        path: The file. Its endings say what it is and how it is compressed (`.csv.gz`).
         column: Column of the text, in tables.
         encoding: The encoding's name. auto: UTF-8, or what a byte order mark says.
 
     Raises:
         ConfigError: If there is no such encoding.
-        DataError: If the file cannot be read; it says where.
+        DataError: If the file cannot be read. The error says where.
     """
     file, corpus = local_file(path), _corpus(str(path), encoding, column)
     if format_of(file, corpus) in (None, "text"):
@@ -39,7 +39,7 @@ def texts_of(path: Path, column: str = "text", encoding: str = "auto") -> Iterat
 
 
 def lines_of(path: Path, encoding: str = "auto") -> Iterator[str]:
-    """Return the lines of a text file, without their ends; arguments and errors are those of `texts_of`."""
+    """Return the lines of a text file, without their ends. Arguments and errors are those of `texts_of`."""
     try:
         for _, line in numbered_lines(local_file(path), _corpus(str(path), encoding)):
             yield _without_end(line)
@@ -48,16 +48,16 @@ def lines_of(path: Path, encoding: str = "auto") -> Iterator[str]:
 
 
 def lines_from(stream: IO[bytes], name: str, encoding: str = "auto") -> Iterator[str]:
-    """Return the lines of a stream, each as soon as it is there.
+    """Return the lines of a stream, each as soon as it arrives.
 
     Args:
-        stream: The stream; it is read as it comes.
-        name: What it is, for errors.
+        stream: The stream.
+        name: Its name for errors.
         encoding: The encoding's name, as in `texts_of`.
 
     Raises:
         ConfigError: If there is no such encoding.
-        DataError: If it is no text in this encoding.
+        DataError: If it is not text in this encoding.
     """
     chunks = iter(lambda: stream.read1(CHUNK), b"")  # type: ignore[attr-defined]
     settings = _corpus(name, encoding)

@@ -1,1 +1,1 @@
-"""What a trained model is used for: classes and scores of texts, completions, n-best lists, spelling."""
+"""Uses of a trained model: classes and scores of texts, completions, n-best lists, spelling."""

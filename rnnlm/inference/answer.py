@@ -1,4 +1,4 @@
-"""One door to all tasks: texts and parameters in, rows of plain values out, as JSON takes them."""
+"""One function for all uses of a model: texts and parameters in, rows of plain values (as in JSON) out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -14,18 +14,18 @@ from rnnlm.inference.trained import Trained
 
 
 def answer(trained: Trained, texts: Sequence[str], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Do what the parameters ask.
+    """Answer a request.
 
     Args:
         trained: The model.
-        texts: The texts; for `rescore` the hypotheses of one n-best list.
-        given: `task` and its parameters; `rnnlm.inference.settings` has them.
+        texts: The texts. For `rescore`, the hypotheses of one n-best list.
+        given: `task` and its parameters, which are in `rnnlm.inference.settings`.
 
     Returns:
-        A row for each text, in the order of the texts: the fields of what the task's function gives.
+        A row for each text, in the order of the texts, with the fields of the result.
 
     Raises:
-        ConfigError: If a parameter is wrong, or the model does no such task.
+        ConfigError: If a parameter is wrong, or the model cannot do this.
     """
     task, how = parse(given, default_task(trained.description.kind))
     if task == "classify":

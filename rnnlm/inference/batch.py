@@ -1,4 +1,4 @@
-"""What a model says of all documents in files: a row for each, in their order."""
+"""A model's scores or classes of all documents in files: a row for each, in their order."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -14,24 +14,24 @@ from rnnlm.inference.trained import Trained
 from rnnlm.settings import Corpus
 from rnnlm.store import whole_folder
 
-AT_ONCE = 2_048  # documents in memory at a time
+AT_ONCE = 2_048  # documents in memory at the same time
 
 
 def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: Path) -> int:
-    """Write what a model says of each document: scores of a language model, classes of a classifier.
+    """Write a row for each document: the scores of a language model, or the classes of a classifier.
 
     Args:
         trained: The model.
         files: The files.
-        corpus: How they are read: format, column of the text. Nothing is split, and nothing left out.
-        final: Folder to write: `scores.parquet` with `id` (file and place), `text` as it stands there, and the model's
-            own fields.
+        corpus: How they are read: format, column of the text. Nothing is split, and nothing is left out.
+        final: Folder to write: `scores.parquet` with `id` (file and place), the original `text`, and the model's own
+            fields.
 
     Returns:
         The number of documents.
 
     Raises:
-        DataError: If a file cannot be read; it names the file and the line.
+        DataError: If a file cannot be read. The error names the file and the line.
     """
     rows = 0
     with whole_folder(final) as folder, pq.ParquetWriter(folder / "scores.parquet", _schema(trained)) as writer:

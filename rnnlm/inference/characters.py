@@ -1,8 +1,8 @@
-"""Which tokens may come next so that a text stays whole: valid UTF-8, and no token that stands for no text.
+"""Which tokens may come next: those that keep the text valid UTF-8, and no token that represents no text.
 
-A token of a byte or subword vocabulary may be a part of a character. What may follow is told by the automaton of
-well-formed UTF-8 (Unicode 17.0, table 3-7), of which each byte is a step. Control characters, which `ingest` takes out
-of every text, are left out here too.
+A token of a byte or subword vocabulary may be a part of a character. The automaton of well-formed UTF-8 (Unicode 17.0,
+table 3-7) decides what may follow; each byte is a step in it. Control characters, which `ingest` removes from every
+text, are excluded here too.
 """
 
 import bisect
@@ -15,7 +15,7 @@ from rnnlm.tokens import TextTokenizer
 WHOLE, ONE, TWO, C2, E0, ED, F0, F1, F4 = range(9)
 STATES = 9
 _BROKEN = 9
-# Bytes that are missing in each state.
+# The number of missing bytes in each state.
 _MISSING = np.array([0, 1, 2, 1, 2, 2, 3, 3, 3, 0])
 _STEPS: dict[int, list[tuple[range, int]]] = {
     WHOLE: [
@@ -60,7 +60,7 @@ class Characters:
         tokenizer: Its tokenizer.
 
     Attributes:
-        written: What each token adds to a text, in UTF-8; none: no text.
+        written: What each token adds to a text, in UTF-8. None if it represents no text.
     """
 
     def __init__(self, tokenizer: TextTokenizer) -> None:
@@ -73,23 +73,23 @@ class Characters:
         self._after[WHOLE, tokenizer.eos] = WHOLE
 
     def after(self, state: int, token: int) -> int:
-        """Give the state after a token that was allowed."""
+        """Return the state after an allowed token."""
         return int(self._after[state, token])
 
     def allowed(self, state: int, left: int, rest: bytes = b"") -> np.ndarray:
-        """Tell which tokens may come next: (vocabulary,) bool.
+        """Return which tokens may come next: (vocabulary,) bool.
 
         Args:
-            state: Where the text stands.
-            left: How many tokens may come after the next; the character that it begins must be whole by then.
-            rest: What the token must begin with; nothing: it may be any.
+            state: The state after the text so far.
+            left: How many tokens may come after the next. The character that it begins must be complete by then.
+            rest: What the token must begin with. If empty, any token may come.
         """
         after = self._after[state]
         may = np.asarray((after != _BROKEN) & (_MISSING[after] <= left))
         return may & self.completing(rest) if rest else may
 
     def completing(self, rest: bytes) -> np.ndarray:
-        """Tell which tokens begin with this, or are it: (vocabulary,) bool."""
+        """Return which tokens begin with this, or are equal to it: (vocabulary,) bool."""
         start = bisect.bisect_left(self._sorted, rest)
         end = bisect.bisect_right(self._sorted, rest, lo=start, key=lambda token: token[: len(rest)])
         found = np.zeros(len(self.written), bool)
@@ -97,7 +97,7 @@ class Characters:
         return found
 
     def inside(self, rest: bytes) -> list[int]:
-        """Give the tokens that this begins with, but that are not all of it."""
+        """Return the tokens that this begins with, except those equal to it."""
         found = []
         for length in range(1, len(rest)):
             start, end = (side(self._sorted, rest[:length]) for side in (bisect.bisect_left, bisect.bisect_right))
@@ -106,7 +106,7 @@ class Characters:
 
 
 def _after(token: bytes | None) -> np.ndarray:
-    """Give the state that a token leads to from each state: (states,) int8."""
+    """Return the state that a token leads to from each state: (states,) int8."""
     if token is None:
         return np.full(STATES, _BROKEN, np.int8)
     states = np.arange(STATES, dtype=np.int8)

@@ -1,4 +1,4 @@
-"""Which class a text is of."""
+"""The class of a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ from rnnlm.training.classifier import predict
 
 @dataclass(frozen=True)
 class Classified:
-    """What a classifier says of a text.
+    """A classifier's answer for a text.
 
     Attributes:
         label: The most probable class.
-        probabilities: Of each class, calibrated with the temperature that the validation split chose.
+        probabilities: The probability of each class, calibrated with the temperature that the validation split chose.
     """
 
     label: str
@@ -23,7 +23,7 @@ class Classified:
 
 
 def classify(trained: Trained, texts: Sequence[str]) -> list[Classified]:
-    """Classify each text; of one longer than the classifier's `max_tokens` the end is read, as in training.
+    """Classify each text. If a text is longer than the classifier's `max_tokens`, its end is read, as in training.
 
     Raises:
         ConfigError: If the model is a language model.

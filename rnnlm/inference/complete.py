@@ -1,15 +1,15 @@
-"""Completion: how a text may go on.
+"""Completion: how a text may continue.
 
-Two ways, as the temperature says.
+The temperature chooses between two ways.
 
-- At 0 the best continuations are searched for with beams: at each step the most probable beginnings are kept, all their
-  next tokens are looked at, and the best of those are kept again. Of two completions the shorter is nearly always the
-  likelier, so they are ranked by log-probability over a power of their length (Wu et al. 2016, without the constant).
-- Above 0 tokens are drawn: from p^(1/temperature), cut down to the `top_k` most probable tokens, and to the fewest that
+- At 0, a beam search looks for the best continuations. At each step it keeps the most probable beginnings, looks at all
+  their next tokens, and keeps the best of those. Of two completions the shorter is nearly always the more probable one,
+  so they are ranked by log-probability over a power of their length (Wu et al. 2016, without the constant).
+- Above 0, tokens are drawn from p^(1/temperature), limited to the `top_k` most probable tokens, and to the fewest that
   together have `top_p` of the probability (Holtzman et al. 2020).
 
-Neither writes `<unk>`, `<pad>` or `<bos>`, nor half a character. A completion ends with `<eos>`, or after `max_tokens`;
-the pieces in which a half word of the prefix is written again (`rnnlm.inference.prompt`) do not count.
+Neither writes `<unk>`, `<pad>`, `<bos>` or half a character. A completion ends with `<eos>`, or after `max_tokens`. The
+pieces that repeat an unfinished word of the prefix (`rnnlm.inference.prompt`) do not count.
 """
 
 import functools
@@ -24,21 +24,21 @@ from rnnlm.inference.settings import Completing
 from rnnlm.inference.texts import whole_characters
 from rnnlm.seeds import stream
 
-WAYS = 8  # in which the beginning of a half word may be written, of each number of tokens
-NEGLIGIBLE = 7.0  # nats: a way that is a thousand times less probable than the likeliest
+WAYS = 8  # ways to write the beginning of an unfinished word that are kept, for each number of tokens
+NEGLIGIBLE = 7.0  # nats: a way that is a thousand times less probable than the most probable one
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One way in which a text may go on.
+    """One way in which a text may continue.
 
     Attributes:
         text: The prefix as it was given, and the completion.
         completion: What was written.
-        log_probability: Of what was written, in nats, as the model has it: temperature and cuts change what is drawn,
-            not this. Where a half word was completed, of the whole word.
-        tokens: How many tokens were written, `<eos>` included; of a half word, also what it begins with.
-        ended: Whether the text ended there (`<eos>`), or might go on.
+        log_probability: The model's log-probability of the completion, in nats. Temperature and limits change what is
+            drawn, but not this value. If an unfinished word was completed, it is that of the whole word.
+        tokens: How many tokens were written, including `<eos>` and the beginning of an unfinished word.
+        ended: Whether the text ended there (`<eos>`), or might continue.
     """
 
     text: str
@@ -58,11 +58,11 @@ class _Written:
     state: int = WHOLE
 
     def rank(self, length_penalty: float) -> float:
-        """Give what completions of different lengths are compared by."""
+        """Return the value by which completions of different lengths are compared."""
         return float(self.log_probability / len(self.ids) ** length_penalty)
 
     def then(self, token: int, log_probability: float, characters: Characters) -> "_Written":
-        """Write one token more, of this log-probability."""
+        """Add one token with this log-probability."""
         return _Written(
             (*self.ids, token),
             self.text + (characters.written[token] or b""),
@@ -83,18 +83,18 @@ class Completer:
 
     @functools.cached_property
     def characters(self) -> Characters:
-        """What the vocabulary may write."""
+        """The tokens that may be written."""
         return Characters(self.reader.tokenizer)
 
     def complete(self, prefix: str, how: Completing) -> list[Completion]:
         """Complete a text.
 
         Args:
-            prefix: Any text; with none, a document begins.
+            prefix: Any text. If empty, a document begins.
             how: How many completions, how long, and how they are found.
 
         Returns:
-            As many as were asked for: searched ones the best first (fewer, where no more exist), drawn ones as drawn.
+            The completions. Searched ones come best first (fewer if no more exist), drawn ones in the order of drawing.
         """
         prefix = whole_characters(prefix)
         begun = prompt(self.reader.tokenizer, prefix)
@@ -108,14 +108,14 @@ class Completer:
         return completions
 
     def _begins(self, session: Session, begin: bytes) -> tuple[Session, list[_Written]]:
-        """Give the ways to write almost all of what a completion must begin with: one token more will do.
+        """Return the ways to write what a completion must begin with, all but its last token.
 
-        There may be many, for a word that is a token can be written in pieces too. Those that are too improbable to
+        There may be many, because a word that is a token can also be written in pieces. Ways that are too improbable to
         matter are left out.
 
         Args:
-            session: After what is read.
-            begin: What the text must begin with; nothing: there is one way, to write nothing.
+            session: The session after the prefix.
+            begin: What the text must begin with. If empty, there is one way: to write nothing.
         """
         sessions, begins, front, likeliest = [session], [_Written()], [_Written()], -np.inf
         while begin and front:
@@ -141,7 +141,7 @@ class Completer:
         eos, ended, beams = self.reader.tokenizer.eos, list[_Written](), max(how.beams, how.n)
 
         def best(found: list[_Written]) -> list[_Written]:
-            """Give the best, each text once: in pieces a word can be written in more ways than one."""
+            """Return the best, each text once: a word can be written in pieces in more than one way."""
             texts: dict[tuple[bytes, bool], _Written] = {}
             for one in sorted(found, key=lambda one: -one.rank(how.length_penalty)):
                 texts.setdefault((one.text, one.ids[-1] == eos), one)
@@ -165,7 +165,7 @@ class Completer:
             ]
             if not live or not left:
                 break
-            # What is added can only lower a sum; spread over more tokens than this it will not be.
+            # Further tokens can only lower the sum, and no completion has more tokens than this to divide it by.
             longest = max(len(one.ids) for one in live) + left
             if len(ended) == how.n and live[0].log_probability / longest**how.length_penalty <= ended[-1].rank(
                 how.length_penalty
@@ -175,11 +175,11 @@ class Completer:
         return best(ended + live)
 
     def _drawn(self, session: Session, begins: list[_Written], begin: bytes, how: Completing) -> list[_Written]:
-        """Draw each completion with a generator of its own: the first are the same, however many are asked for."""
+        """Draw each completion with its own generator: the first ones are the same for every `n`."""
         eos, generators = self.reader.tokenizer.eos, [stream(how.seed, "completion", n) for n in range(how.n)]
         masks = [self.characters.allowed(one.state, how.max_tokens - 1, begin[len(one.text) :]) for one in begins]
         totals = session.log_probabilities + np.array([[one.log_probability] for one in begins])
-        # The first token is drawn together with the way in which all before it was written.
+        # The first token is drawn together with the way in which the text before it was written.
         shares = distribution(totals.ravel(), np.concatenate(masks), how)
         rows, tokens = np.divmod([_draw(shares, generator.random()) for generator in generators], totals.shape[1])
         found = [
@@ -202,11 +202,11 @@ class Completer:
 
 
 def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completing) -> np.ndarray:
-    """Give what a token is drawn from: (vocabulary,) float64, in sum 1.
+    """Return the probabilities that a token is drawn from: (vocabulary,) float64, with the sum 1.
 
     Args:
         log_probabilities: (vocabulary,) the model's.
-        mask: (vocabulary,) which tokens may come; one at least.
+        mask: (vocabulary,) which tokens may come, at least one.
         how: Temperature, above 0, `top_k` and `top_p`.
     """
     scores = np.where(mask, log_probabilities.astype(np.float64) / how.temperature, -np.inf)
@@ -218,7 +218,7 @@ def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completin
     shares /= shares.sum()
     if how.top_p < 1.0:
         order = np.argsort(-shares, kind="stable")
-        # All before which less than top_p has been gathered: the most probable one is always kept.
+        # Tokens are kept while the sum before them is less than top_p. The most probable one is always kept.
         before = np.cumsum(shares[order]) - shares[order]
         shares[order[before >= how.top_p]] = 0.0
         shares /= shares.sum()
@@ -226,14 +226,14 @@ def distribution(log_probabilities: np.ndarray, mask: np.ndarray, how: Completin
 
 
 def _draw(shares: np.ndarray, uniform: float) -> int:
-    """Give the token at which the shares, added up, pass a number between 0 and 1."""
+    """Return the token at which the cumulative sum of the shares passes a number between 0 and 1."""
     sums = np.cumsum(shares)
-    # Rounding may give the whole sum, behind which there is no token.
+    # Rounding may give the whole sum, and there is no token after that.
     return min(int(np.searchsorted(sums, uniform * sums[-1], side="right")), int(np.flatnonzero(shares)[-1]))
 
 
 def _largest(values: np.ndarray, most: int) -> np.ndarray:
-    """Give the places of the largest finite values, the largest first, of equal ones the first."""
+    """Return the places of the largest finite values, the largest first. Of equal values, the first one comes first."""
     if most < len(values):
         least = np.partition(values, len(values) - most)[len(values) - most]
         places = np.flatnonzero(values >= least)

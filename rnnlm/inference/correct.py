@@ -1,12 +1,12 @@
-"""Spelling: which word was meant, going by its letters and by the words around it.
+"""Spelling: which word was meant, judged by its letters and by the words around it.
 
-A noisy channel (Kernighan, Church & Gale 1990; Mays, Damerau & Mercer 1991): each candidate near a word is put in its
-place, the language model scores the words around it with it, and each edit costs a penalty. A word that is known costs
-no edit, so it stays unless another fits better by more than that. Words are corrected from left to right: those before
-are corrected already, those behind are as they were.
+This is a noisy channel (Kernighan, Church & Gale 1990; Mays, Damerau & Mercer 1991). Each candidate near a word
+replaces it, the language model scores it together with the words around it, and each edit costs a penalty. A known word
+costs no edit, so it stays unless another one fits better by more than the penalty. Words are corrected from left to
+right: the words before are already corrected, the words after are not.
 
-A model with a closed vocabulary gives a word that it does not know the probability of `<unk>`, that of all unknown
-words together. It pays for its letters too then, each alike: else it would cost less than many a rare word.
+A model with a closed vocabulary gives an unknown word the probability of `<unk>`, which is that of all unknown words
+together. Such a word also pays for its letters, equally for each. Otherwise it would cost less than many rare words.
 """
 
 import math
@@ -20,9 +20,9 @@ from rnnlm.inference.texts import whole_characters, words_of
 from rnnlm.inference.trained import Trained
 from rnnlm.tokens import TextTokenizer
 
-AROUND = 30  # words on both sides that are scored with a candidate
-MOST = 100  # candidates of a word; of more the nearest and most frequent
-SHOWN = 5  # candidates that are told of
+AROUND = 30  # words on each side that are scored with a candidate
+MOST = 100  # candidates of a word: the nearest and most frequent
+SHOWN = 5  # candidates that are returned
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Candidate:
     """A word that may have been meant.
 
     Attributes:
-        word: As it would stand in the text.
-        distance: How many edits it is away from what was written.
-        log_probability: What the language model gives the words around with it in its place, in nats.
-        total: The same without the penalties.
+        word: The word as it would be in the text.
+        distance: The number of edits between it and the written word.
+        log_probability: The language model's log-probability of the words around it, with it in place, in nats.
+        total: The same minus the penalties.
     """
 
     word: str
@@ -44,14 +44,14 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CheckedWord:
-    """A word that was looked at, because others are near it.
+    """A word that was checked, because others are near it.
 
     Attributes:
         word: As it was written.
         start: Where it begins in the text, in characters.
         end: Where it ends.
-        correction: What stands there now; the same where it stays.
-        candidates: The best, itself among them or not, the best first.
+        correction: The word in the corrected text. It may be the same.
+        candidates: The best candidates, the best first. The word itself may be among them.
     """
 
     word: str
@@ -66,8 +66,8 @@ class Corrected:
     """A text with its spelling corrected.
 
     Attributes:
-        text: As it was given, but for the words that were replaced.
-        words: Those that were looked at, in their order.
+        text: The given text, with some words replaced.
+        words: The words that were checked, in their order.
     """
 
     text: str
@@ -79,9 +79,9 @@ def correct(trained: Trained, text: str, how: Correcting, lexicon: Lexicon) -> C
 
     Args:
         trained: A language model.
-        text: Any text. Numbers and signs are left alone.
+        text: Any text. Numbers and signs are not changed.
         how: Distance and penalty.
-        lexicon: The words that are right.
+        lexicon: The correct words.
 
     Raises:
         ConfigError: If the model is a classifier.
@@ -113,19 +113,19 @@ def correct(trained: Trained, text: str, how: Correcting, lexicon: Lexicon) -> C
             )
             for spelt, one, scored in zip(spellings, near, scores, strict=True)
         ]
-        candidates.sort(key=lambda one: -one.total)  # of equal ones, what was written comes first
+        candidates.sort(key=lambda one: -one.total)  # of equal ones, the written word comes first
         now[n] = candidates[0].word
         checked.append(CheckedWord(word, start, end, now[n], tuple(candidates[:SHOWN])))
     return Corrected(_joined(between[0], now, between[1:]), tuple(checked))
 
 
 def _joined(beginning: str, words: Sequence[str], gaps: Sequence[str]) -> str:
-    """Put words together, each with the gap behind it."""
+    """Join words, each with the gap after it."""
     return beginning + "".join(word + gap for word, gap in zip(words, gaps, strict=True))
 
 
 def _cased(candidate: str, written: str) -> str:
-    """Give a candidate the capitals of the word that was written."""
+    """Return the candidate with the capitals of the written word."""
     if len(written) > 1 and written.isupper():
         return candidate.upper()
     return candidate[0].upper() + candidate[1:] if written[0].isupper() else candidate

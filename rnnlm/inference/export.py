@@ -1,7 +1,7 @@
-"""A model for programs without our Python: as a TensorFlow SavedModel, or as ONNX for its many runtimes.
+"""A model for programs without rnnlm: as a TensorFlow SavedModel, or as ONNX for its many runtimes.
 
-`rnnlm/inference/signatures.py` says what goes in and what comes out; the SavedModel has its functions as signatures,
-ONNX has a file for each, with the same names.
+`rnnlm/inference/signatures.py` describes the inputs and outputs. A SavedModel has these functions as signatures. ONNX
+has a file for each of them, with the same names.
 """
 
 import shutil
@@ -16,7 +16,7 @@ from rnnlm.inference.signatures import signatures
 from rnnlm.inference.trained import Trained
 from rnnlm.store import whole_folder
 
-# A newer set of ONNX' operators would shut out older runtimes and gives these models nothing; tf2onnx prefers 15 too.
+# A newer operator set of ONNX would exclude older runtimes and has no use for these models. tf2onnx prefers 15 too.
 OPSET = 15
 
 
@@ -25,12 +25,12 @@ def export(checkpoint: Path, folder: Path, form: ExportFormat = "saved-model") -
 
     Args:
         checkpoint: The checkpoint's folder.
-        folder: The folder that is written; an earlier export there is replaced.
+        folder: The folder to write. An earlier export there is replaced.
         form: saved-model or onnx.
 
     Raises:
-        ConfigError: If tf2onnx is not installed and ONNX is asked for.
-        DataError: If the checkpoint is not whole, or the folder holds something else.
+        ConfigError: If tf2onnx is not installed and the form is ONNX.
+        DataError: If the checkpoint is not complete, or the folder contains something else.
         StoreError: If the disk is full.
     """
     if folder.exists() and any(folder.iterdir()) and not _is_export(folder):
@@ -51,7 +51,7 @@ def _is_export(folder: Path) -> bool:
 
 def _save_saved_model(trained: Trained, folder: Path) -> None:
     module = tf.Module()
-    # What the signatures read must hang on the module.
+    # What the signatures read must be an attribute of the module.
     module.weights = [variable.value for variable in trained.model.weights]
     functions = signatures(trained)
     default = next(iter(functions.values()))
@@ -64,13 +64,13 @@ def _save_onnx(trained: Trained, folder: Path) -> None:
         import tf2onnx
     except ImportError as error:
         raise ConfigError(
-            "ONNX is asked for, and tf2onnx is not installed",
+            "ONNX was asked for, but tf2onnx is not installed",
             where="format",
             remedy="pip install 'rnnlm[onnx]'",
         ) from error
     for name, function in signatures(trained, chunked=False).items():
         model: Any
         model, _ = tf2onnx.convert.from_function(function, input_signature=(), opset=OPSET)
-        # What tf2onnx cannot convert it leaves in the graph, and says so in its log alone.
+        # tf2onnx leaves what it cannot convert in the graph, and says so only in its log.
         onnx.checker.check_model(model)
         onnx.save_model(model, str(folder / f"{name}.onnx"))

@@ -1,4 +1,4 @@
-"""How good a model is on documents that were not its own."""
+"""How good a model is on documents of another corpus."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ from rnnlm.refs import DocumentsRef
 
 
 def right(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
-    """Tell which documents a classifier takes for what they are.
+    """Return which documents a classifier classifies correctly.
 
     Args:
-        trained: The classifier, with a tokenizer and classes of its own.
+        trained: The classifier, with its own tokenizer and classes.
         documents: The documents, with their text.
         ids: Which of them.
 
     Returns:
-        (ids,) 1 where it is right, 0 where it is wrong. A class that it does not know it never gets right.
+        (ids,) 1 if it is right, 0 if it is wrong. It is always wrong about a class that it does not know.
     """
     texts, labels = _columns(documents, ids, "text", "label")
     said = classify(trained, texts)
@@ -31,10 +31,10 @@ def right(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.n
 
 
 def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
-    """Score documents with a language model, each by itself.
+    """Score documents with a language model, each alone.
 
     Args:
-        trained: The language model, with a tokenizer of its own.
+        trained: The language model, with its own tokenizer.
         documents: The documents, with their text.
         ids: Which of them.
     """
@@ -45,7 +45,7 @@ def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
 
 
 def _columns(documents: DocumentsRef, ids: Sequence[str], *names: str) -> list[list[str]]:
-    """Return columns of the documents with these ids, in their order."""
+    """Return columns of the documents with these ids, in the order of the ids."""
     table = pq.read_table(documents.file, columns=["id", *names])
     place = pc.index_in(pa.array(ids, pa.string()), value_set=table["id"].combine_chunks())
     return [table[name].take(place).to_pylist() for name in names]

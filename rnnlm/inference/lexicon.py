@@ -1,4 +1,4 @@
-"""Words that are right, and those among them that are near another one."""
+"""Correct words, and those among them that are near another word."""
 
 import re
 import unicodedata
@@ -22,8 +22,8 @@ class Near:
 
     Attributes:
         word: The word, in lower case.
-        distance: How many edits lie between them.
-        rank: Its place among the words, the most frequent has 0.
+        distance: The number of edits between them.
+        rank: Its place among the words. The most frequent word has 0.
     """
 
     word: str
@@ -40,12 +40,12 @@ class Lexicon:
     """
 
     ranks: dict[str, int] = field(repr=False)
-    # By length in characters: the words' places, and their characters (words, length).
+    # For each length in characters: the places of the words, and their characters (words, length).
     _by_length: dict[int, tuple[np.ndarray, np.ndarray]] = field(repr=False)
 
     @classmethod
     def of(cls, words: Iterable[str]) -> "Lexicon":
-        """Make it of words, the most frequent first; what begins with no letter is left out."""
+        """Make a lexicon of words, the most frequent first. Words that do not begin with a letter are left out."""
         distinct = dict.fromkeys(plain(word) for word in words if word[:1].isalpha())
         ranks = {word: rank for rank, word in enumerate(distinct)}
         lengths: dict[int, list[str]] = {}
@@ -59,10 +59,10 @@ class Lexicon:
 
     @classmethod
     def read(cls, file: Path) -> "Lexicon":
-        """Read a list of words, one a line, each with its frequency behind it; or any text, whose words are counted.
+        """Read a list of words, one per line with or without its frequency, or any text, whose words are counted.
 
         Raises:
-            DataError: If it is no text in UTF-8 (or UTF-16 with its mark), or has no word.
+            DataError: If it is not text in UTF-8 (or UTF-16 with its mark), or has no word.
         """
         counts: Counter[str] = Counter()
         try:
@@ -72,19 +72,19 @@ class Lexicon:
                 else:
                     counts.update(plain(word) for word, _ in words_of(line))
         except DataError as error:
-            raise DataError(error.problem, where=error.where, remedy="Give a text in UTF-8.") from error
+            raise DataError(error.problem, where=error.where, remedy="Use a text in UTF-8.") from error
         if not counts:
-            raise DataError("has no word", where=str(file), remedy="Give a text, or a list of words, one a line.")
+            raise DataError("has no word", where=str(file), remedy="Use a text, or a list of words, one per line.")
         return cls.of(word for word, _ in counts.most_common())
 
     def near(self, word: str, distance: int) -> list[Near]:
-        """Give the words within so many edits, the nearest first, of equally near ones the most frequent.
+        """Return the words within this number of edits, the nearest first, then the most frequent.
 
-        An edit inserts, deletes or changes a character, or swaps two that stand side by side (Damerau 1964). A word of
-        which nothing would be left is not near. All words of a length are compared at once.
+        An edit inserts, deletes or changes a character, or swaps two neighbours (Damerau 1964). A word of which nothing
+        would be left is not near. All words of a length are compared at the same time.
 
         Args:
-            word: Any word; case does not count.
+            word: Any word. Case does not matter.
             distance: 1 or 2.
         """
         letters, words, found = _code_points(plain(word)), list(self.ranks), []
@@ -99,17 +99,17 @@ class Lexicon:
 
 
 def plain(word: str) -> str:
-    """Give a word as words are compared: composed, and in lower case."""
+    """Return the form of a word that is compared: composed, and in lower case."""
     return unicodedata.normalize("NFC", word).lower()
 
 
 def edit_distances(word: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:
-    """Give the Damerau-Levenshtein distance of a word to others of one length.
+    """Return the Damerau-Levenshtein distance of a word to others of one length.
 
     Args:
         word: (characters,) code points.
         others: (words, length) code points.
-        most: Only distances up to this, 1 or 2, are told apart; what lies farther has one more.
+        most: Only distances up to this, 1 or 2, are exact. Larger distances have this value plus one.
 
     Returns:
         (words,) distances.
@@ -118,13 +118,13 @@ def edit_distances(word: np.ndarray, others: np.ndarray, most: int) -> np.ndarra
     table = np.full((rows + 1, columns + 1, len(others)), far, np.int8)
     same = np.equal.outer(word, others.T)  # (characters, length, words)
     for i in range(rows + 1):
-        # Farther from the diagonal no path is short enough.
+        # No path farther from the diagonal is short enough.
         for j in range(max(0, i - most), min(columns, i + most) + 1):
             if not i or not j:
                 table[i, j] = i + j
                 continue
             ways = [table[i - 1, j - 1] + ~same[i - 1, j - 1], table[i - 1, j] + 1, table[i, j - 1] + 1]
-            # Two that changed places; between them, at the price of one edit more, one was deleted or inserted.
+            # Two swapped characters. For one more edit, a character between them was deleted or inserted.
             for back, across in ((2, 2), (3, 2), (2, 3)) if most > 1 else ((2, 2),):
                 if i >= back and j >= across:
                     swapped = same[i - 1, j - across] & same[i - back, j - 1]

@@ -1,12 +1,12 @@
-"""A prefix as a language model reads it, and how what the model writes is joined to it.
+"""A prefix as a language model reads it, and how the completion is joined to it.
 
-The prefix stays as it was given, character by character, though the model reads it cleaned and perhaps in lower case.
-Two things at its end are not read, but expected at the beginning of what is written:
+The prefix stays as it was given, character by character, although the model reads it cleaned and perhaps in lower case.
+Two things at its end are not read, but expected at the beginning of the completion:
 
-- A space, where the tokenizer makes it a part of the token behind it (bpe, unigram): a model that had read it alone
-  would have seen nothing like it in training.
-- A word at the very end that is no token: perhaps only its beginning was typed. Read as it is, its pieces would be
-  others than those of the whole word (`re`, `por` for `reporters`), and the model would not know how it goes on.
+- A space, if the tokenizer makes it a part of the next token (bpe, unigram). The model has never seen such a space
+  alone in training.
+- A last word that is not a token. Perhaps only its beginning was typed. Its pieces would differ from those of the whole
+  word (`re`, `por` for `reporters`), and the model would not know how to continue.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rnnlm.inference.texts import clean_beginning, words_of
 from rnnlm.tokens import TextTokenizer
 
-LONGEST_WORD = 30  # characters; of a longer one all is read
+LONGEST_WORD = 30  # characters; a longer word is read as it was given
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Prompt:
     """A prefix for one tokenizer.
 
     Attributes:
-        ids: What is read, from the start of the document.
-        begin: What the text that is written must begin with, in UTF-8; nothing: it may be any.
-        given: What the text that is written may begin with, but stands in the prefix already.
+        ids: The tokens to read, from the start of the document.
+        begin: What the completion must begin with, in UTF-8. If empty, it may begin with anything.
+        given: What the completion may begin with, but the prefix already contains.
     """
 
     ids: tuple[int, ...]
@@ -33,11 +33,11 @@ class Prompt:
 
 
 def prompt(tokenizer: TextTokenizer, prefix: str) -> Prompt:
-    """Make a prefix ready to be read.
+    """Prepare a prefix for reading.
 
     Args:
         tokenizer: The language model's tokenizer.
-        prefix: Any text; with none, a document begins.
+        prefix: Any text. If empty, a document begins.
     """
     text = clean_beginning(prefix)
     if not text or text != text.rstrip():
@@ -47,9 +47,9 @@ def prompt(tokenizer: TextTokenizer, prefix: str) -> Prompt:
 
 
 def _after_space(tokenizer: TextTokenizer, text: str) -> Prompt:
-    """Make a prefix ready that ends with white space, or is none."""
+    """Prepare a prefix that ends with white space, or is empty."""
     if tokenizer.has_whole_words or (tokenizer.collapses_spaces and not text):
-        # Each word is written with a space before it: it stands there already, or none is wanted.
+        # Each word is written with a space before it. Here it is already there, or not wanted.
         return Prompt(read(tokenizer, text), given=" ")
     if tokenizer.collapses_spaces:
         return Prompt(read(tokenizer, text.rstrip()), b" ", " ")
@@ -59,9 +59,9 @@ def _after_space(tokenizer: TextTokenizer, text: str) -> Prompt:
 
 
 def _without_half_word(tokenizer: TextTokenizer, text: str) -> tuple[str, str]:
-    """Give what is read of a text that ends without white space, and what is expected to be written: its last word.
+    """Return the part to read of a text that ends without white space, and its last word, which must be written again.
 
-    Nothing is expected where the last word is a token, or where tokens are no longer than a character.
+    The last word is empty if it is a token, or if tokens are no longer than a character.
     """
     words = words_of(text)
     if not words or words[-1][1][1] != len(text) or len(words[-1][0]) > LONGEST_WORD:
@@ -82,9 +82,9 @@ def _without_half_word(tokenizer: TextTokenizer, text: str) -> tuple[str, str]:
 
 
 def read(tokenizer: TextTokenizer, text: str) -> tuple[int, ...]:
-    """Give the ids of a text that goes on, from the start of its document.
+    """Return the ids of an unfinished text, from the start of its document.
 
-    Running text has no `<bos>`: a text stands by itself there after an `<eos>`.
+    Running text has no `<bos>`: there a text begins after an `<eos>`.
     """
     (ids,) = tokenizer.encode([text])
     return tuple(([tokenizer.eos] if tokenizer.bos is None else []) + ids[:-1])

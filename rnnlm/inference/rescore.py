@@ -1,4 +1,4 @@
-"""N-best lists of a recogniser or translator in a better order: its scores and the language model's, added up."""
+"""Rank the n-best list of a recogniser or translator by its scores and those of the language model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Rescored:
     Attributes:
         text: The hypothesis as it was given.
         score: The score that it came with.
-        log_probability: What the language model gives the whole text, its end included, in nats.
-        total: score + weight * log_probability + word_bonus * words; words are parted by white space.
-        rank: Its place in the new order, from 1; of equal ones the first is the better.
+        log_probability: The language model's log-probability of the whole text, including its end, in nats.
+        total: score + weight * log_probability + word_bonus * words. Words are separated by white space.
+        rank: Its place in the new order, from 1. Of equal ones the first is better.
     """
 
     text: str
@@ -38,10 +38,10 @@ def rescore(trained: Trained, hypotheses: Sequence[str], how: Rescoring) -> list
         how: Their scores, and the weights.
 
     Returns:
-        The hypotheses in the order in which they were given; `best_first` puts them in the new one.
+        The hypotheses in the given order. `best_first` sorts them by rank.
 
     Raises:
-        ConfigError: If there are not as many scores as hypotheses, or the model is a classifier.
+        ConfigError: If the number of scores is wrong, or the model is a classifier.
     """
     hypotheses = [whole_characters(text) for text in hypotheses]
     given = how.scores or [0.0] * len(hypotheses)
@@ -49,7 +49,7 @@ def rescore(trained: Trained, hypotheses: Sequence[str], how: Rescoring) -> list
         raise ConfigError(
             f"{len(given)} scores for {len(hypotheses)} hypotheses",
             where="scores",
-            remedy="Give one for each, or none.",
+            remedy="Give one score for each hypothesis, or none at all.",
         )
     log_probabilities = [-one.nll for one in score(trained, hypotheses)]
     totals = [
@@ -67,5 +67,5 @@ def rescore(trained: Trained, hypotheses: Sequence[str], how: Rescoring) -> list
 
 
 def best_first(rescored: Sequence[Rescored]) -> list[Rescored]:
-    """Put hypotheses in the new order."""
+    """Return the hypotheses sorted by rank."""
     return sorted(rescored, key=lambda one: one.rank)

@@ -14,10 +14,10 @@ class Score:
     """How probable a language model finds a text.
 
     Attributes:
-        nll: Negative log-likelihood of the whole text in nats, its end token included.
+        nll: Negative log-likelihood of the whole text in nats, including its end token.
         tokens: How many tokens were predicted.
-        perplexity: Of a token.
-        bits_per_character: Of the cleaned text; none where it has no characters.
+        perplexity: The perplexity of a token.
+        bits_per_character: Bits per character of the cleaned text. None if it has no characters.
     """
 
     nll: float
@@ -27,10 +27,10 @@ class Score:
 
 
 def score(trained: Trained, texts: Sequence[str]) -> list[Score]:
-    """Score each text by itself, from a zero state, whatever stands beside it.
+    """Score each text alone, from a zero state, whatever other texts there are.
 
-    Of an empty text the end token alone is scored. A long text is read in windows, with the state carried: memory is
-    needed for its tokens, not for what the model computes of them.
+    Of an empty text, only the end token is scored. A long text is read in windows, and the state is carried. So memory
+    is needed for its tokens, but not for all that the model computes.
 
     Raises:
         ConfigError: If the model is a classifier.
@@ -42,7 +42,7 @@ def score(trained: Trained, texts: Sequence[str]) -> list[Score]:
         Score(
             nll=float(nll),
             tokens=int(tokens),
-            perplexity=math.exp(min(nll / tokens, 700.0)),  # float64 ends at exp(709)
+            perplexity=math.exp(min(nll / tokens, 700.0)),  # the largest float64 is about exp(709)
             bits_per_character=float(nll / math.log(2) / characters) if characters else None,
         )
         for nll, tokens, characters in zip(scores.nll, scores.tokens, scores.n_characters, strict=True)
@@ -50,14 +50,14 @@ def score(trained: Trained, texts: Sequence[str]) -> list[Score]:
 
 
 def score_each(trained: Trained, texts: Sequence[str]) -> DocumentScores:
-    """Score cleaned texts, at least one, each by itself from a zero state.
+    """Score cleaned texts, at least one, each alone and from a zero state.
 
     Raises:
         ConfigError: If the model is a classifier.
     """
     model, tokenizer = trained.language_model, trained.tokenizer
-    # Running text has no <bos>: its first token is predicted after the <eos> of what came before, so that each text
-    # stands by itself instead of going on with the one before it in the batch.
+    # Running text has no <bos>. Its first token is predicted after an <eos>, so that each text is scored alone and does
+    # not continue the text before it in the batch.
     bos, eos = tokenizer.bos, tokenizer.eos
     documents = encode(tokenizer, texts, before=[eos] if bos is None else [])
     return score_documents(model, documents, bos=eos if bos is None else bos, eos=eos, unk=tokenizer.unk)

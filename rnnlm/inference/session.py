@@ -1,11 +1,11 @@
-"""A language model in the middle of a text: what may come next, and one step more for each word more.
+"""A language model in the middle of a text: what may come next, and one more step for each more word.
 
     reader = Reader(model, tokenizer)
     session = reader.start().feed("the film was")
     session.log_probabilities[0]            # of each token of the vocabulary, after these words
-    session.feed("great"), session.feed("dull")  # both go on from the same place
+    session.feed("great"), session.feed("dull")  # both continue from the same place
 
-A session never changes, so it needs no copy: whoever keeps it can go on from it again.
+A session never changes, so it needs no copy. You can continue from it again and again.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from rnnlm.inference.texts import clean
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.tokens import TextTokenizer
 
-WINDOW = 128  # tokens that are read at once
+WINDOW = 128  # tokens that are read together
 
 
 class Reader:
-    """A language model that reads and tells what may come next, with the weights that it has now.
+    """A language model that reads text and predicts the next token, with its present weights.
 
     Args:
         model: The language model.
@@ -35,11 +35,11 @@ class Reader:
     def __init__(self, model: LanguageModel, tokenizer: TextTokenizer) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        # As constants of the graph, what the kernel does to the weights first (it puts gates side by side) is done once
-        # and not at each step: 1.1 ms in place of 1.5 for 2 layers of 192 and 10,000 tokens.
+        # The weights are constants of the graph. So the kernel prepares them (puts gates side by side) once and not at
+        # each step: 1.1 ms instead of 1.5 for 2 layers of 192 and 10,000 tokens.
         recurrent = [variable for layer in model.encoder.cells for variable in layer.variables]
         self._constants = [(variable, keras.ops.convert_to_numpy(variable)) for variable in recurrent]
-        # Made once, for any number of texts: nothing is traced anew.
+        # Made once, for any number of texts, so that TensorFlow does not trace it again.
         self.compiled_step = tf.function(
             self._step,
             input_signature=[
@@ -51,11 +51,11 @@ class Reader:
         )
 
     def start(self) -> "Session":
-        """Begin a document: its `<bos>` is read, or in running text the `<eos>` of what came before."""
+        """Begin a document: read its `<bos>`, or in running text the `<eos>` before it."""
         return self.empty().feed(read(self.tokenizer, ""))
 
     def empty(self) -> "Session":
-        """Give the state before the first token of all; what comes first is not known."""
+        """Return the state before the very first token. Nothing is predicted yet."""
         nothing = np.full((1, self.model.vocabulary_size), np.nan, np.float32)
         return Session(self, nothing, self.model.encoder.zero_states(1))
 
@@ -69,11 +69,11 @@ class Reader:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """One text that was read so far, or several side by side.
+    """The state after one text so far, or after several side by side.
 
     Attributes:
-        reader: Who reads.
-        log_probabilities: (texts, vocabulary) of the next token of each, in nats, float32.
+        reader: The reader.
+        log_probabilities: (texts, vocabulary) log-probabilities of the next token of each text, in nats, float32.
     """
 
     reader: Reader = field(repr=False)
@@ -81,13 +81,13 @@ class Session:
     _states: Any = field(repr=False)
 
     def feed(self, more: str | Sequence[int]) -> "Session":
-        """Read on, the same in each of the texts.
+        """Continue each of the texts with the same tokens.
 
         Args:
-            more: Text, or ids. A text is tokenized by itself: a word must not be cut in two.
+            more: Text, or ids. A text is tokenized alone, so it must not begin or end inside a word.
 
         Returns:
-            The session after it. However long it is, memory is needed for a short part of it only.
+            The session after it. Memory is needed only for a short piece of it, however long it is.
         """
         ids = self.reader.tokenizer.encode([clean(more)])[0] if isinstance(more, str) else list(more)
         if isinstance(more, str):
@@ -99,14 +99,14 @@ class Session:
         return session
 
     def step(self, tokens: Sequence[int], of: Sequence[int]) -> "Session":
-        """Read one token more of some of the texts.
+        """Continue some of the texts by one token.
 
         Args:
             tokens: The token of each new text.
-            of: The place of the text that each of them goes on from; a text may be gone on from twice, or not at all.
+            of: The place of the text that each of them continues. A text may be continued twice, or not at all.
 
         Returns:
-            As many texts as there are tokens.
+            One text for each token.
         """
         return self._read(np.array(tokens, np.int32)[None], np.array(of))
 

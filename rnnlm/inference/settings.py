@@ -1,4 +1,4 @@
-"""What a caller may ask of a model: the tasks, and the parameters of each, with bounds and defaults.
+"""What a model can be asked to do (`task`), and the parameters of each request with bounds and defaults.
 
 They are MLflow's parameters of the registered model, and the options of the command line.
 """
@@ -19,33 +19,38 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Nothing(Settings):
-    """No parameters: of `score` and `classify`."""
+    """No parameters, for `score` and `classify`."""
 
 
 class Completing(Settings):
     """How a text is completed."""
 
-    max_tokens: int = Field(20, ge=1, le=10_000, description="Tokens at most that are written.")
+    max_tokens: int = Field(20, ge=1, le=10_000, description="The largest number of tokens to write.")
     n: int = Field(1, ge=1, le=256, description="Number of completions.")
-    beams: int = Field(4, ge=1, le=256, description="Beginnings kept at each step, where temperature is 0.")
+    beams: int = Field(4, ge=1, le=256, description="Beginnings that are kept at each step if temperature is 0.")
     length_penalty: float = Field(
         1.0,
         ge=0.0,
         le=10.0,
-        description="Beam search ranks by log-probability / tokens^this; 0: the likeliest, often short.",
+        description="Beam search ranks by log-probability / tokens^this; 0: the most probable, often short.",
     )
     temperature: float = Field(
-        0.0, ge=0.0, le=100.0, description="0: the likeliest, by beam search. Above: drawn from p^(1/temperature)."
+        0.0,
+        ge=0.0,
+        le=100.0,
+        description="0: the most probable, by beam search. Above 0: drawn from p^(1/temperature).",
     )
-    top_k: int = Field(0, ge=0, description="Draw from so many of the likeliest tokens; 0: from all.")
-    top_p: float = Field(1.0, gt=0.0, le=1.0, description="Draw from the likeliest tokens that together have this.")
+    top_k: int = Field(0, ge=0, description="Draw from this number of most probable tokens; 0: from all.")
+    top_p: float = Field(
+        1.0, gt=0.0, le=1.0, description="Draw from the most probable tokens that together have this probability."
+    )
     seed: int = Field(0, ge=0, lt=2**63, description="The same seed draws the same text.")
 
 
 class Rescoring(Settings):
-    """How an n-best list is put in order."""
+    """How an n-best list is ranked."""
 
-    scores: list[Finite] = Field([], description="Score of each hypothesis, higher is better; none: all 0.")
+    scores: list[Finite] = Field([], description="Score of each hypothesis, higher is better. If empty, all are 0.")
     weight: float = Field(1.0, allow_inf_nan=False, description="Weight of the language model's log-probability.")
     word_bonus: float = Field(0.0, allow_inf_nan=False, description="Added for each word.")
 
@@ -53,10 +58,11 @@ class Rescoring(Settings):
 class Correcting(Settings):
     """How spelling is corrected."""
 
-    distance: int = Field(1, ge=1, le=2, description="Edits at most between a word and its candidates.")
-    penalty: float = Field(8.0, ge=0.0, allow_inf_nan=False, description="Taken off for each edit, in nats.")
+    distance: int = Field(1, ge=1, le=2, description="The largest number of edits between a word and its candidates.")
+    penalty: float = Field(8.0, ge=0.0, allow_inf_nan=False, description="The cost of each edit, in nats.")
     words: list[str] = Field(
-        [], description="The words that are right, the most frequent first; none: the model's own, if it knows words."
+        [],
+        description="The correct words, the most frequent first. If empty, the model's own, if its tokens are words.",
     )
 
 
@@ -70,22 +76,22 @@ TASKS: dict[Task, type[Settings]] = {
 
 
 def default_task(kind: str) -> Task:
-    """Give the task of a `language_model` or a `classifier` where none is named."""
+    """Return the default `task` of a `language_model` or a `classifier`."""
     return "classify" if kind == "classifier" else "score"
 
 
 def parse(given: Mapping[str, Any], default: Task) -> tuple[Task, Settings]:
-    """Check parameters, of which all tasks' may be given: MLflow gives every one that the signature declares.
+    """Check parameters. Those of all tasks may be given, because MLflow passes every one that the signature declares.
 
     Args:
-        given: `task` and the parameters by name; those that are left out, or are null, have their defaults.
-        default: The task where none is given.
+        given: `task` and the parameters by name. Those that are left out, or are null, have their defaults.
+        default: The task if none is given.
 
     Returns:
         The task and its parameters.
 
     Raises:
-        ConfigError: If a name or a value is wrong; it says what is accepted.
+        ConfigError: If a name or a value is wrong. The error says what is accepted.
     """
     known = {name for settings in TASKS.values() for name in settings.model_fields}
     if strange := sorted(given.keys() - known - {"task"}):
@@ -101,10 +107,10 @@ def parse(given: Mapping[str, Any], default: Task) -> tuple[Task, Settings]:
 
 
 def check(settings: type[Settings], values: Mapping[str, Any]) -> Any:
-    """Make settings of values.
+    """Make settings from values.
 
     Raises:
-        ConfigError: If a value is wrong; it names the parameter and says what is accepted.
+        ConfigError: If a value is wrong. The error names the parameter and says what is accepted.
     """
     try:
         return settings.model_validate(dict(values))
@@ -117,7 +123,7 @@ def check(settings: type[Settings], values: Mapping[str, Any]) -> Any:
 
 
 def parameters() -> list[tuple[str, type, bool, Any]]:
-    """Give the parameters of all tasks, but `task`: name, type, whether it is a list of that type, and default."""
+    """Return the parameters of all tasks, except `task`: name, type, whether it is a list of that type, default."""
     found = []
     for settings in TASKS.values():
         for name, field in settings.model_fields.items():

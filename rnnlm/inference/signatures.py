@@ -1,15 +1,18 @@
-"""What a model is to programs without our Python: functions from token ids to numbers, and the names of their arrays.
+"""A model for programs without rnnlm: functions from token ids to numbers, and the names of their arrays.
 
-Text becomes ids by `tokenizer.json`, which lies beside an exported model for the `tokenizers` library. Arrays are batch
-first. By what is exported:
+The `tokenizers` library turns text into ids, with the `tokenizer.json` of an exported model. Arrays are batch first.
 
-- A language model. `next`: `tokens` (batch, time) and the states, `log_probabilities` (batch, vocabulary) of the token
-  after the last, and the states after it. `nll`: `tokens` and `targets` (batch, time) and the states, `nll` (batch,
-  time) of each target in nats, and the states. A document begins with zeros for states and `<bos>` for a token (where
-  there is none, with `<eos>`). The states are named by layer: `lstm_0_0` is the output, `lstm_0_1` the cell, each
-  (batch, width); what they are after the tokens is `lstm_0_0_after` and so on, as ONNX has one name for one array.
-- A classifier. `classify`: `tokens` (batch, time), padded behind, and their `lengths` (batch,); `probabilities`
-  (batch, classes), calibrated. What is longer than the classifier's `max_tokens` is to be cut in front by the caller.
+- A language model has two functions.
+  - `next` takes `tokens` (batch, time) and the states. It returns `log_probabilities` (batch, vocabulary) of the token
+    after the last one, and the states after it.
+  - `nll` takes `tokens` and `targets` (batch, time) and the states. It returns `nll` (batch, time) of each target in
+    nats, and the states.
+  - A document begins with states of zeros and the token `<bos>` (or `<eos>`, if there is no `<bos>`). The states are
+    named by layer: `lstm_0_0` is the output, `lstm_0_1` the LSTM's inner state, each (batch, width). After the tokens
+    they are called `lstm_0_0_after` and so on, because each array has one name in ONNX.
+- A classifier has the function `classify`. It takes `tokens` (batch, time), padded at the end, and their `lengths`
+  (batch,). It returns calibrated `probabilities` (batch, classes). The caller must cut a text that is longer than the
+  classifier's `max_tokens` at its beginning.
 """
 
 from typing import Any
@@ -24,12 +27,12 @@ from rnnlm.model.language_model import LanguageModel
 
 
 def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
-    """Give a model's functions by name, the one that is asked most first.
+    """Return a model's functions by name, the most used one first.
 
     Args:
         trained: The model.
-        chunked: Whether `nll` makes its logits a chunk of rows at a time, so that a long window needs little memory.
-            False: all at once, in operations that ONNX knows too.
+        chunked: Whether `nll` computes its logits in chunks of rows, so that a long window needs little memory. If
+            False, it computes all of them together, in operations that ONNX has too.
     """
     if isinstance(trained.model, Classifier):
         return {"classify": _classify(trained.model, trained.description.temperature)}
@@ -41,7 +44,7 @@ def _ids(name: str) -> tf.TensorSpec:
 
 
 def _state_specs(model: LanguageModel) -> list[tf.TensorSpec]:
-    """Give the parts of a language model's state, from the lowest layer to the highest."""
+    """Return the parts of a language model's state, from the lowest layer to the highest."""
     return [
         tf.TensorSpec((None, width), tf.float32, f"{layer.name}_{part}")
         for layer in model.encoder.cells
@@ -50,7 +53,7 @@ def _state_specs(model: LanguageModel) -> list[tf.TensorSpec]:
 
 
 def _structured(model: LanguageModel, parts: tuple[tf.Tensor, ...]) -> Any:
-    """Give the parts of a state as the encoder takes them."""
+    """Return the parts of a state in the form that the encoder takes."""
     rest = iter(parts)
     return [tuple(next(rest) for _ in layer.state_widths) for layer in model.encoder.cells]
 

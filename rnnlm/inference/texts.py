@@ -1,8 +1,7 @@
-"""From a caller's texts to what a model reads.
+"""From a caller's texts to a model's input.
 
-Texts are cleaned as `ingest` does it (line ends, control characters, Unicode NFC, white space at both ends); the HTML
-breaks and replacements of a corpus's own configuration are left to the caller. Half a surrogate pair, which UTF-8
-cannot hold, counts as U+FFFD.
+Texts are cleaned as in `ingest` (line ends, control characters, Unicode NFC, white space at both ends). The caller must
+do the HTML breaks and replacements of a corpus. Half a surrogate pair, which UTF-8 cannot represent, counts as U+FFFD.
 """
 
 from collections.abc import Sequence
@@ -16,31 +15,31 @@ from rnnlm.tokens import EncodedDocuments, TextTokenizer
 from rnnlm.tokens.kinds import WORD
 from rnnlm.tokens.reader import NO_LABEL
 
-_TOKENIZED_AT_ONCE = 256  # texts whose tokens are Python objects at a time
+_TOKENIZED_AT_ONCE = 256  # texts whose tokens are Python objects at the same time
 
 _WORDS = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
 
-# The cleaning that depends on no configuration. A corpus must name files; these are never read.
+# The cleaning that does not depend on settings. A corpus must name files; these are never read.
 _clean = cleaner(Corpus(files=["-"]))
 
 
 def whole_characters(text: str) -> str:
-    """Join the two halves of surrogate pairs, and replace halves that stand alone: JSON can carry both."""
+    """Join the two halves of surrogate pairs, and replace single halves. JSON can contain both."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def clean(text: str) -> str:
-    """Clean a whole text."""
+    """Clean a complete text."""
     return _clean(whole_characters(text))
 
 
 def clean_beginning(text: str) -> str:
-    """Clean a text that goes on: white space at its end stays."""
+    """Clean an unfinished text: white space at its end stays."""
     return _clean(whole_characters(text) + "|")[:-1]
 
 
 def words_of(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Give the words of a text (numbers and signs are none), each with where it begins and ends."""
+    """Return the words of a text (without numbers and signs), each with its beginning and end."""
     return [(word, place) for word, place in _WORDS.pre_tokenize_str(text) if word[0].isalpha()]
 
 
@@ -50,7 +49,7 @@ def encode(tokenizer: TextTokenizer, texts: Sequence[str], before: Sequence[int]
     Args:
         tokenizer: The checkpoint's tokenizer.
         texts: Cleaned texts.
-        before: Tokens that stand before each text's own.
+        before: Tokens to put before the tokens of each text.
     """
     ids = [
         np.array([*before, *tokens], np.uint32)

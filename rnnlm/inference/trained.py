@@ -1,4 +1,4 @@
-"""A trained model as it lies on disk, ready to be used."""
+"""A trained model, loaded from disk and ready to use."""
 
 import functools
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ class Trained:
     """A language model or a classifier with its tokenizer.
 
     Attributes:
-        description: What the checkpoint says of itself.
-        tokenizer: How text becomes tokens.
+        description: The checkpoint's description.
+        tokenizer: The tokenizer.
         model: The model.
     """
 
@@ -33,21 +33,21 @@ class Trained:
         """Read a checkpoint and build its model.
 
         Raises:
-            DataError: If the folder is not whole.
+            DataError: If the folder is not complete.
         """
         checkpoint = Checkpoint.load(folder)
         return cls(checkpoint.description, TextTokenizer.load(folder / "tokenizer.json"), checkpoint.build())
 
     @property
     def classifier(self) -> Classifier:
-        """The classifier that this is.
+        """This model as a classifier.
 
         Raises:
             ConfigError: If it is a language model.
         """
         if not isinstance(self.model, Classifier):
             raise ConfigError(
-                "classes are asked for, and this is a language model",
+                "classes were asked for, but this is a language model",
                 where="task",
                 remedy="A language model answers: score, complete, rescore, correct.",
             )
@@ -55,14 +55,14 @@ class Trained:
 
     @property
     def language_model(self) -> LanguageModel:
-        """The language model that this is.
+        """This model as a language model.
 
         Raises:
             ConfigError: If it is a classifier.
         """
         if not isinstance(self.model, LanguageModel):
             raise ConfigError(
-                "a language model is wanted, and this is a classifier",
+                "a language model is needed, but this is a classifier",
                 where="task",
                 remedy="A classifier answers: classify.",
             )
@@ -75,7 +75,7 @@ class Trained:
 
     @functools.cached_property
     def completer(self) -> Completer:
-        """The language model that goes on with a text."""
+        """The language model, ready to continue a text."""
         return Completer(self.reader)
 
     @functools.cached_property
@@ -83,12 +83,12 @@ class Trained:
         """The words of the vocabulary.
 
         Raises:
-            ConfigError: If the tokens are no words.
+            ConfigError: If the tokens are not words.
         """
         if not self.tokenizer.has_whole_words:
             raise ConfigError(
                 "the tokens of this model are no words, among which a word could be looked for",
                 where="words",
-                remedy="Give the words that are right, the most frequent first.",
+                remedy="Pass the correct words, the most frequent first.",
             )
         return Lexicon.of(token for i, token in enumerate(self.tokenizer.tokens) if i not in self.tokenizer.special)

@@ -1,4 +1,4 @@
-"""N-gram language models, the tradition that a recurrent one has to beat: counts, Kneser-Ney, Katz, ARPA files."""
+"""N-gram language models, which a recurrent one has to beat: counts, Kneser-Ney, Katz, ARPA files."""
 
 from rnnlm.ngram.arpa import write_arpa
 from rnnlm.ngram.counts import Counts, count

@@ -1,4 +1,4 @@
-"""ARPA files: what KenLM, SRILM and speech recognisers read."""
+"""ARPA files, which KenLM, SRILM and speech recognisers read."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -8,17 +8,17 @@ import numpy as np
 
 from rnnlm.ngram.model import NgramModel
 
-AT_ONCE = 100_000  # n-grams whose tokens are looked up at once
-IMPOSSIBLE = -99.0  # the field's logarithm of zero
+AT_ONCE = 100_000  # n-grams whose tokens are looked up at the same time
+IMPOSSIBLE = -99.0  # the usual value for the logarithm of zero
 
 
 def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -> None:
-    r"""Write a model as an ARPA file, logarithms to base 10.
+    r"""Write a model as an ARPA file, with logarithms to base 10.
 
-    The beginning and the end of a document and the unknown token get the names that these files know, `<s>`, `</s>` and
-    `<unk>`. White space inside a token is written as an escape (`\u0020`), because it parts the tokens of a line, and a
-    backslash as two. Running text has no beginning; `<s>` is written all the same, because KenLM does not read a file
-    without. Nor does it read unigrams alone.
+    The beginning and the end of a document and the unknown token get their names in such files: `<s>`, `</s>` and
+    `<unk>`. White space inside a token is written as an escape (`\u0020`), because it separates the tokens of a line. A
+    backslash is written as two. Running text has no beginning, but `<s>` is written all the same, because KenLM cannot
+    read a file without it. KenLM cannot read a file of unigrams alone either.
 
     Args:
         model: The model.
@@ -58,7 +58,7 @@ def _lines(model: NgramModel, names: np.ndarray, order: int) -> Iterator[str]:
 
 
 def _escaped(token: str) -> str:
-    """Give a token as one word that is no special name."""
+    """Return a token as one word that is not a special name."""
     if not token or token in ("<s>", "</s>", "<unk>"):
         return f"\\{token}"
     token = token.replace("\\", "\\\\")

@@ -1,10 +1,10 @@
-"""Counting n-grams of text that need not fit into memory; only the tables of different n-grams must.
+"""Counting n-grams. The text may be larger than memory, but the tables of different n-grams must fit.
 
-The n-grams of all orders are a trie. An n-gram of order n is a row of that order's table, and its key there is
+The n-grams of all orders form a trie. An n-gram of order n is a row in the table of that order. Its key there is
 
     row of its first n - 1 tokens in the table of order n - 1, times the vocabulary's size, plus its last token.
 
-So each key fits into 64 bits whatever the order, and a table is a sorted array that is searched by halving.
+So each key fits into 64 bits for every order, and a table is a sorted array with binary search.
 """
 
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ import numpy as np
 
 from rnnlm.tokens import EncodedDocuments
 
-BLOCK = 4_000_000  # tokens read at once: some 200 MB of 64-bit keys, rows and sorted copies
+BLOCK = 4_000_000  # tokens of a block: about 200 MB of 64-bit keys, rows and sorted copies
 NONE = -1  # no such row
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """How often each n-gram stands in a text.
+    """How often each n-gram occurs in a text.
 
     Attributes:
-        vocabulary_size: Number of tokens; the closed vocabulary.
-        bos: The token that begins a document: a context, never predicted. None: running text without it.
+        vocabulary_size: Number of tokens in the closed vocabulary.
+        bos: The token that begins a document. It is only a context, never predicted. None for running text.
         eos: The token that ends a document.
-        keys: Of each order the sorted keys of its n-grams; those of order 1 are all tokens, seen or not.
-        counts: Of each order how often each n-gram was seen; a token that was given (`bos`) does not count.
+        keys: For each order the sorted keys of its n-grams. Those of order 1 are all tokens, seen or not.
+        counts: For each order the count of each n-gram. A token that is given (`bos`) does not count.
     """
 
     vocabulary_size: int
@@ -38,26 +38,26 @@ class Counts:
 
     @property
     def order(self) -> int:
-        """Number of tokens of the longest n-grams."""
+        """The number of tokens of the longest n-grams."""
         return len(self.keys)
 
     def prefixes(self, order: int) -> np.ndarray:
-        """Give of each n-gram the row of its first `order` - 1 tokens in the table of that order."""
+        """Return, for each n-gram, the row of its first `order` - 1 tokens in the table of that order."""
         return self.keys[order - 1] // self.vocabulary_size
 
     def last_tokens(self, order: int) -> np.ndarray:
-        """Give the last token of each n-gram."""
+        """Return the last token of each n-gram."""
         return self.keys[order - 1] % self.vocabulary_size
 
     def suffixes(self, order: int) -> np.ndarray:
-        """Give of each n-gram the row of its last `order` - 1 tokens in the table of that order."""
+        """Return, for each n-gram, the row of its last `order` - 1 tokens in the table of that order."""
         if order == 2:
             return self.last_tokens(2)
         shorter = self.suffixes(order - 1)[self.prefixes(order)]
         return find(self.keys[order - 2], shorter * self.vocabulary_size + self.last_tokens(order))
 
     def first_tokens(self, order: int) -> np.ndarray:
-        """Give the first token of each n-gram."""
+        """Return the first token of each n-gram."""
         return self.keys[0] if order == 1 else self.first_tokens(order - 1)[self.prefixes(order)]
 
 
@@ -65,11 +65,11 @@ def count(documents: EncodedDocuments, order: int, vocabulary_size: int, *, bos:
     """Count all n-grams up to an order.
 
     Args:
-        documents: The text; its ids may be memory-mapped, a block of them is read at a time.
+        documents: The text. Its ids may be memory-mapped; they are read in blocks.
         order: Number of tokens of the longest n-grams, at least 1.
         vocabulary_size: Number of tokens.
-        bos: The token that begins each document; none: running text, in which n-grams go on across documents.
-        eos: The token that ends a document; running text begins after one.
+        bos: The token that begins each document. None for running text, in which n-grams cross documents.
+        eos: The token that ends a document. Running text begins after one.
     """
     unigrams = np.zeros(vocabulary_size, np.int64)
     for _, tokens, depth in blocks(documents, bos=bos, eos=eos, context=0):
@@ -89,17 +89,17 @@ def count(documents: EncodedDocuments, order: int, vocabulary_size: int, *, bos:
 def blocks(
     documents: EncodedDocuments, *, bos: int | None, eos: int, context: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Read a text a block at a time, each with the last tokens before it.
+    """Read a text in blocks, each with the last tokens before it.
 
     Args:
         documents: The text.
-        bos: The token that begins each document; none: running text, which begins after an `eos`.
+        bos: The token that begins each document. None for running text, which begins after an `eos`.
         eos: The token that ends a document.
-        context: Number of tokens before a block that come with it.
+        context: The number of tokens before a block that are read with it.
 
     Yields:
-        How many of the tokens come from before the block; the tokens; and of each, how many tokens before it are its
-        context: 0 for one that is given and not predicted.
+        The number of tokens from before the block, the tokens, and for each token the number of tokens before it that
+        are its context (0 for a token that is given and not predicted).
     """
     for start in range(0, len(documents.ids), BLOCK):
         end, first = min(start + BLOCK, len(documents.ids)), max(0, start - context)
@@ -116,7 +116,7 @@ def blocks(
 def rows(
     keys: list[np.ndarray] | tuple[np.ndarray, ...], vocabulary_size: int, tokens: np.ndarray, depth: np.ndarray
 ) -> list[np.ndarray]:
-    """Give, for each order that has keys, the row of the n-gram that ends at each token; -1 where there is none."""
+    """Return, for each order with keys, the row of the n-gram that ends at each token; -1 if there is none."""
     found = [tokens]
     for n in range(2, len(keys) + 1):
         prefix = contexts(found[-1], depth, n)
@@ -125,13 +125,13 @@ def rows(
 
 
 def contexts(shorter: np.ndarray, depth: np.ndarray, order: int) -> np.ndarray:
-    """Give the row of the `order` - 1 tokens before each token; -1 where there are not so many, or never seen so."""
+    """Return the row of the `order` - 1 tokens before each token; -1 if they are too few or were never seen."""
     before = np.concatenate(([NONE], shorter[:-1]))
     return np.where(depth >= order - 1, before, NONE)
 
 
 def find(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Give the place of each wanted key in sorted keys; -1 where it is not there."""
+    """Return the place of each wanted key in sorted keys; -1 if it is not there."""
     if len(keys) == 0:
         return np.full(len(wanted), NONE)
     place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

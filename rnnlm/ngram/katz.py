@@ -5,12 +5,12 @@ import numpy as np
 from rnnlm.ngram.counts import Counts
 from rnnlm.ngram.model import NgramModel
 
-RELIABLE = 5  # counts above it are taken as they are (Katz's k)
-LITTLE = 1e-9  # a share of probability below it has lost its digits to rounding
+RELIABLE = 5  # counts above it are not discounted (Katz's k)
+LITTLE = 1e-9  # a smaller share of probability has lost its digits to rounding
 
 
 def katz(counts: Counts) -> NgramModel:
-    """Estimate a model. What the unigrams leave is spread evenly over the tokens that were never seen."""
+    """Estimate a model. Probability that the unigrams leave is shared equally by the tokens that were never seen."""
     possible = np.ones(counts.vocabulary_size, bool)
     if counts.bos is not None:
         possible[counts.bos] = False
@@ -21,22 +21,22 @@ def katz(counts: Counts) -> NgramModel:
         contexts = 1 if n == 1 else len(counts.keys[n - 2])
         total = np.bincount(prefix, numbers, contexts)
         discounted = numbers * good_turing(numbers)[np.minimum(numbers, RELIABLE + 1)]
-        # Where all counts are reliable nothing would be left for what was not seen: one more is counted then.
+        # If all counts are reliable, nothing is left for unseen tokens. Then one more token is counted.
         total += (total > 0) & (total - np.bincount(prefix, discounted, contexts) < LITTLE * total)
         probabilities = np.divide(discounted, total[prefix], out=np.zeros(len(prefix)), where=total[prefix] > 0)
         left = 1.0 - np.bincount(prefix, probabilities, contexts)
-        # What the shorter context gives to the tokens that were not seen after this one.
+        # The probability that the shorter context gives to tokens that were not seen after this one.
         unseen = 1.0 - np.bincount(prefix, lower[counts.suffixes(n)], contexts) if n > 1 else np.zeros(1)
         if n == 1:
             never = possible & (numbers == 0)
             unseen[0] = float(never.any())
             probabilities[never] = left[0] / max(1, never.sum())
-        # Where every token was seen there is nobody to leave something to.
+        # If every token was seen, there is no token to leave probability to.
         complete = (unseen < LITTLE) & (total > 0)
         probabilities /= np.where(complete, 1.0 - left, 1.0)[prefix]
         left = np.where(complete, LITTLE, left)
         lower = probabilities
-        with np.errstate(divide="ignore"):  # of what is never predicted the probability is 0
+        with np.errstate(divide="ignore"):  # tokens that are never predicted have the probability 0
             log_probabilities.append(np.log(probabilities))
         if n > 1:
             log_backoffs.append(np.log(left) - np.log(np.maximum(unseen, LITTLE)))
@@ -51,10 +51,10 @@ def katz(counts: Counts) -> NgramModel:
 
 
 def good_turing(numbers: np.ndarray) -> np.ndarray:
-    """Give what counts of 0 to `RELIABLE`, and of more, are multiplied by.
+    """Return the factors for counts of 0 to `RELIABLE`, and for larger counts.
 
-    Where so few n-grams have a count that the estimate is none (Katz's formula leaves the range from 0 to 1), a half is
-    taken off that count.
+    If too few n-grams have a count, Katz's formula leaves the range from 0 to 1. Then a half is subtracted from that
+    count.
     """
     of = [int(np.count_nonzero(numbers == r)) for r in range(RELIABLE + 2)]
     ratios = np.ones(RELIABLE + 2)

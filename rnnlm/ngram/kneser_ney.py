@@ -5,12 +5,12 @@ import numpy as np
 from rnnlm.ngram.counts import Counts
 from rnnlm.ngram.model import NgramModel
 
-# KenLM's, where a text is too small to estimate them (`lmplz --discount_fallback`).
+# KenLM's values for a text that is too small to estimate them (`lmplz --discount_fallback`).
 FALLBACK = (0.5, 1.0, 1.5)
 
 
 def kneser_ney(counts: Counts) -> NgramModel:
-    """Estimate a model. Its unigrams are interpolated with the uniform distribution, so that nothing is impossible."""
+    """Estimate a model. Its unigrams are interpolated with the uniform distribution, so that no token is impossible."""
     adjusted = [adjusted_counts(counts, n) for n in range(1, counts.order + 1)]
     possible = np.ones(counts.vocabulary_size)
     if counts.bos is not None:
@@ -27,10 +27,10 @@ def kneser_ney(counts: Counts) -> NgramModel:
         shorter = np.arange(len(lower)) if n == 1 else counts.suffixes(n)
         probabilities = np.divide(numbers - discount, total[prefix], out=np.zeros(len(prefix)), where=known[prefix])
         lower = probabilities + taken[prefix] * lower[shorter]
-        with np.errstate(divide="ignore"):  # of what is never predicted the probability is 0
+        with np.errstate(divide="ignore"):  # tokens that are never predicted have the probability 0
             log_probabilities.append(np.log(lower))
         if n > 1:
-            # A context without continuation leaves all to the shorter one.
+            # A context without a continuation leaves all probability to the shorter one.
             log_backoffs.append(np.log(taken))
     return NgramModel(
         counts.vocabulary_size,
@@ -43,9 +43,9 @@ def kneser_ney(counts: Counts) -> NgramModel:
 
 
 def adjusted_counts(counts: Counts, order: int) -> np.ndarray:
-    """Give of each n-gram the number of different tokens before it; of the longest ones how often they were seen.
+    """Return, for each n-gram, the number of different tokens before it; for the longest n-grams, their counts.
 
-    Nothing stands before the beginning of a document: n-grams that begin with it keep how often they were seen.
+    There is nothing before the beginning of a document, so n-grams that begin with it keep their counts.
     """
     if order == counts.order:
         return counts.counts[order - 1].copy()
@@ -53,12 +53,12 @@ def adjusted_counts(counts: Counts, order: int) -> np.ndarray:
     if counts.bos is not None:
         begins = counts.first_tokens(order) == counts.bos
         return np.where(begins, counts.counts[order - 1], before)
-    # The very beginning of running text is no token; what was seen only there counts once.
+    # The beginning of running text is not a token. An n-gram that was seen only there counts once.
     return np.maximum(before, counts.counts[order - 1] > 0)
 
 
 def discounts(numbers: np.ndarray) -> tuple[float, float, float]:
-    """Give what is taken off counts of 1, 2, and 3 or more, from how many n-grams have each count (Chen & Goodman)."""
+    """Return the discounts of counts of 1, 2, and 3 or more, from the number of n-grams with each count."""
     once, twice, three, four = (int(np.count_nonzero(numbers == k)) for k in (1, 2, 3, 4))
     if not (once and twice and three and four):
         return FALLBACK

@@ -13,16 +13,16 @@ from rnnlm.tokens import EncodedDocuments
 class NgramModel:
     """Probability of the next token after the last `order` - 1.
 
-    The probability of an n-gram that was seen is in its table; of another one it is that of the n-gram without the
-    first token, times the back-off weight of its context.
+    The probability of an n-gram that was seen is in its table. For any other n-gram it is the probability of the n-gram
+    without its first token, times the back-off weight of its context.
 
     Attributes:
-        vocabulary_size: Number of tokens; the closed vocabulary.
-        bos: The token that begins a document and is never predicted; none: running text.
+        vocabulary_size: Number of tokens in the closed vocabulary.
+        bos: The token that begins a document and is never predicted. None for running text.
         eos: The token that ends a document.
-        keys: Of each order the sorted keys of its n-grams, as in `Counts`.
-        log_probabilities: Of each order the natural logarithm of each n-gram's probability.
-        log_backoffs: Of each order but the highest that of each n-gram's back-off weight as a context.
+        keys: For each order the sorted keys of its n-grams, as in `Counts`.
+        log_probabilities: For each order the natural logarithm of each n-gram's probability.
+        log_backoffs: For each order but the highest, that of each n-gram's back-off weight as a context.
     """
 
     vocabulary_size: int
@@ -34,14 +34,15 @@ class NgramModel:
 
     @property
     def order(self) -> int:
-        """Number of tokens of the longest n-grams."""
+        """The number of tokens of the longest n-grams."""
         return len(self.keys)
 
     def score_tokens(self, documents: EncodedDocuments) -> np.ndarray:
-        """Score each token after those before it.
+        """Score each token after the tokens before it.
 
         Returns:
-            (tokens,) negative log-likelihood in nats, float64, as `documents.ids` lie; 0 for `bos`, which is given.
+            (tokens,) negative log-likelihood in nats, float64, in the order of `documents.ids`; 0 for `bos`, which is
+            given.
         """
         parts = []
         for fresh, tokens, depth in blocks(documents, bos=self.bos, eos=self.eos, context=self.order):
@@ -57,14 +58,14 @@ class NgramModel:
         return np.concatenate(parts)
 
     def next_token(self, history: Sequence[int]) -> np.ndarray:
-        """Give the natural logarithm of the probability of each token after a history: (vocabulary,)."""
+        """Return the natural logarithm of the probability of each token after a history: (vocabulary,)."""
         log = self.log_probabilities[0].copy()
         size, history = self.vocabulary_size, list(history)
         for n in range(2, min(self.order, len(history) + 1) + 1):
             last = np.array(history[-(n - 1) :])
             context = rows(self.keys[: n - 1], size, last, np.arange(n - 1))[-1][-1]
             if context == NONE:
-                break  # a longer context was not seen either
+                break  # longer contexts were not seen either
             begin, end = np.searchsorted(self.keys[n - 1], [context * size, (context + 1) * size])
             log += self.log_backoffs[n - 2][context]
             log[self.keys[n - 1][begin:end] % size] = self.log_probabilities[n - 1][begin:end]

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from rnnlm.errors import ConfigError, DataError, StoreError
 from rnnlm.mlflow_store import answering, check_store, has_store
 
-# What MLflow answers where a model, a version or an alias is not there.
+# MLflow's answers if a model, a version or an alias does not exist.
 NOT_THERE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -23,7 +23,7 @@ class Found(NamedTuple):
     Attributes:
         version: The version.
         uri: `models:/NAME/VERSION`.
-        tags: Its tags; those that were too long for a tag in full, as the model itself has them.
+        tags: Its tags. Those that were too long for a tag are taken in full from the model itself.
     """
 
     version: ModelVersion
@@ -32,10 +32,10 @@ class Found(NamedTuple):
 
 
 def look_up(client: mlflow.MlflowClient, model: str) -> Found:
-    """Give a version by its address.
+    """Return a version by its address.
 
     Raises:
-        ConfigError: If it is no such address.
+        ConfigError: If it is not such an address.
         DataError: If there is no such model.
     """
     by_alias = re.fullmatch("models:/([^/@]+)@([^/@]+)", model)
@@ -53,10 +53,10 @@ def look_up(client: mlflow.MlflowClient, model: str) -> Found:
 
 @contextlib.contextmanager
 def missing_is_named(model: str) -> Iterator[None]:
-    """Say which model it is that MLflow does not have.
+    """Replace MLflow's error for a missing model by one that names the model.
 
     Raises:
-        DataError: In place of MLflow's error.
+        DataError: If MLflow does not have the model.
     """
     try:
         yield
@@ -71,10 +71,10 @@ def missing_is_named(model: str) -> Iterator[None]:
 
 
 def how_to_address(model: str) -> str:
-    """Return how a registered model is addressed, with the registered names that are near to what was given.
+    """Return how to address a registered model, with the registered names that are similar to the given one.
 
     Args:
-        model: A name or an address that was given.
+        model: The given name or address.
     """
     name, names = _name(model), _registered_names()
     similar = [one for one in names if name and name in one] or difflib.get_close_matches(name, names, 5, 0.4)
@@ -86,7 +86,7 @@ def how_to_address(model: str) -> str:
 
 
 def _registered_names() -> list[str]:
-    """Return the names of registered models, or none where MLflow does not answer: they are for another error."""
+    """Return the names of registered models. Empty if MLflow does not answer: they are part of another error."""
     if not has_store():
         return []
     try:
@@ -98,15 +98,15 @@ def _registered_names() -> list[str]:
 
 
 def name_of(model: str) -> str:
-    """Return the name of a registered model that is given by name, or by the address of its champion.
+    """Return the name of a registered model that is given by its name or by the address of its champion.
 
     Raises:
-        ConfigError: If it is the address of some version.
+        ConfigError: If it is the address of a version.
     """
     name = _name(model)
     if model not in (name, f"models:/{name}", f"models:/{name}@champion"):
         raise ConfigError(
-            "names one version; what is wanted is the model",
+            "names one version, but a model is expected",
             where=model,
             remedy=f"Give its name: {name}.",
         )
@@ -121,4 +121,4 @@ def _metadata(model: str) -> dict[str, str]:
     try:
         return dict(mlflow.models.get_model_info(model).metadata or {})
     except (MlflowException, OSError):
-        return {}  # its files are gone, or it was registered by hand: the tags say what they say
+        return {}  # its files are gone, or it was registered by hand: only the tags are known

@@ -1,7 +1,7 @@
-"""The version in use, the one that would take its place, and the way back.
+"""The version in use, the one that might replace it, and the rollback.
 
-MLflow moves one alias at a time. The steps stand in an order in which a crash between any two leaves a registry that
-says what is true, and doing all of them again finishes the work.
+MLflow moves one alias at a time. The order of the steps is such that the registry is right after a crash between any
+two of them, and doing all of them again completes the work.
 """
 
 import mlflow
@@ -14,14 +14,14 @@ from rnnlm.refs import ModelRef
 from rnnlm.registry.address import NOT_THERE, how_to_address
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: which one it took the place of
+PREVIOUS_TAG = "rnnlm.previous_champion"  # of a version that was promoted: the version that it replaced
 REASON_TAG = "rnnlm.promotion"  # why a version was promoted, or not
-ROLLED_BACK_TAG = "rnnlm.rolled_back"  # of a version that was champion and was taken back: which one came in its place
-REFUSED_TAG = "rnnlm.refused"  # of a version that a person did not want as champion: why
+ROLLED_BACK_TAG = "rnnlm.rolled_back"  # of a champion that was rolled back: the version that replaced it
+REFUSED_TAG = "rnnlm.refused"  # of a version that a person refused as champion: the reason
 
 
 def champion(name: str) -> ModelRef | None:
-    """Give the version in use; none: there is none.
+    """Return the version in use. None if there is none.
 
     Raises:
         StoreError: If MLflow does not answer.
@@ -32,7 +32,7 @@ def champion(name: str) -> ModelRef | None:
 
 
 def withdrawn(model: ModelRef) -> str | None:
-    """Say why this version does not become champion by itself: people have decided; none: they have not.
+    """Return why this version is not promoted by itself, if people have decided so. None if they have not.
 
     Raises:
         StoreError: If MLflow does not answer.
@@ -45,7 +45,7 @@ def withdrawn(model: ModelRef) -> str | None:
 
 
 def refuse(model: ModelRef, reason: str) -> None:
-    """Remember that a person does not want this version as champion.
+    """Record that a person refuses this version as champion.
 
     Args:
         model: The version.
@@ -61,7 +61,7 @@ def refuse(model: ModelRef, reason: str) -> None:
 
 
 def promote(model: ModelRef, reason: str) -> ModelRef:
-    """Make a version the champion, and remember which one it took the place of.
+    """Make a version the champion, and record which version it replaces.
 
     Args:
         model: The version.
@@ -73,7 +73,7 @@ def promote(model: ModelRef, reason: str) -> ModelRef:
     with answering():
         client, version = mlflow.MlflowClient(), str(model.version)
         before = _champion(client, model.name)
-        # MLflow gives numbers in one place and strings in another.
+        # MLflow returns numbers in one place and strings in another.
         if before is not None and str(before.version) != version:
             client.set_model_version_tag(model.name, version, PREVIOUS_TAG, str(before.version))
         client.set_model_version_tag(model.name, version, REASON_TAG, f"promoted: {reason}")
@@ -97,7 +97,7 @@ def keep_as_challenger(model: ModelRef, reason: str) -> ModelRef:
 
 
 def rollback(name: str) -> tuple[ModelRef, ModelRef]:
-    """Put the previous champion back; gives the one that went and the one that came.
+    """Make the previous champion the champion again; return the old and the new one.
 
     Raises:
         DataError: If there is no such model, no champion, or none before it.
@@ -116,7 +116,7 @@ def rollback(name: str) -> tuple[ModelRef, ModelRef]:
                 remedy="Train another one, or move the alias in MLflow.",
             )
         back = client.get_model_version(name, previous)
-        # The tag first: a version that is marked and still champion is taken back by the next call.
+        # The tag is set first: if a marked version is still champion, the next call rolls it back.
         client.set_model_version_tag(name, present.version, ROLLED_BACK_TAG, f"version {previous} came in its place")
         client.set_registered_model_alias(name, CHAMPION, previous)
     return _ref(present), _ref(back)
@@ -126,7 +126,7 @@ def _champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | None:
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        # A model without the alias and a model that there is not are both answered so.
+        # MLflow gives the same answer for a model without the alias and for a model that does not exist.
         if error.error_code in NOT_THERE:
             return None
         raise

@@ -12,7 +12,7 @@ from rnnlm.registry.address import look_up
 from rnnlm.registry.aliases import PREVIOUS_TAG, REASON_TAG, REFUSED_TAG, ROLLED_BACK_TAG
 from rnnlm.registry.versions import CHECKPOINT_TAG, CODE_TAG, CONFIGURATION_TAG, SOURCE_TAG
 
-# What a version's tags say, in the order in which it is told.
+# The tags of a version, in the order in which they are shown.
 _FACTS = {
     REASON_TAG: "promotion",
     PREVIOUS_TAG: "took the place of version",
@@ -36,8 +36,8 @@ class Lineage:
     Attributes:
         model: `models:/NAME/VERSION`.
         facts: What is known of it, by name.
-        configuration: The settings that it was trained with; empty: they were not recorded.
-        source: Where its source model comes from; none: it has none.
+        configuration: The settings that it was trained with. Empty if they were not recorded.
+        source: Where its source model comes from. None if it has none.
     """
 
     model: str
@@ -47,13 +47,13 @@ class Lineage:
 
 
 def lineage(model: str) -> Lineage:
-    """Say where a version comes from.
+    """Return where a version comes from.
 
     Args:
         model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
-        ConfigError: If it is no such address.
+        ConfigError: If it is not such an address.
         DataError: If there is no such model.
         StoreError: If MLflow does not answer.
     """

@@ -1,4 +1,4 @@
-"""A registered model as what a run starts from."""
+"""A registered model as the start of a run."""
 
 import json
 import logging
@@ -39,14 +39,14 @@ class Registered:
 def registered(address: str) -> Registered:
     """Find a registered model, and fetch its files if they are not on this machine.
 
-    An alias is looked up once, here: whoever goes on with what this gives is not disturbed when the alias moves.
+    An alias is looked up only once, here. The returned version stays the same when the alias moves.
 
     Args:
         address: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
-        ConfigError: If it is no such address.
-        DataError: If there is no such model, or it was not registered by this project.
+        ConfigError: If it is not such an address.
+        DataError: If there is no such model, or rnnlm did not register it.
         StoreError: If MLflow does not answer.
     """
     check_store()
@@ -77,10 +77,10 @@ def registered(address: str) -> Registered:
 
 
 def check_kind(name: str, kind: str) -> None:
-    """Check that no champion of another kind would lose its place.
+    """Check that no champion of another kind would be replaced.
 
     Args:
-        name: Name of a registered model, which there may not be yet.
+        name: The name of a registered model, which may not exist yet.
         kind: What is to be registered under it: language_model or classifier.
 
     Raises:
@@ -105,7 +105,7 @@ def check_kind(name: str, kind: str) -> None:
 
 
 def _seconds(client: mlflow.MlflowClient, version: ModelVersion) -> float:
-    """Return what the training's step took; a training that was stopped and taken up again seems shorter."""
+    """Return the seconds of the training's step. A training that was stopped and resumed seems shorter."""
     try:
         run = client.get_run(str(version.run_id)).info
     except MlflowException as error:

@@ -30,14 +30,14 @@ from rnnlm.store import made_anew
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 CONFIGURATION_TAG = "rnnlm.configuration"  # the settings that it was trained with, as JSON
 SOURCE_TAG = "rnnlm.source"  # of a target model: its source model
-CODE_TAG = "rnnlm.code"  # which code registered it: the package's version, and the commit where it is known
-# Who asked, and with which code: the same model from the same texts is no other version for that.
+CODE_TAG = "rnnlm.code"  # the code that registered it: the package's version, and the commit if it is known
+# Who asked, and with which code. These do not make another version of the same model from the same texts.
 NOT_LINEAGE = ("prefect", CODE_TAG)
-# What a registered model can be asked for; another number makes another version of the same checkpoint.
+# The parameters that a registered model takes. Another number makes another version of the same checkpoint.
 SERVING_TAG, SERVING = "rnnlm.serving", "2"  # 2: tasks as parameters
-LONGEST_TAG = 4_000  # characters; stores differ, 5,000 is the least that any of them takes
+LONGEST_TAG = 4_000  # characters; 5,000 is the smallest limit of all stores
 
-# What rnnlm.serving imports. Written down, because MLflow would find it out by loading the model in another process.
+# What rnnlm.serving imports. Without this list, MLflow would load the model in another process to find out.
 REQUIREMENTS = (
     "mlflow",
     "tensorflow",
@@ -56,20 +56,20 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, tags: dict[str, str]) -> ModelRef:
     """Make a checkpoint a version of a registered model, and move the alias to it.
 
-    A version of this checkpoint with these tags is used again, and so is a model that an earlier attempt logged
-    without registering it: a retry only finishes what is missing, after whichever step the earlier one ended.
+    A version of this checkpoint with these tags is used again. So is a model that an earlier attempt logged without
+    registering it. A retry only does what is missing, whichever step the earlier attempt ended after.
 
     Args:
         checkpoint: What to register.
-        name: Name of the registered model; it is made if there is none.
-        alias: Alias that points to the version afterwards; a champion stays champion, whatever the alias.
+        name: Name of the registered model, which is created if it does not exist.
+        alias: Alias that points to the version afterwards. A champion stays champion, whatever the alias is.
         run_id: The MLflow run that the model belongs to.
-        tags: Lineage of the version. One that is too long for a tag is replaced by its digest; the model's metadata
-            hold all of them in full. Those that begin with `prefect` say who asked: they do not make another version.
+        tags: Lineage of the version. A value that is too long for a tag is replaced by its digest; the model's metadata
+            have all of them in full. Tags that begin with `prefect` say who asked. They do not make another version.
 
     Raises:
-        DataError: If the checkpoint's folder is gone or is none.
-        StoreError: If MLflow does not answer, or does not do as asked.
+        DataError: If the checkpoint's folder is missing, or is not a checkpoint.
+        StoreError: If MLflow does not answer, or does not do what it is asked.
     """
     tags = {**tags, CHECKPOINT_TAG: checkpoint.sha256, SERVING_TAG: SERVING, CODE_TAG: _code()}
     check_store()
@@ -99,7 +99,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
 
 
 def is_registered(model: ModelRef) -> bool:
-    """Tell whether the registry has this version of this very model, with the model's files.
+    """Return whether the registry has this version of exactly this model, with the model's files.
 
     Raises:
         StoreError: If MLflow does not answer.
@@ -117,7 +117,7 @@ def is_registered(model: ModelRef) -> bool:
 
 
 def _has_files(client: mlflow.MlflowClient, source: str) -> bool:
-    """Tell whether a logged model, `models:/m-…`, is there with its files."""
+    """Return whether a logged model, `models:/m-…`, exists with its files."""
     try:
         return bool(client.list_logged_model_artifacts(source.removeprefix("models:/")))
     except MlflowException as error:
@@ -127,13 +127,13 @@ def _has_files(client: mlflow.MlflowClient, source: str) -> bool:
 
 
 def checkpoint_folder(model: str) -> Path:
-    """Give the folder of a model's checkpoint, fetched from where MLflow keeps it if it is not on this machine.
+    """Return the folder of a model's checkpoint. Fetch it from MLflow if it is not on this machine.
 
     Args:
         model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
 
     Raises:
-        DataError: If there is no such model, or it is none of ours.
+        DataError: If there is no such model, or rnnlm did not register it.
         StoreError: If MLflow does not answer.
     """
     check_store()
@@ -147,9 +147,9 @@ def checkpoint_folder(model: str) -> Path:
 
 
 def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str]) -> ModelVersion | None:
-    """Give the newest usable version of this checkpoint with this lineage."""
+    """Return the newest usable version of this checkpoint with this lineage."""
     lineage = _lineage(tags)
-    # A query could also filter by tag, but not every store's does so for every character of a value.
+    # A query could also filter by tag, but some stores cannot do so for every character of a value.
     versions = _pages(client.search_model_versions, filter_string=f"name = '{name}'")
     same = [v for v in versions if v.status == "READY" and lineage.items() <= v.tags.items()]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
@@ -157,7 +157,7 @@ def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str
 
 
 def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> LoggedModel | None:
-    """Give the model that an earlier attempt logged completely but did not register."""
+    """Return the model that an earlier attempt logged completely but did not register."""
     models = _pages(
         client.search_logged_models,
         experiment_ids=[client.get_run(run_id).info.experiment_id],
@@ -171,7 +171,7 @@ def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str
 def _log_model(
     client: mlflow.MlflowClient, checkpoint: CheckpointRef, name: str, run_id: str, tags: Mapping[str, str]
 ) -> LoggedModel:
-    """Log the model that takes text into the run, with all that a stranger needs to load it.
+    """Log the model that takes text into the run, with everything that is needed to load it elsewhere.
 
     `mlflow.pyfunc.log_model` would need the run to be this thread's active one, and would take the run's metrics of
     step 0 for the model's.
@@ -198,7 +198,7 @@ def _log_model(
                 pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
                 metadata=dict(tags),
             )
-            # The types of `predict` say what comes in; what comes out, and what may be asked, is said here.
+            # The input follows from the types of `predict`. The output and the parameters are declared here.
             description = Model.load(folder)
             assert description.signature is not None
             description.signature.outputs = outputs
@@ -212,12 +212,12 @@ def _log_model(
     return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
 
 
-# What MLflow calls the types of parameters.
+# MLflow's names for the types of parameters.
 _TYPES = {str: DataType.string, int: DataType.long, float: DataType.double}
 
 
 def _params(checkpoint: CheckpointRef) -> ParamSchema:
-    """Say which tasks and parameters `rnnlm.serving.TextModel.predict` takes: MLflow checks their types."""
+    """Return the parameters of `rnnlm.serving.TextModel.predict`, `task` included. MLflow checks their types."""
     task = ParamSpec("task", DataType.string, default_task(checkpoint.kind))
     others = [
         ParamSpec(name, _TYPES[kind], default, shape=(-1,) if is_list else None)
@@ -227,12 +227,12 @@ def _params(checkpoint: CheckpointRef) -> ParamSchema:
 
 
 def _outputs(checkpoint: CheckpointRef) -> Schema:
-    """Say what a row of `rnnlm.serving.TextModel.predict` holds for the model's own task.
+    """Return the fields of a row of `rnnlm.serving.TextModel.predict` for the model's default task.
 
-    Rows of other tasks hold other fields. A signature has room for one kind of row; MLflow holds no answer to it.
+    Rows of other tasks have other fields. A signature has room for one kind of row, and MLflow checks no answer.
     """
     try:
-        # Only the labels are wanted: rnnlm.model.checkpoint would load TensorFlow.
+        # Only the classes are needed, and rnnlm.model.checkpoint would load TensorFlow.
         labels = json.loads((checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
@@ -259,20 +259,20 @@ def _create_version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    # The tags come with the version: there is no moment at which a retry would not know it again.
+    # The tags are created with the version, so a retry always recognises it.
     return client.create_model_version(
         name,
         f"models:/{model.model_id}",
         model.source_run_id,
         tags=_short(tags),
-        await_creation_for=0,  # it is ready when the call returns; waiting only says that it waits
+        await_creation_for=0,  # it is ready when the call returns; waiting would only log a message
         model_id=model.model_id,
     )
 
 
 def _log_metrics(client: mlflow.MlflowClient, version: ModelVersion, metrics: Mapping[str, float]) -> None:
     """Log those metrics that the version's model does not have yet."""
-    # Only _create_version makes versions with these tags, and it sets both.
+    # Only _create_version creates versions with these tags, and it sets both.
     assert version.source is not None
     assert version.run_id is not None
     model = client.get_logged_model(version.source.removeprefix("models:/"))
@@ -288,9 +288,9 @@ def _log_metrics(client: mlflow.MlflowClient, version: ModelVersion, metrics: Ma
 
 
 def _step(client: mlflow.MlflowClient, run_id: str, metrics: Mapping[str, float]) -> int:
-    """Give the step at which the run recorded the metrics, or one behind its last.
+    """Return the step at which the run recorded the metrics, or one after its last step.
 
-    MLflow keeps the metrics of a model in its run as well: they must not bend the learning curve there.
+    MLflow keeps the metrics of a model in its run as well. They must not change the learning curve there.
     """
     recorded = [point for key in metrics for point in client.get_metric_history(run_id, key)]
     behind = max((point.step for point in recorded), default=-1) + 1

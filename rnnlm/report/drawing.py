@@ -17,14 +17,14 @@ from rnnlm.report import words
 from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
 from rnnlm.report.summary import Summary, summaries
 
-# Marks of an axis of time, in seconds, some three for each power of ten.
+# Tick marks of a time axis, in seconds: about three for each power of ten.
 TIMES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1_800, 3_600, 10_800, 36_000, 86_400, 259_200, 864_000)
-SHORTEST = 0.05  # seconds; what is shorter is drawn there
+SHORTEST = 0.05  # seconds; shorter times are drawn here
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure and what one sees on it."""
+    """A figure with its caption."""
 
     figure: Figure
     title: str
@@ -32,7 +32,7 @@ class Drawing:
 
 
 def figures(verdict: Verdict) -> dict[str, Figure]:
-    """Draw a verdict's figures, by name; one whose data is missing is left out."""
+    """Draw a verdict's figures, by name. A figure without data is left out."""
     return {name: drawing.figure for name, drawing in drawings(verdict).items()}
 
 
@@ -44,7 +44,7 @@ def drawings(verdict: Verdict) -> dict[str, Drawing]:
 
 
 def _looks(verdict: Verdict) -> dict[str, tuple[str, str]]:
-    """Give each arm its colour and marker; a known arm has the same ones in every report."""
+    """Return the colour and marker of each arm. A known arm has the same ones in every report."""
     unknown = [name for name in words.arms(verdict) if name not in ARMS]
     places = {name: arm.look for name, arm in ARMS.items()}
     places |= {name: len(ARMS) + n for n, name in enumerate(unknown)}
@@ -55,9 +55,9 @@ def _legend(figure: Figure, verdict: Verdict, shown: set[str]) -> None:
     looks = _looks(verdict)
     arms = [name for name in words.arms(verdict) if name in shown]
     handles = [Line2D([], [], color=looks[name][0], marker=looks[name][1], label=words.arm(name)) for name in arms]
-    # Three names stand side by side where they are short enough for it.
+    # Three names are side by side if they are short enough.
     columns = 3 if len(arms) == 3 and sum(len(words.arm(name)) for name in arms) <= 45 else 2
-    # The legend's further lines take no room from the plot.
+    # More lines in the legend do not make the plot smaller.
     figure.set_figheight(figure.get_figheight() + 0.22 * (-(-len(arms) // columns) - 1))
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
 
@@ -70,7 +70,7 @@ def _accuracy(verdict: Verdict) -> Drawing | None:
     axes = figure.add_subplot()
     shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
     for place, name in enumerate(shown):
-        # The arms stand a little beside each other, so that their spreads can be told apart.
+        # The arms are slightly shifted, so that their bands can be distinguished.
         aside = 1.07 ** (place / max(1, len(shown) - 1) - 0.5)
         _accuracy_line(axes, [row for row in rows if row.arm == name], aside, _looks(verdict)[name])
     _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
@@ -91,7 +91,7 @@ def _accuracy_line(axes: Axes, rows: list[Summary], aside: float, look: tuple[st
     values = [[100 * value for value in row.values("accuracy")] for row in rows]
     mean = [sum(some) / len(some) for some in values]
     low, high = [min(some) for some in values], [max(some) for some in values]
-    # A band that narrowed to a single seed's point would look like certainty: it ends before.
+    # A band that narrows to the point of a single seed would look like certainty, so it ends before.
     spread = [len(some) > 1 for some in values]
     axes.fill_between(x, low, high, where=spread, color=colour, alpha=0.13, linewidth=0)
     axes.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
@@ -99,7 +99,7 @@ def _accuracy_line(axes: Axes, rows: list[Summary], aside: float, look: tuple[st
 
 
 def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
-    """Mark the label counts on a log axis; where two stand too close, the larger one is named."""
+    """Mark the label counts on a log axis. If two are too close, only the larger one has a name."""
     axes.set_xscale("log")
     axes.set_xlim(numbers[0] / 1.25, numbers[-1] * 1.25)
     apart = (numbers[-1] / numbers[0]) ** 0.12
@@ -182,14 +182,14 @@ def _round_ticks(most: int) -> MaxNLocator:
 
 
 def _tick_decimals(axes: Axes) -> int:
-    """Give the decimals that tell the ticks apart."""
+    """Return the number of decimals that makes the ticks different."""
     ticks = axes.get_xticks()
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 def _forest_lines(verdict: Verdict, rows: list[Summary]) -> list[tuple[str, Summary | None]]:
-    """Give the lines of a forest plot from the top: under each number of labels, its arms."""
+    """Return the lines of a forest plot from the top: the arms below each label count."""
     lines: list[tuple[str, Summary | None]] = []
     for number in sorted({row.labels for row in rows}):
         if number:
@@ -218,7 +218,7 @@ def _language_model(verdict: Verdict) -> Drawing | None:
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, name in zip(panels, metrics, strict=True):
         _dots(axes, rows, name, _looks(verdict))
-        # The arms' names leave little room: a long title would be cut off.
+        # The names of the arms leave little room: a long title would be cut off.
         axes.set_title(textwrap.fill(words.metric(name), 12))
     panels[0].set_yticks(range(len(rows)), [words.arm(row.arm) for row in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.7)
@@ -248,7 +248,7 @@ def _dots(axes: Axes, rows: list[Summary], name: str, looks: dict[str, tuple[str
 
 
 def _positive_axis(axes: Axes, values: Sequence[float], direction: str) -> None:
-    """Scale an axis of perplexities: linear, unless one is many times another."""
+    """Scale an axis of perplexities: linear, or logarithmic if one is many times another."""
     axis = axes.xaxis if direction == "x" else axes.yaxis
     if min(values) > 0 and max(values) / min(values) > 8:
         if direction == "x":
@@ -305,7 +305,7 @@ def _learning_classifier(verdict: Verdict) -> Drawing | None:
 
 
 def _curves(verdict: Verdict, task: str, metric: str) -> list[tuple[Cell, list[int], list[float]]]:
-    """Give the learning curves of a metric, whether its name says that it is of the validation split or not."""
+    """Return the learning curves of a metric, with or without `valid/` in its name."""
     curves = []
     for row in summaries(verdict, task):
         for cell in row.cells:

@@ -14,8 +14,8 @@ from rnnlm.training.range_test import Curve
 FIGURE, FILE = "learning-rate.png", "learning-rate.json"
 
 _PALE = "#bdbdbd"
-# Above the loss at the beginning, as a share of its fall: the divergence leaves the picture there, for it is many times
-# as high as all that counts.
+# The upper end of the plot, above the loss at the beginning, as a share of its fall. The divergence is cut off there,
+# because it is many times as high as the rest.
 _ROOM = 0.6
 
 
@@ -24,7 +24,7 @@ def write_learning_rate(curve: Curve, present: float, folder: Path) -> None:
 
     Args:
         curve: What the finder found.
-        present: The learning rate that the experiment has.
+        present: The learning rate of the experiment.
         folder: Where to write.
     """
     suggestions = curve.suggestions()
@@ -40,7 +40,7 @@ def write_learning_rate(curve: Curve, present: float, folder: Path) -> None:
 
 
 def draw_learning_rate(curve: Curve, present: float) -> Figure:
-    """Draw the loss against the learning rate, with what it suggests and with the rate that the experiment has."""
+    """Draw the loss against the learning rate, with the suggested rate and the rate of the experiment."""
     with style():
         figure = blank_figure(3.9)
         axes = figure.add_subplot()
@@ -50,7 +50,7 @@ def draw_learning_rate(curve: Curve, present: float) -> Figure:
         axes.axvline(present, color=GREY, linestyle="--", linewidth=1.4, label=f"set now: {present:.2g}")
         if suggestions := curve.suggestions():
             minimum, steep = suggestions.minimum, suggestions.steep
-            # The dot is where the curve was read: for `minimum` that is ten times the suggestion.
+            # The dot is the place on the curve. For `minimum` its rate is ten times the suggestion.
             _mark(axes, curve, minimum, 10.0 * minimum, COLOURS[2], f"a tenth of the minimum: {minimum:.2g}")
             _mark(axes, curve, steep, steep, COLOURS[3], f"steepest: {steep:.2g}")
         axes.set_ylim(*_limits(curve))

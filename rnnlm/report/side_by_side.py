@@ -1,4 +1,4 @@
-"""Finished runs beside each other: what was set differently, and what came of it."""
+"""Finished runs side by side: which settings differ, and what the results are."""
 
 import json
 from collections.abc import Callable, Collection, Sequence
@@ -20,11 +20,11 @@ from rnnlm.report.writing import template
 from rnnlm.settings import flat
 
 SIGNS = {"positive": "▲", "negative": "▼", "none found": "○", "no claim": "·"}
-DIGEST = 12  # digits that tell digests apart
+DIGEST = 12  # digits of a digest that are shown
 
 Table = list[list[str]]
-Row = tuple[int, str]  # number of labels, arm
-Place = tuple[str, int, str]  # task, number of labels, arm
+Row = tuple[int, str]  # label count, arm
+Place = tuple[str, int, str]  # task, label count, arm
 Key = tuple[str, int, str, int]  # the same, and the seed
 
 
@@ -33,10 +33,10 @@ class Compared:
     """A finished run.
 
     Attributes:
-        letter: What it is called beside the others.
+        letter: Its name on the page.
         run_id: Its id in MLflow.
         started: When it began.
-        verdict: What it found.
+        verdict: Its verdict.
     """
 
     letter: str
@@ -47,13 +47,13 @@ class Compared:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Runs beside each other, as tables of text whose first row is the head.
+    """Runs side by side, as tables of text. The first row of a table is its head.
 
     Attributes:
         runs: Letter, experiment, run and time.
         settings: What differs: settings, digests of data and models, versions.
-        scores: By task, what is scored, and each arm's score in each run, with the paired differences.
-        gains: By task, each arm's gain over scratch in each run.
+        scores: For each task the metric, and each arm's score in each run, with the paired differences.
+        gains: For each task the metric, and each arm's gain over scratch in each run.
         pairing: Whether each run is paired with the first, in words.
         verdicts: Letter and sentences of each run.
     """
@@ -70,7 +70,7 @@ def read_verdict(text: str, where: str) -> Verdict:
     """Read a `verdict.json`.
 
     Raises:
-        DataError: If it is none, or one of another version.
+        DataError: If it is not a verdict, or one of another version.
     """
     try:
         return Verdict.model_validate_json(text)
@@ -79,16 +79,16 @@ def read_verdict(text: str, where: str) -> Verdict:
         raise DataError(
             f"its verdict.json cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}",
             where=where,
-            remedy="Another version of rnnlm wrote it; run the experiment again: finished steps are kept.",
+            remedy="Another version of rnnlm wrote it. Run the experiment again; finished steps are kept.",
         ) from error
 
 
 def side_by_side(runs: Sequence[Compared], store: Path) -> SideBySide:
-    """Put runs beside each other; each is measured against the first, where both saw the same test documents.
+    """Compare runs side by side. Each is compared with the first if both have the same test documents.
 
     Args:
         runs: Two runs or more.
-        store: The folder of the steps' outputs, where predictions lie.
+        store: The folder of the steps' outputs, which has the predictions.
     """
     first, *others = runs
     paired = {run.letter: _paired(first, run, store) for run in others}
@@ -112,13 +112,13 @@ def side_by_side(runs: Sequence[Compared], store: Path) -> SideBySide:
 
 
 def write_side_by_side(found: SideBySide, folder: Path) -> None:
-    """Write `side-by-side.html` into a folder that exists; it needs nothing beside itself."""
+    """Write `side-by-side.html` into an existing folder. The page needs no other file."""
     page = template("side_by_side.html.j2").render(found=found)
     (folder / "side-by-side.html").write_text(page, encoding="utf-8")
 
 
 def terminal(found: SideBySide) -> str:
-    """Give the tables as text for a terminal."""
+    """Return the tables as text for a terminal."""
     parts = [_aligned(found.runs)]
     letters = found.settings[0][1:]
     differing = [
@@ -140,7 +140,7 @@ def _aligned(table: Table) -> str:
 
 
 def _settings(runs: Sequence[Compared]) -> Table:
-    """Give what differs between the runs, with each run's value."""
+    """Return the settings, digests and versions that differ, with the value of each run."""
     known = [_known(run.verdict) for run in runs]
     names = dict.fromkeys(name for one in known for name in one)
     rows = [[name, *(one.get(name, words.NONE) for one in known)] for name in names]
@@ -167,7 +167,7 @@ def _scores(runs: Sequence[Compared], task: str, differences: dict[str, dict[Pla
 
 
 def _table(runs: Sequence[Compared], task: str, show: Callable[[Summary], str]) -> Table:
-    """Give a row for each arm at each number of labels, with what `show` says of it in each run."""
+    """Return a row for each arm and label count, with the text that `show` returns for each run."""
     of_runs = [{(row.labels, row.arm): row for row in summaries(run.verdict, task)} for run in runs]
     rows = []
     for place in _rows(runs, task):
@@ -179,14 +179,14 @@ def _table(runs: Sequence[Compared], task: str, show: Callable[[Summary], str]) 
 
 
 def _rows(runs: Sequence[Compared], task: str) -> list[Row]:
-    """Give numbers of labels and arms of all runs, in the order in which a report lists them."""
+    """Return the label counts and arms of all runs, in the order of a report."""
     found = {(row.labels, row.arm) for run in runs for row in summaries(run.verdict, task)}
     order = list(dict.fromkeys(name for run in runs for name in words.arms(run.verdict)))
     return sorted(found, key=lambda row: (row[0], order.index(row[1])))
 
 
 def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, str], str]:
-    """Measure a run against the first on the same test documents, and say in words whether that is possible."""
+    """Compare a run with the first on the same test documents, and say whether that is possible."""
     name = f"{other.letter} and {first.letter}"
     digests = [run.verdict.digests.get("target documents") for run in (first, other)]
     if digests[0] is None or digests[0] != digests[1]:
@@ -201,7 +201,7 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
         return {}, (
             f"{name} are not paired: the predictions of one of them do not lie here, or its verdict does not say where."
         )
-    # A cell that both took from the cache is one cell: there is nothing to test.
+    # If both took a cell from the cache, it is the same cell, and there is nothing to test.
     texts = {key[:3]: "the same" for key in both}
     changed = {key[:3] for key in both if cells[0][key].output != cells[1][key].output}
     compared = [key for key in both if key[:3] in changed]
@@ -216,7 +216,7 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
 def _predictions(
     cells: dict[Key, Cell], wanted: Collection[Key], store: Path
 ) -> dict[Key, tuple[list[str], Predictions]]:
-    """Read the ids of the test documents, and what was said of them, of those cells that still lie in the store."""
+    """Read the ids and the predictions of the test documents, of the cells that are still in the store."""
     found = {}
     for key, cell in cells.items():
         folder = store / cell.output

@@ -1,4 +1,4 @@
-"""How all figures look, drawn without pyplot so that nothing global remains."""
+"""How all figures look. They are drawn without pyplot, so that no global state remains."""
 
 import io
 import warnings
@@ -9,7 +9,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart with every common colour blindness; its yellow is too pale on white.
+# The palette of Okabe and Ito, for every common colour blindness. Its yellow is too pale on white.
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#D55E00", "#56B4E9", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 GREY = "#595959"
@@ -28,14 +28,14 @@ _STYLE: dict[str, object] = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.markersize": 6.5,
-    # An arm's name is no formula, and a figure's bytes depend on nothing but what it shows.
+    # An arm's name is not a formula, and the bytes of a figure depend only on what it shows.
     "text.parse_math": False,
     "svg.hashsalt": "rnnlm",
 }
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """Give a figure as the bytes of an SVG or PNG; equal figures give equal bytes."""
+    """Return a figure as the bytes of an SVG or PNG; equal figures give equal bytes."""
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[kind]
     buffer = io.BytesIO()
     with style():
@@ -45,15 +45,15 @@ def render(figure: Figure, kind: str) -> bytes:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Have what is drawn inside look so."""
+    """Apply this style to everything that is drawn inside."""
     with matplotlib.style.context(["default", _STYLE]), warnings.catch_warnings():
-        # An arm's name in a script that the font lacks is drawn as boxes; its marker and the tables still tell it.
+        # If the font lacks the script of an arm's name, boxes are drawn. Its marker and the tables still identify it.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
         yield
 
 
 def blank_figure(height: float) -> Figure:
-    """Give a figure as wide as the report's page allows, and so many inches high."""
+    """Return a figure of the width of the report's page and of this height in inches."""
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

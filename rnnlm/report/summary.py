@@ -1,4 +1,4 @@
-"""A verdict's cells, brought together over seeds."""
+"""Means of a verdict's cells over seeds."""
 
 import statistics
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ GAIN_METRIC = {"classifier": "accuracy", "language_model": "bits_per_character"}
 
 @dataclass(frozen=True)
 class Summary:
-    """One arm at one number of labels, over its seeds.
+    """One arm at one label count, over its seeds.
 
     Attributes:
         task: Language model or classifier.
         arm: The arm.
-        labels: Number of labels; 0 for a language model.
+        labels: The label count; 0 for a language model.
         cells: Its cells, by seed.
-        gain: What it gains over scratch; none for the baseline itself.
+        gain: Its gain over scratch. None for scratch itself.
     """
 
     task: str
@@ -28,27 +28,27 @@ class Summary:
     gain: Gain | None
 
     def values(self, metric: str) -> list[float]:
-        """Give a metric's value at each seed that has it."""
+        """Return the value of a metric for each seed that has it."""
         return [cell.metrics[metric] for cell in self.cells if metric in cell.metrics]
 
     def mean(self, metric: str) -> float | None:
-        """Give the mean over seeds, if any seed has the metric."""
+        """Return the mean over seeds. None if no seed has the metric."""
         values = self.values(metric)
         return statistics.fmean(values) if values else None
 
     def spread(self, metric: str) -> float | None:
-        """Give the standard deviation over seeds, if there are two at least."""
+        """Return the standard deviation over seeds. None if there are fewer than two."""
         values = self.values(metric)
         return statistics.stdev(values) if len(values) > 1 else None
 
     @property
     def seconds(self) -> float:
-        """Wall-clock time of a cell, in the mean over seeds."""
+        """Mean wall-clock time of a cell over seeds."""
         return statistics.fmean(cell.seconds for cell in self.cells)
 
     @property
     def seconds_in_all(self) -> float:
-        """The same with the models that the cell starts from."""
+        """The same, including the models that the cell starts from."""
         return statistics.fmean(cell.seconds + cell.seconds_before for cell in self.cells)
 
     def score(self, metric: str) -> str:
@@ -57,7 +57,7 @@ class Summary:
 
 
 def summaries(verdict: Verdict, task: str) -> list[Summary]:
-    """Bring a task's cells together over seeds, in the order of labels, then of arms."""
+    """Group the cells of a task by label count and arm, in the order of a report."""
     groups: dict[tuple[int, str], list[Cell]] = {}
     for cell in verdict.cells:
         if cell.task == task:

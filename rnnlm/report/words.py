@@ -1,4 +1,4 @@
-"""How names and numbers are written for people, the same in the page, the figures and the artifacts."""
+"""How names and numbers are written in the page, the figures and the artifacts."""
 
 import re
 from collections.abc import Iterable
@@ -24,18 +24,18 @@ METRICS = {
 }
 _SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated", "unknown_share"}
 LEFT_OUT = {
-    "junk": "files that are no data",
+    "junk": "files that are not data",
     "blank": "blank rows",
     "empty": "without text",
     "duplicate": "same text as another one of the split",
     "overlap": "same text as one of a later split",
-    "label": "label not asked for",
-    "unlabelled": "no label, where labels to keep are given",
+    "label": "label is not one to keep",
+    "unlabelled": "no label, although labels to keep are given",
     "excluded": "excluded",
 }
 RUNGS = {
     "exact": "the same word",
-    "normalised": "the same but for case, form or accents",
+    "normalised": "the same except for case, form or accents",
     "neighbours": "nearest shared words",
     "linear": "linear map",
     "pieces": "mean of its pieces",
@@ -46,40 +46,40 @@ NONE = "\N{EN DASH}"
 
 
 def arm(name: str) -> str:
-    """Give an arm's name in words; an unknown arm is called by its own name."""
+    """Return an arm's name in words. An unknown arm keeps its own name."""
     return arm_named(name).title
 
 
 def arms(verdict: Verdict) -> list[str]:
-    """Give the arms of a verdict: the known ones in their order, then the others as they come."""
+    """Return the arms of a verdict: first the known ones in their order, then the others."""
     found = list(dict.fromkeys([cell.arm for cell in verdict.cells] + [gain.arm for gain in verdict.gains]))
     return [name for name in ARMS if name in found] + [name for name in found if name not in ARMS]
 
 
 def task(name: str) -> str:
-    """Give a task's name in words."""
+    """Return a task's name in words."""
     return TASKS.get(name, plain(name))
 
 
 def metric(name: str) -> str:
-    """Give a metric's name in words; `valid/accuracy` is the accuracy on the validation split."""
+    """Return a metric's name in words; `valid/accuracy` is the accuracy on the validation split."""
     split, slash, last = name.rpartition("/")
     words = METRICS.get(last, plain(last))
     return f"{words} ({'validation' if split == 'valid' else split})" if slash else words
 
 
 def plain(name: str) -> str:
-    """Give a key (`target_tokens`) as words."""
+    """Return a key (`target_tokens`) as words."""
     return name.replace("_", " ")
 
 
 def labels(verdict: Verdict, number: int) -> str:
-    """Give a number of labels; where it stands for all that there are, it says so."""
+    """Return a label count in words: `500`, `all (9,612)`."""
     return f"all ({number:,})" if is_all(verdict, number) else f"{number:,}"
 
 
 def is_all(verdict: Verdict, number: int) -> bool:
-    """Tell whether this number of labels is all that there are."""
+    """Return whether this label count is all labelled documents."""
     largest = max((cell.labels for cell in verdict.cells), default=0)
     comparison = verdict.configuration.get("comparison")
     asked = comparison.get("labels") if isinstance(comparison, dict) else None
@@ -87,7 +87,7 @@ def is_all(verdict: Verdict, number: int) -> bool:
 
 
 def signed(value: float, decimals: int, plus: bool = True) -> str:
-    """Write a number with a real minus sign, and with a plus; what rounds to zero has neither."""
+    """Write a number with a real minus sign or a plus. A number that rounds to zero has no sign."""
     text = f"{abs(value):,.{decimals}f}"
     if not text.strip("0.,"):
         return text
@@ -114,7 +114,7 @@ def _decimals(name: str, value: float) -> int:
 
 
 def gain(found: Gain | None) -> str:
-    """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`; without one where no claim is made."""
+    """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`. If no claim is made, leave the interval out."""
     if found is None:
         return NONE
     factor, unit = gain_unit(found.metric)
@@ -127,7 +127,7 @@ def gain(found: Gain | None) -> str:
 
 
 def equivalence(found: Equivalence | None) -> str:
-    """Write how many labels scratch needs, with the interval: `480 [250, > 9,612]`; at the least: `≤ 100`."""
+    """Write the label count that scratch needs, with its interval: `480 [250, > 9,612]`, or `≤ 100` at the least."""
     if found is None:
         return NONE
 
@@ -140,7 +140,7 @@ def equivalence(found: Equivalence | None) -> str:
 
 
 def gain_unit(name: str) -> tuple[float, str]:
-    """Give what a gain in this metric is multiplied by to be shown, and its unit."""
+    """Return the factor for showing a gain in this metric, and the unit."""
     if name in _SHARES:
         return 100.0, "points"
     return 1.0, "bits" if name.startswith("bits") else ""
@@ -172,13 +172,13 @@ def duration(seconds: float) -> str:
 
 
 def round_duration(seconds: float) -> str:
-    """Write a time that is a whole number of its unit: `0.3 s`, `10 min`, `3 h`."""
+    """Write a round time: `0.3 s`, `10 min`, `3 h`."""
     size, unit = next((one for one in ((86_400, "d"), (3_600, "h"), (60, "min")) if seconds >= one[0]), (1, "s"))
     return f"{seconds / size:g} {unit}"
 
 
 def fact(name: str, value: float | int | str) -> str:
-    """Write one known thing of the source model, by its name."""
+    """Write one fact about the source model, by its name."""
     last = re.split(r"[/.]", name)[-1]
     if isinstance(value, str):
         return task(value) if last == "task" else value

@@ -1,4 +1,4 @@
-"""The report's files, and the same in the forms that Prefect's artifacts take."""
+"""The files of the report, and the same content for Prefect's artifacts."""
 
 import base64
 import html
@@ -20,19 +20,19 @@ from rnnlm.report.summary import Summary, summaries
 
 
 def write_report(verdict: Verdict, folder: Path) -> None:
-    """Write `verdict.json`, `report.html` and `figures/*.png` into a folder that exists.
+    """Write `verdict.json`, `report.html` and `figures/*.png` into an existing folder.
 
-    Equal verdicts give equal files. The page needs nothing beside itself: no network, no scripts.
+    Equal verdicts give equal files. The page needs no other file, no network and no scripts.
 
     Raises:
-        DataError: If a number of the verdict is infinite or not a number; it names the field.
+        DataError: If a number of the verdict is infinite or not a number. The error names the field.
     """
     for field, value in _leaves(verdict.model_dump(), ""):
         if isinstance(value, float) and not math.isfinite(value):
             raise DataError(
                 f"the verdict holds a number that is not finite: {value}",
                 where=field,
-                remedy="Look at the training of this cell; lower its learning rate if its loss went astray.",
+                remedy="Look at the training of this cell. Lower its learning rate if its loss diverged.",
             )
     (folder / "verdict.json").write_text(verdict.model_dump_json(indent=2) + "\n", encoding="utf-8")
     drawn = drawings(verdict)
@@ -52,7 +52,7 @@ def write_report(verdict: Verdict, folder: Path) -> None:
 
 
 def table(verdict: Verdict) -> list[dict[str, str]]:
-    """Give the scores as rows with the same columns, for a table artifact."""
+    """Return the scores as rows with equal columns, for a table artifact."""
     rows = [
         {
             "task": words.task(row.task),
@@ -74,7 +74,7 @@ def table(verdict: Verdict) -> list[dict[str, str]]:
 
 
 def markdown(verdict: Verdict) -> str:
-    """Give the verdict and its two tables as markdown."""
+    """Return the verdict and its two tables as markdown."""
     parts = [f"# Verdict of {_escaped(verdict.experiment)}"]
     parts += ["\n".join(f"- {_escaped(sentence)}" for sentence in verdict.sentences)]
     language_model = summaries(verdict, "language_model")
@@ -85,7 +85,7 @@ def markdown(verdict: Verdict) -> str:
         parts += ["## Classifier", _markdown_table(_classifier_table(verdict, classifier))]
     if verdict.coverage:
         parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
-    # An indented block needs no closing fence that the command could hold.
+    # An indented block has no closing fence, which the command might contain.
     parts += ["## Repeat it", textwrap.indent(verdict.command, "    ")]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -106,7 +106,7 @@ def _language_model_table(rows: list[Summary]) -> list[list[str]]:
 
 
 def _text_table(rows: list[Summary]) -> list[list[str]]:
-    """The language models' scores over what does not depend on the tokenizer, and what unknown words do to them."""
+    """Return the scores of the language models that do not depend on the tokenizer, and those about unknown words."""
     names = ("bits_per_byte", "word_perplexity", "known_perplexity", "unknown_share")
     known = [name for name in names if any(row.values(name) for row in rows)]
     if not known:
@@ -136,7 +136,7 @@ def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
 
 
 def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
-    """How well the classifiers know how sure they may be, and what they cost."""
+    """Return how well the classifiers are calibrated, and what they cost."""
     names = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
     known = [name for name in names if any(row.values(name) for row in rows)]
     heads = [words.METRICS[name.rpartition("/")[2]] for name in known]
@@ -153,7 +153,7 @@ def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
 
 
 def _pair_table(verdict: Verdict) -> list[list[str]]:
-    """The documents that only one of two classifiers gets right."""
+    """Return the numbers of documents that only one of two classifiers gets right."""
     gains = [one for one in (*verdict.gains, *verdict.beyond, *verdict.tradition) if one.only_arm is not None]
     rows = [
         [
@@ -172,7 +172,7 @@ def _pair_table(verdict: Verdict) -> list[list[str]]:
 
 
 def _confusion_table(found: Confusion) -> list[list[str]]:
-    """A matrix of confusion, rows true and columns said, with the scores of each class beside it."""
+    """Return a confusion matrix (rows: true, columns: predicted) with the scores of each class."""
     names = [one.label for one in found.classes] if found.counts else []
     return [["", *names, "precision", "recall", "F1", "documents"]] + [
         [
@@ -191,7 +191,7 @@ def _confusion_title(verdict: Verdict, found: Confusion) -> str:
 
 
 def _example_lists(verdict: Verdict, found: Examples) -> tuple[str, list[tuple[str, list[Example]]]]:
-    """What only the arm and only the baseline get right, each with its heading."""
+    """Return the documents that only the arm or only the baseline gets right, with their headings."""
     every = "" if found.seeds == 1 else f" with all {found.seeds} seeds"
     of = f"of {found.documents:,} test documents{every}"
     arm, baseline = words.arm(found.arm), words.arm(found.baseline)
@@ -216,7 +216,7 @@ def _coverage_table(verdict: Verdict) -> list[list[str]]:
 
 
 def _left_out_table(verdict: Verdict) -> list[list[str]]:
-    """Return what was left out of the texts when they were read; a row for each reason that there was."""
+    """Return how much was left out of the texts when they were read, with a row for each reason."""
     rows = [[words.LEFT_OUT.get(reason, reason), *counts] for reason, counts in _by_text(verdict.left_out)]
     rows += [
         [f"in {pair.replace('+', ' and ')} (different texts)", *counts] for pair, counts in _by_text(verdict.overlap)
@@ -225,7 +225,7 @@ def _left_out_table(verdict: Verdict) -> list[list[str]]:
 
 
 def _by_text(counts: dict[str, dict[str, int]]) -> list[tuple[str, list[str]]]:
-    """Turn counts by text and reason into those by reason, where any is above zero."""
+    """Group counts by reason, and leave out reasons without any."""
     reasons = dict.fromkeys(reason for one in counts.values() for reason in one)
     table = [(reason, [one.get(reason, 0) for one in counts.values()]) for reason in reasons]
     return [(reason, [f"{number:,}" for number in numbers]) for reason, numbers in table if any(numbers)]
@@ -244,13 +244,13 @@ def _markdown_table(rows: list[list[str]]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Keep text from being read as markdown or HTML."""
+    """Escape text, so that it is not read as markdown or HTML."""
     line = html.escape(" ".join(text.split()), quote=False)
     return re.sub(r"([\\`*|]|\](?=\())", r"\\\1", line)
 
 
 def template(name: str) -> jinja2.Template:
-    """Give a template of this folder; what it is filled with is text, never HTML."""
+    """Return a template of this folder. Values are inserted as text, never as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -295,7 +295,7 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
 
 
 def _facts(verdict: Verdict) -> str:
-    """Say in one line what was compared."""
+    """Return one line that says what was compared."""
     if not verdict.cells:
         return ""
     names = [words.arm(name) for name in words.arms(verdict)]
@@ -310,7 +310,7 @@ def _facts(verdict: Verdict) -> str:
 
 def _cell_table(verdict: Verdict, cells: list[Cell]) -> list[list[str]]:
     metrics = list(dict.fromkeys(name for cell in cells for name in cell.metrics))
-    # What was measured on the test split comes before what was measured on the way.
+    # Scores on the test split come before scores during training.
     metrics.sort(key=lambda name: "/" in name)
     with_labels = any(cell.labels for cell in cells)
     head = [*(["labels"] if with_labels else []), "arm", "seed", *(words.metric(name) for name in metrics), "time"]
@@ -327,7 +327,7 @@ def _cell_table(verdict: Verdict, cells: list[Cell]) -> list[list[str]]:
 
 
 def _leaves(value: object, field: str) -> Iterator[tuple[str, object]]:
-    """Give every single value of nested dictionaries and lists, with the way to it."""
+    """Return every single value of nested dictionaries and lists, with its path."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, f"{field}.{key}" if field else str(key))

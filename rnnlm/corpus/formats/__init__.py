@@ -12,7 +12,7 @@ from rnnlm.settings import Corpus
 
 
 class Format(NamedTuple):
-    """How files of a format are read, and which files of a folder are of it."""
+    """How files of a format are read, and which files of a folder have it."""
 
     read: Callable[[File, Corpus], Iterator[Record]]
     endings: tuple[str, ...]
@@ -31,7 +31,7 @@ _BY_ENDING = {ending: name for name, each in FORMATS.items() if name != "aclimdb
 
 
 def belongs(path: str, format_name: str) -> bool:
-    """Tell whether a file of a folder is to be read, by its path in the folder."""
+    """Return whether to read a file of a folder, by its path in the folder."""
     plain = path.lower()
     for compression in COMPRESSIONS:
         plain = plain.removesuffix(compression)
@@ -41,28 +41,28 @@ def belongs(path: str, format_name: str) -> bool:
 
 
 def format_of(file: File, corpus: Corpus) -> str | None:
-    """Return the name of a file's format: the corpus's, or what the ending says; None if it says nothing."""
+    """Return the name of a file's format: that of the corpus, or by its ending. None if the ending is unknown."""
     return corpus.format if corpus.format != "auto" else _BY_ENDING.get(file.ending)
 
 
 def read(file: File, corpus: Corpus) -> Iterator[Record]:
-    """Read the documents of a file, one at a time; an empty file is one without text.
+    """Read the documents of a file, one at a time. An empty file is a document without text.
 
     Raises:
-        ConfigError: If the file's ending tells no format, or it has no columns by number.
-        DataError: If the file, a row or a document cannot be used; it says where.
+        ConfigError: If the file's ending is unknown, or the format has no columns by number.
+        DataError: If the file, a row or a document cannot be used. The error says where.
         StoreError: If the file cannot be reached.
     """
     name = format_of(file, corpus)
     if name is None:
         if no_text := foreign(file.head()):
             what, remedy = no_text
-            raise DataError(f"this is {what}, and text is wanted.", where=file.address, remedy=remedy)
-        remedy = f"Give the corpus's `format`; auto knows {', '.join(_BY_ENDING)}."
+            raise DataError(f"this is {what}, but text is expected.", where=file.address, remedy=remedy)
+        remedy = f"Set the corpus's `format`; auto knows {', '.join(_BY_ENDING)}."
         raise ConfigError(f"the ending {file.ending!r} tells no format.", where=file.address, remedy=remedy)
     if not corpus.header and name not in ("csv", "tsv"):
         remedy = "Leave `header` out."
-        raise ConfigError(f"`header: false` is for CSV and TSV, and this is {name}.", where=file.address, remedy=remedy)
+        raise ConfigError(f"`header: false` is for CSV and TSV, but this is {name}.", where=file.address, remedy=remedy)
     try:
         yield from FORMATS[name].read(file, corpus)
     except EmptyFileError:

@@ -1,6 +1,6 @@
-"""The layout of the Large Movie Review Dataset: `train/pos/*.txt`, `test/neg/*.txt`, one review a file.
+"""The layout of the Large Movie Review Dataset: `train/pos/*.txt`, `test/neg/*.txt`, one review per file.
 
-Any names of classes do; `unsup` holds reviews without a label.
+Classes may have any names. `unsup` contains reviews without a label.
 """
 
 import re
@@ -17,12 +17,12 @@ _UNLABELLED = "unsup"
 
 
 def belongs(path: str) -> bool:
-    """Tell whether a file, by its path in the data set's folder, is a review."""
+    """Return whether a file, by its path in the data set's folder, is a review."""
     return path.count("/") == 2 and _PATH.search(path) is not None
 
 
 def split_and_label(file: File) -> tuple[str, str]:
-    """Give the split and the class that a file's folders name.
+    """Return the split and the class that a file's folders name.
 
     Raises:
         DataError: If they name none.

@@ -1,4 +1,4 @@
-"""JSON lines: one object a line."""
+"""JSON lines: one object per line."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from rnnlm.corpus.formats.record import Record, no_column, record_of, same_colum
 from rnnlm.errors import DataError
 from rnnlm.settings import Corpus
 
-# Many writers leave out what is null: a text column is missing if none of so many first objects has it.
+# Many writers leave out nulls. A text column is missing if none of this many first objects has it.
 _OBJECTS = 1_000
 
 
 def read(file: File, corpus: Corpus) -> Iterator[Record]:
-    """Read the objects of a file; empty lines are passed over."""
+    """Read the objects of a file. Empty lines are skipped."""
     columns, unseen = corpus.columns, set(corpus.texts)
     first: tuple[list[str], str] = ([], "")
     objects = 0
@@ -33,7 +33,7 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
 
 
 def json_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, dict[str, object]]]:
-    """Read the number of each line and its object; empty lines are passed over."""
+    """Read the number of each line and its object. Empty lines are skipped."""
     for number, line in numbered_lines(file, corpus):
         if line.strip():
             yield number, _object(line, f"{file.address}, line {number}")
@@ -43,7 +43,9 @@ def _object(line: str, where: str) -> dict[str, object]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"broken JSON: {error}.", where=where, remedy="One whole object a line.") from error
+        raise DataError(f"broken JSON: {error}.", where=where, remedy="Write one complete object per line.") from error
     if not isinstance(value, dict):
-        raise DataError(f"no JSON object: {line:.50}", where=where, remedy='One object a line: {"text": "..."}.')
+        raise DataError(
+            f"no JSON object: {line:.50}", where=where, remedy='Write one object per line: {"text": "..."}.'
+        )
     return value

@@ -1,4 +1,4 @@
-"""Lines of text from bytes: decoded, and parted by LF (by CR, where a file has no LF), one at a time."""
+"""Lines of text from bytes, decoded one at a time. Lines end with LF, or with CR if a file has no LF."""
 
 import codecs
 import io
@@ -12,16 +12,16 @@ from rnnlm.corpus.formats.record import too_long
 from rnnlm.errors import DataError
 from rnnlm.settings import Corpus
 
-# Bytes that are read at once. The first of them show the encoding and the line ends.
+# Bytes that are read together. The first ones show the encoding and the line ends.
 CHUNK = 1 << 16
 
 _QUOTED = re.compile(r'"[^"]*(?:"|\Z)')
 
 
 def numbered_lines(file: File, corpus: Corpus, *, quoted: bool = False) -> Iterator[tuple[int, str]]:
-    """Return the number (from 1) and the text of each line, its end included.
+    """Return the number (from 1) and the text of each line, including its end.
 
-    Lines end with LF and with nothing else. In a file that has CR and no LF they end with CR, which becomes LF.
+    Lines end only with LF. In a file that has CR but no LF they end with CR, which becomes LF.
 
     Args:
         file: The file.
@@ -29,7 +29,7 @@ def numbered_lines(file: File, corpus: Corpus, *, quoted: bool = False) -> Itera
         quoted: Whether line ends between quotation marks are part of the text.
 
     Raises:
-        DataError: If the file is no text in its encoding or damaged, or a line is longer than a document may be.
+        DataError: If the file is not text in its encoding or damaged, or a line is longer than a document may be.
     """
     with file.open() as binary:
         chunks = iter(lambda: binary.read(CHUNK), b"")
@@ -42,26 +42,26 @@ def decoded(
     """Return the lines of bytes, as `numbered_lines` does of a file.
 
     Args:
-        chunks: The bytes; the first of them show the encoding, if it is `auto`, and the line ends.
+        chunks: The bytes. The first of them show the encoding, if it is `auto`, and the line ends.
         encoding: The encoding's name. auto: UTF-8, or what a byte order mark says.
         where: Where the bytes are from, for errors.
         max_characters: How long a document may be.
         quoted: Whether line ends between quotation marks are part of the text.
 
     Raises:
-        DataError: If they are no text in this encoding; it says what they likely are.
+        DataError: If they are not text in this encoding. The error says what they probably are.
     """
     rest = iter(chunks)
     head = next(rest, b"")
     encoding = encoding_of(head, encoding, where)
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
         head = head.removeprefix(codecs.BOM_UTF8)
-    # Eight characters for one are enough, even written as \\uXXXX in JSON.
+    # Eight characters for one are enough, even if it is written as \\uXXXX in JSON.
     limit = 8 * max_characters
     decoder = codecs.getincrementaldecoder(encoding)()
     newlines: io.IncrementalNewlineDecoder | None = None
     number, begun = 1, [""]
-    # After the last bytes come none: they end what the decoder still waits for.
+    # After the last bytes the decoder gets an empty input, which ends what it still waits for.
     for turn, chunk in enumerate(itertools.chain([head], rest, [b""])):
         final = turn > 0 and not chunk
         try:
@@ -69,9 +69,9 @@ def decoded(
         except UnicodeDecodeError as error:
             raise _undecodable(error, encoding, f"{where}, line", number, "".join(begun)) from error
         except UnicodeError as error:
-            # Some decoders name no byte: that of UTF-16 where the mark is missing.
+            # Some decoders name no byte, such as that of UTF-16 if the mark is missing.
             likeliest = next(iter(likely(head)), None)
-            remedy = f"Give `encoding: {likeliest}`." if likeliest else "Give the right `encoding`."
+            remedy = f"Set `encoding: {likeliest}`." if likeliest else "Set the right `encoding`."
             raise DataError(f"not {encoding}: {error}.", where=where, remedy=remedy) from error
         if turn == 0:
             text = text.removeprefix("\ufeff")
@@ -99,34 +99,34 @@ def encoding_of(head: bytes, encoding: str, where: str) -> str:
 
     Args:
         head: The bytes.
-        encoding: What it is said to be; auto: UTF-8, or what a byte order mark says.
+        encoding: The given encoding. auto: UTF-8, or what a byte order mark says.
         where: Where they are from, for errors.
 
     Raises:
-        DataError: If they are no text, or UTF-16 without a mark.
+        DataError: If they are not text, or UTF-16 without a mark.
     """
     if no_text := foreign(head):
         what, remedy = no_text
-        raise DataError(f"this is {what}, and text is wanted.", where=where, remedy=remedy)
+        raise DataError(f"this is {what}, but text is expected.", where=where, remedy=remedy)
     if encoding != "auto":
         return encoding
     if marked := by_mark(head):
         return marked
     if unmarked := wide(head):
         problem = f"not UTF-8: it looks like {unmarked.upper()} without a byte order mark."
-        raise DataError(problem, where=where, remedy=f"Give `encoding: {unmarked}`.")
+        raise DataError(problem, where=where, remedy=f"Set `encoding: {unmarked}`.")
     return "utf-8"
 
 
 def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: int, begun: str) -> DataError:
-    """Say which byte cannot be decoded, and what the text likely is.
+    """Return an error that says which byte cannot be decoded, and what the text probably is.
 
     Args:
         error: The decoder's error.
         encoding: The encoding that does not fit.
         where: Where the bytes are from.
-        number: Line that the decoder's bytes begin in.
-        begun: What was read of this line before.
+        number: The line in which the decoder's bytes begin.
+        begun: The part of this line that was read before.
     """
     read = error.object[: error.start].decode(encoding, "ignore")
     ends = read.count("\n") or read.count("\r")
@@ -138,13 +138,13 @@ def _undecodable(error: UnicodeDecodeError, encoding: str, where: str, number: i
     own = codecs.lookup(encoding).name
     if own == "utf-8" and mostly_utf8(error.object):
         problem += ", where the text around it is UTF-8: these bytes are damaged."
-        return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line anew.")
+        return DataError(problem, where=f"{where} {number + ends}", remedy="Write this line again.")
     found = [name for name in likely(sample) if codecs.lookup(name).name != own][:2]
     if not found:
-        remedy = "Give the corpus's `encoding`, if it is text; otherwise leave the file out."
+        remedy = "Set the corpus's `encoding` if it is text; otherwise leave the file out."
         return DataError(f"{problem}.", where=f"{where} {number + ends}", remedy=remedy)
-    # Where two read it the same way, the first is enough.
+    # If two read it in the same way, the first is enough.
     texts = {excerpt(sample, name): name for name in reversed(found)}
     readings = " or ".join(f"{name} (“{text}”)" for text, name in reversed(texts.items()))
-    remedy = f"Give `encoding: {found[0]}`, if the text reads well so."
+    remedy = f"Set `encoding: {found[0]}` if the text is readable with it."
     return DataError(f"{problem}; it is likely {readings}.", where=f"{where} {number + ends}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Parquet: one document a row, read in small batches."""
+"""Parquet: one document per row, read in small batches."""
 
 from collections.abc import Iterator
 

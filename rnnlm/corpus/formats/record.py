@@ -8,7 +8,7 @@ from rnnlm.corpus.files import File
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.settings import Corpus
 
-# How much of a table's column names an error shows.
+# How many column names of a table an error shows.
 _NAMES, _NAME = 20, 40
 
 
@@ -17,12 +17,12 @@ class Record(NamedTuple):
 
     Attributes:
         text: Its text.
-        place: Where it is in the file (`line 3`); empty if it is the file.
-        label: Its label, as it is there.
+        place: Its place in the file (`line 3`). Empty if it is the file.
+        label: Its label, as the file has it.
         group: Its group.
-        split: The split that the file says it is in.
-        unlabelled: It has no label by design: it is text for the language model alone.
-        nothing: Why there is no text: `missing` is a null or an empty file, `blank` a row whose fields are all empty.
+        split: The split that the file names.
+        unlabelled: Whether it has no label by design, so that it is text for the language model alone.
+        nothing: Why there is no text. `missing`: a null or an empty file. `blank`: a row whose fields are all empty.
     """
 
     text: str
@@ -38,7 +38,7 @@ def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str =
     """Return the columns of a table that the corpus names, by these names.
 
     Raises:
-        DataError: If one is missing, or is there twice.
+        DataError: If one is missing or occurs twice.
     """
     found = {name: same_columns(name, there) for name in corpus.columns}
     for name, same in found.items():
@@ -48,14 +48,14 @@ def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str =
 
 
 def same_columns(name: str, there: Collection[str]) -> list[str]:
-    """Return the columns of a name: blanks around it, and how its accents are written, matter only if one is exact."""
+    """Return the columns of a name: an exact match, else those that differ only in outer spaces or Unicode form."""
     if exact := [column for column in there if column == name]:
         return exact
     return [column for column in there if plain_name(column) == plain_name(name)]
 
 
 def no_column(corpus: Corpus, name: str, there: Sequence[str], where: str, remedy: str = "") -> DataError:
-    """Make the error for a column that is not there, or more than once."""
+    """Return the error for a column that is missing or occurs more than once."""
     field = next(field for field in ("text", "label", "group", "split") if name in _names(corpus, field))
     times = len(same_columns(name, there))
     problem = (
@@ -73,13 +73,13 @@ def _names(corpus: Corpus, field: str) -> list[str]:
 
 
 def shown(names: Sequence[str]) -> str:
-    """Return names as an error shows them: not all of many, and of a long one its beginning."""
+    """Return names as an error shows them: only the first of many, and only the beginning of a long one."""
     some = [name if len(name) <= _NAME else f"{name[:_NAME]}…" for name in names[:_NAMES]]
     return ", ".join(some) + (f" and {len(names) - _NAMES} more" if len(names) > _NAMES else "")
 
 
 def refuse_columns(corpus: Corpus, file: File) -> None:
-    """Check that no column is asked of a plain text file.
+    """Check that no column is named for a plain text file.
 
     Raises:
         ConfigError: If one is.
@@ -94,14 +94,14 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
     """Make a record of a row's values (JSON or Arrow values).
 
     Args:
-        corpus: The columns that are wanted.
+        corpus: The corpus, which names the columns.
         values: The row's values by column.
-        found: The columns of the table by the names that the corpus gives them.
+        found: The columns of the table by their names in the corpus.
         file: The file, for errors.
         place: The row's place in it.
 
     Raises:
-        DataError: If a text is no string, or a label, group or split is neither a string nor a whole number.
+        DataError: If a text is not a string, or a label, group or split is neither a string nor a whole number.
     """
     where = f"{file.address}, {place}"
     texts = []
@@ -115,7 +115,7 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
         for name in (corpus.label, corpus.group, corpus.split)
     )
     given = [text for text in texts if text is not None]
-    # Of one column the text is what it is; joined columns leave out those without text.
+    # A single column is taken as it is. Joined columns leave out those without text.
     text = given[0] if given and len(texts) == 1 else "\n".join(text for text in given if text.strip())
     return Record(text, place, label, group, split, nothing="" if given else "missing")
 
@@ -129,13 +129,13 @@ def _name(value: object, column: str, where: str) -> str | None:
         case int():
             return str(value)
         case float() if value.is_integer():
-            # A column of whole numbers with gaps comes as floats from many a writer.
+            # Many writers store a column of whole numbers with gaps as floats.
             return str(int(value))
     raise DataError(f"{column!r} is neither a string nor a whole number: {value!r:.50}.", where=where)
 
 
 def too_long(max_characters: int, where: str) -> DataError:
-    """Make the error for a document that is too long."""
+    """Return the error for a document that is too long."""
     return DataError(
         f"the document is longer than {max_characters:,} characters.",
         where=where,

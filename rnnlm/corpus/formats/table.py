@@ -14,38 +14,38 @@ from rnnlm.settings import Corpus
 
 logger = logging.getLogger("rnnlm.steps")
 
-# What may be between two fields, the usual one first.
+# Separators of fields, the usual one first.
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "TABs", "|": "vertical bars"}
-# Lines of a file that show its separator.
+# The number of lines that are used to find the separator.
 LINES = 50
 
 _LONE_CR = re.compile(r"\r(?!\n)")
-# What stands for such a CR while a line is read.
+# The replacement of such a CR while a line is read.
 _CR = "\x00\x01\x00"
 
-# What spreadsheets write above a table to say what separates its fields.
+# The line that spreadsheets write above a table to name its separator.
 _SEP = re.compile(r'"?sep=([^"\w\s]|\t)"?\s*', re.IGNORECASE)
 
 
 def read_csv(file: File, corpus: Corpus) -> Iterator[Record]:
-    """Read the rows of a CSV file; a quoted field may hold separators and line ends."""
+    """Read the rows of a CSV file. A quoted field may contain separators and line ends."""
     return _records(csv_rows(file, corpus), file, corpus)
 
 
 def read_tsv(file: File, corpus: Corpus) -> Iterator[Record]:
-    """Read the rows of a TSV file; a quotation mark is a character like any other."""
+    """Read the rows of a TSV file. A quotation mark is an ordinary character."""
     return _records(tsv_rows(file, corpus), file, corpus)
 
 
 def separator_of(lines: Sequence[str], wanted: Collection[str] = (), header: bool = True) -> str:
-    """Return what separates the fields of a CSV file.
+    """Return the separator of a CSV file.
 
-    The comma, if it gives a table with the columns that are wanted; else the first of the others that does; else what
-    gives the most columns, the same number in most rows.
+    It is the comma, if the table then has the wanted columns; else the first of the others for which it does; else the
+    one with the most columns, the same number in most rows.
 
     Args:
         lines: The file's first lines, with their ends.
-        wanted: Names of columns, or their numbers if there is no header.
+        wanted: The names of the wanted columns, or their numbers if there is no header.
         header: Whether the first row names the columns.
     """
     if said := separator_said(lines):
@@ -58,7 +58,7 @@ def separator_of(lines: Sequence[str], wanted: Collection[str] = (), header: boo
 
 
 def separator_said(lines: Sequence[str]) -> str | None:
-    """Return the separator that a first line like `sep=;` names; None if there is no such line."""
+    """Return the separator that a first line such as `sep=;` names. None if there is no such line."""
     match = _SEP.fullmatch(lines[0]) if lines else None
     return match[1] if match else None
 
@@ -84,15 +84,15 @@ def _fits(rows: list[list[str]], wanted: Collection[str], header: bool) -> bool:
 
 
 def _shape(rows: list[list[str]]) -> tuple[float, int]:
-    """Return how many rows are as wide as the first, and how wide that is; what has one column comes last."""
+    """Return how many rows have the width of the first, and this width. A single column comes last."""
     width = len(rows[0]) if rows else 0
     return (sum(len(row) == width for row in rows) / len(rows) if width > 1 else 0.0, width)
 
 
 def csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
-    """Read the rows of a CSV file, the header among them, each with the number of its first line."""
-    # The limit holds for the whole process: it is only ever raised, so that steps that run side by side do not clash.
-    # A column that is not read may hold more than a document, a whole page for example.
+    """Read the rows of a CSV file, including the header, each with the number of its first line."""
+    # The limit applies to the whole process. It is only ever raised, so that steps that run at the same time do not
+    # conflict. A column that is not used may contain more than a document, for example a whole page.
     csv.field_size_limit(max(csv.field_size_limit(), 8 * corpus.max_characters))
     lines = (_hidden(line) for _, line in numbered_lines(file, corpus, quoted=True))
     first = list(itertools.islice(lines, LINES))
@@ -106,9 +106,9 @@ def csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            remedy = "A quotation mark inside a quoted field is written twice; is one left open?"
+            remedy = "A quotation mark inside a quoted field must be written twice. Is a quotation mark missing?"
             if separator == "\t":
-                remedy += " Where quotation marks are characters like any other, give `format: tsv`."
+                remedy += " If quotation marks are ordinary characters, set `format: tsv`."
             where = f"{file.address}, line {start} to {above + reader.line_num}"
             raise DataError(f"not CSV: {error}.", where=where, remedy=remedy) from error
         if row is None:
@@ -118,12 +118,12 @@ def csv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
 
 
 def _hidden(line: str) -> str:
-    """Hide a CR within a line from Python's reader, which takes it for a line end; its writer leaves it unquoted."""
+    """Hide a CR inside a line from Python's reader, which takes it for a line end. Its writer does not quote it."""
     return _LONE_CR.sub(_CR, line) if "\r" in line[:-2] else line
 
 
 def tsv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
-    """Read the rows of a TSV file, the header among them, each with the number of its line."""
+    """Read the rows of a TSV file, including the header, each with the number of its line."""
     for number, line in numbered_lines(file, corpus):
         if number == 1 and separator_said([line]):
             continue
@@ -132,13 +132,13 @@ def tsv_rows(file: File, corpus: Corpus) -> Iterator[tuple[int, list[str]]]:
 
 
 def _remedy(first: list[str], corpus: Corpus) -> str:
-    """Say what else may be wrong where a table does not have the columns that are wanted."""
+    """Return what else may be wrong if a table does not have the wanted columns."""
     remedies = []
     if len(first) == 1 and len(_first_rows(first, separator := separator_of(first))[0]) > 1:
         name = "tsv" if separator == "\t" else "csv"
         remedies.append(f"The fields seem to be separated by {SEPARATORS[separator]}: that is `format: {name}`.")
     if corpus.header:
-        remedies.append("If the first row is data, give `header: false`, and columns by number (from 1).")
+        remedies.append("If the first row is data, set `header: false`, and give columns by number (from 1).")
     return " ".join(remedies)
 
 
@@ -162,7 +162,7 @@ def _records(rows: Iterator[tuple[int, list[str]]], file: File, corpus: Corpus) 
             raise DataError(
                 f"a row of {len(row)} fields, where the {first} has {len(header)}.",
                 where=f"{file.address}, {place}",
-                remedy="Quote fields that hold separators or line ends, or use another format (tsv has no quoting).",
+                remedy="Quote fields that contain separators or line ends, or use another format (tsv has no quoting).",
             )
         else:
             yield record_of(corpus, dict(zip(header, row, strict=True)), found, file, place)

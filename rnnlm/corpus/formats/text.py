@@ -24,7 +24,7 @@ def whole(file: File, corpus: Corpus) -> str:
     """Read a file that is one document.
 
     Raises:
-        DataError: If it is longer than a document may be; no more than that is ever read.
+        DataError: If it is longer than a document may be. No more than that is ever read.
     """
     lines: list[str] = []
     characters = 0
