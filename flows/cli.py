@@ -50,11 +50,28 @@ def run_alone() -> None:
 
 
 @app.command()
-def run(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
+def run(
+    experiment: NameOrFile,
+    override: Overrides = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Train nothing: list every training, what it needs, and the time left.")
+    ] = False,
+    log: Log = False,
+    traceback: Traceback = False,
+) -> None:
     """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
     with errors_for_people(traceback):
         settings = load_experiment(experiment, override)
         environment.prepare()
+        if plan:
+            with work_shown(log, traceback):
+                from flows.planned import plan_run
+
+                planned = plan_run(settings)
+            from flows.outcome import print_plan
+
+            print_plan(planned)
+            return
         with work_shown(log, traceback):
             # Imported here, after the environment stands: this loads Prefect.
             from flows.transfer import transfer

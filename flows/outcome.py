@@ -1,6 +1,8 @@
 """What a run ends with at the terminal: the verdict, and every arm in a table."""
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -12,6 +14,9 @@ from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words
 from rnnlm.report.summary import GAIN_METRIC, summaries
+
+if TYPE_CHECKING:
+    from flows.planned import Planned  # loads Prefect
 
 COLOURS = {"positive": "green", "negative": "red"}
 WIDE = 160  # columns of what goes into a file or a pipe
@@ -31,15 +36,54 @@ def print_verdict(report: ReportRef) -> None:
         table = arms(verdict, task)
         if not table.row_count:
             continue
-        if console is None:
-            # Without a terminal's width nothing is cut, and no line ends in spaces.
-            wide = terminal(width=WIDE, no_color=True, force_terminal=False)
-            with wide.capture() as text:
-                wide.print(table)
-            typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().splitlines()))
-        else:
-            console.print(table)
+        _print(table)
     typer.echo()
+
+
+def print_plan(planned: Sequence["Planned"]) -> None:
+    """Print every training of a run, what it needs, and how long what is still to be done will take."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column("training", no_wrap=True)
+    table.add_column("needs")
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for one in planned:
+        done = one.took is not None
+        seconds = one.took if one.took is not None else one.estimate
+        took = words.duration(seconds) if done and seconds is not None else ""
+        if not done and seconds is not None:
+            took = f"about {words.duration(seconds)}"
+        said = Text("done", style="dim") if done else Text("to do", style="green")
+        table.add_row(one.name, "; ".join(one.needs), took, said)
+    typer.echo()
+    _print(table)
+    typer.echo()
+    typer.echo(time_left(planned))
+
+
+def time_left(planned: Sequence["Planned"]) -> str:
+    """Say how much of a plan is left to do, and how long that will take."""
+    left = [one for one in planned if one.took is None]
+    if not left:
+        return f"All {len(planned):,} trainings are done: a run takes them from the cache."
+    known = [one.estimate for one in left if one.estimate is not None]
+    said = f"{len(left):,} of {len(planned):,} trainings are to be done"
+    if not known:
+        return f"{said}. How long they take is not known: none like them has run here."
+    about = f"{said}, in about {words.duration(sum(known))} by what such trainings took here"
+    unknown = len(left) - len(known)
+    return f"{about}, without {unknown:,} of which none has run here." if unknown else f"{about}."
+
+
+def _print(table: Table) -> None:
+    if sys.stdout.isatty():
+        terminal().print(table)
+        return
+    # Without a terminal's width nothing is cut, and no line ends in spaces.
+    wide = terminal(width=WIDE, no_color=True, force_terminal=False)
+    with wide.capture() as text:
+        wide.print(table)
+    typer.echo("\n".join(line.rstrip() for line in text.get().rstrip().splitlines()))
 
 
 def arms(verdict: Verdict, task: str) -> Table:

@@ -6,6 +6,8 @@ It is the same whether the source model was trained in this run or registered by
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from prefect import Task
+
 from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
 from rnnlm.experiment import Experiment
 from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, needs_source, plan, readings
@@ -85,6 +87,11 @@ def compare_on_target(
     return report, [score for score in scores if score.task == task]
 
 
+def step_of(spec: CellSpec, cells: Plan) -> Task[..., ScoreRef]:
+    """Return the step that computes a cell."""
+    return finetune if needs_source(spec.id, cells) else baseline
+
+
 class _Made:
     """What is there of a comparison: texts, source models and cells; and what makes more of it.
 
@@ -108,7 +115,7 @@ class _Made:
         wanted = list(specs)
         observer().steps_ahead(len(wanted))
         for spec in wanted:
-            step = finetune if needs_source(spec.id, self._plan) else baseline
+            step = step_of(spec, self._plan)
             needs = [self._need(need) for need in spec.needs]
             texts = [self._texts[text] for text in spec.texts]
             documents = self._of.documents if reads_words(spec) else None

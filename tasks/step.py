@@ -19,6 +19,7 @@ from prefect import Task, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
+from prefect.results import ResultStore, get_result_store
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
@@ -107,6 +108,17 @@ def finished_output(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> 
     """Give the folder that a step wrote for these arguments in an earlier run, if it is there; nothing is run."""
     folder = home() / "store" / _key(function, _arguments(function, args, kwargs))
     return folder if folder.is_dir() else None
+
+
+def known_result(function: Task[P, R], *args: P.args, **kwargs: P.kwargs) -> R | None:
+    """Return what a step returned for these arguments in an earlier run, if its output is still there; run nothing."""
+    key = _key(function, _arguments(function, args, kwargs))
+    # Prefect's hints allow for asynchronous callers; here it is the store at once.
+    store = cast(ResultStore, get_result_store().update_for_task(function))
+    if not store.exists(key):
+        return None
+    result: Any = store.read(key).result
+    return None if isinstance(result, Ref) and not result.exists() else cast(R, result)
 
 
 def _key(function: Task[..., Any], arguments: Mapping[str, Any]) -> str:
