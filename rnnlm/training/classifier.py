@@ -17,7 +17,7 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.seeds import masks, stream
 from rnnlm.settings import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
 from rnnlm.training.maps import LinearMaps
@@ -38,8 +38,8 @@ SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with th
 
 def train_classifier(
     model: Classifier,
-    train: EncodedDocuments,
-    valid: EncodedDocuments,
+    train: Text,
+    valid: Text,
     learning_rate: float,
     *,
     trainable: Trainable,
@@ -126,9 +126,7 @@ def train_classifier(
     return points
 
 
-def average_with_start(
-    model: Classifier, start: Weights, train: EncodedDocuments, valid: EncodedDocuments, seed: int
-) -> dict[str, float]:
+def average_with_start(model: Classifier, start: Weights, train: Text, valid: Text, seed: int) -> dict[str, float]:
     """Average the encoder of a trained classifier with the one it started from (WiSE-FT, Wortsman et al. 2022).
 
     The model ends with the average that is best on the validation split, which may be the trained one itself.
@@ -158,7 +156,7 @@ def average_with_start(
     return metrics
 
 
-def _sample(train: EncodedDocuments, seed: int) -> EncodedDocuments:
+def _sample(train: Text, seed: int) -> Text:
     """Give the training documents that the statistics of the normalisation are taken from."""
     return train.take(stream(seed, "statistics").permutation(len(train))[:STATISTICS])
 
@@ -181,7 +179,7 @@ def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np
 
 
 def _document_batches(
-    train: EncodedDocuments, settings: ClassifierTraining, generator: np.random.Generator
+    train: Text, settings: ClassifierTraining, generator: np.random.Generator
 ) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
     """Give the inputs of the whole model, and the labels, of an epoch."""
     for batch in shuffled_batches(train, settings.batch_size, settings.max_tokens, generator):
@@ -196,7 +194,7 @@ def _feature_batches(
         yield (features[chosen],), labels[chosen].astype(np.int32)
 
 
-def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray | None = None) -> np.ndarray:
+def predict(model: Classifier, documents: Text, features: np.ndarray | None = None) -> np.ndarray:
     """Give the probability of each class of each document: (documents, classes).
 
     Args:
@@ -207,7 +205,7 @@ def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray
     return _predict_features(model, pooled_features(model, documents) if features is None else features)
 
 
-def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+def pooled_features(model: Classifier, documents: Text) -> np.ndarray:
     """Give the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
@@ -226,7 +224,7 @@ def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarra
     return features
 
 
-def _features_of(model: Classifier, train: EncodedDocuments, valid: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
+def _features_of(model: Classifier, train: Text, valid: Text) -> tuple[np.ndarray, np.ndarray]:
     return pooled_features(model, train), pooled_features(model, valid)
 
 

@@ -14,7 +14,7 @@ from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.settings import LanguageModelTraining
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.averaging import averaging_rate, is_triggered
 from rnnlm.training.plan import Phase, Plan, Step
 from rnnlm.training.precision import choose_precision
@@ -58,12 +58,10 @@ class Trained(NamedTuple):
 
 def train_language_model(
     model: LanguageModel,
-    train: EncodedDocuments,
-    valid: EncodedDocuments,
+    train: Text,
+    valid: Text,
     settings: LanguageModelTraining,
     *,
-    bos: int | None,
-    eos: int,
     seed: int,
     report: Report = silent,
     states: States | None = None,
@@ -76,11 +74,9 @@ def train_language_model(
 
     Args:
         model: The model; its weights are where the training starts.
-        train: Training documents, read in a new order each epoch (running text without `bos` keeps its order).
+        train: Training documents, read in a new order each epoch; running text keeps its own.
         valid: Validation documents.
         settings: The recipe.
-        bos: The token that begins a document; none: running text.
-        eos: The token that ends a document.
         seed: Seed of the order and of dropout.
         report: Called about 200 times and at each evaluation, and at least every SILENCE seconds; after a stop, once
             more for what was reported before.
@@ -93,7 +89,7 @@ def train_language_model(
         TrainingError: If there is too little text for one window, or the loss is no longer a number.
         StoreError: If a state cannot be written.
     """
-    training = _Training(model, train, valid, settings, bos, eos, seed, report, states)
+    training = _Training(model, train, valid, settings, seed, report, states)
     with contextlib.ExitStack() as alone:
         if training.states:
             alone.enter_context(training.states[0].alone())
@@ -111,21 +107,19 @@ class _Training:
     def __init__(
         self,
         model: LanguageModel,
-        train: EncodedDocuments,
-        valid: EncodedDocuments,
+        train: Text,
+        valid: Text,
         settings: LanguageModelTraining,
-        bos: int | None,
-        eos: int,
         seed: int,
         report: Report,
         states: States | None,
     ) -> None:
         self.model, self.train, self.valid, self.settings = model, train, valid, settings
-        self.bos, self.eos, self.seed, self.report = bos, eos, seed, report
+        self.seed, self.report = seed, report
         # Each list of extensions has states of its own, and may go on from those of a shorter list.
         extensions = [settings.extend[:n] for n in range(len(settings.extend), -1, -1)]
         self.states = [states(extension) for extension in extensions] if states is not None else []
-        self.plan = Plan.of(len(train.ids), settings, seed)
+        self.plan = Plan.of(train.n_tokens, settings, seed)
         self.meter = Meter("tokens", self.plan.steps, settings.clip_norm)
         self.step = 0
         self.read = 0  # targets that counted
@@ -152,7 +146,7 @@ class _Training:
             self.precision = self.precision or choose_precision(
                 s.precision, self.model.settings, self.model.vocabulary_size, s.batch_size, s.window
             )
-            self._updates = LanguageModelStep(self.model, s, self.precision, resets=self.bos is not None)
+            self._updates = LanguageModelStep(self.model, s, self.precision, resets=not self.train.is_running)
         return self._updates
 
     def run(self, phase: Phase) -> None:
@@ -162,7 +156,7 @@ class _Training:
         evaluations = self.plan.evaluations(phase)
         while self.step < phase.end:
             try:
-                with Prefetch(self.plan.read(phase, self.train, self.bos, self.step)) as steps:
+                with Prefetch(self.plan.read(phase, self.train, self.step)) as steps:
                     before = self.waited
                     for step in steps:
                         self.waited = before + steps.waited
@@ -233,7 +227,7 @@ class _Training:
         averaged = self.settings.averaging == "ema" or self.triggered is not None
         weights = self.updates.averaged_weights() if averaged else contextlib.nullcontext()
         with self.meter.paused(), weights:
-            metrics = score_documents(self.model, self.valid, bos=self.bos, eos=self.eos).metrics
+            metrics = score_documents(self.model, self.valid).metrics
             if metrics["nll"] < self.best_nll:
                 self.best, self.best_nll = get_weights(self.model), metrics["nll"]
         return metrics

@@ -26,7 +26,7 @@ from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.seeds import derived
 from rnnlm.settings import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.store import file_sha256
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
+from rnnlm.tokens import Text, read_text
 from rnnlm.training.beside import Beside
 from rnnlm.training.classifier import (
     average_with_start,
@@ -82,10 +82,9 @@ def fit_language_model(
         word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
     train = read_documents(tokens, "train", mapped=True)
     valid, test = read_documents(tokens, "valid"), read_documents(tokens, "test")
-    model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
+    model = LanguageModel(settings, tokens.vocabulary_size, seed, train.counts())
     coverage: dict[str, float] = {}
     if start is not None:
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
@@ -96,24 +95,22 @@ def fit_language_model(
     precision: Precision = "float32"
     seconds_before = 0.0
     if training is None:
-        on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
+        on_valid = score_documents(model, valid).metrics
     else:
         history, precision, seconds_before = train_language_model(
             model,
             train,
             valid,
             training,
-            bos=tokenizer.bos,
-            eos=tokenizer.eos,
             seed=seed,
             report=report,
             states=_state_folders(states, settings, tokens, training, start, word_map, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
-    scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos, unk=tokenizer.unk)
+    scores = score_documents(model, test, unknown=True)
     metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()} | coverage
-    description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
+    description = Description(kind="language_model", settings=settings, vocabulary_size=tokens.vocabulary_size)
     checkpoint = Checkpoint(description, get_weights(model))
     predictions = language_model_predictions(test, scores)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
@@ -168,7 +165,6 @@ def fit_classifier(
             weight matters to it.
     """
     began = time.perf_counter()
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
@@ -176,16 +172,16 @@ def fit_classifier(
 
     @functools.cache  # all learning rates of a try start from the same
     def initial_weights(seed: int) -> Weights:
-        fresh = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
+        fresh = get_weights(Classifier(settings, training, tokens.vocabulary_size, len(tokens.labels), seed))
         # The head and the statistics before it belong to the source's labels: they start anew.
         return fresh | encoder_weights(mapped, settings)
 
     tuned = start is not None and trainable == "all"
-    model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
+    model = reusable_classifier(settings, training.model_dump_json(), tokens.vocabulary_size, len(tokens.labels))
     precision: Precision = "float32"
     if trainable != "head":
         precision = choose_precision(
-            training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
+            training.precision, settings, tokens.vocabulary_size, training.batch_size, training.max_tokens
         )
 
     frozen: dict[str, np.ndarray | None] = {"valid": None, "test": None}
@@ -195,22 +191,22 @@ def fit_classifier(
         encoder = file_sha256(start / "weights.safetensors"), word_map
         for split in frozen:
             here = time.perf_counter()
-            frozen[split], seconds = _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
+            frozen[split], seconds = _frozen_states(model, encoder, tokens, split)
             # Every cell is charged what one that stood alone would pay.
             not_here += seconds - (time.perf_counter() - here)
 
     importance: Weights | None = None
     if tuned and known_text is not None and training.needs_fisher:
         known = read_documents(known_text, "train", mapped=True)
-        knowing = _language_model(settings, tokenizer.size, known, mapped, seed)
-        importance = fisher_information(knowing, known, bos=tokenizer.bos, seed=seed)
+        knowing = _language_model(settings, known, mapped, seed)
+        importance = fisher_information(knowing, known, seed=seed)
     text = read_documents(beside.tokens, "train", mapped=True) if beside else None
 
     def reading(seed: int) -> Beside | None:
         if beside is None or text is None:
             return None
-        softmax = get_weights(_language_model(settings, tokenizer.size, text, mapped, seed))
-        return Beside(model, softmax, text, beside.training, bos=tokenizer.bos, seed=seed)
+        softmax = get_weights(_language_model(settings, text, mapped, seed))
+        return Beside(model, softmax, text, beside.training, seed=seed)
 
     training_score = functools.partial(selection_score, select=training.select)
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
@@ -252,7 +248,7 @@ def fit_classifier(
     description = Description(
         kind="classifier",
         settings=settings,
-        vocabulary_size=tokenizer.size,
+        vocabulary_size=tokens.vocabulary_size,
         classifier=training,
         labels=tokens.labels,
         temperature=temperature,
@@ -263,24 +259,23 @@ def fit_classifier(
     return Fitted(sha256, metrics, time.perf_counter() - began + not_here, precision)
 
 
-def _language_model(settings: Model, size: int, text: EncodedDocuments, start: Weights, seed: int) -> LanguageModel:
+def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> LanguageModel:
     """Build a language model from the weights of a start, as far as it has them; the rest is fresh, for this text."""
-    model = LanguageModel(settings, size, seed, text.counts(size))
+    model = LanguageModel(settings, text.vocabulary.size, seed, text.counts())
     set_weights(model, {name: start.get(name, fresh) for name, fresh in get_weights(model).items()})
     return model
 
 
 @functools.lru_cache(maxsize=4)  # valid and test, of two arms
 def _frozen_states(
-    model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str
+    model: Classifier, _: tuple[str, WordMap], tokens: TokensRef, split: str
 ) -> tuple[np.ndarray, float]:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 
-    Encoders are told apart by their digest and by how their words were mapped, tokens by their digest. The seconds that
-    it took are given too.
+    Encoders are told apart by their digest and by how their words were mapped. The seconds that it took are given too.
     """
     began = time.perf_counter()
-    states = pooled_features(model, read_split(tokens, split).labelled())
+    states = pooled_features(model, read_text(tokens, split).labelled())
     return states, time.perf_counter() - began
 
 

@@ -25,7 +25,7 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training import language_model
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress, Report, silent
@@ -33,6 +33,7 @@ from rnnlm.training.state import StateFolder, TrainingState
 from rnnlm.training.step import LanguageModelStep
 
 BOS, EOS, SIZE = 2, 3, 14
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 MODEL = Model(
     embedding=8,
     hidden=12,
@@ -71,7 +72,7 @@ SETTINGS = {"ema": EMA, "nt_asgd": NT_ASGD}
 SIMPLE = EMA.model_copy(update={"vary_window": False, "accumulate": 1, "epochs": 1.0})
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     """A language in which each word has one follower, three times in four."""
     generator = np.random.default_rng(seed)
     texts = []
@@ -82,7 +83,8 @@ def documents(count: int, seed: int) -> EncodedDocuments:
             word = (word + (2 if generator.random() < 0.75 else 5)) % 10
         texts.append([*text, EOS])
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.zeros(count, np.int16),
@@ -104,9 +106,9 @@ def train(
     settings: LanguageModelTraining, folder: Path | None = None, report: Report = silent
 ) -> tuple[Weights, list[Point]]:
     """Train a fresh model, as a new process would."""
-    model = LanguageModel(MODEL, SIZE, 1, np.bincount(TRAIN.ids, minlength=SIZE))
+    model = LanguageModel(MODEL, SIZE, 1, TRAIN.counts())
     states = (lambda extend: StateFolder(folder, f"tiny {extend}")) if folder is not None else None
-    found = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=5, report=report, states=states)
+    found = train_language_model(model, TRAIN, VALID, settings, seed=5, report=report, states=states)
     return get_weights(model), found.points
 
 
