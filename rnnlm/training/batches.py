@@ -106,11 +106,20 @@ def batch_count(documents: int, batch: int) -> int:
     return max(1, documents // batch + (documents % batch > 1))
 
 
-def shuffled_batches(documents: Text, batch: int, max_tokens: int, generator: np.random.Generator) -> Iterator[Batch]:
-    """Give every document once, in random batches of documents of about the same length.
+def shuffled_batches(
+    documents: Text, batch: int, max_tokens: int, generator: np.random.Generator, skipped: int = 0
+) -> Iterator[Batch]:
+    """Return every document once, in random batches of documents of about the same length.
 
     The order is random; within 20 batches' worth it is sorted by length, so that little is padded, and the batches
     are shuffled again. A rest too small for batch statistics (one document) joins the batch before it.
+
+    Args:
+        documents: The documents.
+        batch: Documents of a batch.
+        max_tokens: Tokens of a document at most.
+        generator: Draws the order.
+        skipped: Batches at the beginning that are passed over.
     """
     order = generator.permutation(len(documents))
     pool = 20 * batch
@@ -121,7 +130,7 @@ def shuffled_batches(documents: Text, batch: int, max_tokens: int, generator: np
         batches += np.split(part, range(batch, len(part), batch))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
-    for n in generator.permutation(len(batches)):
+    for n in generator.permutation(len(batches))[skipped:]:
         yield pad(documents, batches[n], max_tokens)
 
 

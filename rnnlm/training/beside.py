@@ -16,6 +16,7 @@ from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import Text
 from rnnlm.training.plan import Plan, Step
 from rnnlm.training.precision import choose_precision
+from rnnlm.training.state import Arrays
 from rnnlm.training.step import LanguageModelStep
 from rnnlm.training.update import check_finite
 
@@ -47,7 +48,8 @@ class Beside:
         set_weights(self._step.model, own | given)
         self._seed = derived(seed, "beside")
         self._plan, self._taken = Plan.of(text.n_tokens, training, self._seed), 0
-        self._steps = self._read(text)
+        self._text = text
+        self._steps = self._read(0)
 
     @property
     def steps(self) -> int:
@@ -70,10 +72,21 @@ class Beside:
             check_finite(result.loss, result.norm, read.where, "language_model.learning_rate")
             self._taken += 1
 
-    def _read(self, text: Text) -> Iterator[tuple[Step, float]]:
+    def arrays(self) -> Arrays:
+        """Return all that the next update depends on."""
+        return self._step.arrays()
+
+    def restore(self, arrays: Arrays, step: int, steps: int) -> None:
+        """Take up what `arrays` returned after so many of the classifier's steps."""
+        self._step.restore(arrays)
+        self._taken = -(-step * self._plan.steps // steps)
+        self._steps = self._read(self._taken)
+
+    def _read(self, taken: int) -> Iterator[tuple[Step, float]]:
         for phase in self._plan.phases:
-            for n, step in enumerate(self._plan.read(phase, text, phase.first_step)):
-                yield step, self._plan.rate(phase, phase.first_step + n)
+            begin = max(taken, phase.first_step)
+            for n, step in enumerate(self._plan.read(phase, self._text, begin) if begin < phase.end else ()):
+                yield step, self._plan.rate(phase, begin + n)
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,5 +1,6 @@
 """What every cell of the comparison reads and writes, whatever model it trains."""
 
+import contextlib
 import hashlib
 import json
 import time
@@ -11,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.errors import DataError
+from rnnlm.errors import DataError, StoreError
 from rnnlm.evaluation.language_model import DocumentScores, by_document
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from rnnlm.model.precision import Precision
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import Text, read_text
+from rnnlm.training.state import StateFolder
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,21 @@ class Fitted:
         metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
         seconds: Wall-clock time; of a training that was stopped, that of all its processes.
         precision: Type of the large products in training: what `auto` became. float64: a model that is counted.
+        states: Training states that nobody needs once the result is recorded.
     """
 
     sha256: str
     metrics: dict[str, float]
     seconds: float
     precision: Precision | Literal["float64"] = "float64"
+    states: tuple[StateFolder, ...] = ()
+
+    def forget(self) -> None:
+        """Remove the states of a cell's trainings, when its result is recorded: nothing can be added to them."""
+        for folder in self.states:
+            # What cannot be removed is in nobody's way: it is no reason to lose a result.
+            with contextlib.suppress(StoreError):
+                folder.remove()
 
 
 def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> Text:

@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from rnnlm.settings import ClassifierTraining, FineTuning, LanguageModelTraining
 from rnnlm.store import file_sha256
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.beside import Beside
+from rnnlm.training.classifier import VERSION as CLASSIFIER_VERSION
 from rnnlm.training.classifier import (
     average_with_start,
     pooled_features,
@@ -140,6 +141,7 @@ def fit_classifier(
     labels: int | None,
     seed: int,
     report: Report,
+    states: Path | None = None,
     word_map: WordMap = "exact",
     beside: BesideText | None = None,
     known_text: TokensRef | None = None,
@@ -159,6 +161,8 @@ def fit_classifier(
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
+        states: Folder of training states, where a training that was stopped is taken up again; if None, none are kept.
+            `Fitted.forget` removes them.
         word_map: How words come to their rows that the start does not know.
         beside: Text that the encoder is trained on in between; none: the labels alone.
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
@@ -208,7 +212,26 @@ def fit_classifier(
         softmax = get_weights(_language_model(settings, text, mapped, seed))
         return Beside(model, softmax, text, beside.training, seed=seed)
 
+    def folder(way: FineTuning, rate: float, seed_of_try: int) -> StateFolder | None:
+        if states is None:
+            return None
+        of_text = beside and (beside.tokens.sha256, beside.training.model_dump(), _precision(settings, beside))
+        content = [
+            "classifier",
+            CLASSIFIER_VERSION,
+            settings.model_dump(),
+            training.model_dump(exclude={"learning_rates", "fine_tuning"}),
+            [way.model_dump(), rate, seed_of_try, seed, precision, trainable, labels],
+            tokens.sha256,
+            _start_of(start, word_map),
+            known_text.sha256 if known_text is not None and way.importance == "fisher" else None,
+            of_text,
+        ]
+        return _state_folder(states, content)
+
     training_score = functools.partial(selection_score, select=training.select)
+    folders: list[StateFolder] = []
+    seconds_before = 0.0
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
     # Every arm has as many tries, and the validation split chooses among them.
     tries = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
@@ -217,7 +240,9 @@ def fit_classifier(
         again = derived(seed, "try", way) if way and not tuned else seed
         first, fine_tuning = initial_weights(again), training.fine_tuning[way] if tuned else FineTuning()
         set_weights(model, first)
-        history = train_classifier(
+        kept = folder(fine_tuning, rate, again)
+        folders += [kept] if kept is not None else []
+        history, before = train_classifier(
             model,
             train,
             valid,
@@ -229,7 +254,9 @@ def fit_classifier(
             frozen_valid=frozen["valid"],
             beside=reading(again),
             report=one_after_the_other,
+            states=kept,
         )
+        seconds_before += before
         on_valid = max((point.metrics for point in history), key=training_score)
         if fine_tuning.average:
             on_valid = average_with_start(model, first, train, valid, seed)
@@ -256,7 +283,8 @@ def fit_classifier(
     checkpoint = Checkpoint(description, weights)
     predictions = classifier_predictions(test, probabilities)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
-    return Fitted(sha256, metrics, time.perf_counter() - began + not_here, precision)
+    seconds = seconds_before + time.perf_counter() - began + not_here
+    return Fitted(sha256, metrics, seconds, precision, tuple(folders))
 
 
 def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> LanguageModel:
@@ -294,19 +322,32 @@ def _state_folders(
     word_map: WordMap,
     seed: int,
 ) -> States:
-    """Give what gives the folder of one training's states: its name comes from all that the result depends on."""
+    """Return what returns the folder of one training's states: its name comes from all that the result depends on."""
     content = [
         VERSION,
         settings.model_dump(),
         # What may be set when a training has diverged changes nothing before that.
         training.model_dump(exclude={"extend", "save_every", "halve_on_divergence"}),
         tokens.sha256,
-        [file_sha256(start / "weights.safetensors"), word_map] if start else None,
+        _start_of(start, word_map),
         seed,
     ]
+    return lambda extend: _state_folder(states, [*content, extend])
 
-    def folder(extend: list[float]) -> StateFolder:
-        identity = hashlib.sha256(json.dumps([*content, extend], sort_keys=True).encode()).hexdigest()
-        return StateFolder(states / identity[:32], identity)
 
-    return folder
+def _start_of(start: Path | None, word_map: WordMap) -> list[str] | None:
+    """Return what the weights of a start depend on."""
+    if start is None:
+        return None
+    return [file_sha256(start / "weights.safetensors"), file_sha256(start / "tokenizer.json"), word_map]
+
+
+def _precision(settings: Model, beside: BesideText) -> Precision:
+    """Return the type of the products of the language model beside a classifier."""
+    t = beside.training
+    return choose_precision(t.precision, settings, beside.tokens.vocabulary_size, t.batch_size, t.window)
+
+
+def _state_folder(states: Path, content: list[Any]) -> StateFolder:
+    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return StateFolder(states / identity[:32], identity)

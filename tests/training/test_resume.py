@@ -26,7 +26,7 @@ from rnnlm.model.checkpoint import Weights, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training import language_model
+from rnnlm.training import hooks
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder, TrainingState
@@ -130,7 +130,7 @@ def assert_same(got: tuple[Weights, list[Point]], expected: tuple[Weights, list[
 @pytest.fixture(autouse=True)
 def a_save_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes."""
-    monkeypatch.setattr(language_model, "SAVING_SHARE", math.inf)
+    monkeypatch.setattr(hooks, "SAVING_SHARE", math.inf)
 
 
 @pytest.fixture
@@ -350,8 +350,8 @@ def test_where_a_save_takes_long_all_saves_together_cost_two_percent(
 
     monkeypatch.setattr(LanguageModelStep, "run", slow_run)
     monkeypatch.setattr(StateFolder, "save", slow_save)
-    monkeypatch.setattr(language_model, "SAVING_SHARE", 0.02)
-    monkeypatch.setattr(language_model, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(hooks, "SAVING_SHARE", 0.02)
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     train(SIMPLE.model_copy(update={"epochs": 3.0, "save_every": 60.0}), tmp_path)
 
     assert saves[0] == 60.0
@@ -456,7 +456,7 @@ def _kill_in(count: int) -> Callable[..., None]:
 
 
 def _main(kind: str, states: Path, out: Path, how: str) -> None:
-    language_model.SAVING_SHARE = math.inf
+    hooks.SAVING_SHARE = math.inf
     if how.startswith("in "):
         StateFolder._write = _kill_in(int(how.split()[2]))  # type: ignore[method-assign]
     seen: list[Progress] = []

@@ -121,7 +121,7 @@ def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
     model = reusable_classifier(SMALL, CLASSIFIER.model_dump_json(), SIZE, 2)
     for seed in (1, 2, 1):  # the second training must leave nothing behind in the reused model
         set_weights(model, get_weights(Classifier(SMALL, CLASSIFIER, SIZE, 2, seed)))
-        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed)  # type: ignore[arg-type]
+        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed).points  # type: ignore[arg-type]
         results.append(get_weights(model))
         accuracy = (predict(model, VALID).argmax(axis=1) == VALID.labels).mean()
         assert accuracy == pytest.approx(max(point.metrics["accuracy"] for point in points))
@@ -142,7 +142,7 @@ def test_frozen_stays_frozen() -> None:
 
 def test_few_labels_are_trained_for_min_steps() -> None:
     model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
-    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1)
+    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1).points
     assert points[-1].step == CLASSIFIER.min_steps
 
 
@@ -152,7 +152,7 @@ def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str
     settings = CLASSIFIER.model_copy(update={"epochs": 1, "min_steps": 1, "evaluations": 1})
     model = Classifier(SMALL, settings, SIZE, 2, seed=1)
     train = TRAIN.take(np.arange(33))
-    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert [(point.step, point.tokens) for point in points] == [(4, 33)]
 
 
@@ -177,7 +177,7 @@ def test_the_training_loss_is_weighted(trainable: str) -> None:
     model = Classifier(dry, CLASSIFIER.model_copy(update=whole), SIZE, 2, seed=1)
     before = predict(model, rare)[np.arange(len(rare)), rare.labels]
     weight = np.where(rare.labels == 1, 120 / (2 * 12), 120 / (2 * 108))
-    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert point.train_loss == pytest.approx((weight * -np.log(before)).mean(), rel=1e-5)
 
 
