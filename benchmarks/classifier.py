@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, Task, documents, finish, read_task
 from rnnlm.model.classifier import Classifier
 from rnnlm.settings import ClassifierTraining, Dropout, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.classifier import predict, train_classifier
 
 # The strengths are fastai's defaults, which fastai's program uses too.
@@ -80,11 +80,12 @@ def evaluation_rates(task: Task, model: Classifier) -> list[float]:
     return rates
 
 
-def encoded(task: Task, seed: int) -> EncodedDocuments:
+def encoded(task: Task, seed: int) -> Text:
     """Return random documents in the form that the project reads."""
     drawn = documents(task, seed)
     unknown = np.zeros(len(drawn.labels), np.int64)  # numbers of characters and words, which training does not use
-    return EncodedDocuments(
+    return Text(
+        vocabulary=Vocabulary(task.vocabulary, eos=3, unk=1, bos=2),
         ids=drawn.ids.astype(np.uint16),
         offsets=drawn.offsets,
         labels=drawn.labels.astype(np.int16),

@@ -65,18 +65,17 @@ def _try(experiment: Experiment | Pretraining, tokens: TokensRef) -> Found:
     # TensorFlow is loaded where it is used.
     from rnnlm.model.language_model import LanguageModel
     from rnnlm.report.learning_rate import write_learning_rate
-    from rnnlm.tokens import TextTokenizer, map_split
+    from rnnlm.tokens import read_text
     from rnnlm.training.lr_finder import find_learning_rate
 
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train = map_split(tokens.file, "train")
+    train = read_text(tokens, "train", mapped=True)
     seed = experiment.comparison.seed
-    model = LanguageModel(experiment.model, tokenizer.size, seed, train.counts(tokenizer.size))
+    model = LanguageModel(experiment.model, train.vocabulary.size, seed, train.counts())
 
     def report(done: int, of: int) -> None:
         observer().progressed("Updates", done, of)
 
-    curve = find_learning_rate(model, train, source.language_model, bos=tokenizer.bos, seed=seed, report=report)
+    curve = find_learning_rate(model, train, source.language_model, seed=seed, report=report)
     final = home() / "learning-rate" / experiment.name
     with whole_folder(final) as folder:
         write_learning_rate(curve, source.language_model.learning_rate, folder)

@@ -26,6 +26,10 @@ class Ref(BaseModel):
     path: Path
     sha256: str
 
+    def __hash__(self) -> int:
+        """Return a hash of the content, so that what is computed of an output can be remembered by its reference."""
+        return hash(self.sha256)
+
     def exists(self) -> bool:
         """Tell whether the output is still there; a cached reference may outlive its folder."""
         return self.path.is_dir()

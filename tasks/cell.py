@@ -34,6 +34,7 @@ def compute(
             fitted = run_cell(spec, inputs, folder)
         run.log_metrics(fitted.metrics)
         run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        fitted.forget()
     return ScoreRef(
         **cell.model_dump(),
         path=folder,

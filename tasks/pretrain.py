@@ -49,9 +49,11 @@ def pretrain(source: Source, model: Model, tokens: TokensRef, seed: int, parent_
                     labels=None,
                     seed=seed,
                     report=progress,
+                    states=states_folder(),
                 )
         run.log_metrics(fitted.metrics)
         run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        fitted.forget()
     return CheckpointRef(
         path=folder,
         sha256=fitted.sha256,

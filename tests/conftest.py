@@ -30,7 +30,7 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 
 if TYPE_CHECKING:
-    from rnnlm.tokens import EncodedDocuments, TextTokenizer
+    from rnnlm.tokens import Text, TextTokenizer
 
 # No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
 hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
@@ -43,15 +43,16 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def encoded() -> "Callable[..., EncodedDocuments]":
-    """Give what makes documents of lists of token ids; one character, byte and word each token."""
+def encoded() -> "Callable[..., Text]":
+    """Return what makes a text of lists of token ids; one character, byte and word each token."""
     import numpy as np
 
-    from rnnlm.tokens import EncodedDocuments
+    from rnnlm.tokens import Text, Vocabulary
 
-    def documents(*texts: list[int]) -> EncodedDocuments:
+    def documents(*texts: list[int], size: int = 64, bos: int | None = 2) -> Text:
         lengths = np.array([len(text) for text in texts])
-        return EncodedDocuments(
+        return Text(
+            vocabulary=Vocabulary(size, eos=3, unk=1, bos=bos),
             ids=np.concatenate(texts).astype(np.uint16),
             offsets=np.concatenate(([0], np.cumsum(lengths))),
             labels=np.full(len(texts), -1, np.int16),

@@ -15,7 +15,7 @@ from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.seeds import derived, masks, stream
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Maps, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.maps import LinearMaps
 from rnnlm.training.plan import Plan
 from rnnlm.transfer.subsets import label_subset
@@ -33,10 +33,11 @@ def blocks(weights: dict[str, np.ndarray], gates: int) -> Iterator[tuple[str, np
             yield f"{name} {n}", block
 
 
-def numbered_documents() -> EncodedDocuments:
+def numbered_documents() -> Text:
     """Return documents no two of which have a token in common."""
     lengths = np.full(200, 10)
-    return EncodedDocuments(
+    return Text(
+        vocabulary=Vocabulary(2_000, eos=3, unk=1, bos=0),
         ids=np.arange(2_000).astype(np.uint16),
         offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=np.full(200, -1, np.int16),
@@ -63,7 +64,7 @@ def random_numbers(seed: int, cell: str) -> dict[str, bytes]:
                 found[f"{kind} {name}"] = block.tobytes()
     plan = Plan.of(2_000, LanguageModelTraining(epochs=2, vary_window=True, batch_size=4, window=10), seed)
     found["windows"] = str([phase.lengths for phase in plan.phases]).encode()
-    for step in plan.read(plan.phases[0], numbered_documents(), 0, 0):
+    for step in plan.read(plan.phases[0], numbered_documents(), 0):
         found[f"text of {step.where}"] = np.array(step.windows[0].tokens).tobytes()
     found["subset"] = label_subset(np.zeros(60, np.int16), 30, seed).tobytes()
     for n in range(3):

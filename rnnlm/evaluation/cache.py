@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from rnnlm.evaluation.language_model import BATCH, STREAM_ROWS, WINDOW
 from rnnlm.model.language_model import LanguageModel
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 SIZE = 2_000  # tokens that are remembered; more helped little on WikiText-2 (Grave et al. 2017)
 MOST_STATES = 64_000_000  # numbers of the states of the documents that are read side by side: 256 MB
@@ -21,25 +21,21 @@ LONGEST_ROW = 20_000  # tokens of a row of running text
 BLOCK = 512  # tokens whose similarities are in memory at once: 512 x 2,512 of them are 10 MB
 
 
-def cache_nll(
-    model: LanguageModel, documents: EncodedDocuments, thetas: tuple[float, ...], *, bos: int | None, eos: int
-) -> np.ndarray:
+def cache_nll(model: LanguageModel, text: Text, thetas: tuple[float, ...]) -> np.ndarray:
     """Score each token by the cache alone, which begins empty with each document (and row of running text).
 
     Args:
         model: The language model whose states are remembered.
-        documents: At least one document.
+        text: At least one document.
         thetas: How much similarity counts; 0: every remembered token counts the same.
-        bos: The token that begins a document; none: running text.
-        eos: The token that ends a document.
 
     Returns:
-        (thetas, tokens) negative log-likelihood in nats, as `documents.ids` lie; infinite where the token is not in the
-        cache, 0 for `bos`, which is given.
+        (thetas, tokens) negative log-likelihood in nats, in their order; infinite where the token is not in the cache,
+        0 for `<bos>`, which is given.
     """
-    found = np.zeros((len(thetas), len(documents.ids)))
-    for (start, end), states in _states(model, documents, bos=bos, eos=eos):
-        found[:, start:end] = _of_segment(states, documents.ids[start:end], thetas)
+    found = np.zeros((len(thetas), text.n_tokens))
+    for (start, end), states in _states(model, text):
+        found[:, start:end] = _of_segment(states, text.read(start, end), thetas)
     return found
 
 
@@ -65,21 +61,19 @@ def _of_segment(states: np.ndarray, targets: np.ndarray, thetas: tuple[float, ..
     return found
 
 
-def _states(
-    model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int
-) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Give the places of the tokens of each segment, and the states (tokens, width) before them.
+def _states(model: LanguageModel, text: Text) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Return the places of the tokens of each segment, and the states (tokens, width) before them.
 
     Segments are the documents, or the rows that running text is read in.
     """
-    targets = documents.ids.astype(np.int32)
-    inputs = np.concatenate(([eos], targets[:-1])).astype(np.int32)
-    if bos is None:
+    targets = text.read().astype(np.int32)
+    inputs = np.concatenate(([text.vocabulary.eos], targets[:-1])).astype(np.int32)
+    if text.is_running:
         rows = min(max(STREAM_ROWS, -(-len(targets) // LONGEST_ROW)), len(targets))
         edges = np.linspace(0, len(targets), rows + 1).astype(np.int64)
         starts, ends = edges[:-1], edges[1:]
     else:
-        starts, ends = documents.offsets[:-1] + 1, documents.offsets[1:]
+        starts, ends = text.starts + 1, text.ends
     lengths = ends - starts
     encode = tf.function(
         lambda tokens, states: model.encoder(tokens, states, training=False),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.model.language_model import LanguageModel
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 BATCH = 64
 WINDOW = 128
@@ -29,7 +29,7 @@ class DocumentScores:
         n_characters: (documents,) characters of the text.
         n_bytes: (documents,) its bytes in UTF-8.
         n_words: (documents,) its words, parted by white space.
-        unknown: (documents,) how many of the predicted tokens are `<unk>`; none: it was not asked for.
+        unknown: (documents,) how many of the predicted tokens are `<unk>`; None if that was not asked for.
         unknown_nll: (documents,) their part of `nll`.
     """
 
@@ -74,76 +74,65 @@ def _exp(nats: float) -> float:
     return math.exp(min(nats, 700.0))  # float64 ends at exp(709)
 
 
-def score_documents(
-    model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int, unk: int | None = None
-) -> DocumentScores:
+def score_documents(model: LanguageModel, text: Text, *, unknown: bool = False) -> DocumentScores:
     """Score each document.
 
     Args:
         model: The language model.
-        documents: At least one document.
-        bos: The token that begins a document; none: running text.
-        eos: The token that ends a document.
-        unk: The unknown token, to be counted by itself; none: it is a token as others are.
+        text: At least one document.
+        unknown: Whether the unknown token is counted by itself, too.
     """
-    return by_document(score_tokens(model, documents, bos=bos, eos=eos), documents, bos=bos, unk=unk)
+    return by_document(score_tokens(model, text), text, unknown=unknown)
 
 
-def by_document(
-    losses: np.ndarray, documents: EncodedDocuments, *, bos: int | None, unk: int | None = None
-) -> DocumentScores:
-    """Add up the losses of tokens, as `score_tokens` gives them, over each document."""
+def by_document(losses: np.ndarray, text: Text, *, unknown: bool = False) -> DocumentScores:
+    """Add up the losses of tokens, as `score_tokens` returns them, over each document."""
 
     def total(values: np.ndarray) -> np.ndarray:
-        return np.asarray(np.add.reduceat(values, documents.offsets[:-1]))
+        return np.asarray(np.add.reduceat(values, text.starts))
 
-    predicted = documents.lengths - (0 if bos is None else 1)
-    sizes = documents.n_characters, documents.n_bytes, documents.n_words
-    if unk is None:
-        return DocumentScores(total(losses), predicted, *sizes)
-    unknown = documents.ids == unk
-    return DocumentScores(
-        total(losses), predicted, *sizes, total(unknown.astype(np.int64)), total(np.where(unknown, losses, 0.0))
-    )
+    counted = text.n_predicted, text.n_characters, text.n_bytes, text.n_words
+    if not unknown:
+        return DocumentScores(total(losses), *counted)
+    is_unknown = text.read() == text.vocabulary.unk
+    of_unknown = total(is_unknown.astype(np.int64)), total(np.where(is_unknown, losses, 0.0))
+    return DocumentScores(total(losses), *counted, *of_unknown)
 
 
-def score_tokens(model: LanguageModel, documents: EncodedDocuments, *, bos: int | None, eos: int) -> np.ndarray:
+def score_tokens(model: LanguageModel, text: Text) -> np.ndarray:
     """Score each token after those before it.
 
     Args:
         model: The language model.
-        documents: At least one document.
-        bos: The token that begins a document; none: running text.
-        eos: The token that ends a document.
+        text: At least one document.
 
     Returns:
-        (tokens,) negative log-likelihood in nats, float64, as `documents.ids` lie; 0 for `bos`, which is given.
+        (tokens,) negative log-likelihood in nats, float64, in their order; 0 for `<bos>`, which is given.
     """
-    return _running_text(model, documents, eos) if bos is None else _documents(model, documents)
+    return _running_text(model, text) if text.is_running else _documents(model, text)
 
 
-def _documents(model: LanguageModel, documents: EncodedDocuments) -> np.ndarray:
+def _documents(model: LanguageModel, text: Text) -> np.ndarray:
     """Score documents side by side, each from a zero state, shortest first."""
-    losses = np.zeros(len(documents.ids), np.float64)
-    order = np.argsort(documents.lengths, kind="stable")
+    losses = np.zeros(text.n_tokens, np.float64)
+    order = np.argsort(text.lengths, kind="stable")
     for first in range(0, len(order), BATCH):
         chosen = order[first : first + BATCH]
-        lengths = documents.lengths[chosen] - 1  # targets of each document
+        lengths = text.lengths[chosen] - 1  # targets of each document
         states = model.encoder.zero_states(len(chosen))
         for start in range(0, int(lengths.max()), WINDOW):
             time = np.arange(start, min(start + WINDOW, int(lengths.max())))
             counted = time[:, None] < lengths[None, :]
-            place = np.where(counted, documents.offsets[chosen][None, :] + time[:, None], 0)
-            tokens, targets = documents.ids[place].astype(np.int32), documents.ids[place + 1].astype(np.int32)
-            nll, states = model.compiled_nll(tokens, targets, counted, states)
+            place = np.where(counted, text.starts[chosen][None, :] + time[:, None], 0)
+            nll, states = model.compiled_nll(text.at(place), text.at(place + 1), counted, states)
             losses[place[counted] + 1] = nll.numpy()[counted]
     return losses
 
 
-def _running_text(model: LanguageModel, documents: EncodedDocuments, eos: int) -> np.ndarray:
+def _running_text(model: LanguageModel, text: Text) -> np.ndarray:
     """Score documents as one stream; the first token is predicted after an `<eos>`."""
-    targets = documents.ids.astype(np.int32)
-    tokens = np.concatenate(([eos], targets[:-1])).astype(np.int32)
+    targets = text.read().astype(np.int32)
+    tokens = np.concatenate(([text.vocabulary.eos], targets[:-1])).astype(np.int32)
     rows = min(STREAM_ROWS, len(targets))
     length = -(-len(targets) // rows)
     missing = rows * length - len(targets)
@@ -154,4 +143,4 @@ def _running_text(model: LanguageModel, documents: EncodedDocuments, eos: int) -
         part = slice(start, start + WINDOW)
         nll, states = model.compiled_nll(tokens[part], targets[part], counted[part], states)
         parts.append(nll.numpy().astype(np.float64))
-    return np.concatenate(parts).T.reshape(-1)[: len(documents.ids)]
+    return np.concatenate(parts).T.reshape(-1)[: text.n_tokens]

@@ -55,9 +55,4 @@ def score_each(trained: Trained, texts: Sequence[str]) -> DocumentScores:
     Raises:
         ConfigError: If the model is a classifier.
     """
-    model, tokenizer = trained.language_model, trained.tokenizer
-    # Running text has no <bos>. Its first token is predicted after an <eos>, so that each text is scored alone and does
-    # not continue the text before it in the batch.
-    bos, eos = tokenizer.bos, tokenizer.eos
-    documents = encode(tokenizer, texts, before=[eos] if bos is None else [])
-    return score_documents(model, documents, bos=eos if bos is None else bos, eos=eos, unk=tokenizer.unk)
+    return score_documents(trained.language_model, encode(trained.tokenizer, texts, apart=True), unknown=True)

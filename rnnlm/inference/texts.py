@@ -4,6 +4,7 @@ Texts are cleaned as in `ingest` (line ends, control characters, Unicode NFC, wh
 do the HTML breaks and replacements of a corpus. Half a surrogate pair, which UTF-8 cannot represent, counts as U+FFFD.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,9 +12,8 @@ from tokenizers import Regex, pre_tokenizers
 
 from rnnlm.corpus.clean import cleaner
 from rnnlm.settings import Corpus
-from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.tokens import Text, TextTokenizer
 from rnnlm.tokens.kinds import WORD
-from rnnlm.tokens.reader import NO_LABEL
 
 _TOKENIZED_AT_ONCE = 256  # texts whose tokens are Python objects at the same time
 
@@ -43,25 +43,21 @@ def words_of(text: str) -> list[tuple[str, tuple[int, int]]]:
     return [(word, place) for word, place in _WORDS.pre_tokenize_str(text) if word[0].isalpha()]
 
 
-def encode(tokenizer: TextTokenizer, texts: Sequence[str], before: Sequence[int] = ()) -> EncodedDocuments:
+def encode(tokenizer: TextTokenizer, texts: Sequence[str], *, apart: bool = False) -> Text:
     """Encode texts as the tokenize step does, in memory and without labels.
 
     Args:
         tokenizer: The checkpoint's tokenizer.
         texts: Cleaned texts.
-        before: Tokens to put before the tokens of each text.
+        apart: Whether each text begins anew in running text, too: after an `<eos>`, as if another text had ended there.
+            Otherwise it continues the text before it.
     """
-    ids = [
-        np.array([*before, *tokens], np.uint32)
+    vocabulary, before = tokenizer.vocabulary, list[int]()
+    if apart and vocabulary.bos is None:
+        vocabulary, before = dataclasses.replace(vocabulary, bos=vocabulary.eos), [vocabulary.eos]
+    encoded = [
+        np.array([*before, *tokens], np.uint32)  # a fraction of the memory of Python's integers
         for start in range(0, len(texts), _TOKENIZED_AT_ONCE)
         for tokens in tokenizer.encode(list(texts[start : start + _TOKENIZED_AT_ONCE]))
     ]
-    return EncodedDocuments(
-        ids=np.concatenate(ids) if ids else np.zeros(0, np.uint32),
-        offsets=np.cumsum([0, *map(len, ids)], dtype=np.int64),
-        labels=np.full(len(texts), NO_LABEL, np.int16),
-        n_characters=np.array([len(text) for text in texts], np.int64),
-        n_bytes=np.array([len(text.encode()) for text in texts], np.int64),
-        n_words=np.array([len(text.split()) for text in texts], np.int64),
-        document_ids=np.array([str(place) for place in range(len(texts))], object),
-    )
+    return Text.of(texts, encoded, vocabulary)

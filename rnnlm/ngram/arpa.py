@@ -12,7 +12,7 @@ AT_ONCE = 100_000  # n-grams whose tokens are looked up at the same time
 IMPOSSIBLE = -99.0  # the usual value for the logarithm of zero
 
 
-def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -> None:
+def write_arpa(model: NgramModel, tokens: Sequence[str], file: Path) -> None:
     r"""Write a model as an ARPA file, with logarithms to base 10.
 
     The beginning and the end of a document and the unknown token get their names in such files: `<s>`, `</s>` and
@@ -23,20 +23,20 @@ def write_arpa(model: NgramModel, tokens: Sequence[str], unk: int, file: Path) -
     Args:
         model: The model.
         tokens: The text of each token.
-        unk: The unknown token.
         file: The file to write.
     """
-    special = {model.eos: "</s>", unk: "<unk>"} | ({model.bos: "<s>"} if model.bos is not None else {})
+    of = model.vocabulary
+    special = {of.eos: "</s>", of.unk: "<unk>"} | ({of.bos: "<s>"} if of.bos is not None else {})
     names = np.array([special.get(n) or _escaped(token) for n, token in enumerate(tokens)], object)
     with file.open("w", encoding="utf-8", newline="\n") as out:
         out.write("\\data\\\n")
-        more = [int(model.bos is None), *[0] * (model.order - 1)]
+        more = [int(of.bos is None), *[0] * (model.order - 1)]
         out.writelines(
             f"ngram {n}={len(keys) + extra}\n" for n, (keys, extra) in enumerate(zip(model.keys, more, strict=True), 1)
         )
         for n in range(1, model.order + 1):
             out.write(f"\n\\{n}-grams:\n")
-            if n == 1 and model.bos is None:
+            if n == 1 and of.bos is None:
                 out.write(f"{IMPOSSIBLE:g}\t<s>" + ("\t0\n" if model.order > 1 else "\n"))
             out.writelines(_lines(model, names, n))
         out.write("\n\\end\\\n")
@@ -50,8 +50,8 @@ def _lines(model: NgramModel, names: np.ndarray, order: int) -> Iterator[str]:
         words = []
         for n in range(order, 0, -1):
             keys = model.keys[n - 1][place]
-            words.append(names[keys % model.vocabulary_size])
-            place = keys // model.vocabulary_size
+            words.append(names[keys % model.vocabulary.size])
+            place = keys // model.vocabulary.size
         for row, ngram in enumerate(zip(*reversed(words), strict=True)):
             end = "" if backoff is None else f"\t{backoff[row]:.7g}"
             yield f"{log[row]:.7g}\t{' '.join(ngram)}{end}\n"

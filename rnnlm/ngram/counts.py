@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 
 BLOCK = 4_000_000  # tokens of a block: about 200 MB of 64-bit keys, rows and sorted copies
 NONE = -1  # no such row
@@ -23,16 +23,12 @@ class Counts:
     """How often each n-gram occurs in a text.
 
     Attributes:
-        vocabulary_size: Number of tokens in the closed vocabulary.
-        bos: The token that begins a document. It is only a context, never predicted. None for running text.
-        eos: The token that ends a document.
+        vocabulary: The closed vocabulary. The token that begins a document is only a context, never predicted.
         keys: For each order the sorted keys of its n-grams. Those of order 1 are all tokens, seen or not.
-        counts: For each order the count of each n-gram. A token that is given (`bos`) does not count.
+        counts: For each order the count of each n-gram. A token that is given (`<bos>`) does not count.
     """
 
-    vocabulary_size: int
-    bos: int | None
-    eos: int
+    vocabulary: Vocabulary
     keys: tuple[np.ndarray, ...]
     counts: tuple[np.ndarray, ...]
 
@@ -43,73 +39,67 @@ class Counts:
 
     def prefixes(self, order: int) -> np.ndarray:
         """Return, for each n-gram, the row of its first `order` - 1 tokens in the table of that order."""
-        return self.keys[order - 1] // self.vocabulary_size
+        return self.keys[order - 1] // self.vocabulary.size
 
     def last_tokens(self, order: int) -> np.ndarray:
         """Return the last token of each n-gram."""
-        return self.keys[order - 1] % self.vocabulary_size
+        return self.keys[order - 1] % self.vocabulary.size
 
     def suffixes(self, order: int) -> np.ndarray:
         """Return, for each n-gram, the row of its last `order` - 1 tokens in the table of that order."""
         if order == 2:
             return self.last_tokens(2)
         shorter = self.suffixes(order - 1)[self.prefixes(order)]
-        return find(self.keys[order - 2], shorter * self.vocabulary_size + self.last_tokens(order))
+        return find(self.keys[order - 2], shorter * self.vocabulary.size + self.last_tokens(order))
 
     def first_tokens(self, order: int) -> np.ndarray:
         """Return the first token of each n-gram."""
         return self.keys[0] if order == 1 else self.first_tokens(order - 1)[self.prefixes(order)]
 
 
-def count(documents: EncodedDocuments, order: int, vocabulary_size: int, *, bos: int | None, eos: int) -> Counts:
+def count(text: Text, order: int) -> Counts:
     """Count all n-grams up to an order.
 
     Args:
-        documents: The text. Its ids may be memory-mapped; they are read in blocks.
+        text: The text. Its ids may be memory-mapped; they are read in blocks. In running text, n-grams cross documents.
         order: Number of tokens of the longest n-grams, at least 1.
-        vocabulary_size: Number of tokens.
-        bos: The token that begins each document. None for running text, in which n-grams cross documents.
-        eos: The token that ends a document. Running text begins after one.
     """
-    unigrams = np.zeros(vocabulary_size, np.int64)
-    for _, tokens, depth in blocks(documents, bos=bos, eos=eos, context=0):
-        unigrams += np.bincount(tokens[depth > 0], minlength=vocabulary_size)
-    keys, counts = [np.arange(vocabulary_size, dtype=np.int64)], [unigrams]
+    size = text.vocabulary.size
+    unigrams = np.zeros(size, np.int64)
+    for _, tokens, depth in blocks(text, context=0):
+        unigrams += np.bincount(tokens[depth > 0], minlength=size)
+    keys, counts = [np.arange(size, dtype=np.int64)], [unigrams]
     for n in range(2, order + 1):
         found = np.zeros(0, np.int64), np.zeros(0, np.int64)
-        for fresh, tokens, depth in blocks(documents, bos=bos, eos=eos, context=n - 1):
-            prefix = contexts(rows(keys, vocabulary_size, tokens, depth)[-1], depth, n)[fresh:]
-            seen = np.unique((prefix * vocabulary_size + tokens[fresh:])[prefix != NONE], return_counts=True)
+        for fresh, tokens, depth in blocks(text, context=n - 1):
+            prefix = contexts(rows(keys, size, tokens, depth)[-1], depth, n)[fresh:]
+            seen = np.unique((prefix * size + tokens[fresh:])[prefix != NONE], return_counts=True)
             found = _merged(found, seen)
         keys.append(found[0])
         counts.append(found[1])
-    return Counts(vocabulary_size, bos, eos, tuple(keys), tuple(counts))
+    return Counts(text.vocabulary, tuple(keys), tuple(counts))
 
 
-def blocks(
-    documents: EncodedDocuments, *, bos: int | None, eos: int, context: int
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def blocks(text: Text, context: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Read a text in blocks, each with the last tokens before it.
 
     Args:
-        documents: The text.
-        bos: The token that begins each document. None for running text, which begins after an `eos`.
-        eos: The token that ends a document.
+        text: The text. Running text begins after an `<eos>`.
         context: The number of tokens before a block that are read with it.
 
     Yields:
         The number of tokens from before the block, the tokens, and for each token the number of tokens before it that
         are its context (0 for a token that is given and not predicted).
     """
-    for start in range(0, len(documents.ids), BLOCK):
-        end, first = min(start + BLOCK, len(documents.ids)), max(0, start - context)
-        tokens, places = documents.ids[first:end].astype(np.int64), np.arange(first, end)
-        if bos is not None:
-            depth = places - documents.offsets[np.searchsorted(documents.offsets, places, side="right") - 1]
+    for start in range(0, text.n_tokens, BLOCK):
+        end, first = min(start + BLOCK, text.n_tokens), max(0, start - context)
+        tokens, places = text.read(first, end).astype(np.int64), np.arange(first, end)
+        if not text.is_running:
+            depth = places - text.starts[np.searchsorted(text.starts, places, side="right") - 1]
         else:
             depth = places + 1
             if first == 0:
-                tokens, depth = np.concatenate(([eos], tokens)), np.concatenate(([0], depth))
+                tokens, depth = np.concatenate(([text.vocabulary.eos], tokens)), np.concatenate(([0], depth))
         yield len(tokens) - (end - start), tokens, depth
 
 

@@ -11,9 +11,9 @@ LITTLE = 1e-9  # a smaller share of probability has lost its digits to rounding
 
 def katz(counts: Counts) -> NgramModel:
     """Estimate a model. Probability that the unigrams leave is shared equally by the tokens that were never seen."""
-    possible = np.ones(counts.vocabulary_size, bool)
-    if counts.bos is not None:
-        possible[counts.bos] = False
+    possible = np.ones(counts.vocabulary.size, bool)
+    if counts.vocabulary.bos is not None:
+        possible[counts.vocabulary.bos] = False
     log_probabilities, log_backoffs = [], []
     lower = np.zeros(0)
     for n in range(1, counts.order + 1):
@@ -41,9 +41,7 @@ def katz(counts: Counts) -> NgramModel:
         if n > 1:
             log_backoffs.append(np.log(left) - np.log(np.maximum(unseen, LITTLE)))
     return NgramModel(
-        counts.vocabulary_size,
-        counts.bos,
-        counts.eos,
+        counts.vocabulary,
         counts.keys,
         tuple(log_probabilities),
         tuple(log_backoffs),

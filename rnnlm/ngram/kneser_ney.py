@@ -12,9 +12,9 @@ FALLBACK = (0.5, 1.0, 1.5)
 def kneser_ney(counts: Counts) -> NgramModel:
     """Estimate a model. Its unigrams are interpolated with the uniform distribution, so that no token is impossible."""
     adjusted = [adjusted_counts(counts, n) for n in range(1, counts.order + 1)]
-    possible = np.ones(counts.vocabulary_size)
-    if counts.bos is not None:
-        adjusted[0][counts.bos], possible[counts.bos] = 0, 0.0
+    possible = np.ones(counts.vocabulary.size)
+    if counts.vocabulary.bos is not None:
+        adjusted[0][counts.vocabulary.bos], possible[counts.vocabulary.bos] = 0, 0.0
     lower = possible / possible.sum()
     log_probabilities, log_backoffs = [], []
     for n, numbers in enumerate(adjusted, start=1):
@@ -33,9 +33,7 @@ def kneser_ney(counts: Counts) -> NgramModel:
             # A context without a continuation leaves all probability to the shorter one.
             log_backoffs.append(np.log(taken))
     return NgramModel(
-        counts.vocabulary_size,
-        counts.bos,
-        counts.eos,
+        counts.vocabulary,
         counts.keys,
         tuple(log_probabilities),
         tuple(log_backoffs),
@@ -50,8 +48,8 @@ def adjusted_counts(counts: Counts, order: int) -> np.ndarray:
     if order == counts.order:
         return counts.counts[order - 1].copy()
     before = np.bincount(counts.suffixes(order + 1), minlength=len(counts.keys[order - 1]))
-    if counts.bos is not None:
-        begins = counts.first_tokens(order) == counts.bos
+    if counts.vocabulary.bos is not None:
+        begins = counts.first_tokens(order) == counts.vocabulary.bos
         return np.where(begins, counts.counts[order - 1], before)
     # The beginning of running text is not a token. An n-gram that was seen only there counts once.
     return np.maximum(before, counts.counts[order - 1] > 0)

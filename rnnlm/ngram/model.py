@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.ngram.counts import NONE, blocks, contexts, rows
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,17 +17,13 @@ class NgramModel:
     without its first token, times the back-off weight of its context.
 
     Attributes:
-        vocabulary_size: Number of tokens in the closed vocabulary.
-        bos: The token that begins a document and is never predicted. None for running text.
-        eos: The token that ends a document.
+        vocabulary: The closed vocabulary. The token that begins a document is never predicted.
         keys: For each order the sorted keys of its n-grams, as in `Counts`.
         log_probabilities: For each order the natural logarithm of each n-gram's probability.
         log_backoffs: For each order but the highest, that of each n-gram's back-off weight as a context.
     """
 
-    vocabulary_size: int
-    bos: int | None
-    eos: int
+    vocabulary: Vocabulary
     keys: tuple[np.ndarray, ...]
     log_probabilities: tuple[np.ndarray, ...]
     log_backoffs: tuple[np.ndarray, ...]
@@ -37,16 +33,15 @@ class NgramModel:
         """The number of tokens of the longest n-grams."""
         return len(self.keys)
 
-    def score_tokens(self, documents: EncodedDocuments) -> np.ndarray:
+    def score_tokens(self, text: Text) -> np.ndarray:
         """Score each token after the tokens before it.
 
         Returns:
-            (tokens,) negative log-likelihood in nats, float64, in the order of `documents.ids`; 0 for `bos`, which is
-            given.
+            (tokens,) negative log-likelihood in nats, float64, in the order of the text; 0 for `<bos>`, which is given.
         """
         parts = []
-        for fresh, tokens, depth in blocks(documents, bos=self.bos, eos=self.eos, context=self.order):
-            found = rows(self.keys, self.vocabulary_size, tokens, depth)
+        for fresh, tokens, depth in blocks(text, context=self.order):
+            found = rows(self.keys, self.vocabulary.size, tokens, depth)
             log = self.log_probabilities[0][tokens]
             for n in range(2, self.order + 1):
                 context = contexts(found[n - 2], depth, n)
@@ -60,7 +55,7 @@ class NgramModel:
     def next_token(self, history: Sequence[int]) -> np.ndarray:
         """Return the natural logarithm of the probability of each token after a history: (vocabulary,)."""
         log = self.log_probabilities[0].copy()
-        size, history = self.vocabulary_size, list(history)
+        size, history = self.vocabulary.size, list(history)
         for n in range(2, min(self.order, len(history) + 1) + 1):
             last = np.array(history[-(n - 1) :])
             context = rows(self.keys[: n - 1], size, last, np.arange(n - 1))[-1][-1]

@@ -1,17 +1,18 @@
 """From documents to token ids: tokenizers, `tokens.parquet`, and its reader."""
 
 from rnnlm.tokens.encode import Shard, encode_shard, learn, shards, tokenize
-from rnnlm.tokens.reader import EncodedDocuments, map_split, read_split
+from rnnlm.tokens.reader import read_text
+from rnnlm.tokens.text import Text, Vocabulary
 from rnnlm.tokens.tokenizer import TextTokenizer
 
 __all__ = [
-    "EncodedDocuments",
     "Shard",
+    "Text",
     "TextTokenizer",
+    "Vocabulary",
     "encode_shard",
     "learn",
-    "map_split",
-    "read_split",
+    "read_text",
     "shards",
     "tokenize",
 ]

@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, decoders, models
 from rnnlm.errors import DataError
 from rnnlm.store import file_sha256, made_anew
 from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface, written
+from rnnlm.tokens.text import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ class TextTokenizer:
     def size(self) -> int:
         """Number of tokens in the vocabulary, special tokens included."""
         return len(self.tokens)
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """What a model has to know of it: its size, and the special tokens of documents."""
+        return Vocabulary(self.size, self.eos, self.unk, self.bos)
 
     @property
     def special(self) -> frozenset[int]:

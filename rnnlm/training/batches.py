@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 # Padded lengths are multiples of it: few shapes of products, for each of which the library makes a kernel.
 TIMES = 8
@@ -34,9 +34,7 @@ def row_length(tokens: int, batch: int) -> int:
     return (tokens - 1) // batch
 
 
-def windows(
-    documents: EncodedDocuments, order: np.ndarray, batch: int, lengths: np.ndarray, bos: int | None, skipped: int = 0
-) -> Iterator[Window]:
+def windows(text: Text, order: np.ndarray, batch: int, lengths: np.ndarray, skipped: int = 0) -> Iterator[Window]:
     """Cut a stream of documents into `batch` rows that are read side by side, window after window.
 
     Each token is the target once, but for fewer than `batch` at the end of the stream. The last window is filled up
@@ -44,22 +42,21 @@ def windows(
     window by window: the ids may be memory-mapped and larger than the memory.
 
     Args:
-        documents: The documents.
+        text: The documents; through running text the state is carried.
         order: Their order in the stream.
         batch: Number of rows.
         lengths: Time steps of each window.
-        bos: The token that begins a document; none: the stream is running text and the state is carried through.
         skipped: Windows at the beginning that are passed over.
     """
-    begins = np.concatenate(([0], np.cumsum(documents.lengths[order])))  # where each document begins in the stream
-    shift = documents.offsets[:-1][order] - begins[:-1]
+    begins = np.concatenate(([0], np.cumsum(text.lengths[order])))  # where each document begins in the stream
+    shift = text.starts[order] - begins[:-1]
     length = row_length(int(begins[-1]), batch)
     rows = np.arange(batch) * length
-    start = int(lengths[:skipped].sum())
+    start, bos = int(lengths[:skipped].sum()), text.vocabulary.bos
     for steps in lengths[skipped:]:
         time = np.minimum(np.arange(start, start + steps + 1), length)
         places = rows[None, :] + time[:, None]
-        ids = documents.ids[places + shift[np.searchsorted(begins, places, side="right") - 1]].astype(np.int32)
+        ids = text.at(places + shift[np.searchsorted(begins, places, side="right") - 1])
         x, y = ids[:-1], ids[1:]
         inside = np.arange(start, start + steps)[:, None] < length
         counted = inside if bos is None else inside & (y != bos)
@@ -90,13 +87,13 @@ class Batch:
     documents: np.ndarray
 
 
-def pad(documents: EncodedDocuments, chosen: np.ndarray, max_tokens: int) -> Batch:
+def pad(documents: Text, chosen: np.ndarray, max_tokens: int) -> Batch:
     """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read."""
     lengths = np.minimum(documents.lengths[chosen], max_tokens).astype(np.int32)
     time = np.arange(_padded(lengths.max()))
-    starts = documents.offsets[chosen + 1] - lengths
+    starts = documents.ends[chosen] - lengths
     inside = time[:, None] < lengths[None, :]
-    tokens = documents.ids[np.where(inside, starts[None, :] + time[:, None], 0)].astype(np.int32)
+    tokens = documents.at(np.where(inside, starts[None, :] + time[:, None], 0))
     return Batch(np.where(inside, tokens, 0), lengths, documents.labels[chosen].astype(np.int32), chosen)
 
 
@@ -110,12 +107,19 @@ def batch_count(documents: int, batch: int) -> int:
 
 
 def shuffled_batches(
-    documents: EncodedDocuments, batch: int, max_tokens: int, generator: np.random.Generator
+    documents: Text, batch: int, max_tokens: int, generator: np.random.Generator, skipped: int = 0
 ) -> Iterator[Batch]:
-    """Give every document once, in random batches of documents of about the same length.
+    """Return every document once, in random batches of documents of about the same length.
 
     The order is random; within 20 batches' worth it is sorted by length, so that little is padded, and the batches
     are shuffled again. A rest too small for batch statistics (one document) joins the batch before it.
+
+    Args:
+        documents: The documents.
+        batch: Documents of a batch.
+        max_tokens: Tokens of a document at most.
+        generator: Draws the order.
+        skipped: Batches at the beginning that are passed over.
     """
     order = generator.permutation(len(documents))
     pool = 20 * batch
@@ -126,11 +130,11 @@ def shuffled_batches(
         batches += np.split(part, range(batch, len(part), batch))
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
-    for n in generator.permutation(len(batches)):
+    for n in generator.permutation(len(batches))[skipped:]:
         yield pad(documents, batches[n], max_tokens)
 
 
-def sorted_batches(documents: EncodedDocuments, tokens: int, max_tokens: int) -> Iterator[Batch]:
+def sorted_batches(documents: Text, tokens: int, max_tokens: int) -> Iterator[Batch]:
     """Give every document once, shortest first, for evaluation.
 
     Args:

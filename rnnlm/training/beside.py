@@ -13,9 +13,10 @@ from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.seeds import derived
 from rnnlm.settings import LanguageModelTraining
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.plan import Plan, Step
 from rnnlm.training.precision import choose_precision
+from rnnlm.training.state import Arrays
 from rnnlm.training.step import LanguageModelStep
 from rnnlm.training.update import check_finite
 
@@ -28,7 +29,6 @@ class Beside:
         softmax: Weights of the softmax by name, as in a language model's checkpoint; what is missing is kept.
         text: The text.
         training: How it is read: epochs, batch, window, schedule. It is evaluated by the classifier alone.
-        bos: The token that begins a document; none: running text.
         seed: Seed of the order and of dropout.
     """
 
@@ -36,20 +36,20 @@ class Beside:
         self,
         model: Classifier,
         softmax: Weights,
-        text: EncodedDocuments,
+        text: Text,
         training: LanguageModelTraining,
         *,
-        bos: int | None,
         seed: int,
     ) -> None:
-        self._step = _step_of(model, training.model_dump_json(), bos is not None)
+        self._step = _step_of(model, training.model_dump_json(), not text.is_running)
         self._step.restart()
         own, of_classifier = get_weights(self._step.model), get_weights(model)
         given = {name: softmax[name] for name in own if name in softmax and name not in of_classifier}
         set_weights(self._step.model, own | given)
         self._seed = derived(seed, "beside")
-        self._plan, self._taken = Plan.of(len(text.ids), training, self._seed), 0
-        self._steps = self._read(text, bos)
+        self._plan, self._taken = Plan.of(text.n_tokens, training, self._seed), 0
+        self._text = text
+        self._steps = self._read(0)
 
     @property
     def steps(self) -> int:
@@ -72,10 +72,21 @@ class Beside:
             check_finite(result.loss, result.norm, read.where, "language_model.learning_rate")
             self._taken += 1
 
-    def _read(self, text: EncodedDocuments, bos: int | None) -> Iterator[tuple[Step, float]]:
+    def arrays(self) -> Arrays:
+        """Return all that the next update depends on."""
+        return self._step.arrays()
+
+    def restore(self, arrays: Arrays, step: int, steps: int) -> None:
+        """Take up what `arrays` returned after so many of the classifier's steps."""
+        self._step.restore(arrays)
+        self._taken = -(-step * self._plan.steps // steps)
+        self._steps = self._read(self._taken)
+
+    def _read(self, taken: int) -> Iterator[tuple[Step, float]]:
         for phase in self._plan.phases:
-            for n, step in enumerate(self._plan.read(phase, text, bos, phase.first_step)):
-                yield step, self._plan.rate(phase, phase.first_step + n)
+            begin = max(taken, phase.first_step)
+            for n, step in enumerate(self._plan.read(phase, self._text, begin) if begin < phase.end else ()):
+                yield step, self._plan.rate(phase, begin + n)
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,30 +3,39 @@
 import functools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from rnnlm.evaluation.classification import classification_metrics
-from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
 from rnnlm.seeds import masks, stream
 from rnnlm.settings import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
+from rnnlm.training.beside import Beside
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
+from rnnlm.training.hooks import Reporting, Saving
+from rnnlm.training.loop import Hooks, Outcome, train
 from rnnlm.training.maps import LinearMaps
+from rnnlm.training.plan import Phase
 from rnnlm.training.precision import choose_precision
-from rnnlm.training.prefetch import Prefetch
 from rnnlm.training.progress import Meter, Report, evaluation_steps, silent
 from rnnlm.training.schedule import one_cycle
-from rnnlm.training.update import check_finite, clipped_update, make_optimizer
+from rnnlm.training.state import Arrays, StateFolder
+from rnnlm.training.step import StepResult
+from rnnlm.training.update import clipped_update, make_optimizer
 
+# To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
+VERSION = 1
+SAVE_EVERY = 60.0  # seconds
 # Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 50 MB. Two
 # batches at a time, because the recurrence's small operations leave a core idle: on two cores 1,013 documents a second
 # in place of 779 (the demo's sizes), 261 in place of 217 (one layer of 400).
@@ -38,8 +47,8 @@ SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with th
 
 def train_classifier(
     model: Classifier,
-    train: EncodedDocuments,
-    valid: EncodedDocuments,
+    text: Text,
+    valid: Text,
     learning_rate: float,
     *,
     trainable: Trainable,
@@ -47,88 +56,166 @@ def train_classifier(
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
     importance: Weights | None = None,
     frozen_valid: np.ndarray | None = None,
-    beside: Callable[[int, int], None] | None = None,
+    beside: Beside | None = None,
     report: Report = silent,
-) -> list[Point]:
+    states: StateFolder | None = None,
+) -> Outcome:
     """Train a classifier; it ends with the weights that were best on the validation split.
 
     Args:
         model: The classifier, with its training settings; its weights are where the training starts.
-        train: Labelled training documents.
+        text: Labelled training documents.
         valid: Labelled validation documents.
         learning_rate: Peak of the one-cycle schedule.
         trainable: all weights; or linear maps of the encoder's weights and the head; or the head alone: the pooled
             states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
         fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
-        importance: How much each weight of the encoder, by name, is held where it starts; none: all alike.
+        importance: How much each weight of the encoder, by name, is held where it starts; if None, all alike.
         frozen_valid: The validation documents' pooled states, where the head alone is trained and they are known.
-        beside: Called before each step with the steps taken and all steps: what else the encoder is trained on.
-        report: Called about 200 times and at each evaluation.
+        beside: What else the encoder is trained on before each step.
+        report: Called about 200 times and at each evaluation; after a stop, once more for what was reported before.
+        states: Where states are saved; if None, nothing is saved.
 
     Returns:
-        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split.
+        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split, and what else is told.
 
     Raises:
         TrainingError: If the loss is no longer a number.
+        StoreError: If a state cannot be written.
     """
-    settings = model.training
-    per_epoch = batch_count(len(train), settings.batch_size)
-    epochs = max(settings.epochs, math.ceil(settings.min_steps / per_epoch))
-    steps = epochs * per_epoch
-    evaluate_at = evaluation_steps(steps, settings.evaluations)
-    features_now: Callable[[], tuple[np.ndarray, np.ndarray]]
-    if trainable != "head":
-        batches = functools.partial(_document_batches, train, settings)
-        features_now = functools.partial(_features_of, model, _sample(train, seed), valid)
-    else:
-        on_valid = pooled_features(model, valid) if frozen_valid is None else frozen_valid
-        features = pooled_features(model, train), on_valid
-        batches = functools.partial(_feature_batches, features[0], train.labels, per_epoch)
-        features_now = lambda: features  # noqa: E731
-    train_step = _Step.of(model, trainable)
-    of_classes = class_weights(train.labels, model.classes, settings.class_weights)
-    train_step.restart(seed, of_classes, importance or {})
-    points: list[Point] = []
-    best, best_score = get_weights(model), (-math.inf, -math.inf)
-    meter, since, read, step = Meter("documents", steps, settings.clip_norm), [], 0, 0
-    waited = 0.0
-    for epoch in range(epochs):
-        with Prefetch(batches(stream(seed, "order", epoch))) as prepared:
-            for inputs, labels_of_batch in prepared:
-                if beside is not None:
-                    beside(step, steps)
-                rate = one_cycle(step, steps, learning_rate)
-                rates = layer_rates(fine_tuning, train_step.layers, step, steps)
-                loss, norm = train_step(
-                    inputs, labels_of_batch, np.array(masks(seed, step), np.int32), rate, rates, fine_tuning.stay_near
-                )
-                check_finite(loss, norm, f"step {step + 1} of {steps}", "learning_rates")
-                step += 1
-                read += len(labels_of_batch)
-                meter.add(len(labels_of_batch), loss, norm, waited + prepared.waited)
-                since.append(loss)
-                if step in evaluate_at:
-                    with meter.paused():
-                        train_features, valid_features = features_now()
-                        model.settle_statistics(train_features)
-                        metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
-                    points.append(Point(step=step, tokens=read, train_loss=float(np.mean(since)), metrics=metrics))
-                    report(meter.progress(step, rate, metrics))
-                    since = []
-                    score = selection_score(metrics, settings.select)
-                    if score > best_score:
-                        best, best_score = get_weights(model), score
-                elif meter.due(step):
-                    report(meter.progress(step, rate, {}))
-        waited += prepared.waited
-    set_weights(model, best)
-    return points
+    learner = _Learner(
+        model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, frozen_valid, beside
+    )
+    meter = Meter("documents", learner.steps, model.training.clip_norm)
+    saving = Saving([states] if states else [], SAVE_EVERY)
+    return train(learner, Hooks(Reporting(meter, report), saving))
 
 
-def average_with_start(
-    model: Classifier, start: Weights, train: EncodedDocuments, valid: EncodedDocuments, seed: int
-) -> dict[str, float]:
+Inputs = tuple[tuple[np.ndarray, ...], np.ndarray]  # of the model or of the head alone, and labels
+
+
+@dataclass(eq=False)
+class _Learner:
+    """A classifier that is trained: all of it, maps of its encoder, or its head; an epoch is a pass over documents."""
+
+    model: Classifier
+    text: Text
+    valid: Text
+    learning_rate: float
+    trainable: Trainable
+    seed: int
+    fine_tuning: FineTuning
+    importance: Weights
+    frozen_valid: np.ndarray | None
+    beside: Beside | None
+    rate_setting: str = "learning_rates"
+
+    def __post_init__(self) -> None:
+        settings = self.model.training
+        self.per_epoch = batch_count(len(self.text), settings.batch_size)
+        self.epochs = max(settings.epochs, math.ceil(settings.min_steps / self.per_epoch))
+        self.steps = self.epochs * self.per_epoch
+        self.phases = [Phase(0, self.steps, 0, [])]
+
+    @functools.cached_property
+    def step(self) -> "_Step":
+        """The compiled update, made when it is needed first: the model has the weights that it starts from then."""
+        step = _Step.of(self.model, self.trainable)
+        of_classes = class_weights(self.text.labels, self.model.classes, self.model.training.class_weights)
+        step.restart(self.seed, of_classes, self.importance)
+        return step
+
+    @functools.cached_property
+    def frozen(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pooled states of training and validation documents, where the encoder stays as it is."""
+        of_valid = pooled_features(self.model, self.valid) if self.frozen_valid is None else self.frozen_valid
+        return pooled_features(self.model, self.text), of_valid
+
+    def evaluations(self, phase: Phase) -> set[int]:
+        return evaluation_steps(phase.steps, self.model.training.evaluations)
+
+    def rate(self, phase: Phase, step: int) -> float:
+        return one_cycle(step, phase.steps, self.learning_rate)
+
+    def batches(self, _phase: Phase, taken: int, /) -> Iterator[Inputs]:
+        # Computed here, not in the thread that prepares batches.
+        return self._batches(self.frozen[0] if self.trainable == "head" else None, taken)
+
+    def _batches(self, features: np.ndarray | None, taken: int) -> Iterator[Inputs]:
+        for epoch in range(taken // self.per_epoch, self.epochs):
+            generator = stream(self.seed, "order", epoch)
+            skipped = max(0, taken - epoch * self.per_epoch)
+            if features is None:
+                yield from _document_batches(self.text, self.model.training, generator, skipped)
+            else:
+                yield from _feature_batches(features, self.text.labels, self.per_epoch, generator, skipped)
+
+    def where(self, _batch: Inputs, /) -> str:
+        return ""
+
+    def update(self, batch: Inputs, step: int, rate: float, _average: float, /) -> StepResult:
+        train_step, (inputs, labels) = self.step, batch  # the first time it takes the weights as they are for the start
+        if self.beside is not None:
+            self.beside(step, self.steps)
+        rates = layer_rates(self.fine_tuning, train_step.layers, step, self.steps)
+        chosen = np.array(masks(self.seed, step), np.int32)
+        loss, norm = train_step(inputs, labels, chosen, rate, rates, self.fine_tuning.stay_near)
+        return StepResult(loss, norm, len(labels))
+
+    def evaluate(self) -> dict[str, float]:
+        if self.trainable == "head":
+            of_train, of_valid = self.frozen
+        else:
+            of_train, of_valid = _features_of(self.model, _sample(self.text, self.seed), self.valid)
+        self.model.settle_statistics(of_train)
+        return classification_metrics(_predict_features(self.model, of_valid), self.valid.labels)
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        return nullcontext()  # nothing is averaged
+
+    def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
+        return selection_score(metrics, self.model.training.select)
+
+    def weights(self) -> Weights:
+        weights = get_weights(self.model)
+        return {n: w for n, w in weights.items() if self.trainable != "head" or not _is_of_encoder(self.model, n)}
+
+    def set_weights(self, weights: Weights) -> None:
+        set_weights(self.model, get_weights(self.model) | weights)
+
+    def restart(self) -> None:
+        raise NotImplementedError("no classifier goes on after a divergence")
+
+    def arrays(self) -> Arrays:
+        arrays = {f"weights/{name}": array for name, array in self.weights().items()} | self.step.arrays()
+        if self.beside is not None:
+            arrays |= {f"beside/{name}": array for name, array in self.beside.arrays().items()}
+        return arrays
+
+    def restore(self, arrays: Arrays, step: int, /) -> None:
+        # The model still has the weights of the start, which the compiled update takes first.
+        self.step.restore(arrays)
+        self.set_weights(_part(arrays, "weights/"))
+        if self.beside is not None:
+            self.beside.restore(_part(arrays, "beside/"), step, self.steps)
+
+    def notes(self) -> dict[str, Any]:
+        return {}
+
+    def recall(self, _notes: dict[str, Any], /) -> None:
+        pass
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _is_of_encoder(model: Classifier, name: str) -> bool:
+    return not name.startswith((model.head.name, model.normalise.name, "layer_weights"))
+
+
+def average_with_start(model: Classifier, start: Weights, train: Text, valid: Text, seed: int) -> dict[str, float]:
     """Average the encoder of a trained classifier with the one it started from (WiSE-FT, Wortsman et al. 2022).
 
     The model ends with the average that is best on the validation split, which may be the trained one itself.
@@ -145,7 +232,7 @@ def average_with_start(
     """
     sample = _sample(train, seed)
     after = get_weights(model)
-    encoder = [name for name in after if not name.startswith((model.head.name, model.normalise.name, "layer_weights"))]
+    encoder = [name for name in after if _is_of_encoder(model, name)]
     found = []
     for share in SHARES:
         set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
@@ -158,7 +245,7 @@ def average_with_start(
     return metrics
 
 
-def _sample(train: EncodedDocuments, seed: int) -> EncodedDocuments:
+def _sample(train: Text, seed: int) -> Text:
     """Give the training documents that the statistics of the normalisation are taken from."""
     return train.take(stream(seed, "statistics").permutation(len(train))[:STATISTICS])
 
@@ -181,22 +268,22 @@ def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np
 
 
 def _document_batches(
-    train: EncodedDocuments, settings: ClassifierTraining, generator: np.random.Generator
-) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
-    """Give the inputs of the whole model, and the labels, of an epoch."""
-    for batch in shuffled_batches(train, settings.batch_size, settings.max_tokens, generator):
+    text: Text, settings: ClassifierTraining, generator: np.random.Generator, skipped: int
+) -> Iterator[Inputs]:
+    """Return the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
+    for batch in shuffled_batches(text, settings.batch_size, settings.max_tokens, generator, skipped):
         yield (batch.tokens, batch.lengths), batch.labels
 
 
 def _feature_batches(
-    features: np.ndarray, labels: np.ndarray, batches: int, generator: np.random.Generator
-) -> Iterator[tuple[tuple[np.ndarray, ...], np.ndarray]]:
-    """Give the inputs of the head alone, and the labels, of an epoch."""
-    for chosen in np.array_split(generator.permutation(len(labels)), batches):
+    features: np.ndarray, labels: np.ndarray, batches: int, generator: np.random.Generator, skipped: int
+) -> Iterator[Inputs]:
+    """Return the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
+    for chosen in np.array_split(generator.permutation(len(labels)), batches)[skipped:]:
         yield (features[chosen],), labels[chosen].astype(np.int32)
 
 
-def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray | None = None) -> np.ndarray:
+def predict(model: Classifier, documents: Text, features: np.ndarray | None = None) -> np.ndarray:
     """Give the probability of each class of each document: (documents, classes).
 
     Args:
@@ -207,7 +294,7 @@ def predict(model: Classifier, documents: EncodedDocuments, features: np.ndarray
     return _predict_features(model, pooled_features(model, documents) if features is None else features)
 
 
-def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+def pooled_features(model: Classifier, documents: Text) -> np.ndarray:
     """Give the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
@@ -226,7 +313,7 @@ def pooled_features(model: Classifier, documents: EncodedDocuments) -> np.ndarra
     return features
 
 
-def _features_of(model: Classifier, train: EncodedDocuments, valid: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
+def _features_of(model: Classifier, train: Text, valid: Text) -> tuple[np.ndarray, np.ndarray]:
     return pooled_features(model, train), pooled_features(model, valid)
 
 
@@ -323,6 +410,21 @@ class _Step:
             variable.assign(tf.zeros_like(variable.value))
         if isinstance(self.optimizer, LayeredAdamW):
             self.optimizer.start_from(self._updated, [importance.get(name) for name in self._names])
+
+    def arrays(self) -> Arrays:
+        """Return all that the next update depends on beside the model's weights and the start."""
+        maps = self._maps.parameters if self._maps is not None else []
+        arrays = {f"optimizer/{n}": np.array(v) for n, v in enumerate(self.optimizer.variables)}
+        return arrays | {f"maps/{n}": np.array(v) for n, v in enumerate(maps)}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Take up what `arrays` returned, after a `restart` from the same weights as before."""
+        for kind, variables in (
+            ("optimizer", self.optimizer.variables),
+            ("maps", self._maps.parameters if self._maps is not None else []),
+        ):
+            for n, variable in enumerate(variables):
+                variable.assign(arrays[f"{kind}/{n}"])
 
     def __call__(
         self, inputs: Any, labels: np.ndarray, seed: np.ndarray, rate: float, rates: np.ndarray, near: float

@@ -7,15 +7,13 @@ import tensorflow as tf
 
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 WINDOW = 32  # tokens between two updates
 CLIP_NORM = 1.0  # so that no strange document undoes what the model knows
 
 
-def score_while_learning(
-    model: LanguageModel, documents: EncodedDocuments, rate: float, *, bos: int | None, eos: int
-) -> np.ndarray:
+def score_while_learning(model: LanguageModel, text: Text, rate: float) -> np.ndarray:
     """Score each token, and only then learn from it by a step of gradient descent; the next tokens profit.
 
     Documents are read in their order, each from a zero state, and what was learnt from one is kept for the next. In the
@@ -23,22 +21,20 @@ def score_while_learning(
 
     Args:
         model: The language model.
-        documents: At least one document.
+        text: At least one document; through running text the state is carried.
         rate: The learning rate, of the mean loss of a window.
-        bos: The token that begins a document; none: running text, through which the state is carried.
-        eos: The token that ends a document.
 
     Returns:
-        (tokens,) negative log-likelihood in nats, as `documents.ids` lie; 0 for `bos`, which is given.
+        (tokens,) negative log-likelihood in nats, in their order; 0 for `<bos>`, which is given.
     """
     before = get_weights(model)
-    targets = documents.ids.astype(np.int32)
-    inputs = np.concatenate(([eos], targets[:-1])).astype(np.int32)
+    targets = text.read().astype(np.int32)
+    inputs = np.concatenate(([text.vocabulary.eos], targets[:-1])).astype(np.int32)
     step = _step(model)
     losses = np.zeros(len(targets))
     # Where the state is zero: at the beginning of each document, or once.
-    starts = [0] if bos is None else (documents.offsets[:-1] + 1).tolist()
-    ends = [len(targets)] if bos is None else documents.offsets[1:].tolist()
+    starts = [0] if text.is_running else (text.starts + 1).tolist()
+    ends = [len(targets)] if text.is_running else text.ends.tolist()
     try:
         for first, last in zip(starts, ends, strict=True):
             states: Any = model.encoder.zero_states(1)

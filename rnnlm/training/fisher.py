@@ -9,20 +9,19 @@ import tensorflow as tf
 from rnnlm.model.checkpoint import Weights, named_variables
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.seeds import stream
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.batches import row_length, windows
 
 WINDOWS = 200  # from them: with twice as many, the largest entries stay the largest
 LENGTH = 64  # tokens of a window
 
 
-def fisher_information(model: LanguageModel, text: EncodedDocuments, *, bos: int | None, seed: int) -> Weights:
+def fisher_information(model: LanguageModel, text: Text, *, seed: int) -> Weights:
     """Give the mean square of the loss's gradient over windows of text: the empirical Fisher information.
 
     Args:
         model: The language model.
         text: The text that it knows.
-        bos: The token that begins a document; none: running text.
         seed: Seed of which windows are taken.
 
     Returns:
@@ -40,11 +39,11 @@ def fisher_information(model: LanguageModel, text: EncodedDocuments, *, bos: int
         return [tf.square(tf.convert_to_tensor(gradient)) for gradient in gradients]
 
     generator = stream(seed, "fisher")
-    order = np.arange(len(text)) if bos is None else generator.permutation(len(text))
-    there = max(1, row_length(len(text.ids), 1) // LENGTH)
+    order = np.arange(len(text)) if text.is_running else generator.permutation(len(text))
+    there = max(1, row_length(text.n_tokens, 1) // LENGTH)
     taken = min(WINDOWS, there)
     sums = [np.zeros(variables[name].shape, np.float64) for name in trained]
-    for window in windows(text, order, 1, np.full(taken, LENGTH), bos):
+    for window in windows(text, order, 1, np.full(taken, LENGTH)):
         arrays = (tf.constant(a) for a in (window.tokens, window.targets, window.weights, window.keep))
         for total, square in zip(sums, squares(*arrays), strict=True):
             total += square.numpy()

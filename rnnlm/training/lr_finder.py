@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import LanguageModelTraining
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.batches import row_length
 from rnnlm.training.plan import Plan
 from rnnlm.training.precision import choose_precision
@@ -28,10 +28,9 @@ RANGES = {"adamw": (1e-7, 10.0), "sgd": (1e-5, 1e3)}
 
 def find_learning_rate(
     model: LanguageModel,
-    train: EncodedDocuments,
+    train: Text,
     settings: LanguageModelTraining,
     *,
-    bos: int | None,
     seed: int,
     report: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Curve:
@@ -44,7 +43,6 @@ def find_learning_rate(
         model: The model, where the training would start.
         train: Training documents.
         settings: The recipe.
-        bos: The token that begins a document; none: running text.
         seed: Seed of the order and of dropout.
         report: Is told how many updates are done, and how many there are to be.
 
@@ -54,15 +52,15 @@ def find_learning_rate(
     Raises:
         TrainingError: If there is too little text for one window, or the loss is no number from the beginning.
     """
-    plan = Plan.of(len(train.ids), _long_enough(settings, len(train.ids)), seed)
+    plan = Plan.of(train.n_tokens, _long_enough(settings, train.n_tokens), seed)
     precision = choose_precision(
         settings.precision, model.settings, model.vocabulary_size, settings.batch_size, settings.window
     )
     before = get_weights(model)
     try:
         # Its optimizer and its carried state are thrown away with it.
-        updates = LanguageModelStep(model, plan.settings, precision, resets=bos is not None)
-        with Prefetch(plan.read(plan.phases[0], train, bos, 0)) as prepared:
+        updates = LanguageModelStep(model, plan.settings, precision, resets=not train.is_running)
+        with Prefetch(plan.read(plan.phases[0], train, 0)) as prepared:
             steps = iter(prepared)
 
             def update(n: int, rate: float) -> float:

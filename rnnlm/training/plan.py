@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.errors import TrainingError
 from rnnlm.seeds import stream
 from rnnlm.settings import LanguageModelTraining
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.batches import Window, row_length, windows
 from rnnlm.training.progress import evaluation_steps
 from rnnlm.training.schedule import learning_rate, window_lengths
@@ -105,20 +105,19 @@ class Plan:
         """Give the learning rate of the step after `step` steps, for windows of the usual length."""
         return learning_rate(self.settings.schedule, step - phase.first_step, phase.steps, self.settings.learning_rate)
 
-    def read(self, phase: Phase, documents: EncodedDocuments, bos: int | None, taken: int) -> Iterator[Step]:
+    def read(self, phase: Phase, text: Text, taken: int) -> Iterator[Step]:
         """Give the steps of a phase that are left.
 
         Args:
             phase: The phase.
-            documents: Training documents, read in a new order each epoch (running text without `bos` keeps its own).
-            bos: The token that begins a document; none: running text.
+            text: Training documents, read in a new order each epoch; running text keeps its own.
             taken: Steps of the whole training that are taken already.
         """
         skipped = (taken - phase.first_step) * self.settings.accumulate
         gathered: list[tuple[Window, bool, str]] = []
         for n, lengths in enumerate(phase.lengths):
             epoch = phase.first_epoch + n
-            for index, window in self._epoch(documents, bos, epoch, lengths, min(skipped, len(lengths))):
+            for index, window in self._epoch(text, epoch, lengths, min(skipped, len(lengths))):
                 gathered.append((window, index == 0, f"window {index + 1} of epoch {epoch + 1}"))
                 if len(gathered) == self.settings.accumulate:
                     yield _step(gathered)
@@ -127,13 +126,11 @@ class Plan:
         if gathered:
             yield _step(gathered)
 
-    def _epoch(
-        self, documents: EncodedDocuments, bos: int | None, epoch: int, lengths: np.ndarray, skipped: int
-    ) -> Iterator[tuple[int, Window]]:
-        order = np.arange(len(documents))
-        if bos is not None:
-            order = stream(self.seed, "order", epoch).permutation(len(documents))
-        read = windows(documents, order, self.settings.batch_size, lengths, bos, skipped)
+    def _epoch(self, text: Text, epoch: int, lengths: np.ndarray, skipped: int) -> Iterator[tuple[int, Window]]:
+        order = np.arange(len(text))
+        if not text.is_running:
+            order = stream(self.seed, "order", epoch).permutation(len(text))
+        read = windows(text, order, self.settings.batch_size, lengths, skipped)
         yield from enumerate(read, start=skipped)
 
 

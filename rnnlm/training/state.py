@@ -11,6 +11,7 @@ the name, that one rename publishes content and checksum together. Numbers of sa
 for two states of one step as well, and for a training that fell back to an earlier step.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -135,6 +136,14 @@ class StateFolder:
             for path in set(states) - set(kept):
                 path.unlink(missing_ok=True)
         return time.perf_counter() - start
+
+    def remove(self) -> None:
+        """Remove the states of this training, and the folder if nothing else is in it."""
+        with self._errors("removed"):
+            for path in [*self._files(), self.folder / f"lock-{self._owner}"]:
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
 
     def load(self) -> TrainingState | None:
         """Read the newest state that is whole.

@@ -13,7 +13,7 @@ from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Adaptation
-from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.tokens import Text
 from rnnlm.training.dynamic import score_while_learning
 from rnnlm.transfer.cell import Fitted, read_documents, write_language_model
 
@@ -35,38 +35,33 @@ def fit_adaptation(kind: Adaptation, language_model: Path, tokens: TokensRef, fi
         final: Folder to write.
     """
     began = time.perf_counter()
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
     model = Checkpoint.load(language_model).language_model()
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
-    losses, chosen = (_cached if kind == "cache" else _dynamic)(model, tokenizer, valid)
-    return write_language_model(final, tokenizer, (valid, losses(valid)), (test, losses(test)), began, chosen)
+    losses, chosen = (_cached if kind == "cache" else _dynamic)(model, valid)
+    return write_language_model(final, (valid, losses(valid)), (test, losses(test)), began, chosen)
 
 
-Losses = Callable[[EncodedDocuments], np.ndarray]
+Losses = Callable[[Text], np.ndarray]
 
 
-def _cached(model: LanguageModel, tokenizer: TextTokenizer, valid: EncodedDocuments) -> tuple[Losses, dict[str, float]]:
-    bos, eos = tokenizer.bos, tokenizer.eos
-    own = score_tokens(model, valid, bos=bos, eos=eos)
+def _cached(model: LanguageModel, valid: Text) -> tuple[Losses, dict[str, float]]:
+    own = score_tokens(model, valid)
     # What is given costs nothing and says nothing.
-    predicted = slice(None) if bos is None else valid.ids != bos
+    predicted = valid.predicted
     found = []
-    for theta, of_cache in zip(THETAS, cache_nll(model, valid, THETAS, bos=bos, eos=eos), strict=True):
+    for theta, of_cache in zip(THETAS, cache_nll(model, valid, THETAS), strict=True):
         weight = mixture_weight(own[predicted], of_cache[predicted])
         found.append((float(mixed(own, of_cache, weight)[predicted].sum()), theta, weight))
     _, theta, weight = min(found)
 
-    def losses(documents: EncodedDocuments) -> np.ndarray:
-        (of_cache,) = cache_nll(model, documents, (theta,), bos=bos, eos=eos)
-        return mixed(score_tokens(model, documents, bos=bos, eos=eos), of_cache, weight)
+    def losses(text: Text) -> np.ndarray:
+        (of_cache,) = cache_nll(model, text, (theta,))
+        return mixed(score_tokens(model, text), of_cache, weight)
 
     return losses, {"cache_theta": theta, "cache_share": 1.0 - weight}
 
 
-def _dynamic(
-    model: LanguageModel, tokenizer: TextTokenizer, valid: EncodedDocuments
-) -> tuple[Losses, dict[str, float]]:
-    bos, eos = tokenizer.bos, tokenizer.eos
-    some = valid.take(np.arange(max(1, int(np.searchsorted(valid.offsets, TRIED_TOKENS, side="right")) - 1)))
-    rate = min(RATES, key=lambda one: score_while_learning(model, some, one, bos=bos, eos=eos).sum())
-    return lambda documents: score_while_learning(model, documents, rate, bos=bos, eos=eos), {"dynamic_rate": rate}
+def _dynamic(model: LanguageModel, valid: Text) -> tuple[Losses, dict[str, float]]:
+    some = valid.take(np.arange(max(1, int(np.searchsorted(valid.ends, TRIED_TOKENS, side="right")))))
+    rate = min(RATES, key=lambda one: score_while_learning(model, some, one).sum())
+    return lambda text: score_while_learning(model, text, rate), {"dynamic_rate": rate}

@@ -1,5 +1,6 @@
 """What every cell of the comparison reads and writes, whatever model it trains."""
 
+import contextlib
 import hashlib
 import json
 import time
@@ -11,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.errors import DataError
+from rnnlm.errors import DataError, StoreError
 from rnnlm.evaluation.language_model import DocumentScores, by_document
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.precision import Precision
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256, whole_folder
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, map_split, read_split
+from rnnlm.tokens import Text, read_text
+from rnnlm.training.state import StateFolder
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,24 @@ class Fitted:
         metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
         seconds: Wall-clock time; of a training that was stopped, that of all its processes.
         precision: Type of the large products in training: what `auto` became. float64: a model that is counted.
+        states: Training states that nobody needs once the result is recorded.
     """
 
     sha256: str
     metrics: dict[str, float]
     seconds: float
     precision: Precision | Literal["float64"] = "float64"
+    states: tuple[StateFolder, ...] = ()
+
+    def forget(self) -> None:
+        """Remove the states of a cell's trainings, when its result is recorded: nothing can be added to them."""
+        for folder in self.states:
+            # What cannot be removed is in nobody's way: it is no reason to lose a result.
+            with contextlib.suppress(StoreError):
+                folder.remove()
 
 
-def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> EncodedDocuments:
+def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, mapped: bool = False) -> Text:
     """Read the documents of a split, or those of them that have a label; there must be one.
 
     Args:
@@ -50,7 +61,7 @@ def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, map
     Raises:
         DataError: If there is no such document.
     """
-    documents = map_split(tokens.file, split) if mapped else read_split(tokens.file, split)
+    documents = read_text(tokens, split, mapped=mapped)
     if labelled:
         documents = documents.labelled()
     if len(documents) == 0:
@@ -63,7 +74,7 @@ def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, map
     return documents
 
 
-def language_model_predictions(test: EncodedDocuments, scores: DocumentScores) -> pa.Table:
+def language_model_predictions(test: Text, scores: DocumentScores) -> pa.Table:
     """Give the table of what a language model said of each test document."""
     return pa.table(
         {
@@ -77,9 +88,8 @@ def language_model_predictions(test: EncodedDocuments, scores: DocumentScores) -
 
 def write_language_model(
     final: Path,
-    tokenizer: TextTokenizer,
-    on_valid: tuple[EncodedDocuments, np.ndarray],
-    on_test: tuple[EncodedDocuments, np.ndarray],
+    on_valid: tuple[Text, np.ndarray],
+    on_test: tuple[Text, np.ndarray],
     began: float,
     chosen: dict[str, float] | None = None,
 ) -> Fitted:
@@ -87,22 +97,18 @@ def write_language_model(
 
     Args:
         final: Folder to write.
-        tokenizer: The tokenizer of the documents.
         on_valid: The validation split, and the negative log-likelihood of each of its tokens in nats.
         on_test: The same of the test split.
         began: When the work began (`time.perf_counter`).
         chosen: What the validation split chose, by name.
     """
-    valid, test = (
-        by_document(losses, documents, bos=tokenizer.bos, unk=tokenizer.unk)
-        for documents, losses in (on_valid, on_test)
-    )
+    valid, test = (by_document(losses, text, unknown=True) for text, losses in (on_valid, on_test))
     metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (chosen or {})).items()}
     sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
-def classifier_predictions(test: EncodedDocuments, probabilities: np.ndarray) -> pa.Table:
+def classifier_predictions(test: Text, probabilities: np.ndarray) -> pa.Table:
     """Give the table of what a classifier said of each test document; `probabilities` is (documents, classes)."""
     return pa.table(
         {

@@ -15,7 +15,6 @@ from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.evaluation.outlook import Estimate
 from rnnlm.ngram import count, kneser_ney
 from rnnlm.refs import TokensRef
-from rnnlm.tokens import TextTokenizer
 from rnnlm.transfer.cell import read_documents
 
 # A saving below a hundredth of the target's own bits is real, perhaps, but not worth the hours.
@@ -36,7 +35,6 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
     Raises:
         DataError: If the validation split has too few documents for an interval that holds.
     """
-    tokenizer = TextTokenizer.load(target.tokenizer)
     valid = read_documents(target, "valid")
     if few(len(valid)):
         raise DataError(
@@ -46,26 +44,26 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         )
     train = [read_documents(tokens, "train", mapped=True) for tokens in (target, source)]
     losses, seen = [], []
-    for documents in train:
-        counts = count(documents, order, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos)
+    for text in train:
+        counts = count(text, order)
         seen.append(counts.counts[0] > 0)
         losses.append(kneser_ney(counts).score_tokens(valid))
     own, other = losses
-    predicted = valid.ids != tokenizer.bos if tokenizer.bos is not None else np.ones(len(valid.ids), bool)
+    predicted = valid.predicted
     half = np.repeat(np.arange(len(valid)) % 2 == 0, valid.lengths)
     together, shares = own.copy(), []
     for fitted in (half, ~half):
         share = mixture_weight(other[fitted & predicted], own[fitted & predicted])
         together[~fitted] = mixed(other[~fitted], own[~fitted], share)
         shares.append(share)
-    by_itself, mixture, cross = (by_document(one, valid, bos=tokenizer.bos) for one in (own, together, other))
+    by_itself, mixture, cross = (by_document(one, valid) for one in (own, together, other))
     saved, _ = paired_bootstrap(
         (by_itself.nll - mixture.nll)[None] / np.log(2.0), by_itself.n_characters.astype(np.float64)
     )
     bits = by_itself.metrics["bits_per_character"]
     return Estimate(
         known_types=float((seen[0] & seen[1]).sum() / seen[0].sum()),
-        known_tokens=float(seen[1][valid.ids[predicted]].mean()),
+        known_tokens=float(seen[1][valid.read()[predicted]].mean()),
         own_perplexity=by_itself.metrics["perplexity"],
         source_perplexity=cross.metrics["perplexity"],
         mixed_perplexity=mixture.metrics["perplexity"],

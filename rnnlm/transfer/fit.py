@@ -10,7 +10,7 @@ import itertools
 import json
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.seeds import derived
 from rnnlm.settings import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.store import file_sha256
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split
+from rnnlm.tokens import Text, read_text
 from rnnlm.training.beside import Beside
+from rnnlm.training.classifier import VERSION as CLASSIFIER_VERSION
 from rnnlm.training.classifier import (
     average_with_start,
     pooled_features,
@@ -82,10 +83,9 @@ def fit_language_model(
         word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
     train = read_documents(tokens, "train", mapped=True)
     valid, test = read_documents(tokens, "valid"), read_documents(tokens, "test")
-    model = LanguageModel(settings, tokenizer.size, seed, train.counts(tokenizer.size))
+    model = LanguageModel(settings, tokens.vocabulary_size, seed, train.counts())
     coverage: dict[str, float] = {}
     if start is not None:
         # What the source lacks (a larger vocabulary has groups of rare tokens that a small one has not) starts anew.
@@ -96,24 +96,22 @@ def fit_language_model(
     precision: Precision = "float32"
     seconds_before = 0.0
     if training is None:
-        on_valid = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
+        on_valid = score_documents(model, valid).metrics
     else:
         history, precision, seconds_before = train_language_model(
             model,
             train,
             valid,
             training,
-            bos=tokenizer.bos,
-            eos=tokenizer.eos,
             seed=seed,
             report=report,
             states=_state_folders(states, settings, tokens, training, start, word_map, seed) if states else None,
         )
         # The model ends with the weights of its best evaluation: they were scored there.
         on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
-    scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos, unk=tokenizer.unk)
+    scores = score_documents(model, test, unknown=True)
     metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()} | coverage
-    description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
+    description = Description(kind="language_model", settings=settings, vocabulary_size=tokens.vocabulary_size)
     checkpoint = Checkpoint(description, get_weights(model))
     predictions = language_model_predictions(test, scores)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
@@ -143,6 +141,7 @@ def fit_classifier(
     labels: int | None,
     seed: int,
     report: Report,
+    states: Path | None = None,
     word_map: WordMap = "exact",
     beside: BesideText | None = None,
     known_text: TokensRef | None = None,
@@ -162,13 +161,14 @@ def fit_classifier(
         labels: Number of labelled training documents to use; none: all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
+        states: Folder of training states, where a training that was stopped is taken up again; if None, none are kept.
+            `Fitted.forget` removes them.
         word_map: How words come to their rows that the start does not know.
         beside: Text that the encoder is trained on in between; none: the labels alone.
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
             weight matters to it.
     """
     began = time.perf_counter()
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(train.labels, labels, seed))
@@ -176,16 +176,16 @@ def fit_classifier(
 
     @functools.cache  # all learning rates of a try start from the same
     def initial_weights(seed: int) -> Weights:
-        fresh = get_weights(Classifier(settings, training, tokenizer.size, len(tokens.labels), seed))
+        fresh = get_weights(Classifier(settings, training, tokens.vocabulary_size, len(tokens.labels), seed))
         # The head and the statistics before it belong to the source's labels: they start anew.
         return fresh | encoder_weights(mapped, settings)
 
     tuned = start is not None and trainable == "all"
-    model = reusable_classifier(settings, training.model_dump_json(), tokenizer.size, len(tokens.labels))
+    model = reusable_classifier(settings, training.model_dump_json(), tokens.vocabulary_size, len(tokens.labels))
     precision: Precision = "float32"
     if trainable != "head":
         precision = choose_precision(
-            training.precision, settings, tokenizer.size, training.batch_size, training.max_tokens
+            training.precision, settings, tokens.vocabulary_size, training.batch_size, training.max_tokens
         )
 
     frozen: dict[str, np.ndarray | None] = {"valid": None, "test": None}
@@ -195,24 +195,43 @@ def fit_classifier(
         encoder = file_sha256(start / "weights.safetensors"), word_map
         for split in frozen:
             here = time.perf_counter()
-            frozen[split], seconds = _frozen_states(model, encoder, tokens.file, tokens.sha256, split)
+            frozen[split], seconds = _frozen_states(model, encoder, tokens, split)
             # Every cell is charged what one that stood alone would pay.
             not_here += seconds - (time.perf_counter() - here)
 
     importance: Weights | None = None
     if tuned and known_text is not None and training.needs_fisher:
         known = read_documents(known_text, "train", mapped=True)
-        knowing = _language_model(settings, tokenizer.size, known, mapped, seed)
-        importance = fisher_information(knowing, known, bos=tokenizer.bos, seed=seed)
+        knowing = _language_model(settings, known, mapped, seed)
+        importance = fisher_information(knowing, known, seed=seed)
     text = read_documents(beside.tokens, "train", mapped=True) if beside else None
 
     def reading(seed: int) -> Beside | None:
         if beside is None or text is None:
             return None
-        softmax = get_weights(_language_model(settings, tokenizer.size, text, mapped, seed))
-        return Beside(model, softmax, text, beside.training, bos=tokenizer.bos, seed=seed)
+        softmax = get_weights(_language_model(settings, text, mapped, seed))
+        return Beside(model, softmax, text, beside.training, seed=seed)
+
+    def folder(way: FineTuning, rate: float, seed_of_try: int) -> StateFolder | None:
+        if states is None:
+            return None
+        of_text = beside and (beside.tokens.sha256, beside.training.model_dump(), _precision(settings, beside))
+        content = [
+            "classifier",
+            CLASSIFIER_VERSION,
+            settings.model_dump(),
+            training.model_dump(exclude={"learning_rates", "fine_tuning"}),
+            [way.model_dump(), rate, seed_of_try, seed, precision, trainable, labels],
+            tokens.sha256,
+            _start_of(start, word_map),
+            known_text.sha256 if known_text is not None and way.importance == "fisher" else None,
+            of_text,
+        ]
+        return _state_folder(states, content)
 
     training_score = functools.partial(selection_score, select=training.select)
+    folders: list[StateFolder] = []
+    seconds_before = 0.0
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
     # Every arm has as many tries, and the validation split chooses among them.
     tries = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
@@ -221,7 +240,9 @@ def fit_classifier(
         again = derived(seed, "try", way) if way and not tuned else seed
         first, fine_tuning = initial_weights(again), training.fine_tuning[way] if tuned else FineTuning()
         set_weights(model, first)
-        history = train_classifier(
+        kept = folder(fine_tuning, rate, again)
+        folders += [kept] if kept is not None else []
+        history, before = train_classifier(
             model,
             train,
             valid,
@@ -233,7 +254,9 @@ def fit_classifier(
             frozen_valid=frozen["valid"],
             beside=reading(again),
             report=one_after_the_other,
+            states=kept,
         )
+        seconds_before += before
         on_valid = max((point.metrics for point in history), key=training_score)
         if fine_tuning.average:
             on_valid = average_with_start(model, first, train, valid, seed)
@@ -252,7 +275,7 @@ def fit_classifier(
     description = Description(
         kind="classifier",
         settings=settings,
-        vocabulary_size=tokenizer.size,
+        vocabulary_size=tokens.vocabulary_size,
         classifier=training,
         labels=tokens.labels,
         temperature=temperature,
@@ -260,27 +283,27 @@ def fit_classifier(
     checkpoint = Checkpoint(description, weights)
     predictions = classifier_predictions(test, probabilities)
     sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
-    return Fitted(sha256, metrics, time.perf_counter() - began + not_here, precision)
+    seconds = seconds_before + time.perf_counter() - began + not_here
+    return Fitted(sha256, metrics, seconds, precision, tuple(folders))
 
 
-def _language_model(settings: Model, size: int, text: EncodedDocuments, start: Weights, seed: int) -> LanguageModel:
+def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> LanguageModel:
     """Build a language model from the weights of a start, as far as it has them; the rest is fresh, for this text."""
-    model = LanguageModel(settings, size, seed, text.counts(size))
+    model = LanguageModel(settings, text.vocabulary.size, seed, text.counts())
     set_weights(model, {name: start.get(name, fresh) for name, fresh in get_weights(model).items()})
     return model
 
 
 @functools.lru_cache(maxsize=4)  # valid and test, of two arms
 def _frozen_states(
-    model: Classifier, _: tuple[str, WordMap], tokens: Path, __: str, split: str
+    model: Classifier, _: tuple[str, WordMap], tokens: TokensRef, split: str
 ) -> tuple[np.ndarray, float]:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 
-    Encoders are told apart by their digest and by how their words were mapped, tokens by their digest. The seconds that
-    it took are given too.
+    Encoders are told apart by their digest and by how their words were mapped. The seconds that it took are given too.
     """
     began = time.perf_counter()
-    states = pooled_features(model, read_split(tokens, split).labelled())
+    states = pooled_features(model, read_text(tokens, split).labelled())
     return states, time.perf_counter() - began
 
 
@@ -299,19 +322,32 @@ def _state_folders(
     word_map: WordMap,
     seed: int,
 ) -> States:
-    """Give what gives the folder of one training's states: its name comes from all that the result depends on."""
+    """Return what returns the folder of one training's states: its name comes from all that the result depends on."""
     content = [
         VERSION,
         settings.model_dump(),
         # What may be set when a training has diverged changes nothing before that.
         training.model_dump(exclude={"extend", "save_every", "halve_on_divergence"}),
         tokens.sha256,
-        [file_sha256(start / "weights.safetensors"), word_map] if start else None,
+        _start_of(start, word_map),
         seed,
     ]
+    return lambda extend: _state_folder(states, [*content, extend])
 
-    def folder(extend: list[float]) -> StateFolder:
-        identity = hashlib.sha256(json.dumps([*content, extend], sort_keys=True).encode()).hexdigest()
-        return StateFolder(states / identity[:32], identity)
 
-    return folder
+def _start_of(start: Path | None, word_map: WordMap) -> list[str] | None:
+    """Return what the weights of a start depend on."""
+    if start is None:
+        return None
+    return [file_sha256(start / "weights.safetensors"), file_sha256(start / "tokenizer.json"), word_map]
+
+
+def _precision(settings: Model, beside: BesideText) -> Precision:
+    """Return the type of the products of the language model beside a classifier."""
+    t = beside.training
+    return choose_precision(t.precision, settings, beside.tokens.vocabulary_size, t.batch_size, t.window)
+
+
+def _state_folder(states: Path, content: list[Any]) -> StateFolder:
+    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return StateFolder(states / identity[:32], identity)

@@ -8,7 +8,6 @@ from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.refs import TokensRef
 from rnnlm.store import whole_folder
-from rnnlm.tokens import TextTokenizer
 from rnnlm.transfer.cell import language_model_predictions, read_documents
 
 
@@ -23,13 +22,12 @@ def score_on_source(models: dict[str, Path], source: TokensRef, final: Path) -> 
     Returns:
         The metrics of each.
     """
-    tokenizer = TextTokenizer.load(source.tokenizer)
     test = read_documents(source, "test")
     metrics = {}
     with whole_folder(final) as folder:
         for name, path in models.items():
             model = Checkpoint.load(path).language_model()
-            scores = score_documents(model, test, bos=tokenizer.bos, eos=tokenizer.eos)
+            scores = score_documents(model, test)
             pq.write_table(language_model_predictions(test, scores), folder / f"{name}.parquet")
             metrics[name] = scores.metrics
     return metrics

@@ -86,6 +86,7 @@ def run_cell(
                 labels=spec.id.labels,
                 seed=seed,
                 report=report,
+                states=states,
                 word_map=work.word_map,
                 beside=BesideText(inputs.texts[beside_text], work.beside) if beside_text and work.beside else None,
                 known_text=inputs.texts[known] if known else None,

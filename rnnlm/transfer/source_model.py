@@ -14,7 +14,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.refs import TokensRef
 from rnnlm.seeds import stream
 from rnnlm.settings import ClassifierTraining, Model, WordMap
-from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.tokens import Text
 from rnnlm.training.classifier import pooled_features
 from rnnlm.transfer.cell import read_documents
 from rnnlm.transfer.start import encoder_weights, start_weights
@@ -40,19 +40,18 @@ def ask_source_model(
         word_map: How the words that the source lacks come to their rows.
         seed: Seed of the subset of documents and of the random encoder.
     """
-    tokenizer = TextTokenizer.load(target.tokenizer)
     weights, _ = start_weights(folder, target, word_map)
     found = SourceModel()
     if Checkpoint.load(folder).description.kind == "language_model":
-        model = LanguageModel(settings, tokenizer.size)
+        model = LanguageModel(settings, target.vocabulary_size)
         set_weights(model, {n: w for n, w in get_weights(model).items() if n in BY_GROUP} | weights)
-        scores = score_documents(model, read_documents(target, "valid"), bos=tokenizer.bos, eos=tokenizer.eos).metrics
+        scores = score_documents(model, read_documents(target, "valid")).metrics
         update = {"perplexity": scores["perplexity"], "bits": scores["bits_per_character"]}
         found = found.model_copy(update=update)
     if len(target.labels) > 1:
         train = read_documents(target, "train", labelled=True)
         train = train.take(label_subset(train.labels, min(MOST_DOCUMENTS, len(train)), seed))
-        classifier = Classifier(settings, training, tokenizer.size, len(target.labels), seed)
+        classifier = Classifier(settings, training, target.vocabulary_size, len(target.labels), seed)
         random = _frozen(_features(classifier, train), train.labels)
         set_weights(classifier, get_weights(classifier) | encoder_weights(weights, settings))
         features = _features(classifier, train)
@@ -67,7 +66,7 @@ def ask_source_model(
     return found
 
 
-def _features(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+def _features(model: Classifier, documents: Text) -> np.ndarray:
     # As the classifier's head sees them: its normalisation gives all features one scale.
     return standardised(pooled_features(model, documents))
 

@@ -7,7 +7,7 @@ from rnnlm.model.checkpoint import Checkpoint, Weights
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Model, WordMap
 from rnnlm.store import file_sha256
-from rnnlm.tokens import TextTokenizer, map_split
+from rnnlm.tokens import TextTokenizer, read_text
 from rnnlm.transfer.vocabulary import Coverage, map_vocabulary, needs_space
 from rnnlm.transfer.word_space import word_space
 
@@ -22,7 +22,7 @@ def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[We
     """
     if file_sha256(start / "tokenizer.json") == tokens.tokenizer_sha256:
         return Checkpoint.load(start).weights, {}
-    weights, coverage = _meet(start, file_sha256(start / "weights.safetensors"), tokens.path, tokens.sha256, word_map)
+    weights, coverage = _meet(start, file_sha256(start / "weights.safetensors"), tokens, word_map)
     return weights, coverage.metrics()
 
 
@@ -32,10 +32,9 @@ def encoder_weights(weights: Weights, settings: Model) -> Weights:
 
 
 @functools.lru_cache(maxsize=1)
-def _meet(start: Path, _: str, tokens: Path, __: str, word_map: WordMap) -> tuple[Weights, Coverage]:
-    """Map a checkpoint to another vocabulary, once for all cells that start from it; digests tell contents apart."""
-    source, target = TextTokenizer.load(start / "tokenizer.json"), TextTokenizer.load(tokens / "tokenizer.json")
-    train = map_split(tokens / "tokens.parquet", "train")
-    counts = train.counts(target.size)
-    space = word_space(train, target.size) if needs_space(word_map) else None
-    return map_vocabulary(Checkpoint.load(start).weights, source, target, counts, word_map, space)
+def _meet(start: Path, _: str, tokens: TokensRef, word_map: WordMap) -> tuple[Weights, Coverage]:
+    """Map a checkpoint to another vocabulary, once for all cells that start from it; a digest tells its contents."""
+    source, target = TextTokenizer.load(start / "tokenizer.json"), TextTokenizer.load(tokens.tokenizer)
+    train = read_text(tokens, "train", mapped=True)
+    space = word_space(train) if needs_space(word_map) else None
+    return map_vocabulary(Checkpoint.load(start).weights, source, target, train.counts(), word_map, space)

@@ -21,7 +21,7 @@ from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
 from rnnlm.settings import ClassWeights, Select
-from rnnlm.tokens import EncodedDocuments, TextTokenizer
+from rnnlm.tokens import Text
 from rnnlm.training.classifier import selection_score
 from rnnlm.transfer.cell import Fitted, classifier_predictions, read_documents, write_cell, write_language_model
 from rnnlm.transfer.subsets import label_subset
@@ -45,15 +45,9 @@ def fit_ngram(smoothing: Smoothing, order: int, tokens: TokensRef, final: Path) 
         final: Folder to write.
     """
     began = time.perf_counter()
-    tokenizer, model = _ngram(smoothing, order, tokens)
+    model = _ngram(smoothing, order, tokens)
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
-    return write_language_model(
-        final,
-        tokenizer,
-        (valid, model.score_tokens(valid)),
-        (test, model.score_tokens(test)),
-        began,
-    )
+    return write_language_model(final, (valid, model.score_tokens(valid)), (test, model.score_tokens(test)), began)
 
 
 def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path) -> Fitted:
@@ -66,21 +60,18 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
         final: Folder to write.
     """
     began = time.perf_counter()
-    tokenizer, ngram = _ngram("kneser_ney", order, tokens)
+    ngram = _ngram("kneser_ney", order, tokens)
     recurrent = Checkpoint.load(language_model).language_model()
     valid, test = (read_documents(tokens, split) for split in ("valid", "test"))
 
-    def losses(documents: EncodedDocuments) -> tuple[np.ndarray, np.ndarray]:
-        neural = score_tokens(recurrent, documents, bos=tokenizer.bos, eos=tokenizer.eos)
-        return neural, ngram.score_tokens(documents)
+    def losses(text: Text) -> tuple[np.ndarray, np.ndarray]:
+        return score_tokens(recurrent, text), ngram.score_tokens(text)
 
     on_valid, on_test = losses(valid), losses(test)
     # What is given costs nothing and says nothing.
-    predicted = slice(None) if tokenizer.bos is None else valid.ids != tokenizer.bos
-    weight = mixture_weight(on_valid[0][predicted], on_valid[1][predicted])
+    weight = mixture_weight(*(one[valid.predicted] for one in on_valid))
     return write_language_model(
         final,
-        tokenizer,
         (valid, mixed(*on_valid, weight)),
         (test, mixed(*on_test, weight)),
         began,
@@ -154,11 +145,9 @@ def fit_tfidf(
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
-def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> tuple[TextTokenizer, NgramModel]:
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
+def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:
     train = read_documents(tokens, "train", mapped=True)
-    counts = count(train, order, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos)
-    return tokenizer, SMOOTHINGS[smoothing](counts)
+    return SMOOTHINGS[smoothing](count(train, order))
 
 
 def _texts(documents: DocumentsRef) -> dict[str, str]:

@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.linear_model import RidgeCV
 from sklearn.utils.extmath import randomized_svd
 
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 Floats = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
@@ -54,14 +54,9 @@ class WordSpace:
         return found, self.vectors[places]
 
 
-def word_space(train: EncodedDocuments, size: int) -> WordSpace:
-    """Learn the vectors of the words that stand at least five times in a text.
-
-    Args:
-        train: The text.
-        size: Number of tokens in the vocabulary.
-    """
-    counts = train.counts(size)
+def word_space(train: Text) -> WordSpace:
+    """Learn the vectors of the words that are at least five times in a text."""
+    counts, size = train.counts(), train.vocabulary.size
     words = np.flatnonzero(counts >= LEAST_COUNT)
     contexts = np.sort(words[np.argsort(-counts[words], kind="stable")[:CONTEXTS]])
     pairs = _pairs(train, _places(words, size), _places(contexts, size), (len(words), len(contexts)))
@@ -125,7 +120,7 @@ def _places(ids: Ids, size: int) -> Ids:
     return places
 
 
-def _pairs(train: EncodedDocuments, rows: Ids, columns: Ids, shape: tuple[int, int]) -> sparse.csr_array:
+def _pairs(train: Text, rows: Ids, columns: Ids, shape: tuple[int, int]) -> sparse.csr_array:
     """Count how often each word stands near each neighbour, inside a document."""
     total = sparse.csr_array(shape, dtype=np.float64)
     for ids, document in _parts(train):
@@ -140,13 +135,13 @@ def _pairs(train: EncodedDocuments, rows: Ids, columns: Ids, shape: tuple[int, i
     return total
 
 
-def _parts(train: EncodedDocuments) -> Iterator[tuple[npt.NDArray[np.unsignedinteger], Ids]]:
+def _parts(train: Text) -> Iterator[tuple[npt.NDArray[np.unsignedinteger], Ids]]:
     """Give the ids of whole documents, about a million at a time, and the document that each stands in."""
-    end = min(int(train.offsets[-1]), TOKENS)
+    end = min(train.n_tokens, TOKENS)
     edges = np.searchsorted(train.offsets, [*range(0, end, TOKENS_AT_ONCE), end])
     for first, last in itertools.pairwise(edges):
         document = np.repeat(np.arange(first, last), train.lengths[first:last])
-        yield train.ids[train.offsets[first] : train.offsets[last]], document
+        yield train.read(train.offsets[first], train.offsets[last]), document
 
 
 def _positive_information(pairs: sparse.csr_array) -> sparse.csr_array:

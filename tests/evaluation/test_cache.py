@@ -10,10 +10,10 @@ from rnnlm.evaluation import cache
 from rnnlm.evaluation.cache import _of_segment, cache_nll
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 
 THETAS = (0.0, 0.7)
-Encode = Callable[..., EncodedDocuments]
+Encode = Callable[..., Text]
 
 
 def by_definition(states: np.ndarray, targets: np.ndarray, theta: float, size: int, word: int, t: int) -> float:
@@ -50,8 +50,8 @@ def test_each_document_has_a_cache_of_its_own(bos: int | None, encoded: Encode) 
     generator = np.random.default_rng(3)
     texts = [[2, *generator.integers(4, 20, length).tolist(), 3] for length in (150, 1, 9)]
     model = LanguageModel(Model(embedding=4, hidden=4), 20, seed=1)
-    together = encoded(*texts)
-    found = cache_nll(model, together, THETAS, bos=bos, eos=3)
+    together = encoded(*texts, bos=bos)
+    found = cache_nll(model, together, THETAS)
     assert found.shape == (2, len(together.ids))
     if bos is None:
         # 16 rows of running text, each of which begins with an empty cache.
@@ -61,7 +61,7 @@ def test_each_document_has_a_cache_of_its_own(bos: int | None, encoded: Encode) 
     assert (found[:, starts] == 0.0).all()
     assert np.isinf(found[:, starts + 1]).all()
     for n, text in enumerate(texts):
-        alone = cache_nll(model, encoded(text), THETAS, bos=bos, eos=3)
+        alone = cache_nll(model, encoded(text), THETAS)
         np.testing.assert_allclose(found[:, together.offsets[n] : together.offsets[n + 1]], alone, rtol=1e-4)
 
 
@@ -69,14 +69,14 @@ def test_long_documents_are_read_one_by_one(encoded: Encode, monkeypatch: pytest
     generator = np.random.default_rng(6)
     read = encoded(*[[2, *generator.integers(4, 20, length).tolist(), 3] for length in (9, 3, 30, 12)])
     model = LanguageModel(Model(embedding=4, hidden=4), 20, seed=1)
-    together = cache_nll(model, read, THETAS, bos=2, eos=3)
+    together = cache_nll(model, read, THETAS)
     monkeypatch.setattr(cache, "MOST_STATES", 4 * 20)
-    np.testing.assert_allclose(cache_nll(model, read, THETAS, bos=2, eos=3), together, rtol=1e-4)
+    np.testing.assert_allclose(cache_nll(model, read, THETAS), together, rtol=1e-4)
 
 
 def test_what_comes_later_changes_nothing(encoded: Encode) -> None:
     text = [2, *np.random.default_rng(5).integers(4, 9, 40).tolist(), 3]
     model = LanguageModel(Model(embedding=4, hidden=4), 20, seed=1)
-    before = cache_nll(model, encoded(text), THETAS, bos=2, eos=3)
-    after = cache_nll(model, encoded([*text[:21], *[15] * 20, 3]), THETAS, bos=2, eos=3)
+    before = cache_nll(model, encoded(text), THETAS)
+    after = cache_nll(model, encoded([*text[:21], *[15] * 20, 3]), THETAS)
     np.testing.assert_allclose(before[:, :21], after[:, :21], rtol=1e-4)

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -11,14 +12,16 @@ from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import DocumentScores, by_document, score_documents
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 
 BOS, EOS = 2, 3
+VOCABULARY = Vocabulary(12, EOS, unk=1, bos=BOS)
 
 
-def encoded(texts: list[list[int]]) -> EncodedDocuments:
+def encoded(texts: list[list[int]]) -> Text:
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint16),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.full(len(texts), -1, np.int16),
@@ -27,6 +30,10 @@ def encoded(texts: list[list[int]]) -> EncodedDocuments:
         n_words=lengths,
         document_ids=np.array([str(n) for n in range(len(texts))], object),
     )
+
+
+def running(texts: list[list[int]]) -> Text:
+    return dataclasses.replace(encoded(texts), vocabulary=dataclasses.replace(VOCABULARY, bos=None))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +64,7 @@ def test_perplexity_by_hand(model: LanguageModel, window: int, monkeypatch: pyte
     monkeypatch.setattr(language_model, "WINDOW", window)
     monkeypatch.setattr(language_model, "BATCH", 3)
     texts = random_documents(8)
-    scores = score_documents(model, encoded(texts), bos=BOS, eos=EOS)
+    scores = score_documents(model, encoded(texts))
     expected = [by_hand(model, text) for text in texts]
     np.testing.assert_allclose(scores.nll, [sum(one) for one in expected], rtol=1e-5)
     np.testing.assert_array_equal(scores.tokens, [len(one) for one in expected])
@@ -69,7 +76,8 @@ def test_perplexity_by_hand(model: LanguageModel, window: int, monkeypatch: pyte
 
 def test_scores_that_do_not_depend_on_the_tokenizer_and_unknown_words_by_hand() -> None:
     """Two documents in German and Chinese bytes; id 1 is unknown, id 2 begins a document and is given."""
-    documents = EncodedDocuments(
+    documents = Text(
+        vocabulary=VOCABULARY,
         ids=np.array([2, 5, 1, 3, 2, 1, 3], np.uint8),
         offsets=np.array([0, 4, 7]),
         labels=np.array([-1, -1], np.int16),
@@ -79,14 +87,14 @@ def test_scores_that_do_not_depend_on_the_tokenizer_and_unknown_words_by_hand() 
         document_ids=np.array(["a", "b"], object),
     )
     losses = np.array([0.0, 1.0, 4.0, 2.0, 0.0, 6.0, 3.0])
-    metrics = by_document(losses, documents, bos=2, unk=1).metrics
+    metrics = by_document(losses, documents, unknown=True).metrics
     assert metrics["nll"] == pytest.approx(16 / 5)
     assert metrics["bits_per_character"] == pytest.approx(16 / math.log(2) / 11)
     assert metrics["bits_per_byte"] == pytest.approx(16 / math.log(2) / 16)
     assert metrics["word_perplexity"] == pytest.approx(math.exp(16 / 3))
     assert metrics["unknown_share"] == pytest.approx(2 / 5)
     assert metrics["known_perplexity"] == pytest.approx(math.exp(6 / 3))
-    assert "unknown_share" not in by_document(losses, documents, bos=2).metrics
+    assert "unknown_share" not in by_document(losses, documents).metrics
 
 
 def test_a_script_that_does_not_part_words_has_no_perplexity_of_a_word() -> None:
@@ -103,8 +111,8 @@ def test_where_all_is_unknown_nothing_known_is_scored() -> None:
 
 def test_a_documents_score_does_not_depend_on_the_others(model: LanguageModel) -> None:
     texts = random_documents(9)
-    together = score_documents(model, encoded(texts), bos=BOS, eos=EOS).nll
-    alone = [score_documents(model, encoded([text]), bos=BOS, eos=EOS).nll[0] for text in texts]
+    together = score_documents(model, encoded(texts)).nll
+    alone = [score_documents(model, encoded([text])).nll[0] for text in texts]
     np.testing.assert_allclose(together, alone, rtol=1e-5)
 
 
@@ -115,7 +123,7 @@ def test_running_text_carries_the_state_through(
     monkeypatch.setattr(language_model, "WINDOW", window)
     monkeypatch.setattr(language_model, "STREAM_ROWS", 1)
     texts = [[5, 6, EOS], [7, EOS], [8, 9, 10, 4, EOS]]
-    scores = score_documents(model, encoded(texts), bos=None, eos=EOS)
+    scores = score_documents(model, running(texts))
     every = by_hand(model, [token for text in texts for token in text], context=EOS)
     assert len(every) == 10
     np.testing.assert_allclose(scores.nll, [sum(every[:3]), sum(every[3:5]), sum(every[5:])], rtol=1e-5)
@@ -124,7 +132,7 @@ def test_running_text_carries_the_state_through(
 
 def test_running_text_in_rows_still_counts_every_token_once(model: LanguageModel) -> None:
     texts = [[5, 6, EOS], [7, EOS], [8, 9, 10, 4, EOS]] * 5
-    scores = score_documents(model, encoded(texts), bos=None, eos=EOS)
+    scores = score_documents(model, running(texts))
     assert scores.tokens.sum() == 50
     assert (scores.nll > 0).all()
 

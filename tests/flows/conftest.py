@@ -1,6 +1,7 @@
 """A tiny experiment: real files, real training, seconds."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnnlm.experiment import Experiment, check_experiment
+from rnnlm.refs import Ref
 
 THINGS = ["film", "story", "plot", "actor", "scene", "music", "ending", "camera"]
 GOOD = ["great", "lovely", "moving", "funny", "clever"]
@@ -104,3 +106,38 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counted(rnnlm.registry, "register", "register")
     counted(tasks.compare, "assemble", "compare")
     return counts
+
+
+@pytest.fixture
+def finished(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[Path, int]]:
+    """The folder of each step that has finished, with what was in it then: each file, and when it was written."""
+    import tasks.step
+
+    folders: dict[Path, dict[Path, int]] = {}
+    counted = tasks.step._counted
+
+    def seen(*arguments: Any) -> Any:
+        result = counted(*arguments)
+        if isinstance(result, Ref):
+            folders.setdefault(result.path, listing(result.path))
+        return result
+
+    monkeypatch.setattr(tasks.step, "_counted", seen)
+    return folders
+
+
+def listing(folder: Path) -> dict[Path, int]:
+    """Return what is in a folder, and when each was written, the folder itself included."""
+    return {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+@pytest.fixture
+def nothing_written_since(finished: dict[Path, dict[Path, int]]) -> Callable[[Path], None]:
+    """Return what asserts that no finished step was written to again, into its folder or beside it in a store."""
+
+    def check(store: Path) -> None:
+        assert finished
+        assert {folder: listing(folder) for folder in finished} == finished
+        assert {path for path in store.iterdir() if path not in finished} == set()
+
+    return check

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,7 +26,11 @@ ALL_STEPS = {"ingest": 2, "tokenize": 3, "language model": 4, "classifier": CLAS
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_from_text_to_verdict_and_again(
-    experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
+    experiment: Experiment,
+    executed: Counter[str],
+    nothing_written_since: Callable[[Path], None],
+    tmp_path: Path,
+    settings: dict[str, Any],
 ) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Dataset, Run
@@ -34,6 +39,7 @@ def test_from_text_to_verdict_and_again(
 
     report = transfer(experiment)
     assert executed == ALL_STEPS
+    nothing_written_since(tmp_path / "store")
     assert {"report.html", "verdict.json", "experiment.yaml", "figures"} <= {
         file.name for file in report.path.iterdir()
     }

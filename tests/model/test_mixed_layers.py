@@ -10,7 +10,7 @@ import tensorflow as tf
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.classifier import Classifier, pool
 from rnnlm.settings import ClassifierTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.classifier import predict, train_classifier
 
 MODEL = Model(embedding=4, hidden=6, layers=3)
@@ -43,12 +43,10 @@ def test_alike_the_weights_change_nothing() -> None:
 
 
 @pytest.mark.parametrize("trainable", ["head", "all"])
-def test_the_weights_are_learnt_and_kept(
-    trainable: str, encoded: Callable[..., EncodedDocuments], tmp_path: Path
-) -> None:
+def test_the_weights_are_learnt_and_kept(trainable: str, encoded: Callable[..., Text], tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     read = encoded(*[[2, *generator.integers(4, 20, 5).tolist(), 3] for _ in range(24)])
-    documents = EncodedDocuments(**(vars(read) | {"labels": np.arange(24, dtype=np.int16) % 2}))
+    documents = Text(**(vars(read) | {"labels": np.arange(24, dtype=np.int16) % 2}))
     model = Classifier(MODEL, TRAINING, 20, 2, seed=1)
     before = get_weights(model)
     train_classifier(model, documents, documents, 0.05, trainable="head" if trainable == "head" else "all", seed=1)

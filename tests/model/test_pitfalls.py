@@ -1,5 +1,6 @@
 """What goes wrong in other people's LSTM language models, each as a test that it does not here."""
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from rnnlm.model.lstm import LSTM
 from rnnlm.model.softmax import tied_cross_entropy
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, read_split, tokenize
+from rnnlm.tokens import Text, TextTokenizer, Vocabulary, read_text, tokenize
 from rnnlm.training.averaging import averaging_rate
 from rnnlm.training.batches import Window, pad
 from rnnlm.training.language_model import train_language_model
@@ -36,6 +37,7 @@ from rnnlm.training.update import clipped_update, make_optimizer
 from rnnlm.transfer.vocabulary import map_vocabulary
 
 BOS, EOS, SIZE = 2, 3, 14
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 TIME, BATCH = 8, 4
 NO_DROPOUT = Dropout(input=0.0, hidden=0.0, output=0.0)
 PLAIN = Model(embedding=6, hidden=8, layers=2, dropout=NO_DROPOUT)
@@ -53,9 +55,10 @@ def lm(**changes: Any) -> LanguageModelTraining:
     return LM.model_copy(update=changes)
 
 
-def encoded(texts: list[list[int]]) -> EncodedDocuments:
+def encoded(texts: list[list[int]]) -> Text:
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.zeros(len(texts), np.int16),
@@ -66,7 +69,7 @@ def encoded(texts: list[list[int]]) -> EncodedDocuments:
     )
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     """A language in which each word has one follower; no two documents are the same by their own first words."""
     generator = np.random.default_rng(seed)
     texts = []
@@ -291,7 +294,7 @@ def trained() -> tuple[LanguageModel, list[Point]]:
     """A training with penalties, at a rate so high that it ends worse than it was."""
     model = LanguageModel(PLAIN, SIZE, seed=2)
     settings = lm(learning_rate=30.0, schedule="constant", evaluations=4, activation_penalty=2.0, temporal_penalty=2.0)
-    return model, train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=2).points
+    return model, train_language_model(model, documents(60, 1), VALID, settings, seed=2).points
 
 
 def test_penalties_reach_validation(trained: tuple[LanguageModel, list[Point]]) -> None:
@@ -328,14 +331,14 @@ def compiled() -> LanguageModelStep:
 def test_validation_leaks_the_state_of_training(compiled: LanguageModelStep) -> None:
     """P6: scoring begins from a zero state, and training goes on from its own as if nothing had been scored."""
     model = compiled.model
-    before = score_documents(model, VALID, bos=BOS, eos=EOS).nll
+    before = score_documents(model, VALID).nll
     update(compiled, some_window(0), rate=0.0)
     assert any(np.abs(part).max() > 0.0 for part in tf.nest.flatten(compiled.states))
     carried = compiled.arrays()
     update(compiled, some_window(1), 1, first=False)
     expected = compiled.arrays()
     compiled.restore(carried)
-    np.testing.assert_array_equal(score_documents(model, VALID, bos=BOS, eos=EOS).nll, before)
+    np.testing.assert_array_equal(score_documents(model, VALID).nll, before)
     update(compiled, some_window(1), 1, first=False)
     for name, value in compiled.arrays().items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
@@ -359,7 +362,7 @@ def test_chunks_are_shuffled_in_place_of_documents() -> None:
     settings = lm(epochs=2.0)
     plan = Plan.of(len(corpus.ids), settings, seed=3)
     (phase,) = plan.phases
-    steps = list(plan.read(phase, corpus, BOS, 0))
+    steps = list(plan.read(phase, corpus, 0))
     epochs = np.flatnonzero([step.first[0] for step in steps])
     assert len(epochs) == 2
     whole = {tuple(corpus.document(n).tolist()) for n in range(len(corpus))}
@@ -410,7 +413,7 @@ def test_evaluation_depends_on_the_window_of_training(monkeypatch: pytest.Monkey
     model, corpus, found = LanguageModel(PLAIN, SIZE, seed=1), documents(12, 1), []
     for window in (1, 3, 128):
         monkeypatch.setattr(evaluation, "WINDOW", window)
-        found.append(score_documents(model, corpus, bos=BOS, eos=EOS).nll)
+        found.append(score_documents(model, corpus).nll)
     np.testing.assert_allclose(found[1:], [found[0]] * 2, rtol=1e-5)
 
 
@@ -426,8 +429,8 @@ def test_perplexity_divides_by_the_wrong_count(bos: int | None) -> None:
     model = LanguageModel(PLAIN, SIZE, seed=1)
     set_weights(model, {name: np.zeros_like(value) for name, value in get_weights(model).items()})
     for count in (1, 2, 17):
-        corpus = documents(count, 1)
-        scores = score_documents(model, corpus, bos=bos, eos=EOS)
+        corpus = dataclasses.replace(documents(count, 1), vocabulary=dataclasses.replace(VOCABULARY, bos=bos))
+        scores = score_documents(model, corpus)
         assert scores.metrics["perplexity"] == pytest.approx(SIZE, rel=1e-6)
         assert scores.tokens.sum() == len(corpus.ids) - (count if bos is not None else 0)
         np.testing.assert_allclose(scores.nll, scores.tokens * math.log(SIZE), rtol=1e-6)
@@ -446,7 +449,7 @@ def test_a_long_text_is_summed_in_float32() -> None:
     assert scores.nll.dtype == np.float64
     assert scores.metrics["nll"] * 2 - 2.0e7 == pytest.approx(0.1, rel=1e-6)
     model = LanguageModel(PLAIN, SIZE, seed=1)
-    assert score_documents(model, documents(3, 1), bos=BOS, eos=EOS).nll.dtype == np.float64
+    assert score_documents(model, documents(3, 1)).nll.dtype == np.float64
 
 
 def test_the_last_weights_are_scored_in_place_of_the_best(trained: tuple[LanguageModel, list[Point]]) -> None:
@@ -454,7 +457,7 @@ def test_the_last_weights_are_scored_in_place_of_the_best(trained: tuple[Languag
     model, points = trained
     scores = [point.metrics["nll"] for point in points]
     assert scores[-1] > min(scores)
-    assert score_documents(model, VALID, bos=BOS, eos=EOS).metrics["nll"] == pytest.approx(min(scores), rel=1e-6)
+    assert score_documents(model, VALID).metrics["nll"] == pytest.approx(min(scores), rel=1e-6)
 
 
 # P9, P10: vocabulary, and special tokens.
@@ -502,9 +505,9 @@ def test_special_tokens_differ_between_training_and_scoring(kind: str, tmp_path:
     settings = config.Tokenizer(kind=kind, vocabulary_size=20)
     tokens = tokenize(written(tmp_path / "documents", rows), settings, tmp_path / "tokens")
     tokenizer = TextTokenizer.load(tokens.tokenizer)
-    corpus = read_split(tokens.file, "train")
+    corpus = read_text(tokens, "train")
     model = LanguageModel(PLAIN, tokenizer.size, seed=1)
-    scores = score_documents(model, corpus, bos=tokenizer.bos, eos=tokenizer.eos)
+    scores = score_documents(model, corpus)
     words = corpus.lengths - (1 if tokenizer.bos is None else 2)
     np.testing.assert_array_equal(scores.tokens, words + 1)
     batch = pad(corpus, np.arange(3), 64)
@@ -513,7 +516,7 @@ def test_special_tokens_differ_between_training_and_scoring(kind: str, tmp_path:
         assert corpus.document(n).tolist().count(tokenizer.eos) == 1
         assert corpus.document(n)[-1] == tokenizer.eos
     plan = Plan.of(len(corpus.ids), lm(batch_size=1), 1)
-    for step in plan.read(plan.phases[0], corpus, tokenizer.bos, 0):
+    for step in plan.read(plan.phases[0], corpus, 0):
         (window,) = step.windows
         counted = window.targets[window.weights == 1.0]
         assert tokenizer.eos in counted
@@ -627,8 +630,8 @@ def test_a_training_with_averages_ends_with_other_weights_than_it_scored() -> No
     """P13: what is kept is the averaged model that the curve shows."""
     model = LanguageModel(PLAIN, SIZE, seed=1)
     settings = lm(averaging="ema", learning_rate=1.0, evaluations=2)
-    points = train_language_model(model, documents(60, 1), VALID, settings, bos=BOS, eos=EOS, seed=1).points
-    found = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["nll"]
+    points = train_language_model(model, documents(60, 1), VALID, settings, seed=1).points
+    found = score_documents(model, VALID).metrics["nll"]
     assert found == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
 
 

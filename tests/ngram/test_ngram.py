@@ -15,18 +15,20 @@ from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney, write_arpa
 from rnnlm.ngram import counts as counting
 from rnnlm.ngram.katz import good_turing
 from rnnlm.ngram.kneser_ney import FALLBACK, adjusted_counts, discounts
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 
 UNK, BOS, EOS, WORDS = 0, 1, 2, 5  # words are 3 to 7
 SIZE = 3 + WORDS
+VOCABULARY = Vocabulary(SIZE, EOS, UNK, BOS)
 LARGE = 200
 ESTIMATES = {"kneser_ney": kneser_ney, "katz": katz}
 
 
-def encoded(texts: list[list[int]]) -> EncodedDocuments:
+def encoded(texts: list[list[int]], vocabulary: Vocabulary = VOCABULARY) -> Text:
     """Give documents in the form in which the project reads them."""
     unknown = np.zeros(len(texts), np.int64)
-    return EncodedDocuments(
+    return Text(
+        vocabulary=vocabulary,
         ids=np.array([token for text in texts for token in text], np.uint16),
         offsets=np.concatenate(([0], np.cumsum([len(text) for text in texts]))),
         labels=np.full(len(texts), -1, np.int16),
@@ -58,7 +60,8 @@ def drawn(seed: int, documents: int = 200) -> list[list[int]]:
 
 def counted(documents: list[list[int]], order: int, size: int = SIZE, running: bool = False) -> Counts:
     """Count, with a `bos` or as running text."""
-    return count(encoded(documents), order, size, bos=None if running else BOS, eos=EOS)
+    vocabulary = Vocabulary(size, EOS, UNK, bos=None if running else BOS)
+    return count(encoded(documents, vocabulary), order)
 
 
 def ngrams(counts: Counts, order: int) -> Iterator[tuple[int, ...]]:
@@ -68,7 +71,7 @@ def ngrams(counts: Counts, order: int) -> Iterator[tuple[int, ...]]:
         return
     shorter = list(ngrams(counts, order - 1))
     for key in counts.keys[order - 1]:
-        yield (*shorter[key // counts.vocabulary_size], int(key % counts.vocabulary_size))
+        yield (*shorter[key // counts.vocabulary.size], int(key % counts.vocabulary.size))
 
 
 def tallied(documents: list[list[int]], order: int, running: bool) -> Counter[tuple[int, ...]]:
@@ -211,7 +214,7 @@ def test_longer_contexts_help_where_the_text_has_them() -> None:
 @pytest.mark.parametrize("estimate", ESTIMATES)
 def test_an_arpa_file_has_its_form_and_escapes_white_space(estimate: str, tmp_path: Path) -> None:
     model = ESTIMATES[estimate](counted([[BOS, 3, 4, EOS], [BOS, 3, 5, EOS]], 2, 6))
-    write_arpa(model, ["?", "[", "]", "a", " ", "<s>"], UNK, tmp_path / "model.arpa")
+    write_arpa(model, ["?", "[", "]", "a", " ", "<s>"], tmp_path / "model.arpa")
     lines = (tmp_path / "model.arpa").read_text(encoding="utf-8").splitlines()
     assert lines[:3] == ["\\data\\", "ngram 1=6", "ngram 2=5"]
     unigrams = [line.split("\t") for line in lines[lines.index("\\1-grams:") + 1 :][:6]]
@@ -227,7 +230,7 @@ def test_kenlm_reads_the_file_and_gives_the_same_scores(estimate: str, order: in
     names = [f"w{n}" for n in range(size)]
     names[3], names[4], names[5] = "中", "שלום", "🙂"
     model: NgramModel = ESTIMATES[estimate](counted(drawn(5), order, size))
-    write_arpa(model, names, UNK, tmp_path / "model.arpa")
+    write_arpa(model, names, tmp_path / "model.arpa")
     read = kenlm.Model(str(tmp_path / "model.arpa"))
     assert read.order == order
     for text in drawn(6, documents=40):
@@ -242,7 +245,7 @@ def test_kenlm_reads_running_text_and_odd_tokens(tmp_path: Path) -> None:
     names = [f"w{n}" for n in range(LARGE)]
     names[3:9] = ["\\ x", "a b", "a\\u0020b", "\\", "", "<s>"]
     model = kneser_ney(counted(documents, 3, LARGE, running=True))
-    write_arpa(model, names, UNK, tmp_path / "model.arpa")
+    write_arpa(model, names, tmp_path / "model.arpa")
     lines = (tmp_path / "model.arpa").read_text(encoding="utf-8").splitlines()
     unigrams = lines[lines.index("\\1-grams:") + 1 : lines.index("\\2-grams:") - 1]
     words = [line.split("\t")[1] for line in unigrams]
@@ -252,6 +255,6 @@ def test_kenlm_reads_running_text_and_odd_tokens(tmp_path: Path) -> None:
     # <s> stands before the first token, so the third is the first whose whole context both know.
     written = dict(zip(range(LARGE), words[1:], strict=True))
     text = [token for document in drawn(8, documents=30) for token in document[1:-1]]
-    ours = -model.score_tokens(encoded([text])) / math.log(10)
+    ours = -model.score_tokens(encoded([text], model.vocabulary)) / math.log(10)
     theirs = [one[0] for one in read.full_scores(" ".join(written[token] for token in text), eos=False)]
     np.testing.assert_allclose(ours[2:], theirs[2:], atol=2e-5)

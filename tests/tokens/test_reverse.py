@@ -10,7 +10,7 @@ from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Corpus, Tokenizer
-from rnnlm.tokens import TextTokenizer, map_split, read_split, tokenize
+from rnnlm.tokens import TextTokenizer, read_text, tokenize
 from rnnlm.tokens.reverse import reverse
 
 
@@ -30,20 +30,20 @@ def test_every_document_is_turned_round_between_its_ends(kind: str, tmp_path: Pa
     assert backward.model_dump(exclude={"path", "sha256"}) == tokens.model_dump(exclude={"path", "sha256"})
     tokenizer = TextTokenizer.load(backward.tokenizer)
     for split in ("train", "valid", "test"):
-        before, after = read_split(tokens.file, split), read_split(backward.file, split)
+        before, after = read_text(tokens, split), read_text(backward, split)
         assert after.document_ids.tolist() == before.document_ids.tolist()
         np.testing.assert_array_equal(after.n_words, before.n_words)
         for n in range(len(before)):
             ids = before.document(n).tolist()
             assert after.document(n).tolist() == [tokenizer.bos, *ids[-2:0:-1], tokenizer.eos]
-        np.testing.assert_array_equal(map_split(backward.file, split).ids, after.ids)
+        np.testing.assert_array_equal(read_text(backward, split, mapped=True).ids, after.ids)
     assert pq.read_schema(backward.file).field("ids").type == pq.read_schema(tokens.file).field("ids").type
 
 
 def test_twice_is_as_before(tmp_path: Path) -> None:
     tokens = encode(tmp_path, "word")
     again = reverse(reverse(tokens, tmp_path / "backward"), tmp_path / "again")
-    np.testing.assert_array_equal(read_split(again.file, "train").ids, read_split(tokens.file, "train").ids)
+    np.testing.assert_array_equal(read_text(again, "train").ids, read_text(tokens, "train").ids)
 
 
 def test_running_text_has_no_documents_to_turn_round(tmp_path: Path) -> None:

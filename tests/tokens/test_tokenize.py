@@ -24,7 +24,7 @@ from tokenizers import Regex, pre_tokenizers
 from rnnlm import settings as config
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
-from rnnlm.tokens import TextTokenizer, encode_shard, learn, read_split, shards, tokenize
+from rnnlm.tokens import TextTokenizer, encode_shard, learn, read_text, shards, tokenize
 from rnnlm.tokens.kinds import KINDS, SPECIAL_TOKENS, WORD, train
 
 ENGLISH = [
@@ -340,7 +340,7 @@ def test_the_smallest_integer_type_is_used(distinct: int, expected: type, tmp_pa
     ref = documents(tmp_path / "d", {"train": [" ".join(f"w{chr(0x100 + i)}" for i in range(distinct))]})
     tokens = tokenize(ref, setting("word", 1_000), tmp_path / "t")
     assert tokens.vocabulary_size == distinct + 4
-    assert read_split(tokens.file, "train").ids.dtype == expected
+    assert read_text(tokens, "train").ids.dtype == expected
 
 
 def test_a_given_tokenizer_is_used_as_it_is(ref: DocumentsRef, tmp_path: Path) -> None:

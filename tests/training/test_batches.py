@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -5,18 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.batches import batch_count, pad, row_length, shuffled_batches, sorted_batches, windows
 from rnnlm.training.progress import evaluation_steps
 from rnnlm.training.schedule import one_cycle, window_lengths
 
 BOS, EOS = 2, 3
+VOCABULARY = Vocabulary(10, EOS, unk=1, bos=BOS)
 
 
-def encoded(texts: list[list[int]], labels: list[int] | None = None) -> EncodedDocuments:
+def encoded(texts: list[list[int]], labels: list[int] | None = None) -> Text:
     lengths = [len(text) for text in texts]
     zeros = np.zeros(len(texts), np.int64)
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint16),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.array(labels or [0] * len(texts), np.int16),
@@ -41,7 +44,8 @@ def test_each_target_follows_its_token_and_is_given_once(
     if length < 1:
         return
     lengths = window_lengths(length, window, vary, generator)
-    found = list(windows(encoded(texts), order, batch, lengths, bos=None))
+    running = dataclasses.replace(encoded(texts), vocabulary=dataclasses.replace(VOCABULARY, bos=None))
+    found = list(windows(running, order, batch, lengths))
     assert [w.tokens.shape for w in found] == [(steps, batch) for steps in lengths]
     tokens, targets, weights = (
         np.concatenate([getattr(w, name) for w in found]).T for name in ("tokens", "targets", "weights")
@@ -55,7 +59,7 @@ def test_each_target_follows_its_token_and_is_given_once(
 
 def test_the_state_is_reset_where_a_document_begins_and_bos_is_no_target() -> None:
     documents = encoded([[BOS, 8, 9, EOS], [BOS, 7, EOS], [BOS]])
-    (window,) = windows(documents, np.array([1, 0, 2]), 1, np.array([7]), bos=BOS)
+    (window,) = windows(documents, np.array([1, 0, 2]), 1, np.array([7]))
     np.testing.assert_array_equal(window.keep[:, 0, 0], [0, 1, 1, 0, 1, 1, 1])
     np.testing.assert_array_equal(window.weights[:, 0], [1, 1, 0, 1, 1, 1, 0])
 

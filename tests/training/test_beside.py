@@ -10,7 +10,7 @@ from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training.beside import Beside
 from rnnlm.training.classifier import train_classifier
 
@@ -21,32 +21,32 @@ READING = LanguageModelTraining(epochs=2, batch_size=2, window=8, learning_rate=
 
 
 @pytest.fixture(scope="module")
-def text(encoded: Callable[..., EncodedDocuments]) -> EncodedDocuments:
+def text(encoded: Callable[..., Text]) -> Text:
     """Text in which every token tells the next one."""
     starts = np.random.default_rng(1).integers(4, SIZE, 40)
-    return encoded(*[[BOS, *[4 + int(start + n) % (SIZE - 4) for n in range(12)], EOS] for start in starts])
+    return encoded(*[[BOS, *[4 + int(start + n) % (SIZE - 4) for n in range(12)], EOS] for start in starts], size=SIZE)
 
 
 @pytest.fixture(scope="module")
-def labelled(encoded: Callable[..., EncodedDocuments]) -> EncodedDocuments:
+def labelled(encoded: Callable[..., Text]) -> Text:
     generator = np.random.default_rng(2)
     documents = encoded(*[[BOS, *generator.integers(4, SIZE, 6).tolist(), EOS] for _ in range(20)])
     labels = np.arange(20, dtype=np.int16) % 2
     return documents.__class__(**(vars(documents) | {"labels": labels}))
 
 
-def trained(labelled: EncodedDocuments, beside: Callable[[Classifier], Callable[[int, int], None]] | None) -> Weights:
+def trained(labelled: Text, beside: Callable[[Classifier], Beside] | None) -> Weights:
     model = Classifier(MODEL, TRAINING, SIZE, 2, seed=5)
     reading = beside(model) if beside else None
     train_classifier(model, labelled, labelled, 0.01, trainable="all", seed=1, beside=reading)
     return get_weights(model)
 
 
-def test_each_part_is_read_when_it_is_due(text: EncodedDocuments) -> None:
+def test_each_part_is_read_when_it_is_due(text: Text) -> None:
     """However many steps the classifier takes, the whole plan is read, evenly."""
     model = Classifier(MODEL, TRAINING, SIZE, 2)
     for steps in (1, 7, 100):
-        reading = Beside(model, {}, text, READING, bos=BOS, seed=3)
+        reading = Beside(model, {}, text, READING, seed=3)
         taken = []
         for step in range(steps):
             reading(step, steps)
@@ -56,11 +56,11 @@ def test_each_part_is_read_when_it_is_due(text: EncodedDocuments) -> None:
         assert taken[-1] == reading.steps > 50
 
 
-def test_the_encoder_learns_from_both(text: EncodedDocuments, labelled: EncodedDocuments) -> None:
-    softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts(SIZE)))
+def test_the_encoder_learns_from_both(text: Text, labelled: Text) -> None:
+    softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts()))
 
     def reading(model: Classifier) -> Beside:
-        return Beside(model, softmax, text, READING, bos=BOS, seed=3)
+        return Beside(model, softmax, text, READING, seed=3)
 
     alone, both = trained(labelled, None), trained(labelled, reading)
     perplexities = []
@@ -70,7 +70,7 @@ def test_the_encoder_learns_from_both(text: EncodedDocuments, labelled: EncodedD
         set_weights(
             model, names | {name: softmax[name] for name in names} | {n: weights[n] for n in names if n in weights}
         )
-        perplexities.append(score_documents(model, text, bos=BOS, eos=EOS).metrics["perplexity"])
+        perplexities.append(score_documents(model, text).metrics["perplexity"])
     assert perplexities[1] < 0.7 * perplexities[0]
     assert not np.array_equal(alone["head/kernel"], both["head/kernel"])
     again = trained(labelled, reading)
@@ -78,19 +78,19 @@ def test_the_encoder_learns_from_both(text: EncodedDocuments, labelled: EncodedD
         np.testing.assert_array_equal(array, again[name])
 
 
-def test_a_rate_of_nothing_changes_nothing(text: EncodedDocuments, labelled: EncodedDocuments) -> None:
+def test_a_rate_of_nothing_changes_nothing(text: Text, labelled: Text) -> None:
     still = READING.model_copy(update={"learning_rate": 1e-30, "weight_decay": 0.0})
     alone = trained(labelled, None)
-    both = trained(labelled, lambda model: Beside(model, {}, text, still, bos=BOS, seed=3))
+    both = trained(labelled, lambda model: Beside(model, {}, text, still, seed=3))
     for name, array in alone.items():
         np.testing.assert_array_equal(array, both[name])
 
 
-def test_the_softmax_begins_as_given(text: EncodedDocuments) -> None:
+def test_the_softmax_begins_as_given(text: Text) -> None:
     model = Classifier(MODEL, TRAINING, SIZE, 2, seed=5)
     before = get_weights(model)
-    softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts(SIZE)))
-    reading = Beside(model, softmax, text, READING, bos=BOS, seed=3)
+    softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts()))
+    reading = Beside(model, softmax, text, READING, seed=3)
     np.testing.assert_array_equal(get_weights(reading._step.model)["softmax_bias"], softmax["softmax_bias"])
     for name, array in before.items():
         np.testing.assert_array_equal(array, get_weights(model)[name])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.classifier import average_with_start, predict, train_classifier
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
 from rnnlm.training.update import clipped_update, make_optimizer
@@ -20,16 +20,18 @@ from rnnlm.training.update import clipped_update, make_optimizer
 SMALL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidden=0.2, output=0.2))
 TRAINING = ClassifierTraining(weight_decay=0.0, epochs=1, min_steps=8, batch_size=8, evaluations=1)
 SIZE = 14
+VOCABULARY = Vocabulary(SIZE, eos=3, unk=1, bos=2)
 LAYERS = ["embedding/", "lstm_0/", "lstm_1/", "head/"]
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     """Documents whose class is that of the words in them."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     texts = [[2, *(4 + label + 2 * generator.integers(0, 5, generator.integers(3, 9))), 3] for label in labels]
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.concatenate(texts).astype(np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=labels.astype(np.int16),

@@ -10,7 +10,7 @@ from rnnlm.model.checkpoint import get_weights, named_variables
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import ClassifierTraining, FineTuning, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text
 from rnnlm.training import fisher
 from rnnlm.training.classifier import train_classifier
 from rnnlm.training.fisher import fisher_information
@@ -19,16 +19,16 @@ MODEL = Model(embedding=4, hidden=5)
 
 
 @pytest.fixture(scope="module")
-def text(encoded: Callable[..., EncodedDocuments]) -> EncodedDocuments:
+def text(encoded: Callable[..., Text]) -> Text:
     generator = np.random.default_rng(1)
     return encoded(*[[2, *generator.integers(4, 12, 15).tolist(), 3] for _ in range(12)])
 
 
-def test_it_is_the_mean_square_of_the_gradients(text: EncodedDocuments, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_the_mean_square_of_the_gradients(text: Text, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every window is one document here, so that its gradient is that of a document by itself."""
     monkeypatch.setattr(fisher, "LENGTH", 17)
     model = LanguageModel(MODEL, 14, seed=2)
-    found = fisher_information(model, text, bos=2, seed=5)
+    found = fisher_information(model, text, seed=5)
     order = np.random.default_rng(5).permutation(len(text))[:11]  # the stream's last token has no target
     variables = named_variables(model)
     sums = {name: np.zeros(array.shape) for name, array in found.items()}
@@ -45,8 +45,8 @@ def test_it_is_the_mean_square_of_the_gradients(text: EncodedDocuments, monkeypa
         np.testing.assert_allclose(array, sums[name] / mean, rtol=2e-3, atol=1e-6)
 
 
-def test_what_matters_stays_where_it_was(text: EncodedDocuments) -> None:
-    documents = EncodedDocuments(**(vars(text) | {"labels": np.arange(12, dtype=np.int16) % 2}))
+def test_what_matters_stays_where_it_was(text: Text) -> None:
+    documents = Text(**(vars(text) | {"labels": np.arange(12, dtype=np.int16) % 2}))
     training = ClassifierTraining(epochs=1, min_steps=20, batch_size=4, evaluations=1)
     moved = {}
     for held in ("lstm_0/kernel", "lstm_1/kernel"):

@@ -17,7 +17,7 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training import language_model
 from rnnlm.training.averaging import is_triggered
 from rnnlm.training.language_model import States, train_language_model
@@ -27,7 +27,9 @@ from rnnlm.training.state import StateFolder
 from rnnlm.training.step import StepResult
 
 BOS, EOS, SIZE, TOKENS = 2, 3, 8, 400
-TEXT = EncodedDocuments(
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
+TEXT = Text(
+    vocabulary=VOCABULARY,
     ids=np.resize(np.arange(2, SIZE, dtype=np.uint8), TOKENS),
     offsets=np.array([0, TOKENS]),
     labels=np.zeros(1, np.int16),
@@ -85,9 +87,7 @@ class Loop:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(language_model, "LanguageModelStep", lambda *_, **__: self)
             patch.setattr(language_model, "score_documents", lambda *_, **__: self)
-            return train_language_model(
-                self.model, TEXT, TEXT, settings, bos=BOS, eos=EOS, seed=1, report=report, states=states
-            ).points
+            return train_language_model(self.model, TEXT, TEXT, settings, seed=1, report=report, states=states).points
 
     @property
     def bias(self) -> float:

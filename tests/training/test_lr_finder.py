@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from typing import Any
 
@@ -10,7 +11,7 @@ from rnnlm.errors import TrainingError
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training import lr_finder
 from rnnlm.training.lr_finder import find_learning_rate
 from rnnlm.training.plan import Plan
@@ -18,12 +19,13 @@ from rnnlm.training.range_test import Curve, range_test
 from rnnlm.training.step import LanguageModelStep
 
 BOS, EOS, SIZE = 2, 3, 14
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 SMALL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(weight=0.1))
 LM = LanguageModelTraining(batch_size=4, window=8, precision="float32", activation_penalty=1.0, averaging="ema")
 RATES = np.geomspace(1e-7, 10.0, 200)
 
 
-def documents(count: int) -> EncodedDocuments:
+def documents(count: int) -> Text:
     """A language in which each word has one follower."""
     generator = np.random.default_rng(1)
     texts = []
@@ -31,7 +33,8 @@ def documents(count: int) -> EncodedDocuments:
         first, length = generator.integers(10), generator.integers(3, 9)
         texts.append([BOS, *((first + 3 * np.arange(length)) % 10 + 4), EOS])
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.concatenate(texts).astype(np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.full(count, -1, np.int16),
@@ -46,7 +49,7 @@ TRAIN = documents(60)
 
 
 def language_model() -> LanguageModel:
-    return LanguageModel(SMALL, SIZE, 1, TRAIN.counts(SIZE))
+    return LanguageModel(SMALL, SIZE, 1, TRAIN.counts())
 
 
 def quadratic(curvature: float) -> Any:
@@ -125,7 +128,7 @@ def test_a_loss_that_never_falls_suggests_nothing() -> None:
 def test_a_language_model_gets_a_rate_at_which_it_learns_and_its_weights_back() -> None:
     model = language_model()
     before = get_weights(model)
-    curve = find_learning_rate(model, TRAIN, LM, bos=BOS, seed=1)
+    curve = find_learning_rate(model, TRAIN, LM, seed=1)
     for name, value in get_weights(model).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
     found = curve.suggestions()
@@ -137,7 +140,7 @@ def test_a_language_model_gets_a_rate_at_which_it_learns_and_its_weights_back() 
         step = LanguageModelStep(language_model(), settings, "float32")
         results = [
             step.run(part.windows, part.first, 1, n, rate, 0.0).loss
-            for n, part in enumerate(plan.read(plan.phases[0], TRAIN, BOS, 0))
+            for n, part in enumerate(plan.read(plan.phases[0], TRAIN, 0))
         ]
         losses[rate] = np.mean(results[-10:])
     little, right, much = losses.values()
@@ -148,7 +151,7 @@ def test_a_language_model_gets_a_rate_at_which_it_learns_and_its_weights_back() 
 def test_the_same_seed_gives_the_same_curve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lr_finder, "UPDATES", 30)
     model = language_model()
-    first, again, other = (find_learning_rate(model, TRAIN, LM, bos=BOS, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (find_learning_rate(model, TRAIN, LM, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.losses, again.losses)
     assert (first.losses != other.losses).any()
 
@@ -169,7 +172,8 @@ def test_each_optimizer_has_its_range_and_running_text_and_accumulation_are_read
 
     monkeypatch.setattr(LanguageModelStep, "run", spy)
     settings = LM.model_copy(update={"optimizer": optimizer, "accumulate": 3, "vary_window": True, "epochs": 0.1})
-    find_learning_rate(language_model(), TRAIN, settings, bos=None, seed=1)
+    running = dataclasses.replace(TRAIN, vocabulary=dataclasses.replace(VOCABULARY, bos=None))
+    find_learning_rate(language_model(), running, settings, seed=1)
     steps, rates, windows = zip(*seen, strict=True)
     assert steps == tuple(range(len(seen)))
     np.testing.assert_allclose(rates, [low * (high / low) ** (n / 11) for n in steps], rtol=1e-12)
@@ -208,7 +212,7 @@ def test_weights_come_back_after_an_interrupt_too(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(LanguageModelStep, "run", interrupted)
     monkeypatch.setattr(lr_finder, "RANGES", {"adamw": (0.1, 1.0)})
     with pytest.raises(KeyboardInterrupt):
-        find_learning_rate(model, TRAIN, LM, bos=BOS, seed=1)
+        find_learning_rate(model, TRAIN, LM, seed=1)
     for name, value in get_weights(model).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
@@ -219,6 +223,6 @@ def test_broken_weights_and_too_little_text_are_refused() -> None:
     weights["lstm_0/kernel"][0, 0] = np.nan
     set_weights(model, weights)
     with pytest.raises(TrainingError, match="no number already at the first update"):
-        find_learning_rate(model, TRAIN, LM, bos=BOS, seed=1)
+        find_learning_rate(model, TRAIN, LM, seed=1)
     with pytest.raises(TrainingError, match="too few for 4000 rows"):
-        find_learning_rate(model, TRAIN, LM.model_copy(update={"batch_size": 4_000}), bos=BOS, seed=1)
+        find_learning_rate(model, TRAIN, LM.model_copy(update={"batch_size": 4_000}), seed=1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from rnnlm.model.checkpoint import get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.settings import ClassifierTraining, Maps, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.classifier import predict, train_classifier
 from rnnlm.training.maps import LinearMaps
 
@@ -98,14 +98,21 @@ def test_the_gradient_of_the_maps_is_that_of_finite_differences(kind: Kind) -> N
         assert gradient.numpy()[place] == pytest.approx((above - below) / 0.1, rel=1e-2, abs=1e-2)
 
 
-def labelled_documents() -> EncodedDocuments:
+def labelled_documents() -> Text:
     generator = np.random.default_rng(2)
     labels = generator.integers(0, 2, 96).astype(np.int16)
     ids = generator.integers(4, 20, (96, 7))
     ids[np.arange(96), generator.integers(0, 7, 96)] = 20 + labels  # one token tells the class
     zeros = np.zeros(96, np.int64)
-    return EncodedDocuments(
-        ids.astype(np.uint16).ravel(), np.arange(97) * 7, labels, zeros, zeros, zeros, np.array(["d"] * 96, object)
+    return Text(
+        Vocabulary(22, eos=3, unk=1, bos=2),
+        ids.astype(np.uint16).ravel(),
+        np.arange(97) * 7,
+        labels,
+        zeros,
+        zeros,
+        zeros,
+        np.array(["d"] * 96, object),
     )
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -7,19 +8,21 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import TrainingError
 from rnnlm.settings import LanguageModelTraining
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.plan import Phase, Plan, Step
 
 BOS = 2
+VOCABULARY = Vocabulary(250, eos=3, unk=1, bos=BOS)
 
 
-def documents(lengths: list[int]) -> EncodedDocuments:
+def documents(lengths: list[int]) -> Text:
     """Documents whose tokens tell their place: no two are the same, but for the <bos> that each begins with."""
     ids = np.arange(10, 10 + sum(lengths), dtype=np.uint16)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     ids[offsets[:-1]] = BOS
     zeros = np.zeros(len(lengths), np.int64)
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=ids,
         offsets=offsets,
         labels=zeros.astype(np.int16),
@@ -31,6 +34,7 @@ def documents(lengths: list[int]) -> EncodedDocuments:
 
 
 TEXT = documents([7, 30, 2, 19, 40, 5, 61, 16])
+RUNNING = dataclasses.replace(TEXT, vocabulary=dataclasses.replace(VOCABULARY, bos=None))
 
 
 def training(**changes: object) -> LanguageModelTraining:
@@ -41,8 +45,8 @@ def plan(settings: LanguageModelTraining, seed: int = 1) -> Plan:
     return Plan.of(len(TEXT.ids), settings, seed)
 
 
-def read(plan: Plan, phase: Phase, taken: int | None = None, bos: int | None = BOS) -> list[Step]:
-    return list(plan.read(phase, TEXT, bos, phase.first_step if taken is None else taken))
+def read(plan: Plan, phase: Phase, taken: int | None = None, text: Text = TEXT) -> list[Step]:
+    return list(plan.read(phase, text, phase.first_step if taken is None else taken))
 
 
 def assert_same(steps: list[Step], others: list[Step]) -> None:
@@ -69,13 +73,13 @@ recipes = st.builds(
 def test_a_phase_that_is_taken_up_anywhere_reads_what_was_left_of_it(
     settings: LanguageModelTraining, seed: int, running: bool, data: st.DataObject
 ) -> None:
-    bos = None if running else BOS
+    text = RUNNING if running else TEXT
     whole = plan(settings, seed)
     for phase in whole.phases:
-        steps = read(whole, phase, bos=bos)
+        steps = read(whole, phase, text=text)
         assert len(steps) == phase.steps
         taken = data.draw(st.integers(0, phase.steps))
-        assert_same(read(whole, phase, phase.first_step + taken, bos), steps[taken:])
+        assert_same(read(whole, phase, phase.first_step + taken, text), steps[taken:])
     assert whole.steps == sum(phase.steps for phase in whole.phases)
 
 
@@ -128,14 +132,14 @@ def test_each_epoch_has_its_order_and_running_text_keeps_its_own() -> None:
     whole = plan(training(epochs=2.0))
     windows = len(whole.phases[0].lengths[0])
 
-    def epochs(bos: int | None) -> list[list[int]]:
-        tokens = [step.windows[0].tokens for step in read(whole, whole.phases[0], bos=bos)]
+    def epochs(text: Text) -> list[list[int]]:
+        tokens = [step.windows[0].tokens for step in read(whole, whole.phases[0], text=text)]
         return [np.concatenate(part).ravel().tolist() for part in (tokens[:windows], tokens[windows:])]
 
-    first, second = epochs(BOS)
+    first, second = epochs(TEXT)
     assert first != second
     assert sorted(set(first)) == sorted(set(second))
-    first, second = epochs(None)
+    first, second = epochs(RUNNING)
     assert first == second
 
 

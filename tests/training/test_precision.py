@@ -10,7 +10,7 @@ import pytest
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.settings import LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training import precision
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.precision import choose_precision
@@ -87,9 +87,10 @@ def test_after_an_epoch_bfloat16_is_as_good_as_float32() -> None:
         logits = weights[0, ids[-1]] + 0.5 * weights[1, ids[-2]]
         ids.append(int(np.argmax(logits + generator.gumbel(size=size))))
 
-    def text(tokens: list[int]) -> EncodedDocuments:
+    def text(tokens: list[int]) -> Text:
         zero = np.zeros(1, np.int64)
-        return EncodedDocuments(
+        return Text(
+            Vocabulary(size, eos, unk=1, bos=None),
             np.array(tokens, np.uint16),
             offsets=np.array([0, len(tokens)]),
             labels=np.array([-1], np.int16),
@@ -102,7 +103,7 @@ def test_after_an_epoch_bfloat16_is_as_good_as_float32() -> None:
     def perplexity(kind: Precision) -> float:
         model = LanguageModel(Model(embedding=48, hidden=96, layers=2), size, seed=1)
         settings = LanguageModelTraining(epochs=1, batch_size=8, window=32, learning_rate=0.02, precision=kind)
-        curve = train_language_model(model, text(ids[:20_000]), text(ids[20_000:]), settings, bos=None, eos=eos, seed=1)
+        curve = train_language_model(model, text(ids[:20_000]), text(ids[20_000:]), settings, seed=1)
         return curve.points[-1].metrics["perplexity"]
 
     exact, products = perplexity("float32"), perplexity("bfloat16")

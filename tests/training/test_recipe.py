@@ -16,7 +16,7 @@ from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.averaging import averaging_rate
 from rnnlm.training.batches import Window
 from rnnlm.training.language_model import train_language_model
@@ -26,6 +26,7 @@ from rnnlm.training.schedule import learning_rate, window_lengths
 from rnnlm.training.step import LanguageModelStep, StepResult
 
 BOS, EOS, SIZE, BATCH = 2, 3, 14, 4
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 MODEL = Model(embedding=4, hidden=4, layers=1, dropout=Dropout(input=0.0, hidden=0.0, output=0.0))
 SGD = LanguageModelTraining(
     epochs=1.0,
@@ -48,11 +49,12 @@ def window(length: int, seed: int) -> Window:
     return Window(tokens, targets, np.ones(shape, np.float32), np.ones((*shape, 1), np.float32))
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     generator = np.random.default_rng(seed)
     texts = [[BOS, *generator.integers(4, 8, 6).tolist(), EOS] for _ in range(count)]
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.zeros(count, np.int16),
@@ -227,7 +229,7 @@ def test_only_as_many_graphs_are_traced_as_there_are_lengths() -> None:
     settings = SGD.model_copy(update={"vary_window": True, "epochs": 6.0, "averaging": "ema"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LanguageModelStep, "__init__", kept)
-        train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+        train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1)
     assert len(steps) == 1
     assert 1 < steps[0]._single.experimental_get_tracing_count() <= 4
 
@@ -277,9 +279,9 @@ def test_the_averaged_weights_are_evaluated_and_published_and_the_raw_ones_go_on
         settings = SGD.model_copy(update={"averaging": kind, "ema_decay": 0.95, "evaluations": 4})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(LanguageModelStep, "run", seen)
-            points = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1).points
+            points = train_language_model(model, TRAIN, VALID, settings, seed=1).points
         published[kind] = get_weights(model)
-        nll = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["nll"]
+        nll = score_documents(model, VALID).metrics["nll"]
         assert nll == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
     for one, other in zip(raw["ema"], raw["none"], strict=True):
         for name, value in one.items():
@@ -309,9 +311,7 @@ def test_a_divergence_is_answered_once_by_half_the_rate(
 ) -> None:
     calls = diverging(monkeypatch, [4])
     settings = SGD.model_copy(update={"halve_on_divergence": True})
-    points = train_language_model(
-        LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1
-    ).points
+    points = train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1).points
     assert [rate for _, rate in calls] == [0.5] * 4 + [0.25] * (len(calls) - 4)
     assert [step for step, _ in calls] == [0, 1, 2, 3, *range(3, points[-1].step)]
     assert "half the learning rate" in caplog.text
@@ -319,11 +319,11 @@ def test_a_divergence_is_answered_once_by_half_the_rate(
 
 def test_worse_validation_and_clipping_on_every_step_are_told(caplog: pytest.LogCaptureFixture) -> None:
     settings = SGD.model_copy(update={"learning_rate": 100.0, "clip_norm": 0.001, "evaluations": 8, "epochs": 4.0})
-    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1)
     assert sum("clipped on nearly every step" in record.message for record in caplog.records) == 1
     caplog.clear()
     settings = SGD.model_copy(update={"learning_rate": 50.0, "clip_norm": 1.0, "evaluations": 15})
-    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1)
     assert "validation gets worse" in caplog.text
 
 
@@ -391,9 +391,7 @@ def test_what_is_reported_adds_up() -> None:
 def test_a_second_phase_does_not_take_back_the_waiting_of_the_first() -> None:
     seen: list[Progress] = []
     settings = SGD.model_copy(update={"extend": [1.0]})
-    train_language_model(
-        LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1, report=seen.append
-    )
+    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1, report=seen.append)
     assert all(0.0 <= progress.waiting <= 1.0 for progress in seen)
 
 
@@ -407,9 +405,7 @@ def test_the_time_of_an_evaluation_is_no_time_of_training(monkeypatch: pytest.Mo
     monkeypatch.setattr(language_model, "score_documents", slow)
     seen: list[Progress] = []
     settings = SGD.model_copy(update={"evaluations": 1, "epochs": 2.0})
-    train_language_model(
-        LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1, report=seen.append
-    )
+    train_language_model(LanguageModel(MODEL, SIZE, 1), TRAIN, VALID, settings, seed=1, report=seen.append)
     tokens = SGD.batch_size * SGD.window
     assert seen[-1].metrics
     assert seen[-1].rate > tokens / 2.0  # a step took less than the evaluation

@@ -25,14 +25,15 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
-from rnnlm.training import language_model
+from rnnlm.tokens import Text, Vocabulary
+from rnnlm.training import hooks
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder, TrainingState
 from rnnlm.training.step import LanguageModelStep
 
 BOS, EOS, SIZE = 2, 3, 14
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 MODEL = Model(
     embedding=8,
     hidden=12,
@@ -71,7 +72,7 @@ SETTINGS = {"ema": EMA, "nt_asgd": NT_ASGD}
 SIMPLE = EMA.model_copy(update={"vary_window": False, "accumulate": 1, "epochs": 1.0})
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     """A language in which each word has one follower, three times in four."""
     generator = np.random.default_rng(seed)
     texts = []
@@ -82,7 +83,8 @@ def documents(count: int, seed: int) -> EncodedDocuments:
             word = (word + (2 if generator.random() < 0.75 else 5)) % 10
         texts.append([*text, EOS])
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.zeros(count, np.int16),
@@ -104,9 +106,9 @@ def train(
     settings: LanguageModelTraining, folder: Path | None = None, report: Report = silent
 ) -> tuple[Weights, list[Point]]:
     """Train a fresh model, as a new process would."""
-    model = LanguageModel(MODEL, SIZE, 1, np.bincount(TRAIN.ids, minlength=SIZE))
+    model = LanguageModel(MODEL, SIZE, 1, TRAIN.counts())
     states = (lambda extend: StateFolder(folder, f"tiny {extend}")) if folder is not None else None
-    found = train_language_model(model, TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=5, report=report, states=states)
+    found = train_language_model(model, TRAIN, VALID, settings, seed=5, report=report, states=states)
     return get_weights(model), found.points
 
 
@@ -128,7 +130,7 @@ def assert_same(got: tuple[Weights, list[Point]], expected: tuple[Weights, list[
 @pytest.fixture(autouse=True)
 def a_save_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes."""
-    monkeypatch.setattr(language_model, "SAVING_SHARE", math.inf)
+    monkeypatch.setattr(hooks, "SAVING_SHARE", math.inf)
 
 
 @pytest.fixture
@@ -348,8 +350,8 @@ def test_where_a_save_takes_long_all_saves_together_cost_two_percent(
 
     monkeypatch.setattr(LanguageModelStep, "run", slow_run)
     monkeypatch.setattr(StateFolder, "save", slow_save)
-    monkeypatch.setattr(language_model, "SAVING_SHARE", 0.02)
-    monkeypatch.setattr(language_model, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(hooks, "SAVING_SHARE", 0.02)
+    monkeypatch.setattr(hooks, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     train(SIMPLE.model_copy(update={"epochs": 3.0, "save_every": 60.0}), tmp_path)
 
     assert saves[0] == 60.0
@@ -454,7 +456,7 @@ def _kill_in(count: int) -> Callable[..., None]:
 
 
 def _main(kind: str, states: Path, out: Path, how: str) -> None:
-    language_model.SAVING_SHARE = math.inf
+    hooks.SAVING_SHARE = math.inf
     if how.startswith("in "):
         StateFolder._write = _kill_in(int(how.split()[2]))  # type: ignore[method-assign]
     seen: list[Progress] = []

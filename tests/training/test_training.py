@@ -8,7 +8,7 @@ from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
-from rnnlm.tokens import EncodedDocuments
+from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training.classifier import (
     class_weights,
     predict,
@@ -20,12 +20,13 @@ from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress
 
 BOS, EOS, SIZE = 2, 3, 14
+VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
 SMALL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidden=0.2, output=0.2))
 LM = LanguageModelTraining(epochs=3.0, batch_size=4, window=8, learning_rate=0.03, evaluations=3)
 CLASSIFIER = ClassifierTraining(weight_decay=0.0, epochs=4, min_steps=40, batch_size=8, evaluations=4)
 
 
-def documents(count: int, seed: int) -> EncodedDocuments:
+def documents(count: int, seed: int) -> Text:
     """A language in which each word has one follower; even words make class 0, odd words class 1."""
     generator = np.random.default_rng(seed)
     texts, labels = [], []
@@ -38,7 +39,8 @@ def documents(count: int, seed: int) -> EncodedDocuments:
         texts.append([*text, EOS])
         labels.append(n % 2)
     lengths = np.array([len(text) for text in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=VOCABULARY,
         ids=np.array([token for text in texts for token in text], np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
         labels=np.array(labels, np.int16),
@@ -53,17 +55,17 @@ TRAIN, VALID = documents(120, 1), documents(30, 2)
 
 
 def language_model(seed: int = 1) -> LanguageModel:
-    return LanguageModel(SMALL, SIZE, seed, np.bincount(TRAIN.ids, minlength=SIZE))
+    return LanguageModel(SMALL, SIZE, seed, TRAIN.counts())
 
 
 def test_a_language_model_learns_and_ends_with_its_best_weights() -> None:
     from rnnlm.evaluation.language_model import score_documents
 
     model = language_model()
-    before = score_documents(model, VALID, bos=BOS, eos=EOS).metrics["perplexity"]
+    before = score_documents(model, VALID).metrics["perplexity"]
     seen: list[Progress] = []
-    points = train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1, report=seen.append).points
-    after = score_documents(model, VALID, bos=BOS, eos=EOS).metrics
+    points = train_language_model(model, TRAIN, VALID, LM, seed=1, report=seen.append).points
+    after = score_documents(model, VALID).metrics
     assert after["perplexity"] < before / 2
     assert after["nll"] == pytest.approx(min(point.metrics["nll"] for point in points), rel=1e-6)
     assert len(points) == LM.evaluations
@@ -74,7 +76,7 @@ def test_a_language_model_learns_and_ends_with_its_best_weights() -> None:
 def test_the_same_seed_gives_the_same_bits() -> None:
     models = [language_model(seed) for seed in (1, 1, 2)]
     for model, seed in zip(models, (1, 1, 2), strict=True):
-        train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=seed)
+        train_language_model(model, TRAIN, VALID, LM, seed=seed)
     first, again, other = (get_weights(model) for model in models)
     for name, value in first.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
@@ -83,9 +85,7 @@ def test_the_same_seed_gives_the_same_bits() -> None:
 
 def test_part_of_an_epoch_is_trained_if_so_asked() -> None:
     whole, part = (
-        train_language_model(
-            language_model(), TRAIN, VALID, LM.model_copy(update={"epochs": epochs}), bos=BOS, eos=EOS, seed=1
-        )
+        train_language_model(language_model(), TRAIN, VALID, LM.model_copy(update={"epochs": epochs}), seed=1)
         .points[-1]
         .step
         for epochs in (1.0, 0.5)
@@ -99,17 +99,19 @@ def test_a_loss_that_is_no_number_stops_and_names_the_step() -> None:
     weights["lstm_0/kernel"][0, 0] = np.nan
     set_weights(model, weights)
     with pytest.raises(TrainingError, match=r"no longer a number at step 1 of .*learning_rate"):
-        train_language_model(model, TRAIN, VALID, LM, bos=BOS, eos=EOS, seed=1)
+        train_language_model(model, TRAIN, VALID, LM, seed=1)
 
 
 def test_too_little_text_is_refused() -> None:
     settings = LM.model_copy(update={"batch_size": 4_000})
     with pytest.raises(TrainingError, match=r"too few for 4000 rows.*batch_size"):
-        train_language_model(language_model(), TRAIN, VALID, settings, bos=BOS, eos=EOS, seed=1)
+        train_language_model(language_model(), TRAIN, VALID, settings, seed=1)
 
 
 def test_running_text_is_trained_in_its_order() -> None:
-    points = train_language_model(language_model(), TRAIN, VALID, LM, bos=None, eos=EOS, seed=1).points
+    running = dataclasses.replace(VOCABULARY, bos=None)
+    train, valid = (dataclasses.replace(text, vocabulary=running) for text in (TRAIN, VALID))
+    points = train_language_model(language_model(), train, valid, LM, seed=1).points
     assert points[-1].metrics["perplexity"] < points[0].metrics["perplexity"]
 
 
@@ -119,7 +121,7 @@ def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
     model = reusable_classifier(SMALL, CLASSIFIER.model_dump_json(), SIZE, 2)
     for seed in (1, 2, 1):  # the second training must leave nothing behind in the reused model
         set_weights(model, get_weights(Classifier(SMALL, CLASSIFIER, SIZE, 2, seed)))
-        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed)  # type: ignore[arg-type]
+        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed).points  # type: ignore[arg-type]
         results.append(get_weights(model))
         accuracy = (predict(model, VALID).argmax(axis=1) == VALID.labels).mean()
         assert accuracy == pytest.approx(max(point.metrics["accuracy"] for point in points))
@@ -140,7 +142,7 @@ def test_frozen_stays_frozen() -> None:
 
 def test_few_labels_are_trained_for_min_steps() -> None:
     model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
-    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1)
+    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1).points
     assert points[-1].step == CLASSIFIER.min_steps
 
 
@@ -150,7 +152,7 @@ def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str
     settings = CLASSIFIER.model_copy(update={"epochs": 1, "min_steps": 1, "evaluations": 1})
     model = Classifier(SMALL, settings, SIZE, 2, seed=1)
     train = TRAIN.take(np.arange(33))
-    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert [(point.step, point.tokens) for point in points] == [(4, 33)]
 
 
@@ -175,7 +177,7 @@ def test_the_training_loss_is_weighted(trainable: str) -> None:
     model = Classifier(dry, CLASSIFIER.model_copy(update=whole), SIZE, 2, seed=1)
     before = predict(model, rare)[np.arange(len(rare)), rare.labels]
     weight = np.where(rare.labels == 1, 120 / (2 * 12), 120 / (2 * 108))
-    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1)  # type: ignore[arg-type]
+    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert point.train_loss == pytest.approx((weight * -np.log(before)).mean(), rel=1e-5)
 
 

@@ -130,9 +130,8 @@ def test_a_source_model_is_scored_as_it_is_and_beside_random_weights(labelled: T
         save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, "linear", seed=1
     )
 
-    tokenizer = TextTokenizer.load(labelled.tokenizer)
     valid = read_documents(labelled, "valid")
-    scores = score_documents(model, valid, bos=tokenizer.bos, eos=tokenizer.eos).metrics
+    scores = score_documents(model, valid).metrics
     assert found.perplexity == pytest.approx(scores["perplexity"])
     assert found.bits == pytest.approx(scores["bits_per_character"])
     assert found.documents == labelled.documents["train"]

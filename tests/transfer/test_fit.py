@@ -14,7 +14,7 @@ from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
 from rnnlm.model.classifier import Classifier
 from rnnlm.refs import TokensRef
 from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
-from rnnlm.tokens import EncodedDocuments, tokenize
+from rnnlm.tokens import Text, tokenize
 from rnnlm.training.classifier import pooled_features, predict, train_classifier
 from rnnlm.training.progress import silent
 from rnnlm.transfer.cell import read_documents
@@ -98,7 +98,7 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
         cell(f"source {seed}", None, "all", 20, seed)
     read: list[int] = []
 
-    def recorded(model: Classifier, documents: EncodedDocuments) -> np.ndarray:
+    def recorded(model: Classifier, documents: Text) -> np.ndarray:
         read.append(len(documents))
         return pooled_features(model, documents)
 

@@ -14,7 +14,7 @@ from rnnlm.model.language_model import LanguageModel
 from rnnlm.ngram import count, kneser_ney
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Model, Tokenizer
-from rnnlm.tokens import TextTokenizer, read_split, tokenize
+from rnnlm.tokens import TextTokenizer, read_text, tokenize
 from rnnlm.transfer.subsets import label_subset
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
 
@@ -49,9 +49,8 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> tuple[DocumentsRef, Tok
 def test_an_ngram_cell_holds_the_models_own_scores(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
     _, tokens = reviews
     fitted = fit_ngram("kneser_ney", 3, tokens, tmp_path / "cell")
-    tokenizer = TextTokenizer.load(tokens.tokenizer)
-    train, test = read_split(tokens.file, "train"), read_split(tokens.file, "test")
-    model = kneser_ney(count(train, 3, tokenizer.size, bos=tokenizer.bos, eos=tokenizer.eos))
+    train, test = read_text(tokens, "train"), read_text(tokens, "test")
+    model = kneser_ney(count(train, 3))
     losses = model.score_tokens(test)
     table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
     by_document = [losses[a:b].sum() for a, b in zip(test.offsets[:-1], test.offsets[1:], strict=True)]
@@ -66,7 +65,7 @@ def test_a_mixture_is_better_than_both_on_validation(reviews: tuple[DocumentsRef
     _, tokens = reviews
     tokenizer = TextTokenizer.load(tokens.tokenizer)
     settings = Model(embedding=4, hidden=4, layers=1)
-    counts = read_split(tokens.file, "train").counts(tokenizer.size)
+    counts = read_text(tokens, "train").counts()
     model = LanguageModel(settings, tokenizer.size, 1, counts)
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokenizer.size)
     Checkpoint(description, get_weights(model)).save(tmp_path, tokens.tokenizer)
@@ -84,7 +83,7 @@ def test_tfidf_learns_what_one_word_tells(chinese: bool, tmp_path: Path) -> None
     fitted = fit_tfidf(documents, tokens, None, 1, tmp_path / "cell")
     assert fitted.metrics["accuracy"] >= 0.95
     table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
-    test = read_split(tokens.file, "test")
+    test = read_text(tokens, "test")
     assert table["id"].to_pylist() == list(test.document_ids)
     probabilities = np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
@@ -112,7 +111,7 @@ def test_tfidf_sees_the_labels_that_the_other_arms_see(
     monkeypatch.setattr(TfidfVectorizer, "fit_transform", spy)
     documents, tokens = reviews
     fit_tfidf(documents, tokens, 12, 5, tmp_path / "cell")
-    train = read_split(tokens.file, "train")
+    train = read_text(tokens, "train")
     table = pq.read_table(documents.file)
     texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
     assert seen == [[texts[train.document_ids[n]] for n in label_subset(train.labels, 12, 5)]]
@@ -141,7 +140,7 @@ def test_tfidf_weighs_classes_as_it_is_told(
 def test_a_subset_of_one_class_is_no_error(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
     documents, tokens = reviews
     metrics = fit_tfidf(documents, tokens, 1, 1, tmp_path / "cell").metrics
-    test = read_split(tokens.file, "test")
+    test = read_text(tokens, "test")
     assert metrics["accuracy"] in [pytest.approx((test.labels == label).mean()) for label in (0, 1)]
 
 

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from rnnlm.corpus import ingest
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Corpus, LanguageModelTraining, Model, Tokenizer, WordMap
-from rnnlm.tokens import EncodedDocuments, TextTokenizer, tokenize
+from rnnlm.tokens import Text, TextTokenizer, Vocabulary, tokenize
 from rnnlm.tokens.kinds import train
 from rnnlm.transfer import start as starts
 from rnnlm.transfer.fit import fit_language_model
 from rnnlm.transfer.vocabulary import BIAS, EMBEDDING, LADDERS, map_vocabulary, needs_space
 from rnnlm.transfer.word_space import WordSpace, linear_map, nearest_mean, sparsemax, word_space
 
-Vocabulary = Callable[..., TextTokenizer]
+MakeTokenizer = Callable[..., TextTokenizer]
 WIDTH = 5
 EVERY: list[WordMap] = list(LADDERS)
 
@@ -38,7 +38,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("word_map", EVERY)
-def test_the_rows_of_shared_words_are_copied_to_the_bit(word_map: WordMap, vocabulary: Vocabulary) -> None:
+def test_the_rows_of_shared_words_are_copied_to_the_bit(word_map: WordMap, vocabulary: MakeTokenizer) -> None:
     source, target = vocabulary("a", "b", "c"), vocabulary("c", "new", "a")
     weights, counts = model(5), np.array([1, 9, 8, 7, 6])
     mapped, coverage = map_vocabulary(weights, source, target, counts, word_map)
@@ -52,7 +52,7 @@ def test_the_rows_of_shared_words_are_copied_to_the_bit(word_map: WordMap, vocab
 
 
 @pytest.mark.parametrize("word_map", EVERY)
-def test_the_same_vocabulary_changes_nothing(word_map: WordMap, vocabulary: Vocabulary) -> None:
+def test_the_same_vocabulary_changes_nothing(word_map: WordMap, vocabulary: MakeTokenizer) -> None:
     words, weights = vocabulary(*"abcde"), model(7)
     space = WordSpace(np.arange(7), unit(np.random.default_rng(0).normal(size=(7, 4))))
     mapped, coverage = map_vocabulary(weights, words, vocabulary(*"abcde"), np.ones(7, int), word_map, space)
@@ -61,7 +61,7 @@ def test_the_same_vocabulary_changes_nothing(word_map: WordMap, vocabulary: Voca
     assert coverage.types["exact"] == 7
 
 
-def test_case_unicode_forms_and_accents_are_seen_through(vocabulary: Vocabulary) -> None:
+def test_case_unicode_forms_and_accents_are_seen_through(vocabulary: MakeTokenizer) -> None:
     # Of two source words with the same letters the more frequent one, which has the lower id; accents go last.
     source = vocabulary("ALSO", "also", "café", "cafe", "resume", "fi", "Straße")
     target = vocabulary("Also", "Café", "résumé", "ﬁ", "STRASSE", "other")
@@ -78,7 +78,7 @@ def subwords(folder: Path) -> TextTokenizer:
     return TextTokenizer.load(folder / "bpe.json")
 
 
-def test_a_new_word_is_the_mean_of_its_pieces(vocabulary: Vocabulary, tmp_path: Path) -> None:
+def test_a_new_word_is_the_mean_of_its_pieces(vocabulary: MakeTokenizer, tmp_path: Path) -> None:
     source, target = subwords(tmp_path), vocabulary("film", "filmgood", "完")
     weights = model(source.size)
     mapped, coverage = map_vocabulary(weights, source, target, np.array([4, 1, 9, 2, 1]), "pieces")
@@ -94,7 +94,7 @@ def test_a_new_word_is_the_mean_of_its_pieces(vocabulary: Vocabulary, tmp_path: 
     assert coverage.tokens == {"exact": 10, "normalised": 0, "pieces": 3, "mean": 4}
 
 
-def test_a_word_with_an_unknown_piece_is_no_mean_of_pieces(vocabulary: Vocabulary) -> None:
+def test_a_word_with_an_unknown_piece_is_no_mean_of_pieces(vocabulary: MakeTokenizer) -> None:
     source, target = vocabulary("a"), vocabulary("b")
     _, coverage = map_vocabulary(model(3), source, target, np.ones(3, int), "pieces")
     assert (coverage.types["pieces"], coverage.types["mean"]) == (0, 1)
@@ -139,7 +139,7 @@ def test_near_words_give_the_row_and_far_ones_do_not() -> None:
     np.testing.assert_allclose(found, [0.6, 0.4, 0.0])  # sparsemax of 1, 0.8 and -1
 
 
-def text(size: int = 40, documents: int = 200) -> EncodedDocuments:
+def text(size: int = 40, documents: int = 200) -> Text:
     """Words 4 and 5 stand between the same neighbours, word 6 between others; word 7 is rare."""
     generator = np.random.default_rng(0)
     texts = []
@@ -148,7 +148,8 @@ def text(size: int = 40, documents: int = 200) -> EncodedDocuments:
         around = generator.integers(*((10, 20) if word < 6 else (20, 30)), 6)
         texts.append([2, *around[:3], 7 if n in (3, 6) else word, *around[3:], 3])
     lengths = np.array([len(one) for one in texts])
-    return EncodedDocuments(
+    return Text(
+        vocabulary=Vocabulary(size, eos=3, unk=1, bos=2),
         ids=np.concatenate(texts).astype(np.uint8),
         offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=np.zeros(documents, np.int16),
@@ -160,7 +161,7 @@ def text(size: int = 40, documents: int = 200) -> EncodedDocuments:
 
 
 def test_words_in_the_same_company_are_near_and_rare_ones_have_no_place() -> None:
-    space = word_space(text(), 40)
+    space = word_space(text())
     assert 7 not in space.ids
     np.testing.assert_allclose(np.linalg.norm(space.vectors, axis=1), 1.0)
     (ids, vectors) = space.of(np.array([4, 5, 6, 7]))
@@ -169,26 +170,26 @@ def test_words_in_the_same_company_are_near_and_rare_ones_have_no_place() -> Non
 
 
 def test_the_same_text_gives_the_same_space_in_parts_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = word_space(text(), 40)
+    whole = word_space(text())
     monkeypatch.setattr("rnnlm.transfer.word_space.TOKENS_AT_ONCE", 100)
-    again = word_space(text(), 40)
+    again = word_space(text())
     np.testing.assert_array_equal(again.ids, whole.ids)
     np.testing.assert_array_equal(again.vectors, whole.vectors)
 
 
 def test_a_text_of_nothing_but_rare_words_has_an_empty_space() -> None:
-    assert len(word_space(text(documents=3), 40).ids) == 0
+    assert len(word_space(text(documents=3)).ids) == 0
 
 
 @pytest.mark.parametrize("word_map", ["neighbours", "linear"])
-def test_a_new_word_starts_near_its_neighbours(word_map: WordMap, vocabulary: Vocabulary) -> None:
+def test_a_new_word_starts_near_its_neighbours(word_map: WordMap, vocabulary: MakeTokenizer) -> None:
     """Word 5 is new; word 4, which keeps the same company, is not."""
     names = [f"w{n}" for n in range(2, 40)]
     target = vocabulary(*names)
     source = vocabulary(*(name for name in names if name not in ("w5", "w7")))
     weights, train = model(source.size), text()
-    counts = train.counts(40)
-    space = word_space(train, 40)
+    counts = train.counts()
+    space = word_space(train)
     mapped, coverage = map_vocabulary(weights, source, target, counts, word_map, space)
     assert coverage.types[word_map] == 1
     assert coverage.types["mean"] == 1  # w7 is too rare, and words have no pieces
@@ -199,12 +200,12 @@ def test_a_new_word_starts_near_its_neighbours(word_map: WordMap, vocabulary: Vo
     make = nearest_mean if word_map == "neighbours" else linear_map
     expected = make(space.of(shared)[1], rows, space.of(np.array([5]))[1])
     np.testing.assert_allclose(mapped[EMBEDDING][5], expected[0], rtol=1e-5)
-    again, _ = map_vocabulary(weights, source, target, counts, word_map, word_space(train, 40))
+    again, _ = map_vocabulary(weights, source, target, counts, word_map, word_space(train))
     np.testing.assert_array_equal(again[EMBEDDING], mapped[EMBEDDING])
 
 
 @given(counts=st.lists(st.integers(0, 10_000), min_size=8, max_size=8))
-def test_the_bias_of_new_words_goes_by_their_frequency(vocabulary: Vocabulary, counts: list[int]) -> None:
+def test_the_bias_of_new_words_goes_by_their_frequency(vocabulary: MakeTokenizer, counts: list[int]) -> None:
     source, target = vocabulary("a", "b"), vocabulary("a", "b", *"uvwx")
     weights, numbers = model(4), np.array(counts)
     found = map_vocabulary(weights, source, target, numbers, "exact")[0][BIAS]
