@@ -1,7 +1,6 @@
 """`rnnlm up`, `down` and `status`: the servers over what the runs have left, a worker, and the deployments."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -9,6 +8,8 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from flows.environment import SERVERS, answers, running_servers
 from flows.stack.api import POOL, ask, link
@@ -236,13 +237,16 @@ def _data_is_here() -> None:
 def _only_one() -> Iterator[bool]:
     """Tell whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
     home().mkdir(parents=True, exist_ok=True)
-    with (home() / f"{SERVERS}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    lock = FileLock(home() / f"{SERVERS}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _tell_of_the_first() -> None:
