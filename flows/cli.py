@@ -4,24 +4,50 @@ import atexit
 import gc
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-import yaml
+from typer.core import TyperGroup
 
-from flows import data, environment, models, use
-from flows.display import Log, work_shown
-from flows.terminal import Traceback, errors_for_people
-from rnnlm.config import EXPERIMENTS, load_experiment, load_pretraining
+from flows import data, environment, models
+from flows.terminal import Log, Traceback, errors_for_people
+from rnnlm.store import EXPERIMENTS
+
+
+class _Commands(TyperGroup):
+    """The commands; `flows.use`, whose options are made of settings, is imported when one of its own is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in USE:
+            from flows import use
+
+            command = use.command(name)
+        return name, command, rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Does a language model pretrained on one text help on another task, by how much, and which way is best?",
     epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
-use.add_to(app)
+
+# The commands of `flows.use`, and what the list of all commands says of them.
+USE = {
+    "score": "Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all.",
+    "classify": "Say which class a classifier takes texts for, and how sure it is.",
+    "complete": "Go on with texts: the likeliest words, or with --temperature words drawn by their probability.",
+    "rescore": "Put n-best lists in a better order: their scores and the language model's, added up; the best first.",
+    "correct": "Correct the spelling of texts, going by the letters of each word and by the words around it.",
+    "export": "Write a model for programs without our Python: token ids to log-probabilities or to probabilities of "
+    "classes.",
+}
+for _name, _help in USE.items():
+    app.command(_name, help=_help, rich_help_panel="Using a model")(lambda: None)
 models.add_to(app)
 data.add_to(app)
 
@@ -53,8 +79,12 @@ def run_alone() -> None:
 def run(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
     with errors_for_people(traceback):
+        from rnnlm.config import load_experiment
+
         settings = load_experiment(experiment, override)
         environment.prepare()
+        from flows.display import work_shown
+
         with work_shown(log, traceback):
             # Imported here, after the environment stands: this loads Prefect.
             from flows.transfer import transfer
@@ -76,8 +106,12 @@ def pretrain(
 ) -> None:
     """Train an experiment's source model alone, and register it; `run` goes on from there. No target is needed."""
     with errors_for_people(traceback):
+        from rnnlm.config import load_pretraining
+
         settings = load_pretraining(experiment, override)
         environment.prepare()
+        from flows.display import work_shown
+
         with work_shown(log, traceback):
             from flows.pretrain import pretrain
 
@@ -101,8 +135,12 @@ def pretrain(
 def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
     with errors_for_people(traceback):
+        from rnnlm.config import load_experiment
+
         settings = load_experiment(experiment, override)
         environment.prepare()
+        from flows.display import work_shown
+
         with work_shown(log, traceback):
             from flows.learning_rate import learning_rate
 
@@ -127,8 +165,12 @@ def estimate(
 ) -> None:
     """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
     with errors_for_people(traceback):
+        from rnnlm.config import load_experiment
+
         settings = load_experiment(experiment, override)
         environment.prepare()
+        from flows.display import work_shown
+
         with work_shown(log, traceback):
             from flows.estimate import estimate_transfer
 
@@ -169,6 +211,10 @@ def compare(
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
     with errors_for_people(traceback):
+        import yaml
+
+        from rnnlm.config import load_experiment
+
         settings = load_experiment(experiment, override).model_dump(mode="json")
         typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
@@ -208,7 +254,7 @@ def status(traceback: Traceback = False) -> None:
     """Say whether `rnnlm up` runs, where, and what runs and waits there."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import status
+        from flows.stack.status import status
 
         status()
 

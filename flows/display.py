@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import typer
 
@@ -15,8 +14,6 @@ from flows.stack.temporary import ensure_server
 from flows.terminal import Unread
 from rnnlm.refs import CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
 from tasks.observe import Observer, observed_by
-
-Log = Annotated[bool, typer.Option("--log", help="Print a plain line for each event, as into a pipe.")]
 
 SECONDS_BETWEEN = 10.0  # lines of one progress
 

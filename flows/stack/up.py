@@ -1,4 +1,4 @@
-"""`rnnlm up`, `down` and `status`: the servers over what the runs have left, a worker, and the deployments."""
+"""`rnnlm up` and `down`: the servers over what the runs have left, a worker, and the deployments."""
 
 import contextlib
 import json
@@ -11,12 +11,12 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.environment import SERVERS, answers, running_servers
-from flows.stack.api import POOL, ask, link
-from flows.stack.door import HOSTS
+from flows.environment import HOSTS, SERVERS, answers, running_servers
+from flows.signals import interrupted_by_signals
+from flows.stack.api import POOL, ask
 from flows.stack.ports import HOST, find_port
 from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
-from flows.terminal import interrupted_by_signals
+from flows.stack.status import print_links
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.process import alone
 from rnnlm.store import home
@@ -42,7 +42,7 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
         StoreError: If a service does not start, or ends by itself.
     """
-    # Loads Prefect, which `down` and `status` do without.
+    # Loads Prefect, which `down` does without.
     from flows.stack.deploy import deploy
 
     _data_is_here()
@@ -69,16 +69,9 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
             started.append(start(_worker(servers[0].address)))
             wait_for(started)
             with _told(started):
-                _print_links({server.name: server.address for server in servers})
+                print_links({server.name: server.address for server in servers})
                 print("Ctrl-C, or `rnnlm down`, stops all.", flush=True)
                 _watch(started)
-
-
-def _print_links(servers: dict[str, str]) -> None:
-    """Print addresses that a browser opens without a password."""
-    for name, address in servers.items():
-        print(f"{name:<8} {link(address)}")
-    print("Each address works once, for one browser; `rnnlm status` prints new ones.")
 
 
 def _watch(started: list[Started]) -> None:
@@ -121,29 +114,6 @@ def down() -> None:
     raise StoreError(
         f"process {servers['pid']} did not stop within {DOWN_SECONDS:.0f} s.", remedy=f"kill -9 {servers['pid']}"
     )
-
-
-def status() -> None:
-    """Say what `rnnlm up` runs, and what waits or runs there."""
-    servers = running_servers()
-    if servers is None:
-        print("Nothing runs here; `rnnlm up` starts it.")
-        return
-    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
-    print(f"Process      {servers['pid']}")
-    workers = ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
-    online = sum(worker["status"] == "ONLINE" for worker in workers)
-    print(f"Workers      {online} online")
-    print(f"Deployments  {', '.join(_deployments(servers['prefect'])) or 'none'}")
-    for state in ("RUNNING", "PENDING", "SCHEDULED", "PAUSED"):
-        found = ask(servers["prefect"], "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
-        for run in found:
-            print(f"{state.capitalize():<12} {run['name']}, {servers['prefect']}/runs/flow-run/{run['id']}")
-
-
-def _deployments(prefect: str) -> list[str]:
-    flows = {flow["id"]: flow["name"] for flow in ask(prefect, "/flows/filter", {})}
-    return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in ask(prefect, "/deployments/filter", {}))
 
 
 @contextlib.contextmanager
@@ -255,7 +225,7 @@ def _tell_of_the_first() -> None:
         print("Another `rnnlm up` is just starting the servers of this folder.")
         return
     print(f"`rnnlm up` runs already (process {servers['pid']}).")
-    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
+    print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
 
 
 def _wait_for_leftovers() -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows import cli, display, environment, terminal
+from flows import cli, display, environment, signals
 from rnnlm.config import Experiment, load_experiment
 from rnnlm.errors import DataError
 from rnnlm.evaluation.verdict import Cell, Gain, Interval, Verdict
@@ -73,23 +73,6 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
         return CliRunner().invoke(cli.app, arguments)
 
     return call
-
-
-def test_help_loads_neither_prefect_nor_tensorflow() -> None:
-    script = """
-import sys
-from flows.cli import main
-try:
-    main()
-finally:
-    heavy = {"prefect", "mlflow", "tensorflow", "keras", "pyarrow", "matplotlib"} & set(sys.modules)
-    assert not heavy, heavy
-"""
-    command = [sys.executable, "-c", script, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parents[1], check=False)
-    assert done.returncode == 0, done.stderr
-    assert "NAME_OR_FILE" not in done.stdout
-    assert all(command in done.stdout for command in ("run", "lr", "show", "list", "up", "down", "status"))
 
 
 def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Path, tmp_path: Path) -> None:
@@ -341,7 +324,7 @@ def test_a_second_signal_ends_at_once() -> None:
         assert process.stdout is not None
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "ending\n"
-        time.sleep(terminal.ONCE + 0.2)
+        time.sleep(signals.ONCE + 0.2)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 128 + signal.SIGINT
         assert "the end was seen" not in process.stdout.read()
