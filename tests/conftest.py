@@ -12,6 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
+import pytest
+
+from flows import environment
+
+if TYPE_CHECKING:
+    from rnnlm.tokens import EncodedDocuments, TextTokenizer
+
 # Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
 # module is. Nothing that the developer has set may leak in, neither a server nor a store.
 _SESSION = Path(tempfile.mkdtemp(prefix="rnnlm-tests-"))
@@ -22,15 +30,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # Matplotlib would otherwise look for a display.
 os.environ["MPLBACKEND"] = "agg"
 
-from flows import environment  # noqa: E402
-
 environment.prepare()
-
-import hypothesis  # noqa: E402
-import pytest  # noqa: E402
-
-if TYPE_CHECKING:
-    from rnnlm.tokens import EncodedDocuments, TextTokenizer
 
 # No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
 hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
