@@ -1,7 +1,9 @@
 """The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore`, `correct` and `export`."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +14,7 @@ from flows import environment, terminal
 from flows.native import native_messages_held
 from flows.options import options_of
 from flows.terminal import Traceback, batches, errors_for_people
+from rnnlm.apart import beside
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
 
@@ -218,11 +221,10 @@ def export(
     """Write a model for programs without our Python: token ids to log-probabilities or to probabilities of classes."""
     with errors_for_people(traceback):
         environment.prepare()
-        checkpoint = _folder(model)
-        with native_messages_held():
+        with _folder(model) as checkpoint, native_messages_held():
             from rnnlm.inference.export import export
 
-            export(checkpoint, folder, form)
+            export(checkpoint(), folder, form)
         typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
 
 
@@ -252,21 +254,41 @@ def _say(text: str, row: dict[str, Any] | None = None) -> None:
 def _load(model: str) -> "Trained":
     """Load a model by its address in MLflow or its folder."""
     environment.prepare()
-    folder = _folder(model)
-    # TensorFlow comes here, after the environment stands.
-    from rnnlm.inference.trained import Trained
+    with _folder(model) as folder:
+        # TensorFlow comes here, after the environment is prepared, and while MLflow looks for the model.
+        from rnnlm.inference.trained import Trained
 
-    return Trained.load(folder)
+        return Trained.load(folder())
 
 
-def _folder(model: str) -> Path:
+@contextlib.contextmanager
+def _folder(model: str) -> Iterator[Callable[[], Path]]:
+    """Look for the checkpoint of a model, a registered one in another process: MLflow takes seconds to load.
+
+    Returns:
+        What waits for the checkpoint's folder.
+    """
     if model.startswith("models:/"):
-        from rnnlm.registry import checkpoint_folder
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "folder"
+            with beside(_write_folder, model, file) as wait:
 
-        return checkpoint_folder(model)
+                def found() -> Path:
+                    wait()
+                    return Path(file.read_text(encoding="utf-8"))
+
+                yield found
+        return
     folder = Path(model)
     if not folder.is_dir():
         from rnnlm.registry.address import how_to_address
 
         raise DataError("is no folder, and no address of a registered model", where=model, remedy=how_to_address(model))
-    return folder
+    yield lambda: folder
+
+
+def _write_folder(model: str, file: Path) -> None:
+    """Write where the checkpoint of a registered model is."""
+    from rnnlm.registry import checkpoint_folder
+
+    file.write_text(str(checkpoint_folder(model)), encoding="utf-8")
