@@ -97,7 +97,7 @@ class _ProgramFailedError(Exception):
 
 def _run(interpreter: str, measured: Measurement) -> float:
     """Run one program, add its rounds to the measurement and give their median."""
-    # The project's runs have oneDNN on all machines (flows/environment.py); so has Keras here.
+    # The project's runs have oneDNN on all machines (rnnlm/environment.py); so has Keras here.
     tensorflow = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | tensorflow
     # What the caller has set for himself must not make one setting of memory the other, nor slow some engines alone.

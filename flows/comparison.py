@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 

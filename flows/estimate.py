@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
-from flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.outlook import Estimate  # noqa: E402
+from rnnlm.flows.corpora import read_both, tokenize_both  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
-from tasks.observe import stage  # noqa: E402
-from tasks.pretrain import pretrain  # noqa: E402
-from tasks.step import finished_output, run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
+from rnnlm.tasks.observe import stage  # noqa: E402
+from rnnlm.tasks.pretrain import pretrain  # noqa: E402
+from rnnlm.tasks.step import finished_output, run_step  # noqa: E402
+from rnnlm.tasks.tokenize import tokenize  # noqa: E402
 
 ORDER = 5  # where the experiment leaves n-grams out
 

@@ -3,21 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
-from flows.corpora import read  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.errors import ConfigError  # noqa: E402
+from rnnlm.flows.corpora import read  # noqa: E402
 from rnnlm.refs import TokensRef  # noqa: E402
 from rnnlm.store import home, whole_folder  # noqa: E402
+from rnnlm.tasks.observe import observer, stage  # noqa: E402
+from rnnlm.tasks.step import run_step  # noqa: E402
+from rnnlm.tasks.tokenize import tokenize  # noqa: E402
 from rnnlm.training.range_test import Suggestions  # noqa: E402
-from tasks.observe import observer, stage  # noqa: E402
-from tasks.step import run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 
 import logging
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 
-from flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
-from flows.recording import ended, mlflow_run  # noqa: E402
-from flows.source import train_source  # noqa: E402
 from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
+from rnnlm.flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
+from rnnlm.flows.recording import ended, mlflow_run  # noqa: E402
+from rnnlm.flows.source import train_source  # noqa: E402
 from rnnlm.refs import ModelRef  # noqa: E402
 from rnnlm.tracking import Run  # noqa: E402
 

@@ -1,20 +1,20 @@
 """A registered model over files of text: scores of a language model, classes of a classifier."""
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 from prefect.artifacts import create_markdown_artifact  # noqa: E402
 
-from flows.recording import ended  # noqa: E402
 from rnnlm.config import Corpus  # noqa: E402
 from rnnlm.corpus import fingerprint  # noqa: E402
+from rnnlm.flows.recording import ended  # noqa: E402
 from rnnlm.refs import ScoredRef  # noqa: E402
 from rnnlm.registry.registered import registered  # noqa: E402
 from rnnlm.store import home  # noqa: E402
-from tasks.score import score as score_step  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from rnnlm.tasks.score import score as score_step  # noqa: E402
+from rnnlm.tasks.step import run_step  # noqa: E402
 
 
 @flow(name="score", flow_run_name="score by {model}", persist_result=True, result_serializer="json")

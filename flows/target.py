@@ -10,11 +10,9 @@ from typing import NamedTuple
 from rnnlm.config import Experiment
 from rnnlm.evaluation.naming import DIRECTIONS
 from rnnlm.refs import CheckpointRef, DocumentsRef, ReportRef, ScoreRef, TokensRef
-from rnnlm.tracking import Run
-from rnnlm.transfer.arms import ARMS
-from tasks.baseline import baseline_classifier, baseline_language_model, baseline_ngram, baseline_tfidf
-from tasks.compare import compare, show
-from tasks.finetune import (
+from rnnlm.tasks.baseline import baseline_classifier, baseline_language_model, baseline_ngram, baseline_tfidf
+from rnnlm.tasks.compare import compare, show
+from rnnlm.tasks.finetune import (
     adapt_language_model,
     average_classifiers,
     finetune_classifier,
@@ -22,10 +20,12 @@ from tasks.finetune import (
     measure_forgetting,
     mix_with_ngrams,
 )
-from tasks.observe import observer, stage
-from tasks.pretrain import pretrain
-from tasks.step import run_step, submit_step
-from tasks.tokenize import reverse, tokenize
+from rnnlm.tasks.observe import observer, stage
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.step import run_step, submit_step
+from rnnlm.tasks.tokenize import reverse, tokenize
+from rnnlm.tracking import Run
+from rnnlm.transfer.arms import ARMS
 
 
 class Texts(NamedTuple):

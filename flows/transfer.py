@@ -1,27 +1,27 @@
 """From text to verdict: the source model, the target's arms and baselines, the comparison.
 
-python -m flows.transfer NAME_OR_FILE [--set field=value]…
+python -m rnnlm.flows.transfer NAME_OR_FILE [--set field=value]…
 """
 
-from flows import environment
+from rnnlm import environment
 
 environment.prepare()
 
 from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
 from prefect.runtime import flow_run  # noqa: E402
 
-from flows.corpora import read_both, tokenize_both  # noqa: E402
-from flows.recording import ended, mlflow_run  # noqa: E402
-from flows.runners import task_runner  # noqa: E402
-from flows.source import train_source  # noqa: E402
-from flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.config import Experiment  # noqa: E402
 from rnnlm.evaluation.promotion import best_cell  # noqa: E402
+from rnnlm.flows.corpora import read_both, tokenize_both  # noqa: E402
+from rnnlm.flows.recording import ended, mlflow_run  # noqa: E402
+from rnnlm.flows.runners import task_runner  # noqa: E402
+from rnnlm.flows.source import train_source  # noqa: E402
+from rnnlm.flows.target import Texts, compare_on_target  # noqa: E402
 from rnnlm.refs import ReportRef  # noqa: E402
 from rnnlm.registry.registered import check_kind  # noqa: E402
-from tasks.observe import stage  # noqa: E402
-from tasks.register import register_target  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from rnnlm.tasks.observe import stage  # noqa: E402
+from rnnlm.tasks.register import register_target  # noqa: E402
+from rnnlm.tasks.step import run_step  # noqa: E402
 
 
 @flow(
@@ -69,6 +69,6 @@ def transfer(experiment: Experiment = Experiment()) -> ReportRef:  # noqa: B008 
 
 
 if __name__ == "__main__":
-    from flows.cli import run_alone
+    from rnnlm.cli.app import run_alone
 
     run_alone()

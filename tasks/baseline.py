@@ -4,8 +4,8 @@ from typing import Literal
 
 from rnnlm.config import ClassifierTraining, ClassWeights, LanguageModelTraining, Model, Select
 from rnnlm.refs import DocumentsRef, ScoreRef, TokensRef
-from tasks.cell import classifier_cell, language_model_cell, tradition_cell
-from tasks.step import step
+from rnnlm.tasks.cell import classifier_cell, language_model_cell, tradition_cell
+from rnnlm.tasks.step import step
 
 
 @step(version=5, run_name="baseline language model, {arm}")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 from rnnlm.config import ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import Ref, ScoreRef, TokensRef
+from rnnlm.tasks.recorded import cell_name
+from rnnlm.tasks.step import Progress, output_folder, states_folder
 from rnnlm.tracking import Run, step_run
-from tasks.recorded import cell_name
-from tasks.step import Progress, output_folder, states_folder
 
 if TYPE_CHECKING:
     from rnnlm.transfer.cell import Fitted  # loads TensorFlow

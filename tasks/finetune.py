@@ -6,9 +6,9 @@ from typing import Literal
 from rnnlm.config import Adaptation, ClassifierTraining, LanguageModelTraining, Model, Trainable, WordMap
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, TokensRef
 from rnnlm.store import file_sha256
+from rnnlm.tasks.cell import classifier_cell, language_model_cell, tradition_cell
+from rnnlm.tasks.step import output_folder, step
 from rnnlm.tracking import step_run
-from tasks.cell import classifier_cell, language_model_cell, tradition_cell
-from tasks.step import output_folder, step
 
 
 @step(version=5, run_name="finetune language model, {arm}")

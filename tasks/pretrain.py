@@ -2,8 +2,8 @@
 
 from rnnlm.config import Model, Source
 from rnnlm.refs import CheckpointRef, TokensRef
+from rnnlm.tasks.step import Progress, output_folder, states_folder, step
 from rnnlm.tracking import step_run
-from tasks.step import Progress, output_folder, states_folder, step
 
 
 @step(version=5)

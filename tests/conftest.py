@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from flows import environment
+from rnnlm import environment
 
 if TYPE_CHECKING:
     from rnnlm.tokens import EncodedDocuments, TextTokenizer
@@ -127,7 +127,7 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
         # Called from some other folder, as by a service of the system.
         own |= {"RNNLM_HOME": str(home), "PWD": str(home)} | (variables or {})
         process = subprocess.Popen(
-            [sys.executable, "-c", "from flows.cli import main; main()", "up"],
+            [sys.executable, "-c", "from rnnlm.cli.app import main; main()", "up"],
             env=own,
             cwd=home,
             stdout=subprocess.PIPE,

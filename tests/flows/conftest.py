@@ -81,10 +81,10 @@ def experiment(tmp_path: Path, settings: dict[str, Any]) -> Experiment:
 def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
     import rnnlm.registry
+    import rnnlm.tasks.compare
+    import rnnlm.tasks.ingest
+    import rnnlm.tasks.tokenize
     import rnnlm.transfer.fit
-    import tasks.compare
-    import tasks.ingest
-    import tasks.tokenize
 
     counts: Counter[str] = Counter()
 
@@ -97,10 +97,10 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, count)
 
-    counted(tasks.ingest, "ingest_corpus", "ingest")
-    counted(tasks.tokenize, "tokenize_documents", "tokenize")
+    counted(rnnlm.tasks.ingest, "ingest_corpus", "ingest")
+    counted(rnnlm.tasks.tokenize, "tokenize_documents", "tokenize")
     counted(rnnlm.transfer.fit, "fit_language_model", "language model")
     counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
     counted(rnnlm.registry, "register", "register")
-    counted(tasks.compare, "assemble", "compare")
+    counted(rnnlm.tasks.compare, "assemble", "compare")
     return counts

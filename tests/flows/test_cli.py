@@ -13,7 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows import cli, display, environment, signals
+from rnnlm import environment, signals
+from rnnlm.cli import app as cli
+from rnnlm.cli import display
 from rnnlm.config import Experiment, load_experiment
 from rnnlm.errors import DataError
 from rnnlm.evaluation.verdict import Cell, Gain, Interval, Verdict
@@ -67,9 +69,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.setattr(display, "_silence_prefect", lambda: None)
 
     def call(*arguments: str, flow: Callable[[Experiment], ReportRef] | None = None) -> Result:
-        module = types.ModuleType("flows.transfer")
+        module = types.ModuleType("rnnlm.flows.transfer")
         module.transfer = flow  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "flows.transfer", module)
+        monkeypatch.setitem(sys.modules, "rnnlm.flows.transfer", module)
         return CliRunner().invoke(cli.app, arguments)
 
     return call
@@ -123,9 +125,9 @@ def test_lr_prints_the_suggestions_and_the_files(
         seen.append(settings)
         return types.SimpleNamespace(path=tmp_path, suggestions=suggestions)
 
-    module = types.ModuleType("flows.learning_rate")
+    module = types.ModuleType("rnnlm.flows.learning_rate")
     module.learning_rate = flow  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flows.learning_rate", module)
+    monkeypatch.setitem(sys.modules, "rnnlm.flows.learning_rate", module)
     result = start("lr", str(experiment), "--set", "source.language_model.learning_rate=0.25")
 
     assert result.exit_code == 0, result.output
@@ -284,7 +286,7 @@ def command(body: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command with this body in a process of its own, until it says that it has begun."""
     script = f"""
 import atexit, signal, time
-from flows.terminal import errors_for_people
+from rnnlm.cli.terminal import errors_for_people
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
 atexit.register(print, "the end was seen")
 with errors_for_people(False):
@@ -334,7 +336,7 @@ def test_a_second_signal_ends_at_once() -> None:
 def test_a_reader_that_goes_away_ends_a_command_in_silence(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    start = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    start = [sys.executable, "-c", "from rnnlm.cli.app import main; main()", *arguments]
     with os.fdopen(writer) as out:
         done = subprocess.run(start, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == ""

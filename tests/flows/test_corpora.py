@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from flows import corpora
 from rnnlm.config import Corpus, check_experiment
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError, DataError
+from rnnlm.flows import corpora
 from rnnlm.refs import DocumentsRef
 
 SHARES = {"valid_share": 0.3, "test_share": 0.3}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows import cli, use
+from rnnlm.cli import app as cli
+from rnnlm.cli import use
 
 HEAVY = {"tensorflow", "keras", "prefect", "mlflow", "sqlalchemy", "pyarrow", "sklearn", "scipy", "matplotlib", "numpy"}
 HEAVY |= {"httpx", "starlette"}
@@ -18,10 +19,10 @@ HEAVY |= {"httpx", "starlette"}
 LOADED = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
-from flows.cli import main
+from rnnlm.cli.app import main
 main()
 """
-START = "from flows.cli import main; main()"
+START = "from rnnlm.cli.app import main; main()"
 
 
 def loaded(*arguments: str) -> set[str]:

@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel
 from typer.testing import CliRunner, Result
 
-from flows import cli, use
 from rnnlm import config
+from rnnlm.cli import app as cli
+from rnnlm.cli import use
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Rescoring
 

@@ -9,11 +9,11 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.stack import ports
-from flows.stack.api import POOL
-from flows.stack.deploy import deploy
+from rnnlm.cli.app import app
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.stack import ports
+from rnnlm.stack.api import POOL
+from rnnlm.stack.deploy import deploy
 
 
 def test_a_server_must_be_named() -> None:
@@ -65,8 +65,8 @@ def test_a_deployment_that_prefect_would_refuse_is_named(
     prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "prefect.yaml"
-    entry = "{name: mine, entrypoint: flows.score.score, work_pool: {name: rnnlm}, colour: red}"
+    entry = "{name: mine, entrypoint: rnnlm.flows.score.score, work_pool: {name: rnnlm}, colour: red}"
     file.write_text(f"deployments: [{entry}]", encoding="utf-8")
-    monkeypatch.setattr("flows.stack.deploy.FILE", file)
+    monkeypatch.setattr("rnnlm.stack.deploy.FILE", file)
     with pytest.raises(ConfigError, match=f"{file}: the deployment 'mine' .*colour"):
         deploy(PREFECT_API_URL.value())

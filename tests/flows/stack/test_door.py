@@ -12,8 +12,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.login import login
-from flows.stack import door
+from rnnlm.login import login
+from rnnlm.stack import door
 
 HERE = "127.0.0.1:4200"
 

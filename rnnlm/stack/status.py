@@ -1,7 +1,7 @@
 """`rnnlm status`: what `rnnlm up` runs. It loads nothing but a client of HTTP, and that only where something runs."""
 
-from flows.environment import running_servers
-from flows.stack.api import POOL, ask, link
+from rnnlm.environment import running_servers
+from rnnlm.stack.api import POOL, ask, link
 
 
 def status() -> None:

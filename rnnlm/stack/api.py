@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from flows.environment import authorization
+from rnnlm.environment import authorization
 
 POOL = "rnnlm"  # the work pool
 WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds

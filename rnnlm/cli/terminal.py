@@ -13,9 +13,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from flows.native import load_tensorflow_quietly
-from flows.signals import interrupted_by_signals
+from rnnlm.cli.native import load_tensorflow_quietly
 from rnnlm.errors import DataError, FullDiskError, RnnlmError
+from rnnlm.signals import interrupted_by_signals
 from rnnlm.store import FULL, home, is_full
 
 Log = Annotated[bool, typer.Option("--log", help="Print a plain line for each event, as into a pipe.")]

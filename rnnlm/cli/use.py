@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows import environment, terminal
-from flows.native import native_messages_held
-from flows.options import options_of
-from flows.terminal import Traceback, batches, errors_for_people
+from rnnlm import environment
 from rnnlm.apart import beside
+from rnnlm.cli import terminal
+from rnnlm.cli.native import native_messages_held
+from rnnlm.cli.options import options_of
+from rnnlm.cli.terminal import Traceback, batches, errors_for_people
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
 

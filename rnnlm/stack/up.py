@@ -11,14 +11,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from flows.environment import HOSTS, SERVERS, answers, running_servers
-from flows.signals import interrupted_by_signals
-from flows.stack.api import POOL, ask
-from flows.stack.ports import HOST, find_port
-from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
-from flows.stack.status import print_links
+from rnnlm.environment import HOSTS, SERVERS, answers, running_servers
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.process import alone
+from rnnlm.signals import interrupted_by_signals
+from rnnlm.stack.api import POOL, ask
+from rnnlm.stack.ports import HOST, find_port
+from rnnlm.stack.service import Service, Started, all_alive, running, start, stop, wait_for
+from rnnlm.stack.status import print_links
 from rnnlm.store import home
 
 PREFECT_PORT = 4200
@@ -43,7 +43,7 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         StoreError: If a service does not start, or ends by itself.
     """
     # Loads Prefect, which `down` does without.
-    from flows.stack.deploy import deploy
+    from rnnlm.stack.deploy import deploy
 
     _data_is_here()
     with _only_one() as first:
@@ -131,7 +131,7 @@ def prefect_server(port: int) -> Service:
     """
     host = f"{HOST}:{port}"
     # As `prefect server start` would, but with the door between uvicorn and Prefect.
-    command = ["uvicorn", "--log-level", "warning", "--factory", "flows.stack.door:prefect_app"]
+    command = ["uvicorn", "--log-level", "warning", "--factory", "rnnlm.stack.door:prefect_app"]
     return Service(
         name="Prefect",
         address=f"http://{host}",

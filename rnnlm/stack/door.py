@@ -23,8 +23,8 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.environment import HOSTS
-from flows.login import login
+from rnnlm.environment import HOSTS
+from rnnlm.login import login
 
 ENTER = "/enter"
 FORM_BYTES = 4_096  # the form has one field; nobody may fill the memory before the login

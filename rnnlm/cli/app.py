@@ -1,4 +1,4 @@
-"""The command line: experiments, what runs them, and what `flows.use` adds."""
+"""The command line: experiments, what runs them, and what `rnnlm.cli.use` adds."""
 
 import atexit
 import gc
@@ -9,19 +9,20 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from flows import data, environment, models
-from flows.terminal import Log, Traceback, errors_for_people
+from rnnlm import environment
+from rnnlm.cli import data, models
+from rnnlm.cli.terminal import Log, Traceback, errors_for_people
 from rnnlm.store import EXPERIMENTS
 
 
 class _Commands(TyperGroup):
-    """The commands; `flows.use`, whose options are made of settings, is imported when one of its own is called."""
+    """The commands; `rnnlm.cli.use`, whose options are made of settings, is imported when one of its own is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that is called."""
         name, command, rest = super().resolve_command(ctx, args)
         if name in USE:
-            from flows import use
+            from rnnlm.cli import use
 
             command = use.command(name)
         return name, command, rest
@@ -36,7 +37,7 @@ app = typer.Typer(
     epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
 
-# The commands of `flows.use`, and what the list of all commands says of them.
+# The commands of `rnnlm.cli.use`, and what the list of all commands says of them.
 USE = {
     "score": "Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all.",
     "classify": "Say which class a classifier takes texts for, and how sure it is.",
@@ -69,10 +70,10 @@ def main() -> None:
 
 
 def run_alone() -> None:
-    """Run `rnnlm run` as a program of its own, for `python -m flows.transfer`."""
+    """Run `rnnlm run` as a program of its own, for `python -m rnnlm.flows.transfer`."""
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command()(run)
-    program(prog_name="python -m flows.transfer")
+    program(prog_name="python -m rnnlm.flows.transfer")
 
 
 @app.command()
@@ -83,14 +84,14 @@ def run(experiment: NameOrFile, override: Overrides = None, log: Log = False, tr
 
         settings = load_experiment(experiment, override)
         environment.prepare()
-        from flows.display import work_shown
+        from rnnlm.cli.display import work_shown
 
         with work_shown(log, traceback):
             # Imported here, after the environment stands: this loads Prefect.
-            from flows.transfer import transfer
+            from rnnlm.flows.transfer import transfer
 
             report = transfer(settings)
-        from flows.outcome import print_verdict
+        from rnnlm.cli.outcome import print_verdict
 
         print_verdict(report)
         for model in report.models:
@@ -110,10 +111,10 @@ def pretrain(
 
         settings = load_pretraining(experiment, override)
         environment.prepare()
-        from flows.display import work_shown
+        from rnnlm.cli.display import work_shown
 
         with work_shown(log, traceback):
-            from flows.pretrain import pretrain
+            from rnnlm.flows.pretrain import pretrain
 
             model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
         from rnnlm.registry.registered import registered
@@ -139,10 +140,10 @@ def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, tra
 
         settings = load_experiment(experiment, override)
         environment.prepare()
-        from flows.display import work_shown
+        from rnnlm.cli.display import work_shown
 
         with work_shown(log, traceback):
-            from flows.learning_rate import learning_rate
+            from rnnlm.flows.learning_rate import learning_rate
 
             found = learning_rate(settings)
         present = settings.source.language_model.learning_rate
@@ -169,10 +170,10 @@ def estimate(
 
         settings = load_experiment(experiment, override)
         environment.prepare()
-        from flows.display import work_shown
+        from rnnlm.cli.display import work_shown
 
         with work_shown(log, traceback):
-            from flows.estimate import estimate_transfer
+            from rnnlm.flows.estimate import estimate_transfer
 
             found = estimate_transfer(settings)
         typer.echo()
@@ -199,7 +200,7 @@ def compare(
     """Put finished runs side by side: what was set differently, and what came of it."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.comparison import compare_runs
+        from rnnlm.flows.comparison import compare_runs
 
         found = compare_runs(runs)
         typer.echo(found.text)
@@ -234,7 +235,7 @@ def up(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback
     """Start Prefect's and MLflow's server, a worker and the deployments, over $RNNLM_HOME; Ctrl-C stops all."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import up
+        from rnnlm.stack.up import up
 
         up(prefect_port, mlflow_port)
 
@@ -244,7 +245,7 @@ def down(traceback: Traceback = False) -> None:
     """Stop what `rnnlm up` runs."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import down
+        from rnnlm.stack.up import down
 
         down()
 
@@ -254,7 +255,7 @@ def status(traceback: Traceback = False) -> None:
     """Say whether `rnnlm up` runs, where, and what runs and waits there."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.status import status
+        from rnnlm.stack.status import status
 
         status()
 
@@ -270,7 +271,7 @@ def deploy(
     """Make the deployments and automations in the Prefect server of PREFECT_API_URL; `up` does it for its own."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.deploy import deploy
+        from rnnlm.stack.deploy import deploy
 
         deploy(os.environ.get("PREFECT_API_URL"), pool)
 

@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from flows.login import login
 from rnnlm.errors import ConfigError
+from rnnlm.login import login
 from rnnlm.store import home, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from flows import environment
-from flows.terminal import Traceback, errors_for_people
+from rnnlm import environment
+from rnnlm.cli.terminal import Traceback, errors_for_people
 
 PANEL = "Registered models"
 

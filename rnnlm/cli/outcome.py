@@ -7,7 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from flows.screen import terminal
+from rnnlm.cli.screen import terminal
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words

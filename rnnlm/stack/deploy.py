@@ -19,9 +19,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Schedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.stack.api import POOL
-from flows.stack.automations import automate
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.stack.api import POOL
+from rnnlm.stack.automations import automate
 from rnnlm.store import DEPLOYMENTS
 
 PoolType = Literal["process", "kubernetes"]
