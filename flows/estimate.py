@@ -3,20 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.evaluation.outlook import Estimate  # noqa: E402
-from rnnlm.flows.corpora import read_both, tokenize_both  # noqa: E402
-from rnnlm.store import home, whole_folder  # noqa: E402
-from rnnlm.tasks.observe import stage  # noqa: E402
-from rnnlm.tasks.pretrain import pretrain  # noqa: E402
-from rnnlm.tasks.step import finished_output, run_step  # noqa: E402
-from rnnlm.tasks.tokenize import tokenize  # noqa: E402
+from rnnlm.config import Experiment
+from rnnlm.evaluation.outlook import Estimate
+from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.store import home, whole_folder
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.step import finished_output, run_step
+from rnnlm.tasks.tokenize import tokenize
 
 ORDER = 5  # where the experiment leaves n-grams out
 

@@ -3,21 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.errors import ConfigError  # noqa: E402
-from rnnlm.flows.corpora import read  # noqa: E402
-from rnnlm.refs import TokensRef  # noqa: E402
-from rnnlm.store import home, whole_folder  # noqa: E402
-from rnnlm.tasks.observe import observer, stage  # noqa: E402
-from rnnlm.tasks.step import run_step  # noqa: E402
-from rnnlm.tasks.tokenize import tokenize  # noqa: E402
-from rnnlm.training.range_test import Suggestions  # noqa: E402
+from rnnlm.config import Experiment
+from rnnlm.errors import ConfigError
+from rnnlm.flows.corpora import read
+from rnnlm.refs import TokensRef
+from rnnlm.store import home, whole_folder
+from rnnlm.tasks.observe import observer, stage
+from rnnlm.tasks.step import run_step
+from rnnlm.tasks.tokenize import tokenize
+from rnnlm.training.range_test import Suggestions
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,14 @@
 
 import logging
 
-from rnnlm import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from rnnlm.config import ExperimentName, Model, Source  # noqa: E402
-from rnnlm.flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
-from rnnlm.flows.recording import ended, mlflow_run  # noqa: E402
-from rnnlm.flows.source import train_source  # noqa: E402
-from rnnlm.refs import ModelRef  # noqa: E402
-from rnnlm.tracking import Run  # noqa: E402
+from rnnlm.config import ExperimentName, Model, Source
+from rnnlm.flows.corpora import check_splits, read, tokenize_corpus
+from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.source import train_source
+from rnnlm.refs import ModelRef
+from rnnlm.tracking import Run
 
 logger = logging.getLogger("rnnlm.steps")
 

@@ -3,25 +3,21 @@
 python -m rnnlm.flows.transfer NAME_OR_FILE [--set field=value]…
 """
 
-from rnnlm import environment
+from prefect import flow
+from prefect.runtime import flow_run
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-from prefect.runtime import flow_run  # noqa: E402
-
-from rnnlm.config import Experiment  # noqa: E402
-from rnnlm.evaluation.promotion import best_cell  # noqa: E402
-from rnnlm.flows.corpora import read_both, tokenize_both  # noqa: E402
-from rnnlm.flows.recording import ended, mlflow_run  # noqa: E402
-from rnnlm.flows.runners import task_runner  # noqa: E402
-from rnnlm.flows.source import train_source  # noqa: E402
-from rnnlm.flows.target import Texts, compare_on_target  # noqa: E402
-from rnnlm.refs import ReportRef  # noqa: E402
-from rnnlm.registry.registered import check_kind  # noqa: E402
-from rnnlm.tasks.observe import stage  # noqa: E402
-from rnnlm.tasks.register import register_target  # noqa: E402
-from rnnlm.tasks.step import run_step  # noqa: E402
+from rnnlm.config import Experiment
+from rnnlm.evaluation.promotion import best_cell
+from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.runners import task_runner
+from rnnlm.flows.source import train_source
+from rnnlm.flows.target import Texts, compare_on_target
+from rnnlm.refs import ReportRef
+from rnnlm.registry.registered import check_kind
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.register import register_target
+from rnnlm.tasks.step import run_step
 
 
 @flow(
