@@ -17,8 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from rnnlm.errors import ConfigError
-
-EXPERIMENTS = Path(__file__).resolve().parent.parent / "deployments" / "experiments"
+from rnnlm.store import EXPERIMENTS
 
 logger = logging.getLogger("rnnlm.config")
 

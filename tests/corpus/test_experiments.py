@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.config import EXPERIMENTS, Corpus, Experiment, load_experiment
+from rnnlm.config import Corpus, Experiment, load_experiment
 from rnnlm.corpus import ingest
 from rnnlm.corpus.clean import cleaner
+from rnnlm.store import EXPERIMENTS
 
 
 def test_demo_is_the_default() -> None:
