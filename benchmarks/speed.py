@@ -97,7 +97,7 @@ class _ProgramFailedError(Exception):
 
 def _run(interpreter: str, measured: Measurement) -> float:
     """Run one program, add its rounds to the measurement and return their median."""
-    # The project's runs use oneDNN on all machines (flows/environment.py). So does Keras here.
+    # The project's runs use oneDNN on all machines (rnnlm/environment.py). So does Keras here.
     tensorflow = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "1"}
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""} | tensorflow
     # The caller's own variables must not change a memory setting, or slow down only some engines.

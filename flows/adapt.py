@@ -1,24 +1,20 @@
 """From a registered source model to the target: its arms, baselines, comparison, and promotion of the best model."""
 
-from flows import environment
+from prefect import flow
+from prefect.runtime import flow_run
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-from prefect.runtime import flow_run  # noqa: E402
-
-from flows.approval import ask, check_can_wait  # noqa: E402
-from flows.corpora import read_both, tokenize_corpus  # noqa: E402
-from flows.recording import ended, mlflow_run  # noqa: E402
-from flows.runners import task_runner  # noqa: E402
-from flows.target import Texts, compare_on_target  # noqa: E402
-from rnnlm.evaluation.promotion import best_cell  # noqa: E402
-from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment, load_experiment  # noqa: E402
-from rnnlm.refs import ModelRef  # noqa: E402
-from rnnlm.registry.aliases import CHAMPION, champion  # noqa: E402
-from rnnlm.registry.registered import check_kind, registered  # noqa: E402
-from tasks.promote import challenge, promote  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from rnnlm.evaluation.promotion import best_cell
+from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment, load_experiment
+from rnnlm.flows.approval import ask, check_can_wait
+from rnnlm.flows.corpora import read_both, tokenize_corpus
+from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.runners import task_runner
+from rnnlm.flows.target import Texts, compare_on_target
+from rnnlm.refs import ModelRef
+from rnnlm.registry.aliases import CHAMPION, champion
+from rnnlm.registry.registered import check_kind, registered
+from rnnlm.tasks.promote import challenge, promote
+from rnnlm.tasks.step import run_step
 
 # What the form shows first.
 DEMO = load_experiment("demo")

@@ -4,20 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
-
-environment.prepare()
-
-from rnnlm import registry, tracking  # noqa: E402  (the environment stands before MLflow reads it)
-from rnnlm.errors import ConfigError  # noqa: E402
-from rnnlm.report.side_by_side import (  # noqa: E402
+from rnnlm import registry, tracking
+from rnnlm.errors import ConfigError
+from rnnlm.report.side_by_side import (
     Compared,
     read_verdict,
     side_by_side,
     terminal,
     write_side_by_side,
 )
-from rnnlm.store import home, whole_folder  # noqa: E402
+from rnnlm.store import home, whole_folder
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 

@@ -13,11 +13,11 @@ from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.store import home
+from rnnlm.tasks.ingest import ingest
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.step import finished_output, has_workers, run_step, submit_step
+from rnnlm.tasks.tokenize import encode, tokenize, train_tokenizer
 from rnnlm.tokens import shards
-from tasks.ingest import ingest
-from tasks.observe import stage
-from tasks.step import finished_output, has_workers, run_step, submit_step
-from tasks.tokenize import encode, tokenize, train_tokenizer
 
 logger = logging.getLogger("rnnlm.steps")
 

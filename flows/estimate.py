@@ -3,20 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from flows.corpora import read_both, tokenize_both  # noqa: E402
-from rnnlm.evaluation.outlook import Estimate  # noqa: E402
-from rnnlm.experiment import Experiment  # noqa: E402
-from rnnlm.store import home, whole_folder  # noqa: E402
-from tasks.observe import stage  # noqa: E402
-from tasks.pretrain import pretrain  # noqa: E402
-from tasks.step import finished_output, run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
+from rnnlm.evaluation.outlook import Estimate
+from rnnlm.experiment import Experiment
+from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.store import home, whole_folder
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.step import finished_output, run_step
+from rnnlm.tasks.tokenize import tokenize
 
 ORDER = 5  # where the experiment leaves n-grams out
 

@@ -3,21 +3,17 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from flows.corpora import read  # noqa: E402
-from rnnlm.errors import ConfigError  # noqa: E402
-from rnnlm.experiment import Experiment, Pretraining  # noqa: E402
-from rnnlm.refs import TokensRef  # noqa: E402
-from rnnlm.store import home, whole_folder  # noqa: E402
-from rnnlm.training.range_test import Suggestions  # noqa: E402
-from tasks.observe import observer, stage  # noqa: E402
-from tasks.step import run_step  # noqa: E402
-from tasks.tokenize import tokenize  # noqa: E402
+from rnnlm.errors import ConfigError
+from rnnlm.experiment import Experiment, Pretraining
+from rnnlm.flows.corpora import read
+from rnnlm.refs import TokensRef
+from rnnlm.store import home, whole_folder
+from rnnlm.tasks.observe import observer, stage
+from rnnlm.tasks.step import run_step
+from rnnlm.tasks.tokenize import tokenize
+from rnnlm.training.range_test import Suggestions
 
 
 @dataclass(frozen=True)

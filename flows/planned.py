@@ -1,23 +1,19 @@
 """What a run would do: every cell, what it needs, what the cache has already, and how long the rest would take."""
 
-from flows import environment
+import math
+from dataclasses import dataclass
 
-environment.prepare()
+from prefect import flow
 
-import math  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-
-from prefect import flow  # noqa: E402  (the environment is there before Prefect reads it)
-
-from flows.corpora import read_both, tokenize_both  # noqa: E402
-from flows.target import Texts, step_of  # noqa: E402
-from rnnlm.experiment import Experiment  # noqa: E402
-from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, plan  # noqa: E402
-from rnnlm.refs import CellId, CheckpointRef, Ref, ScoreRef, TokensRef  # noqa: E402
-from tasks.cell import reads_words  # noqa: E402
-from tasks.pretrain import pretrain  # noqa: E402
-from tasks.step import known_result  # noqa: E402
-from tasks.tokenize import reverse, tokenize  # noqa: E402
+from rnnlm.experiment import Experiment
+from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.flows.target import Texts, step_of
+from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, plan
+from rnnlm.refs import CellId, CheckpointRef, Ref, ScoreRef, TokensRef
+from rnnlm.tasks.cell import reads_words
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.step import known_result
+from rnnlm.tasks.tokenize import reverse, tokenize
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,15 @@
 
 import logging
 
-from flows import environment
+from prefect import flow
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-
-from flows.corpora import check_splits, read, tokenize_corpus  # noqa: E402
-from flows.recording import ended, mlflow_run  # noqa: E402
-from flows.source import train_source  # noqa: E402
-from rnnlm.experiment import ExperimentName, Source, load_experiment  # noqa: E402
-from rnnlm.refs import ModelRef  # noqa: E402
-from rnnlm.settings import Model  # noqa: E402
-from rnnlm.tracking import Run  # noqa: E402
+from rnnlm.experiment import ExperimentName, Source, load_experiment
+from rnnlm.flows.corpora import check_splits, read, tokenize_corpus
+from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.source import train_source
+from rnnlm.refs import ModelRef
+from rnnlm.settings import Model
+from rnnlm.tracking import Run
 
 logger = logging.getLogger("rnnlm.steps")
 

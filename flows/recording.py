@@ -9,10 +9,10 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.environment import pages
 from rnnlm import registry, tracking
-from tasks.promote import promote
-from tasks.step import steps_of_this_run
+from rnnlm.environment import pages
+from rnnlm.tasks.promote import promote
+from rnnlm.tasks.step import steps_of_this_run
 
 R = TypeVar("R")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTaskRunner
 
-from flows.environment import prepare
+from rnnlm.environment import prepare
 from rnnlm.errors import ConfigError
 
 RUNNER, WORKERS, SCHEDULER = "RNNLM_RUNNER", "RNNLM_RUNNER_WORKERS", "RNNLM_DASK_SCHEDULER"
@@ -43,7 +43,7 @@ def task_runner() -> TaskRunner[Any]:
 
 
 def _sequential(_: int) -> TaskRunner[Any]:
-    # Never asked to run anything: tasks.step.submit_step runs the steps itself.
+    # Never asked to run anything: rnnlm.tasks.step.submit_step runs the steps itself.
     return ThreadPoolTaskRunner(max_workers=1)
 
 

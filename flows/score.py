@@ -1,20 +1,16 @@
 """A registered model over files of text: scores of a language model, classes of a classifier."""
 
-from flows import environment
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-from prefect.artifacts import create_markdown_artifact  # noqa: E402
-
-from flows.recording import ended  # noqa: E402
-from rnnlm.corpus import fingerprint  # noqa: E402
-from rnnlm.refs import ScoredRef  # noqa: E402
-from rnnlm.registry.registered import registered  # noqa: E402
-from rnnlm.settings import Corpus  # noqa: E402
-from rnnlm.store import home  # noqa: E402
-from tasks.score import score as score_step  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from rnnlm.corpus import fingerprint
+from rnnlm.flows.recording import ended
+from rnnlm.refs import ScoredRef
+from rnnlm.registry.registered import registered
+from rnnlm.settings import Corpus
+from rnnlm.store import home
+from rnnlm.tasks.score import score as score_step
+from rnnlm.tasks.step import run_step
 
 
 @flow(name="score", flow_run_name="score by {model}", persist_result=True, result_serializer="json")

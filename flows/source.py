@@ -5,10 +5,10 @@ from prefect.runtime import flow_run
 from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
 from rnnlm.settings import Model
-from tasks.observe import stage
-from tasks.pretrain import pretrain
-from tasks.register import register
-from tasks.step import run_step
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.register import register
+from rnnlm.tasks.step import run_step
 
 
 def train_source(

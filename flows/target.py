@@ -12,15 +12,15 @@ from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
 from rnnlm.experiment import Experiment
 from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, needs_source, plan, readings
 from rnnlm.refs import CellId, CheckpointRef, DocumentsRef, ForgettingRef, Ref, ReportRef, ScoreRef, TokensRef
+from rnnlm.tasks.baseline import baseline
+from rnnlm.tasks.cell import reads_words
+from rnnlm.tasks.compare import compare, show
+from rnnlm.tasks.finetune import finetune, measure_forgetting
+from rnnlm.tasks.observe import observer, stage
+from rnnlm.tasks.pretrain import pretrain
+from rnnlm.tasks.step import run_step, submit_step
+from rnnlm.tasks.tokenize import reverse, tokenize
 from rnnlm.tracking import Run
-from tasks.baseline import baseline
-from tasks.cell import reads_words
-from tasks.compare import compare, show
-from tasks.finetune import finetune, measure_forgetting
-from tasks.observe import observer, stage
-from tasks.pretrain import pretrain
-from tasks.step import run_step, submit_step
-from tasks.tokenize import reverse, tokenize
 
 
 class Texts(NamedTuple):

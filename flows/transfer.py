@@ -1,27 +1,23 @@
 """From text to verdict: the source model, the target's arms and baselines, the comparison.
 
-python -m flows.transfer NAME_OR_FILE [--set field=value]…
+python -m rnnlm.flows.transfer NAME_OR_FILE [--set field=value]…
 """
 
-from flows import environment
+from prefect import flow
+from prefect.runtime import flow_run
 
-environment.prepare()
-
-from prefect import flow  # noqa: E402  (the environment stands before Prefect reads it)
-from prefect.runtime import flow_run  # noqa: E402
-
-from flows.corpora import read_both, tokenize_both  # noqa: E402
-from flows.recording import ended, mlflow_run  # noqa: E402
-from flows.runners import task_runner  # noqa: E402
-from flows.source import train_source  # noqa: E402
-from flows.target import Texts, compare_on_target  # noqa: E402
-from rnnlm.evaluation.promotion import best_cell  # noqa: E402
-from rnnlm.experiment import Experiment, load_experiment  # noqa: E402
-from rnnlm.refs import ReportRef  # noqa: E402
-from rnnlm.registry.registered import check_kind  # noqa: E402
-from tasks.observe import stage  # noqa: E402
-from tasks.register import register_target  # noqa: E402
-from tasks.step import run_step  # noqa: E402
+from rnnlm.evaluation.promotion import best_cell
+from rnnlm.experiment import Experiment, load_experiment
+from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.runners import task_runner
+from rnnlm.flows.source import train_source
+from rnnlm.flows.target import Texts, compare_on_target
+from rnnlm.refs import ReportRef
+from rnnlm.registry.registered import check_kind
+from rnnlm.tasks.observe import stage
+from rnnlm.tasks.register import register_target
+from rnnlm.tasks.step import run_step
 
 # What the form shows first.
 DEMO = load_experiment("demo")
@@ -72,6 +68,6 @@ def transfer(experiment: Experiment = DEMO) -> ReportRef:
 
 
 if __name__ == "__main__":
-    from flows.cli import run_alone
+    from rnnlm.cli.app import run_alone
 
     run_alone()

@@ -5,57 +5,50 @@ be locked is that of a dead one. Nothing is asked of process numbers, which are 
 """
 
 import contextlib
-import fcntl
 import functools
 import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from rnnlm.store import home
 
 
 def this_process() -> str:
-    """Give the name of this process, in this workplace."""
-    return _name(home() / "processes", os.getpid())
+    """Return the name of this process, in this workplace."""
+    return Path(_lock(home() / "processes", os.getpid()).lock_file).name
 
 
 @functools.cache
-def _name(folder: Path, _: int) -> str:
-    # A forked child has another number, and so a name and a lock of its own.
+def _lock(folder: Path, _: int) -> FileLock:
+    # A forked child has another number, and so a name and a lock of its own. Kept for as long as the process lives: a
+    # lock that nobody refers to is released.
     folder.mkdir(parents=True, exist_ok=True)
-    name = uuid.uuid4().hex
-    # Locked before it has its name: nobody may take it for a dead one's in between.
-    new = folder / f".{name}"
-    # Never closed: the system does that when the process ends.
-    fcntl.flock(os.open(new, os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)
-    new.rename(folder / name)
-    return name
+    lock = FileLock(folder / uuid.uuid4().hex, thread_local=False)
+    # Another process may take the new file for a dead one's, and remove it, before it is locked: it is made again then.
+    lock.acquire()
+    return lock
 
 
 @contextlib.contextmanager
 def dead_processes() -> Iterator[set[str]]:
-    """Give the names of processes that have ended; if all goes well, they are forgotten then."""
-    names, locked = set[str](), list[IO[str]]()
-    folder = home() / "processes"
+    """Return the names of processes that have ended; if all goes well, they are forgotten then."""
+    dead = dict[Path, FileLock]()
     try:
-        for file in folder.glob("[!.]*"):
-            with contextlib.suppress(FileNotFoundError):
-                opened: IO[str] = file.open()
-                try:
-                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    opened.close()
-                else:
-                    locked.append(opened)
-                    names.add(file.name)
-        yield names
-        for name in names:
-            (folder / name).unlink(missing_ok=True)
+        for file in (home() / "processes").glob("[!.]*"):
+            lock = FileLock(file, thread_local=False)
+            with contextlib.suppress(Timeout):
+                lock.acquire(blocking=False)
+                dead[file] = lock
+        yield {file.name for file in dead}
+        for file, lock in dead.items():
+            lock.release()  # Windows removes no file that is open
+            file.unlink(missing_ok=True)
     finally:
-        for opened in locked:
-            opened.close()
+        for lock in dead.values():
+            lock.release()
 
 
 @contextlib.contextmanager
@@ -68,10 +61,13 @@ def alone(name: str, waiting: Callable[[], None]) -> Iterator[None]:
     """
     folder = home() / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = FileLock(folder / name, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from rnnlm.errors import FullDiskError
 
+DEPLOYMENTS = Path(__file__).resolve().parent / "deployments"  # what Prefect is told of the flows
+EXPERIMENTS = DEPLOYMENTS / "experiments"  # those that come with rnnlm
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALMOST_NOTHING = 1 << 20  # bytes
 

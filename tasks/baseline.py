@@ -2,8 +2,8 @@
 
 from rnnlm.plan import CellSpec
 from rnnlm.refs import DocumentsRef, Ref, ScoreRef, TokensRef
-from tasks.cell import compute
-from tasks.step import step
+from rnnlm.tasks.cell import compute
+from rnnlm.tasks.step import step
 
 
 @step(version=1, run_name="baseline {spec.id.title}")

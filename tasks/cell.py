@@ -2,9 +2,9 @@
 
 from rnnlm.plan import CellSpec, SolveTfidf, TrainClassifier, TrainLanguageModel
 from rnnlm.refs import DocumentsRef, Ref, ScoreRef, TokensRef
+from rnnlm.tasks.recorded import cell_name, cell_settings
+from rnnlm.tasks.step import Progress, output_folder, states_folder
 from rnnlm.tracking import step_run
-from tasks.recorded import cell_name, cell_settings
-from tasks.step import Progress, output_folder, states_folder
 
 
 def compute(

@@ -10,8 +10,8 @@ from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef
 from rnnlm.report import markdown, table, write_report
 from rnnlm.store import file_sha256, home, whole_folder
+from rnnlm.tasks.step import output_folder, step
 from rnnlm.tracking import Run
-from tasks.step import output_folder, step
 
 
 @step(version=10)

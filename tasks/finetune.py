@@ -5,9 +5,9 @@ import hashlib
 from rnnlm.plan import CellSpec
 from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, TokensRef
 from rnnlm.store import file_sha256
+from rnnlm.tasks.cell import compute
+from rnnlm.tasks.step import output_folder, step
 from rnnlm.tracking import step_run
-from tasks.cell import compute
-from tasks.step import output_folder, step
 
 
 @step(version=1, run_name="finetune {spec.id.title}")

@@ -4,7 +4,7 @@ from rnnlm.corpus import ingest as ingest_corpus
 from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
 from rnnlm.store import home
-from tasks.step import logger, output_folder, step
+from rnnlm.tasks.step import logger, output_folder, step
 
 
 @step(version=3)

@@ -3,8 +3,8 @@
 from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, TokensRef
 from rnnlm.settings import Model
+from rnnlm.tasks.step import Progress, output_folder, states_folder, step
 from rnnlm.tracking import step_run
-from tasks.step import Progress, output_folder, states_folder, step
 
 
 @step(version=5)

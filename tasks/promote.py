@@ -3,8 +3,8 @@
 import pyarrow.parquet as pq
 
 from rnnlm.refs import ChallengeRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
-from tasks.register import register_cell
-from tasks.step import logger, step
+from rnnlm.tasks.register import register_cell
+from rnnlm.tasks.step import logger, step
 
 
 @step(version=2)

@@ -3,7 +3,7 @@
 from prefect.events import emit_event
 
 from rnnlm.refs import CheckpointRef, ModelRef, ScoreRef, TokensRef
-from tasks.step import logger, step
+from rnnlm.tasks.step import logger, step
 
 
 @step(version=2)

@@ -3,7 +3,7 @@
 from rnnlm.refs import CheckpointRef, ScoredRef
 from rnnlm.settings import Corpus
 from rnnlm.store import file_sha256, home
-from tasks.step import logger, output_folder, step
+from rnnlm.tasks.step import logger, output_folder, step
 
 
 @step(version=1)

@@ -30,10 +30,10 @@ from rnnlm.process import alone
 from rnnlm.refs import ChallengeRef, ModelRef, Ref
 from rnnlm.registry import is_registered
 from rnnlm.store import home
+from rnnlm.tasks.observe import observer
+from rnnlm.tasks.recorded import Recorded, look_for_run
 from rnnlm.tracking import Run
 from rnnlm.training import progress as training
-from tasks.observe import observer
-from tasks.recorded import Recorded, look_for_run
 
 P = ParamSpec("P")
 R = TypeVar("R")

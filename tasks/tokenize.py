@@ -4,11 +4,11 @@ import shutil
 
 from rnnlm.refs import CheckpointRef, DocumentsRef, ShardRef, TokenizerRef, TokensRef
 from rnnlm.settings import Tokenizer
+from rnnlm.tasks.observe import observer
+from rnnlm.tasks.step import logger, output_folder, step
 from rnnlm.tokens import Shard, encode_shard, learn
 from rnnlm.tokens import tokenize as tokenize_documents
 from rnnlm.tokens.reverse import reverse as reverse_documents
-from tasks.observe import observer
-from tasks.step import logger, output_folder, step
 
 
 @step(version=2)

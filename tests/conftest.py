@@ -12,6 +12,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
+import pytest
+
+from rnnlm import environment
+
+if TYPE_CHECKING:
+    from rnnlm.tokens import Text, TextTokenizer
+
 # Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
 # module is. Nothing that the developer has set may leak in, neither a server nor a store.
 _SESSION = Path(tempfile.mkdtemp(prefix="rnnlm-tests-"))
@@ -22,15 +30,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # Matplotlib would otherwise look for a display.
 os.environ["MPLBACKEND"] = "agg"
 
-from flows import environment  # noqa: E402
-
 environment.prepare()
-
-import hypothesis  # noqa: E402
-import pytest  # noqa: E402
-
-if TYPE_CHECKING:
-    from rnnlm.tokens import Text, TextTokenizer
 
 # No deadline: the first example pays for imports. Derandomized: a test that passed passes again.
 hypothesis.settings.register_profile("rnnlm", deadline=None, derandomize=True, database=None)
@@ -128,7 +128,7 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
         # Called from some other folder, as by a service of the system.
         own |= {"RNNLM_HOME": str(home), "PWD": str(home)} | (variables or {})
         process = subprocess.Popen(
-            [sys.executable, "-c", "from flows.cli import main; main()", "up"],
+            [sys.executable, "-c", "from rnnlm.cli.app import main; main()", "up"],
             env=own,
             cwd=home,
             stdout=subprocess.PIPE,

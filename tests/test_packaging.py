@@ -1,25 +1,49 @@
+import importlib
+import os
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 
 def test_every_folder_of_modules_is_packaged() -> None:
+    # Links inside rnnlm lead to what is at the top level.
     folders = {
-        ".".join(file.parent.relative_to(ROOT).parts)
-        for room in ("rnnlm", "tasks", "flows")
-        for file in (ROOT / room).rglob("*.py")
+        ".".join(Path(folder).relative_to(ROOT).parts)
+        for folder, _, files in os.walk(ROOT / "rnnlm", followlinks=True)
+        if any(file.endswith(".py") for file in files)
     }
-    assert folders | {"deployments"} == set(PROJECT["tool"]["setuptools"]["packages"])
+    assert folders | {"rnnlm.deployments"} == set(SETUPTOOLS["packages"])
+
+
+def test_links_and_the_wheel_give_the_same_names() -> None:
+    for name, folder in SETUPTOOLS["package-dir"].items():
+        link = ROOT.joinpath(*name.split("."))
+        assert link.is_symlink()
+        assert link.resolve() == ROOT / folder
 
 
 def test_every_file_of_data_is_packaged() -> None:
-    for package, patterns in PROJECT["tool"]["setuptools"]["package-data"].items():
+    for package, patterns in SETUPTOOLS["package-data"].items():
         folder = ROOT.joinpath(*package.split("."))
         for pattern in patterns:
             assert list(folder.glob(pattern)), f"{package} has no {pattern}"
+
+
+def test_no_module_is_loaded_under_two_names() -> None:
+    for name in ("rnnlm.cli.app", "rnnlm.flows.transfer", "rnnlm.flows.score"):
+        importlib.import_module(name)
+    names: dict[Path, set[str]] = {}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and (place := Path(file).resolve()).is_relative_to(ROOT) and not place.is_relative_to(ROOT / "tests"):
+            names.setdefault(place, set()).add(module.__name__)
+    assert ROOT / "flows" / "transfer.py" in names
+    assert all(len(one) == 1 and one.pop().startswith("rnnlm") for one in names.values())
 
 
 def test_the_lock_holds_what_is_asked_for_and_no_address() -> None:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from benchmarks.machine import machine_facts
-from flows import environment
+from rnnlm import environment
 from rnnlm.errors import DataError
 from rnnlm.experiment import load_experiment
 
@@ -43,8 +43,8 @@ def main() -> None:
     commit = subprocess.run([git, "rev-parse", "HEAD"], cwd=HERE, capture_output=True, text=True, check=True)
     environment.prepare()
     # Imported here, after the environment is set, because this loads Prefect.
-    from flows.transfer import transfer
     from rnnlm.evaluation.verdict import Verdict
+    from rnnlm.flows.transfer import transfer
     from rnnlm.report import markdown
 
     began = time.perf_counter()

@@ -2,10 +2,9 @@
 
 from rnnlm.experiment.experiment import Experiment, ExperimentName, Pretraining
 from rnnlm.experiment.parts import Comparison, Promotion, Source, Target
-from rnnlm.experiment.reading import EXPERIMENTS, check_experiment, load_experiment, load_pretraining
+from rnnlm.experiment.reading import check_experiment, load_experiment, load_pretraining
 
 __all__ = [
-    "EXPERIMENTS",
     "Comparison",
     "Experiment",
     "ExperimentName",

@@ -14,8 +14,7 @@ from rnnlm.errors import ConfigError
 from rnnlm.experiment.experiment import Experiment, Pretraining
 from rnnlm.settings import Model
 from rnnlm.settings.base import S
-
-EXPERIMENTS = Path(__file__).resolve().parent.parent.parent / "deployments" / "experiments"
+from rnnlm.store import EXPERIMENTS
 
 logger = logging.getLogger("rnnlm.config")
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,8 @@ REQUIREMENTS = (
     "fsspec",
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
+# What runs experiments; in a checkout there may be a password in deployments/.env.
+NOT_OF_THE_MODEL = ("cli", "deployments", "flows", "stack", "tasks", "__pycache__")
 
 
 def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, tags: dict[str, str]) -> ModelRef:
@@ -188,13 +191,14 @@ def _log_model(
     )
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary) / "model"
+            folder, code = Path(temporary) / "model", Path(temporary) / "rnnlm"
+            shutil.copytree(_PACKAGE, code, ignore=shutil.ignore_patterns(*NOT_OF_THE_MODEL))
             mlflow.pyfunc.save_model(
                 folder,
                 mlflow_model=Model(artifact_path=model.artifact_location, run_id=run_id, model_id=model.model_id),
                 python_model=str(_PACKAGE / "serving.py"),
                 artifacts={"checkpoint": str(checkpoint.path)},
-                code_paths=[str(_PACKAGE)],
+                code_paths=[str(code)],
                 pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
                 metadata=dict(tags),
             )

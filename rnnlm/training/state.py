@@ -13,7 +13,6 @@ for two states of one step as well, and for a training that fell back to an earl
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import logging
@@ -27,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 
 from rnnlm.errors import FullDiskError, StoreError
@@ -36,6 +36,8 @@ Arrays = dict[str, np.ndarray]
 
 logger = logging.getLogger("rnnlm.training")
 
+# What a file system says that has no locks.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 # States kept: the newest, and the one to fall back to.
 KEPT = 2
 # Hexadecimal digits of the content's digest in a name. 64 bits are plenty against chance, which is all that damages.
@@ -90,21 +92,26 @@ class StateFolder:
         Raises:
             StoreError: If another process has them.
         """
+        # No soft lock in its place: a killed process would leave it behind.
+        lock = FileLock(self.folder / f"lock-{self._owner}", thread_local=False, fallback_to_soft=False)
         with self._errors("written"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / f"lock-{self._owner}").open("w")
-        with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                lock.acquire(blocking=False)
+            except Timeout as error:
                 raise StoreError(
                     "another process is at the same training.",
                     where=str(self.folder),
                     remedy="Wait for its end or stop it; then run it again.",
                 ) from error
-            except OSError:
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
                 logger.warning("%s: files cannot be locked here; let no second process train the same.", self.folder)
+        try:
             yield
+        finally:
+            lock.release()
 
     def save(self, state: TrainingState) -> float:
         """Write a state; once it is whole, remove all but the newest two.

@@ -7,8 +7,9 @@ import pytest
 
 from rnnlm.corpus import ingest
 from rnnlm.corpus.clean import cleaner
-from rnnlm.experiment import EXPERIMENTS, load_experiment
+from rnnlm.experiment import load_experiment
 from rnnlm.settings import Corpus
+from rnnlm.store import EXPERIMENTS
 
 BOTH = "name: x\nsource: {corpus: {files: [s.txt]}}\ntarget: {corpus: {files: [t.txt]}}\n"
 

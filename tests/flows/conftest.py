@@ -83,10 +83,10 @@ def experiment(tmp_path: Path, settings: dict[str, Any]) -> Experiment:
 def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
     import rnnlm.registry
+    import rnnlm.tasks.compare
+    import rnnlm.tasks.ingest
+    import rnnlm.tasks.tokenize
     import rnnlm.transfer.fit
-    import tasks.compare
-    import tasks.ingest
-    import tasks.tokenize
 
     counts: Counter[str] = Counter()
 
@@ -99,22 +99,22 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, count)
 
-    counted(tasks.ingest, "ingest_corpus", "ingest")
-    counted(tasks.tokenize, "tokenize_documents", "tokenize")
+    counted(rnnlm.tasks.ingest, "ingest_corpus", "ingest")
+    counted(rnnlm.tasks.tokenize, "tokenize_documents", "tokenize")
     counted(rnnlm.transfer.fit, "fit_language_model", "language model")
     counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
     counted(rnnlm.registry, "register", "register")
-    counted(tasks.compare, "assemble", "compare")
+    counted(rnnlm.tasks.compare, "assemble", "compare")
     return counts
 
 
 @pytest.fixture
 def finished(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[Path, int]]:
     """The folder of each step that has finished, with what was in it then: each file, and when it was written."""
-    import tasks.step
+    import rnnlm.tasks.step
 
     folders: dict[Path, dict[Path, int]] = {}
-    counted = tasks.step._counted
+    counted = rnnlm.tasks.step._counted
 
     def seen(*arguments: Any) -> Any:
         result = counted(*arguments)
@@ -122,7 +122,7 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[Path, int]]:
             folders.setdefault(result.path, listing(result.path))
         return result
 
-    monkeypatch.setattr(tasks.step, "_counted", seen)
+    monkeypatch.setattr(rnnlm.tasks.step, "_counted", seen)
     return folders
 
 

@@ -40,8 +40,8 @@ def aliased(name: str) -> dict[str, int]:
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment, executed: Counter[str]) -> None:
-    from flows.adapt import adapt
-    from flows.pretrain import pretrain
+    from rnnlm.flows.adapt import adapt
+    from rnnlm.flows.pretrain import pretrain
 
     source = pretrain(seeded.name, seeded.source, seeded.model, seed=SEED)
     executed.clear()
@@ -57,7 +57,7 @@ def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment
     assert told.source.configuration == json.loads(seeded.source.model_dump_json())
 
     # It classifies files, every row of them.
-    from flows.score import score
+    from rnnlm.flows.score import score
 
     scored = score(first.uri, Corpus(files=seeded.target.corpus.files))
     table = pq.read_table(scored.path / "scores.parquet")
@@ -99,7 +99,7 @@ def test_a_registered_source_becomes_a_champion_of_the_target(seeded: Experiment
 
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_what_cannot_be_adapted_is_named_before_anything_is_read(seeded: Experiment, executed: Counter[str]) -> None:
-    from flows.adapt import adapt
+    from rnnlm.flows.adapt import adapt
 
     with pytest.raises(DataError, match="models:/tiny-source@champion"):
         adapt("models:/tiny-source@champion", seeded.name, seeded.target, seeded.comparison)

@@ -13,7 +13,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from flows import cli, display, environment, terminal
+from rnnlm import environment, signals
+from rnnlm.cli import app as cli
+from rnnlm.cli import display
 from rnnlm.errors import DataError
 from rnnlm.evaluation.verdict import Cell, Gain, Interval, Verdict
 from rnnlm.experiment import Experiment, load_experiment
@@ -67,29 +69,12 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Start:
     monkeypatch.setattr(display, "_silence_prefect", lambda: None)
 
     def call(*arguments: str, flow: Callable[[Experiment], ReportRef] | None = None) -> Result:
-        module = types.ModuleType("flows.transfer")
+        module = types.ModuleType("rnnlm.flows.transfer")
         module.transfer = flow  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "flows.transfer", module)
+        monkeypatch.setitem(sys.modules, "rnnlm.flows.transfer", module)
         return CliRunner().invoke(cli.app, arguments)
 
     return call
-
-
-def test_help_loads_neither_prefect_nor_tensorflow() -> None:
-    script = """
-import sys
-from flows.cli import main
-try:
-    main()
-finally:
-    heavy = {"prefect", "mlflow", "tensorflow", "keras", "pyarrow", "matplotlib"} & set(sys.modules)
-    assert not heavy, heavy
-"""
-    command = [sys.executable, "-c", script, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(cli.__file__).parents[1], check=False)
-    assert done.returncode == 0, done.stderr
-    assert "NAME_OR_FILE" not in done.stdout
-    assert all(command in done.stdout for command in ("run", "lr", "show", "list", "up", "down", "status"))
 
 
 def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Path, tmp_path: Path) -> None:
@@ -140,9 +125,9 @@ def test_lr_prints_the_suggestions_and_the_files(
         seen.append(settings)
         return types.SimpleNamespace(path=tmp_path, suggestions=suggestions)
 
-    module = types.ModuleType("flows.learning_rate")
+    module = types.ModuleType("rnnlm.flows.learning_rate")
     module.learning_rate = flow  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "flows.learning_rate", module)
+    monkeypatch.setitem(sys.modules, "rnnlm.flows.learning_rate", module)
     result = start("lr", str(experiment), "--set", "source.language_model.learning_rate=0.25")
 
     assert result.exit_code == 0, result.output
@@ -301,7 +286,7 @@ def command(body: str) -> Iterator[subprocess.Popen[str]]:
     """Run a command with this body in a process of its own, until it says that it has begun."""
     script = f"""
 import atexit, signal, time
-from flows.terminal import errors_for_people
+from rnnlm.cli.terminal import errors_for_people
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup, which has it ignored
 atexit.register(print, "the end was seen")
 with errors_for_people(False):
@@ -341,7 +326,7 @@ def test_a_second_signal_ends_at_once() -> None:
         assert process.stdout is not None
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "ending\n"
-        time.sleep(terminal.ONCE + 0.2)
+        time.sleep(signals.ONCE + 0.2)
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 128 + signal.SIGINT
         assert "the end was seen" not in process.stdout.read()
@@ -351,7 +336,7 @@ def test_a_second_signal_ends_at_once() -> None:
 def test_a_reader_that_goes_away_ends_a_command_in_silence(arguments: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    start = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
+    start = [sys.executable, "-c", "from rnnlm.cli.app import main; main()", *arguments]
     with os.fdopen(writer) as out:
         done = subprocess.run(start, stdout=out, stderr=subprocess.PIPE, text=True, check=False)
     assert done.stderr == ""

@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from flows.cli import app
 from rnnlm import tracking
+from rnnlm.cli.app import app
 
 EMPTY = ("cells", "gains", "sentences")
 NOTHING = ("source", "documents", "digests", "versions", "seconds")

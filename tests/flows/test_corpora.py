@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from flows import corpora
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import check_experiment
+from rnnlm.flows import corpora
 from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
 

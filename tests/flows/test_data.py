@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from flows.cli import app
+from rnnlm.cli.app import app
 from rnnlm.experiment import load_experiment
 from tests.flows.conftest import write_source, write_target
 
@@ -86,7 +86,7 @@ def test_new_asks_which_of_several_columns_is_the_label(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_what_new_writes_runs_to_a_verdict(folder: Path, prefect: None, mlflow_store: str) -> None:
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     assert _run("new", "reviews.csv", "--source", "news").exit_code == 0
     fewer = ["source.language_model.epochs=1", "target.language_model.epochs=1", "comparison.seeds=1"]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from flows import display
-from flows.display import Lines, Work, work_shown
-from flows.screen import Screen, terminal
+from rnnlm.cli import display
+from rnnlm.cli.display import Lines, Work, work_shown
+from rnnlm.cli.screen import Screen, terminal
 from rnnlm.refs import DocumentsRef, ScoreRef
-from tasks.observe import observed_by, observer, stage
+from rnnlm.tasks.observe import observed_by, observer, stage
 
 DOCUMENTS = DocumentsRef(
     path=Path(), sha256="", documents={"train": 3}, labels=["a", "b"], labelled={}, dropped={}, overlap={}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from flows.cli import estimate
+from rnnlm.cli.app import estimate
 
 
 @pytest.mark.usefixtures("prefect")

@@ -20,7 +20,7 @@ from rnnlm.experiment import Experiment
 
 pytestmark = pytest.mark.slow
 
-START = [sys.executable, "-c", "from flows.cli import main; main()", "run"]
+START = [sys.executable, "-c", "from rnnlm.cli.app import main; main()", "run"]
 WAIT = 240.0  # seconds for the start of a run on a busy machine
 
 

@@ -34,7 +34,7 @@ def test_without_labels_no_classifiers_are_asked_for_and_the_written_file_says_s
 
 
 def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     filled = load_experiment("demo").model_dump(mode="json")
     filled["target"]["corpus"] |= {"label": None, "labels": []}
@@ -100,9 +100,9 @@ def alone(settings: dict[str, Any], experiment: Experiment) -> Experiment:
 def test_language_models_from_text_to_use_and_promotion(
     alone: Experiment, executed: Counter[str], tmp_path: Path
 ) -> None:
-    from flows.adapt import adapt
-    from flows.cli import app
-    from flows.transfer import transfer
+    from rnnlm.cli.app import app
+    from rnnlm.flows.adapt import adapt
+    from rnnlm.flows.transfer import transfer
 
     report = transfer(alone)
     assert executed == {"ingest": 2, "tokenize": 2, "language model": 4, "register": 2, "compare": 1}
@@ -182,7 +182,7 @@ def test_pretrain_at_the_command_line_does_the_first_half_of_a_run(
 ) -> None:
     import yaml
 
-    from flows.cli import app
+    from rnnlm.cli.app import app
 
     assert experiment
     file = tmp_path / "mine.yaml"

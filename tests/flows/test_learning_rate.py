@@ -35,7 +35,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretraining:
 def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
     experiment: Pretraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.learning_rate import learning_rate
+    from rnnlm.flows.learning_rate import learning_rate
 
     found = learning_rate(experiment)
     content = json.loads((found.path / "learning-rate.json").read_text())
@@ -44,8 +44,8 @@ def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
     assert content["present"] == 0.02
     assert (found.path / "learning-rate.png").read_bytes().startswith(b"\x89PNG")
 
-    monkeypatch.setattr("tasks.ingest.ingest_corpus", None)
-    monkeypatch.setattr("tasks.tokenize.tokenize_documents", None)
+    monkeypatch.setattr("rnnlm.tasks.ingest.ingest_corpus", None)
+    monkeypatch.setattr("rnnlm.tasks.tokenize.tokenize_documents", None)
     again = learning_rate(experiment)
     assert again == found
     assert json.loads((again.path / "learning-rate.json").read_text()) == content
@@ -53,7 +53,7 @@ def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
 
 @pytest.mark.usefixtures("prefect")
 def test_a_source_that_is_a_classifier_is_refused() -> None:
-    from flows.learning_rate import learning_rate
+    from rnnlm.flows.learning_rate import learning_rate
 
     classification = Pretraining.model_validate(
         {

@@ -5,7 +5,9 @@ import pytest
 
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
-    imports = "import os\nfrom flows.native import *\nfrom flows.native import _Quietly\nfrom rnnlm.errors import *\n"
+    imports = (
+        "import os\nfrom rnnlm.cli.native import *\nfrom rnnlm.cli.native import _Quietly\nfrom rnnlm.errors import *\n"
+    )
     return subprocess.run([sys.executable, "-c", imports + body], capture_output=True, text=True, check=False)
 
 

@@ -15,10 +15,10 @@ from rnnlm.experiment import Experiment, check_experiment
 def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     experiment: Experiment, executed: Counter[str], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    from flows.cli import app
-    from flows.outcome import time_left
-    from flows.planned import plan_run
-    from flows.transfer import transfer
+    from rnnlm.cli.app import app
+    from rnnlm.cli.outcome import time_left
+    from rnnlm.flows.planned import plan_run
+    from rnnlm.flows.transfer import transfer
 
     assert experiment
     settings["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": []}

@@ -15,9 +15,9 @@ from mlflow import MlflowClient
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-from flows.runners import task_runner
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import Experiment, check_experiment
+from rnnlm.flows.runners import task_runner
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def run(
     compared: Experiment, tmp_path: Path, mlflow_store: str, prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], dict[str, str]]:
     """Give what runs the comparison by a runner, with nothing in the cache; gives the digest of each cell's files."""
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     # Other processes do not know what this one was told.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)

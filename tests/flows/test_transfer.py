@@ -35,7 +35,7 @@ def test_from_text_to_verdict_and_again(
     from mlflow import MlflowClient
     from mlflow.entities import Dataset, Run
 
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     report = transfer(experiment)
     assert executed == ALL_STEPS
@@ -120,7 +120,7 @@ def test_from_text_to_verdict_and_again(
     assert latest.data.tags["rnnlm.same_as"] == parent.info.run_id
 
     # An estimate finds the source model that is there, and scores it as the run did.
-    from flows.estimate import estimate_transfer
+    from rnnlm.flows.estimate import estimate_transfer
 
     asked = estimate_transfer(experiment).estimate.source_model
     assert asked is not None
@@ -166,7 +166,7 @@ def test_every_arm_there_is(
     experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     """All of them in one run, with one tokenizer for source and target."""
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     raw = settings
     arms = list(get_args(ArmName))
@@ -225,7 +225,7 @@ def test_a_source_model_alone_and_the_way_to_its_run(
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from flows.pretrain import pretrain
+    from rnnlm.flows.pretrain import pretrain
 
     experiment = check_experiment(settings)
     monkeypatch.setenv("PREFECT_UI_URL", "http://here:4200")
@@ -256,7 +256,7 @@ def test_a_source_model_alone_and_the_way_to_its_run(
 @pytest.mark.usefixtures("prefect", "mlflow_store")
 def test_language_models_that_only_serve_classifiers(experiment: Experiment, executed: Counter[str]) -> None:
     """Where they are not compared, those are trained that a classifier starts from, and their cost is counted."""
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     raw = experiment.model_dump()
     raw["comparison"] |= {"arms": ["scratch", "direct", "parameter"], "labels": [20], "seed": 17, "seeds": 1}
@@ -281,7 +281,7 @@ def test_a_failed_step_is_retried_alone(
     settings: dict[str, Any],
 ) -> None:
     import rnnlm.transfer.fit
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     # Prefect's result storage is the session's: another seed is what makes this test's steps its own.
     raw = settings
@@ -330,7 +330,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
 ) -> None:
     """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
     import rnnlm.transfer.fit
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     working, calls = rnnlm.transfer.fit.fit_classifier, Counter[str]()
 
@@ -366,7 +366,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
 def test_too_many_labels_are_refused_before_anything_is_trained(
     experiment: Experiment, executed: Counter[str], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    from flows.transfer import transfer
+    from rnnlm.flows.transfer import transfer
 
     raw = settings
     raw["comparison"]["labels"] = [20, 5_000]

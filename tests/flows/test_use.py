@@ -9,11 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner, Result
 
-from flows import cli, use
 from rnnlm import settings as config
+from rnnlm.cli import app as cli
+from rnnlm.cli import use
 from rnnlm.errors import DataError
+from rnnlm.inference.settings import Completing, Rescoring
 
 TEXTS = ["the film was a delight", "一部很好的电影", "great 😀 fun"]
 
@@ -233,3 +236,14 @@ def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlf
     assert plain.exit_code == 1
     assert "models:/NAME@champion" in plain.stderr
     assert "near this name is: tiny" in plain.stderr
+
+
+@pytest.mark.parametrize(("command", "settings"), [("complete", Completing), ("rescore", Rescoring)])
+def test_every_setting_that_is_no_list_is_an_option_with_its_default(command: str, settings: type[BaseModel]) -> None:
+    options = {option.name: option for option in use.command(command).params}
+    for name, field in settings.model_fields.items():
+        if isinstance(field.default, list):
+            assert name not in options
+        else:
+            assert (options[name].default, options[name].help) == (field.default, field.description)
+            assert options[name].opts == [f"--{name.replace('_', '-')}"]

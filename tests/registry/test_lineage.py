@@ -6,7 +6,7 @@ import mlflow
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from rnnlm.cli.app import app
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import ModelRef
 from rnnlm.registry.aliases import promote

@@ -118,6 +118,9 @@ def test_a_stranger_loads_and_uses_it(
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert "code/rnnlm/model/lstm.py" in answer["code"]
+    carried = {file.name for file in Path(answer["code"]).parents[1].iterdir()}
+    assert "model" in carried
+    assert not carried & {"cli", "deployments", "flows", "stack", "tasks"}
     assert str(Path(rnnlm.registry.__file__).parents[1]) not in answer["code"]
     assert not answer["prefect"]
     for ref, uri in (

@@ -11,12 +11,12 @@ from mlflow.entities import ViewType
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.recording import ended, mlflow_run
+from rnnlm.flows.recording import ended, mlflow_run
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
 from rnnlm.store import sqlite_address, whole_folder
+from rnnlm.tasks.register import register
+from rnnlm.tasks.step import output_folder, run_step, step
 from rnnlm.tracking import step_run
-from tasks.register import register
-from tasks.step import output_folder, run_step, step
 
 TRAINED: list[str] = []
 

@@ -52,7 +52,7 @@ def updates(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def pretrained(tokens: TokensRef, seed: int, retries: int = 3) -> CheckpointRef:
-    from tasks.pretrain import pretrain
+    from rnnlm.tasks.pretrain import pretrain
 
     parent = flow_run("resume", f"key-{seed}-{retries}", "resume", {})
 

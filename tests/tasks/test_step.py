@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from rnnlm.errors import DataError, FullDiskError, RnnlmError, StoreError
 from rnnlm.refs import Ref
 from rnnlm.settings import Corpus, Tokenizer
-from tasks.step import finished_output, step, step_key
+from rnnlm.tasks.step import finished_output, step, step_key
 
 
 class Part(Ref):

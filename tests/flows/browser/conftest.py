@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from flows import login
-from flows.stack import ports
-from flows.stack.api import link
+from rnnlm import login
+from rnnlm.stack import ports
+from rnnlm.stack.api import link
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 # Nothing is looked for outside of this machine.

@@ -10,8 +10,8 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Page, expect
 
-from flows.stack import ports
-from flows.stack.api import ask
+from rnnlm.stack import ports
+from rnnlm.stack.api import ask
 from tests.flows.browser.conftest import EVIL
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]

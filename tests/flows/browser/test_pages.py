@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 from playwright.sync_api import Locator, Page, expect
 
-from flows.stack.api import ask
 from rnnlm.experiment import Experiment
+from rnnlm.stack.api import ask
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 180_000.0  # milliseconds for a run of the tiny experiment, on two busy cores

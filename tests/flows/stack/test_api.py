@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from flows.stack import api, ports
+from rnnlm.stack import api, ports
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from flows.environment import answers
-from flows.stack.api import ask
+from rnnlm.environment import answers
+from rnnlm.stack.api import ask
 
 FILE = Path(__file__).resolve().parents[3] / "deployments" / "compose.yaml"
 PREFECT, MLFLOW = "http://127.0.0.1:4200", "http://127.0.0.1:5000"

@@ -12,8 +12,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from flows.login import login
-from flows.stack import door
+from rnnlm.login import login
+from rnnlm.stack import door
 
 HERE = "127.0.0.1:4200"
 
@@ -31,7 +31,7 @@ async def talk(websocket: WebSocket) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
-    monkeypatch.setenv(door.HOSTS, HERE)
+    monkeypatch.setenv("RNNLM_HOSTS", HERE)
     return tmp_path
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from flows.stack import ports
-from flows.stack.api import ask
 from rnnlm.experiment import Experiment, check_experiment
+from rnnlm.stack import ports
+from rnnlm.stack.api import ask
 
 WAIT = 240.0  # seconds for a run of the tiny experiment, on two busy cores
 
@@ -168,7 +168,7 @@ def test_a_person_is_asked_and_nothing_is_done_twice(prefect: str, mlflow: Any, 
 def test_somebody_is_told_and_a_new_source_model_sets_off_its_adaptation(
     prefect: str, told: tuple[str, list[str]], seeded: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.stack.deploy import deploy
+    from rnnlm.stack.deploy import deploy
 
     block, heard = told
     monkeypatch.setenv("RNNLM_NOTIFY", block)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import environment
-from flows.stack import ports, temporary
+from rnnlm import environment
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.stack import ports, temporary
 
 
 @pytest.fixture(autouse=True)
@@ -99,9 +99,9 @@ def test_patience_is_a_number_of_seconds(given: str, monkeypatch: pytest.MonkeyP
 
 CODE = """
 import os, sys, time
-from flows import environment
+from rnnlm import environment
 environment.prepare()
-from flows.stack.temporary import ensure_server
+from rnnlm.stack.temporary import ensure_server
 ensure_server()
 import httpx
 api = os.environ["PREFECT_API_URL"]

@@ -16,11 +16,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flows import environment
-from flows.login import login
-from flows.stack import ports, service, up
-from rnnlm import store
+from rnnlm import environment, store
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.login import login
+from rnnlm.stack import ports, service, up
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +71,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(up, "prefect_server", lambda port: small_server("Prefect", port))
     monkeypatch.setattr(up, "_mlflow_server", lambda port: small_server("MLflow", port))
     monkeypatch.setattr(up, "_worker", lambda _prefect: replace(small_server("Worker", unused()), address=""))
-    monkeypatch.setattr("flows.stack.deploy.deploy", deployed.append)
+    monkeypatch.setattr("rnnlm.stack.deploy.deploy", deployed.append)
     return deployed
 
 
@@ -210,7 +209,7 @@ def test_a_service_ends_with_its_parent_however_that_ends(home: Path) -> None:
     server = small_server("Prefect", unused())
     code = f"""
 import os, signal
-from flows.stack import service
+from rnnlm.stack import service
 started = service.start(service.Service("Prefect", "", lambda: True, {server.command}, {server.environment}))
 print(started.process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -237,7 +236,7 @@ def test_the_real_stack_starts_answers_and_stops(home: Path) -> None:
     root = Path(up.__file__).parents[2]
 
     def command(name: str) -> list[str]:
-        return [sys.executable, "-c", "from flows.cli import main; main()", name]
+        return [sys.executable, "-c", "from rnnlm.cli.app import main; main()", name]
 
     def said(name: str) -> str:
         done = subprocess.run(command(name), env=own, cwd=root, capture_output=True, text=True, check=True)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.environment import PATIENCE, patience
-from flows.stack.attached import STOP_SECONDS
+from rnnlm.environment import PATIENCE, patience
 from rnnlm.errors import StoreError
+from rnnlm.stack.attached import STOP_SECONDS
 from rnnlm.store import home
 
 
@@ -78,7 +78,7 @@ def start(service: Service, again: bool = False) -> Started:
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
     with service.log.open("ab" if again else "wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.stack.attached", *service.command],
+            [sys.executable, "-m", "rnnlm.stack.attached", *service.command],
             env=environment | service.environment,
             # Never written to: the service ends where this end of the pipe is closed.
             stdin=subprocess.PIPE,

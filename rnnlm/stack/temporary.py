@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flows.environment import PATIENCE, patience
-from flows.stack.ports import find_port
-from flows.stack.service import Started, start, stop, wait_for
-from flows.stack.up import first_start, prefect_server
+from rnnlm.environment import PATIENCE, patience
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.stack.ports import find_port
+from rnnlm.stack.service import Started, start, stop, wait_for
+from rnnlm.stack.up import first_start, prefect_server
 
 PORT = 8_200  # the first of the ports that are tried
 SECONDS_SILENT = 5.0  # that a server may take before anything is said

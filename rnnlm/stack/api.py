@@ -3,9 +3,7 @@
 import time
 from typing import Any
 
-import httpx
-
-from flows.environment import authorization
+from rnnlm.environment import authorization
 
 POOL = "rnnlm"  # the work pool
 WAITS = (0.2, 0.5, 1.0, 2.0, 5.0)  # seconds
@@ -26,8 +24,18 @@ def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> A
         httpx.HTTPStatusError: If the server refuses.
         httpx.TransportError: If it does not answer.
     """
+    # Imported here: `rnnlm status` starts sooner where nothing runs.
+    import httpx
+
     for wait in (*WAITS, None):
-        answer = httpx.request(method, f"{prefect}/api{path}", json=content, headers=authorization(), timeout=30.0)
+        answer = httpx.request(
+            method,
+            f"{prefect}/api{path}",
+            json=content,
+            headers=authorization(),
+            timeout=30.0,
+            verify=prefect.startswith("https:"),  # certificates take longer to load than the answer takes to come
+        )
         if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or wait is None:
             answer.raise_for_status()
             return answer.json() if answer.content else None
@@ -37,6 +45,8 @@ def ask(prefect: str, path: str, content: Any = None, method: str = "POST") -> A
 
 def link(server: str) -> str:
     """Return an address that lets a browser into a server of `rnnlm up`, once."""
-    answer = httpx.post(f"{server}/enter", headers=authorization(), timeout=30.0)
+    import httpx
+
+    answer = httpx.post(f"{server}/enter", headers=authorization(), timeout=30.0, verify=server.startswith("https:"))
     answer.raise_for_status()
     return f"{server}{answer.json()['path']}"

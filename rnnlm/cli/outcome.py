@@ -9,14 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from flows.screen import terminal
+from rnnlm.cli.screen import terminal
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words
 from rnnlm.report.summary import GAIN_METRIC, summaries
 
 if TYPE_CHECKING:
-    from flows.planned import Planned  # loads Prefect
+    from rnnlm.flows.planned import Planned  # loads Prefect
 
 COLOURS = {"positive": "green", "negative": "red"}
 WIDE = 160  # columns of what goes into a file or a pipe

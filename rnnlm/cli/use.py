@@ -1,24 +1,26 @@
 """The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore`, `correct` and `export`."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows import environment, terminal
-from flows.native import native_messages_held
-from flows.terminal import Traceback, batches, errors_for_people
+from rnnlm import environment
+from rnnlm.apart import beside
+from rnnlm.cli import terminal
+from rnnlm.cli.native import native_messages_held
+from rnnlm.cli.options import options_of
+from rnnlm.cli.terminal import Traceback, batches, errors_for_people
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
-from rnnlm.settings import Settings
 
 if TYPE_CHECKING:
     from rnnlm.inference.trained import Trained
-
-PANEL = "Using a model"
 
 Model = Annotated[
     str,
@@ -41,12 +43,6 @@ Encoding = Annotated[
     str, typer.Option("--encoding", help="Encoding of the texts; auto: UTF-8, or UTF-16 with its mark.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each text, with all there is to say.")]
-
-
-def add_to(app: typer.Typer) -> None:
-    """Add these commands to the command line."""
-    for command in (score, classify, complete, rescore, correct, export):
-        app.command(rich_help_panel=PANEL)(command)
 
 
 def score(
@@ -90,47 +86,25 @@ def classify(
                 _say(f"{said.label}  {probability:.3f}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
-def _option(settings: type[Settings], name: str) -> Any:
-    """Make an option of a setting; its bounds are checked with all others."""
-    return typer.Option(f"--{name.replace('_', '-')}", help=settings.model_fields[name].description)
-
-
+@options_of(Completing)
 def complete(
     model: Model,
     texts: Texts = None,
     file: File = None,
     column: Column = "text",
     encoding: Encoding = "auto",
-    max_tokens: Annotated[int, _option(Completing, "max_tokens")] = Completing().max_tokens,
-    n: Annotated[int, _option(Completing, "n")] = Completing().n,
-    beams: Annotated[int, _option(Completing, "beams")] = Completing().beams,
-    length_penalty: Annotated[float, _option(Completing, "length_penalty")] = Completing().length_penalty,
-    temperature: Annotated[float, _option(Completing, "temperature")] = Completing().temperature,
-    top_k: Annotated[int, _option(Completing, "top_k")] = Completing().top_k,
-    top_p: Annotated[float, _option(Completing, "top_p")] = Completing().top_p,
-    seed: Annotated[int, _option(Completing, "seed")] = Completing().seed,
+    *,
+    how: dict[str, Any],
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
     """Go on with texts: the likeliest words, or with --temperature words drawn by their probability."""
     with errors_for_people(traceback):
-        how = check(
-            Completing,
-            {
-                "max_tokens": max_tokens,
-                "n": n,
-                "beams": beams,
-                "length_penalty": length_penalty,
-                "temperature": temperature,
-                "top_k": top_k,
-                "top_p": top_p,
-                "seed": seed,
-            },
-        )
+        wanted = check(Completing, how)
         completer = _load(model).completer
         for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text in batch:
-                found = completer.complete(text, how)
+                found = completer.complete(text, wanted)
                 if as_json:
                     _say("", {"completions": [asdict(one) for one in found]})
                     continue
@@ -138,6 +112,7 @@ def complete(
                     _say(f"{one.log_probability:8.2f}  {one.text}")
 
 
+@options_of(Rescoring)
 def rescore(
     model: Model,
     texts: Annotated[
@@ -150,21 +125,21 @@ def rescore(
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Such lines.", dir_okay=False)] = None,
     encoding: Encoding = "auto",
-    weight: Annotated[float, _option(Rescoring, "weight")] = Rescoring().weight,
-    word_bonus: Annotated[float, _option(Rescoring, "word_bonus")] = Rescoring().word_bonus,
+    *,
+    how: dict[str, Any],
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
     """Put n-best lists in a better order: their scores and the language model's, added up; the best first."""
     with errors_for_people(traceback):
-        check(Rescoring, {"weight": weight, "word_bonus": word_bonus})
+        check(Rescoring, how)
         trained = _load(model)
         from rnnlm.inference.rescore import best_first, rescore
 
         lists = iter([([], texts)]) if texts else n_best_lists(terminal.texts(None, file, encoding))
         for n, (scores, hypotheses) in enumerate(lists):
-            how = check(Rescoring, {"scores": scores, "weight": weight, "word_bonus": word_bonus})
-            found = best_first(rescore(trained, hypotheses, how))
+            wanted = check(Rescoring, {**how, "scores": scores})
+            found = best_first(rescore(trained, hypotheses, wanted))
             if as_json:
                 _say("", {"hypotheses": [asdict(one) for one in found]})
                 continue
@@ -204,14 +179,15 @@ def n_best_lists(given: Iterator[str]) -> Iterator[tuple[list[float], list[str]]
         yield scores, hypotheses
 
 
+@options_of(Correcting)
 def correct(
     model: Model,
     texts: Texts = None,
     file: File = None,
     column: Column = "text",
     encoding: Encoding = "auto",
-    distance: Annotated[int, _option(Correcting, "distance")] = Correcting().distance,
-    penalty: Annotated[float, _option(Correcting, "penalty")] = Correcting().penalty,
+    *,
+    how: dict[str, Any],
     words: Annotated[
         Path | None,
         typer.Option(
@@ -225,7 +201,7 @@ def correct(
 ) -> None:
     """Correct the spelling of texts, going by the letters of each word and by the words around it."""
     with errors_for_people(traceback):
-        how = check(Correcting, {"distance": distance, "penalty": penalty})
+        wanted = check(Correcting, how)
         trained = _load(model)
         from rnnlm.inference.correct import correct
         from rnnlm.inference.lexicon import Lexicon
@@ -233,7 +209,7 @@ def correct(
         lexicon = Lexicon.read(words) if words else trained.lexicon
         for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text in batch:
-                found = correct(trained, text, how, lexicon)
+                found = correct(trained, text, wanted, lexicon)
                 _say(found.text, asdict(found) if as_json else None)
 
 
@@ -246,12 +222,22 @@ def export(
     """Write a model for programs without our Python: token ids to log-probabilities or to probabilities of classes."""
     with errors_for_people(traceback):
         environment.prepare()
-        checkpoint = _folder(model)
-        with native_messages_held():
+        with _folder(model) as checkpoint, native_messages_held():
             from rnnlm.inference.export import export
 
-            export(checkpoint, folder, form)
+            export(checkpoint(), folder, form)
         typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
+
+
+COMMANDS = (score, classify, complete, rescore, correct, export)
+
+
+def command(name: str) -> Any:
+    """Return the command of this name, for typer's group of all commands."""
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    (function,) = (one for one in COMMANDS if one.__name__ == name)
+    alone.command(name)(function)
+    return typer.main.get_command(alone)
 
 
 def _one_line(text: str) -> str:
@@ -269,21 +255,41 @@ def _say(text: str, row: dict[str, Any] | None = None) -> None:
 def _load(model: str) -> "Trained":
     """Load a model by its address in MLflow or its folder."""
     environment.prepare()
-    folder = _folder(model)
-    # TensorFlow comes here, after the environment stands.
-    from rnnlm.inference.trained import Trained
+    with _folder(model) as folder:
+        # TensorFlow comes here, after the environment is prepared, and while MLflow looks for the model.
+        from rnnlm.inference.trained import Trained
 
-    return Trained.load(folder)
+        return Trained.load(folder())
 
 
-def _folder(model: str) -> Path:
+@contextlib.contextmanager
+def _folder(model: str) -> Iterator[Callable[[], Path]]:
+    """Look for the checkpoint of a model, a registered one in another process: MLflow takes seconds to load.
+
+    Returns:
+        What waits for the checkpoint's folder.
+    """
     if model.startswith("models:/"):
-        from rnnlm.registry import checkpoint_folder
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "folder"
+            with beside(_write_folder, model, file) as wait:
 
-        return checkpoint_folder(model)
+                def found() -> Path:
+                    wait()
+                    return Path(file.read_text(encoding="utf-8"))
+
+                yield found
+        return
     folder = Path(model)
     if not folder.is_dir():
         from rnnlm.registry.address import how_to_address
 
         raise DataError("is no folder, and no address of a registered model", where=model, remedy=how_to_address(model))
-    return folder
+    yield lambda: folder
+
+
+def _write_folder(model: str, file: Path) -> None:
+    """Write where the checkpoint of a registered model is."""
+    from rnnlm.registry import checkpoint_folder
+
+    file.write_text(str(checkpoint_folder(model)), encoding="utf-8")

@@ -1,7 +1,6 @@
-"""`rnnlm up`, `down` and `status`: the servers over what the runs have left, a worker, and the deployments."""
+"""`rnnlm up` and `down`: the servers over what the runs have left, a worker, and the deployments."""
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -10,14 +9,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.environment import SERVERS, answers, running_servers
-from flows.stack.api import POOL, ask, link
-from flows.stack.door import HOSTS
-from flows.stack.ports import HOST, find_port
-from flows.stack.service import Service, Started, all_alive, running, start, stop, wait_for
-from flows.terminal import interrupted_by_signals
+from filelock import FileLock, Timeout
+
+from rnnlm.environment import HOSTS, SERVERS, answers, running_servers
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.process import alone
+from rnnlm.signals import interrupted_by_signals
+from rnnlm.stack.api import POOL, ask
+from rnnlm.stack.ports import HOST, find_port
+from rnnlm.stack.service import Service, Started, all_alive, running, start, stop, wait_for
+from rnnlm.stack.status import print_links
 from rnnlm.store import home
 
 PREFECT_PORT = 4200
@@ -41,8 +42,8 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
         StoreError: If a service does not start, or ends by itself.
     """
-    # Loads Prefect, which `down` and `status` do without.
-    from flows.stack.deploy import deploy
+    # Loads Prefect, which `down` does without.
+    from rnnlm.stack.deploy import deploy
 
     _data_is_here()
     with _only_one() as first:
@@ -68,16 +69,9 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
             started.append(start(_worker(servers[0].address)))
             wait_for(started)
             with _told(started):
-                _print_links({server.name: server.address for server in servers})
+                print_links({server.name: server.address for server in servers})
                 print("Ctrl-C, or `rnnlm down`, stops all.", flush=True)
                 _watch(started)
-
-
-def _print_links(servers: dict[str, str]) -> None:
-    """Print addresses that a browser opens without a password."""
-    for name, address in servers.items():
-        print(f"{name:<8} {link(address)}")
-    print("Each address works once, for one browser; `rnnlm status` prints new ones.")
 
 
 def _watch(started: list[Started]) -> None:
@@ -122,29 +116,6 @@ def down() -> None:
     )
 
 
-def status() -> None:
-    """Say what `rnnlm up` runs, and what waits or runs there."""
-    servers = running_servers()
-    if servers is None:
-        print("Nothing runs here; `rnnlm up` starts it.")
-        return
-    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
-    print(f"Process      {servers['pid']}")
-    workers = ask(servers["prefect"], f"/work_pools/{POOL}/workers/filter", {})
-    online = sum(worker["status"] == "ONLINE" for worker in workers)
-    print(f"Workers      {online} online")
-    print(f"Deployments  {', '.join(_deployments(servers['prefect'])) or 'none'}")
-    for state in ("RUNNING", "PENDING", "SCHEDULED", "PAUSED"):
-        found = ask(servers["prefect"], "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": [state]}}}})
-        for run in found:
-            print(f"{state.capitalize():<12} {run['name']}, {servers['prefect']}/runs/flow-run/{run['id']}")
-
-
-def _deployments(prefect: str) -> list[str]:
-    flows = {flow["id"]: flow["name"] for flow in ask(prefect, "/flows/filter", {})}
-    return sorted(f"{flows[one['flow_id']]}/{one['name']}" for one in ask(prefect, "/deployments/filter", {}))
-
-
 @contextlib.contextmanager
 def first_start() -> Iterator[None]:
     """Start Prefect's server while no other one of the workplace starts: two would disturb each other's tables."""
@@ -160,7 +131,7 @@ def prefect_server(port: int) -> Service:
     """
     host = f"{HOST}:{port}"
     # As `prefect server start` would, but with the door between uvicorn and Prefect.
-    command = ["uvicorn", "--log-level", "warning", "--factory", "flows.stack.door:prefect_app"]
+    command = ["uvicorn", "--log-level", "warning", "--factory", "rnnlm.stack.door:prefect_app"]
     return Service(
         name="Prefect",
         address=f"http://{host}",
@@ -236,13 +207,16 @@ def _data_is_here() -> None:
 def _only_one() -> Iterator[bool]:
     """Tell whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
     home().mkdir(parents=True, exist_ok=True)
-    with (home() / f"{SERVERS}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    lock = FileLock(home() / f"{SERVERS}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _tell_of_the_first() -> None:
@@ -251,7 +225,7 @@ def _tell_of_the_first() -> None:
         print("Another `rnnlm up` is just starting the servers of this folder.")
         return
     print(f"`rnnlm up` runs already (process {servers['pid']}).")
-    _print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
+    print_links({"Prefect": servers["prefect"], "MLflow": servers["mlflow"]})
 
 
 def _wait_for_leftovers() -> None:

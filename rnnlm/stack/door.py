@@ -23,9 +23,9 @@ from starlette.requests import Request, cookie_parser
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from flows.login import login
+from rnnlm.environment import HOSTS
+from rnnlm.login import login
 
-HOSTS = "RNNLM_HOSTS"  # the values of `Host` that a server answers, separated by commas; the first is the browser's
 ENTER = "/enter"
 FORM_BYTES = 4_096  # the form has one field; nobody may fill the memory before the login
 LINKS = 100  # links that were made and not yet used; the oldest are forgotten

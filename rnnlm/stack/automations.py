@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -11,8 +10,9 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
 from rnnlm.errors import ConfigError
+from rnnlm.store import DEPLOYMENTS
 
-FILE = Path(__file__).resolve().parents[2] / "deployments" / "automations.yaml"
+FILE = DEPLOYMENTS / "automations.yaml"
 VARIABLE = "RNNLM_NOTIFY"  # the notification block, TYPE/NAME
 PLACE = "{{ notify }}"  # where its id stands in the file
 DEPLOYMENT = re.compile(r"\{\{ (\w+/\w+) \}\}")  # where that of a deployment stands

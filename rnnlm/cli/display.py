@@ -7,16 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import typer
 
-from flows.stack.temporary import ensure_server
-from flows.terminal import Unread
+from rnnlm.cli.terminal import Unread
 from rnnlm.refs import CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
-from tasks.observe import Observer, observed_by
-
-Log = Annotated[bool, typer.Option("--log", help="Print a plain line for each event, as into a pipe.")]
+from rnnlm.stack.temporary import ensure_server
+from rnnlm.tasks.observe import Observer, observed_by
 
 SECONDS_BETWEEN = 10.0  # lines of one progress
 
@@ -36,7 +33,7 @@ def work_shown(log: bool, traceback: bool) -> Iterator[None]:
         yield
         return
     # Imported here: `rnnlm --help` needs none of it.
-    from flows.screen import Screen
+    from rnnlm.cli.screen import Screen
 
     at_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not log
     with Screen() if at_terminal else Lines() as shown, observed_by(shown), _warnings_to(shown):

@@ -12,13 +12,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from flows.login import login
 from rnnlm.errors import ConfigError
+from rnnlm.login import login
 from rnnlm.store import home, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
+HOSTS = "RNNLM_HOSTS"  # the values of `Host` that a server answers, separated by commas; the first is the browser's
 PATIENCE = "RNNLM_PATIENCE"  # seconds that a server is waited for, at the start or while it is away
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -150,8 +149,13 @@ def pages() -> dict[str, str]:
 
 def answers(url: str) -> bool:
     """Whether a server answers at this address, and takes the login of this workplace."""
+    # Imported here: most commands find no address to ask.
+    import httpx
+
     try:
-        return httpx.get(url, headers=authorization(), timeout=2.0).status_code == httpx.codes.OK
+        # Certificates take longer to load than the answer takes to come.
+        answer = httpx.get(url, headers=authorization(), timeout=2.0, verify=url.startswith("https:"))
+        return answer.status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.terminal import Traceback, errors_for_people
+from rnnlm.cli.terminal import Traceback, errors_for_people
 from rnnlm.errors import ConfigError
 from rnnlm.store import home
 

@@ -5,10 +5,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-import yaml
 
-from flows import environment
-from flows.terminal import Traceback, errors_for_people
+from rnnlm import environment
+from rnnlm.cli.terminal import Traceback, errors_for_people
 
 PANEL = "Registered models"
 
@@ -27,6 +26,8 @@ def lineage(
     """Say where a registered model comes from: texts, settings, code and runs."""
     with errors_for_people(traceback):
         environment.prepare()
+        import yaml
+
         from rnnlm.registry.lineage import Lineage, lineage
 
         told = lineage(model)

@@ -1,6 +1,6 @@
 """Run a module as `python -m` does, and end it, with all that it has started, as soon as its parent has ended.
 
-python -m flows.stack.attached MODULE [ARGUMENT]…
+python -m rnnlm.stack.attached MODULE [ARGUMENT]…
 
 The parent holds the other end of standard input. The system closes that end however the parent dies.
 """

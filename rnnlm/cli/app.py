@@ -1,27 +1,54 @@
-"""The command line: experiments, what runs them, and what `flows.use` adds."""
+"""The command line: experiments, what runs them, and what `rnnlm.cli.use` adds."""
 
 import atexit
 import gc
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-import yaml
+from typer.core import TyperGroup
 
-from flows import data, environment, models, use
-from flows.display import Log, work_shown
-from flows.terminal import Traceback, errors_for_people
-from rnnlm.experiment import EXPERIMENTS, load_experiment, load_pretraining
+from rnnlm import environment
+from rnnlm.cli import data, models
+from rnnlm.cli.terminal import Log, Traceback, errors_for_people
+from rnnlm.store import EXPERIMENTS
+
+
+class _Commands(TyperGroup):
+    """The commands; `rnnlm.cli.use`, whose options are made of settings, is imported when one of its own is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that is called."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in USE:
+            from rnnlm.cli import use
+
+            command = use.command(name)
+        return name, command, rest
+
 
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Does a language model pretrained on one text help on another task, by how much, and which way is best?",
     epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
-use.add_to(app)
+
+# The commands of `rnnlm.cli.use`, and what the list of all commands says of them.
+USE = {
+    "score": "Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all.",
+    "classify": "Say which class a classifier takes texts for, and how sure it is.",
+    "complete": "Go on with texts: the likeliest words, or with --temperature words drawn by their probability.",
+    "rescore": "Put n-best lists in a better order: their scores and the language model's, added up; the best first.",
+    "correct": "Correct the spelling of texts, going by the letters of each word and by the words around it.",
+    "export": "Write a model for programs without our Python: token ids to log-probabilities or to probabilities of "
+    "classes.",
+}
+for _name, _help in USE.items():
+    app.command(_name, help=_help, rich_help_panel="Using a model")(lambda: None)
 models.add_to(app)
 data.add_to(app)
 
@@ -43,10 +70,10 @@ def main() -> None:
 
 
 def run_alone() -> None:
-    """Run `rnnlm run` as a program of its own, for `python -m flows.transfer`."""
+    """Run `rnnlm run` as a program of its own, for `python -m rnnlm.flows.transfer`."""
     program = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     program.command()(run)
-    program(prog_name="python -m flows.transfer")
+    program(prog_name="python -m rnnlm.flows.transfer")
 
 
 @app.command()
@@ -61,23 +88,27 @@ def run(
 ) -> None:
     """Run an experiment from text to verdict; what an earlier run has done already is not done again."""
     with errors_for_people(traceback):
+        from rnnlm.experiment import load_experiment
+
         settings = load_experiment(experiment, override)
         environment.prepare()
+        from rnnlm.cli.display import work_shown
+
         if plan:
             with work_shown(log, traceback):
-                from flows.planned import plan_run
+                from rnnlm.flows.planned import plan_run
 
                 planned = plan_run(settings)
-            from flows.outcome import print_plan
+            from rnnlm.cli.outcome import print_plan
 
             print_plan(planned)
             return
         with work_shown(log, traceback):
             # Imported here, after the environment stands: this loads Prefect.
-            from flows.transfer import transfer
+            from rnnlm.flows.transfer import transfer
 
             report = transfer(settings)
-        from flows.outcome import print_verdict
+        from rnnlm.cli.outcome import print_verdict
 
         print_verdict(report)
         for model in report.models:
@@ -93,10 +124,14 @@ def pretrain(
 ) -> None:
     """Train an experiment's source model alone, and register it; `run` goes on from there. No target is needed."""
     with errors_for_people(traceback):
+        from rnnlm.experiment import load_pretraining
+
         settings = load_pretraining(experiment, override)
         environment.prepare()
+        from rnnlm.cli.display import work_shown
+
         with work_shown(log, traceback):
-            from flows.pretrain import pretrain
+            from rnnlm.flows.pretrain import pretrain
 
             model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
         from rnnlm.registry.registered import registered
@@ -118,10 +153,14 @@ def pretrain(
 def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False) -> None:
     """Look for a learning rate for the source language model: a short test with a rate that grows, and its curve."""
     with errors_for_people(traceback):
+        from rnnlm.experiment import load_pretraining
+
         settings = load_pretraining(experiment, override)
         environment.prepare()
+        from rnnlm.cli.display import work_shown
+
         with work_shown(log, traceback):
-            from flows.learning_rate import learning_rate
+            from rnnlm.flows.learning_rate import learning_rate
 
             found = learning_rate(settings)
         present = settings.source.language_model.learning_rate
@@ -144,10 +183,14 @@ def estimate(
 ) -> None:
     """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
     with errors_for_people(traceback):
+        from rnnlm.experiment import load_experiment
+
         settings = load_experiment(experiment, override)
         environment.prepare()
+        from rnnlm.cli.display import work_shown
+
         with work_shown(log, traceback):
-            from flows.estimate import estimate_transfer
+            from rnnlm.flows.estimate import estimate_transfer
 
             found = estimate_transfer(settings)
         typer.echo()
@@ -174,7 +217,7 @@ def compare(
     """Put finished runs side by side: what was set differently, and what came of it."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.comparison import compare_runs
+        from rnnlm.flows.comparison import compare_runs
 
         found = compare_runs(runs)
         typer.echo(found.text)
@@ -186,6 +229,10 @@ def compare(
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
     with errors_for_people(traceback):
+        import yaml
+
+        from rnnlm.experiment import load_experiment
+
         settings = load_experiment(experiment, override).model_dump(mode="json")
         typer.echo(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, width=120), nl=False)
 
@@ -205,7 +252,7 @@ def up(prefect_port: Port = None, mlflow_port: Port = None, traceback: Traceback
     """Start Prefect's and MLflow's server, a worker and the deployments, over $RNNLM_HOME; Ctrl-C stops all."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import up
+        from rnnlm.stack.up import up
 
         up(prefect_port, mlflow_port)
 
@@ -215,7 +262,7 @@ def down(traceback: Traceback = False) -> None:
     """Stop what `rnnlm up` runs."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import down
+        from rnnlm.stack.up import down
 
         down()
 
@@ -225,7 +272,7 @@ def status(traceback: Traceback = False) -> None:
     """Say whether `rnnlm up` runs, where, and what runs and waits there."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.up import status
+        from rnnlm.stack.status import status
 
         status()
 
@@ -241,7 +288,7 @@ def deploy(
     """Make the deployments and automations in the Prefect server of PREFECT_API_URL; `up` does it for its own."""
     with errors_for_people(traceback):
         environment.prepare()
-        from flows.stack.deploy import deploy
+        from rnnlm.stack.deploy import deploy
 
         deploy(os.environ.get("PREFECT_API_URL"), pool)
 

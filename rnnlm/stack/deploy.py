@@ -6,9 +6,6 @@ switched on. Everything else is made what the files of `deployments/` say.
 
 import json
 import os
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,18 +13,20 @@ import httpx
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Schedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.stack.api import POOL
-from flows.stack.automations import automate
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.stack.api import POOL
+from rnnlm.stack.automations import automate
+from rnnlm.store import DEPLOYMENTS
 
 PoolType = Literal["process", "kubernetes"]
 
-ROOT = Path(__file__).resolve().parents[2]  # entry points of deployments are looked for here
-DEPLOYMENTS = ROOT / "deployments" / "prefect.yaml"
-JOB_TEMPLATE = "deployments/{}/job-template.json"  # of each type of work pool
+FILE = DEPLOYMENTS / "prefect.yaml"
 
 
 def deploy(api: str | None, pool: PoolType = "process") -> None:
@@ -51,11 +50,11 @@ def deploy(api: str | None, pool: PoolType = "process") -> None:
         # Settings that say who asks (PREFECT_API_KEY, PREFECT_API_AUTH_STRING) count, too.
         with temporary_settings({PREFECT_API_URL: api}), get_client(sync_client=True) as client:
             _make_pool(client, pool)
-            _make_deployments(client, api)
+            _make_deployments(client)
             automate(client)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, DeploymentApplyError) as error:
         raise StoreError(
-            f"Prefect does not do as asked: {error}",
+            f"Prefect does not do as asked: {str(error)[:500]}",  # it may have the whole request in it
             where=api,
             remedy="Check PREFECT_API_URL and that the server runs.",
         ) from error
@@ -75,46 +74,51 @@ def _make_pool(client: SyncPrefectClient, pool: PoolType) -> None:
 def _job_template(pool: PoolType) -> dict[str, Any]:
     """Return the settings of a run's process or job; those of a process with the places that Prefect must know early.
 
-    Prefect reads its settings before it loads the flow's file, so they cannot be set there.
+    Prefect reads its settings before it loads the flow, so they cannot be set there.
     """
-    template: dict[str, Any] = json.loads((ROOT / JOB_TEMPLATE.format(pool)).read_text(encoding="utf-8"))
+    template: dict[str, Any] = json.loads((DEPLOYMENTS / pool / "job-template.json").read_text(encoding="utf-8"))
     if pool == "process":
+        # Relative addresses of files start from here, as those of `rnnlm run` do. A job starts in its image's folder.
+        template["job_configuration"]["working_dir"] = str(Path.cwd())
         # The same places as those of `rnnlm run`: what one has done, the other need not do again.
         names = ("RNNLM_HOME", "PREFECT_LOCAL_STORAGE_PATH")
         template["job_configuration"]["env"] |= {name: os.environ[name] for name in names}
     return template
 
 
-def _make_deployments(client: SyncPrefectClient, api: str) -> None:
-    content = yaml.safe_load(DEPLOYMENTS.read_text(encoding="utf-8"))
-    for deployment in content["deployments"]:
-        flow = deployment["entrypoint"].rpartition(":")[2]
+def _make_deployments(client: SyncPrefectClient) -> None:
+    content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    for wanted in content["deployments"]:
+        deployment = _deployment(wanted)
         try:
-            client.read_deployment_by_name(f"{flow}/{deployment['name']}")
+            client.read_deployment_by_name(deployment.full_name)
         except ObjectNotFound:
-            continue
-        # Prefect would put the file's in place of those that are there, and switch off what a person has switched on.
-        deployment.pop("schedules", None)
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump(content, file)
-        file.flush()
-        _prefect(api, ["--no-prompt", "deploy", "--prefect-file", file.name, "--all"])
+            pass
+        else:
+            # Only what is set is updated: what a person has chosen in the UI stays.
+            deployment.schedules = []
+            deployment.model_fields_set.difference_update({"schedules", "paused"})
+        deployment.apply()
 
 
-def _prefect(api: str, command: list[str]) -> None:
-    # prefect.yaml asks for the folder by the name PWD, which is still that of the shell that this was called in.
-    environment = os.environ | {"PREFECT_API_URL": api, "PWD": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "prefect", *command],
-        env=environment,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise StoreError(
-            f"`prefect {command[0]}` ended with exit code {done.returncode}: {(done.stderr or done.stdout).strip()}",
-            where=str(DEPLOYMENTS),
-            remedy="See that the file is as Prefect wants it.",
-        )
+def _deployment(wanted: dict[str, Any]) -> RunnerDeployment:
+    """Return a deployment that the file describes.
+
+    Raises:
+        ConfigError: If a field is missing, unknown or wrong.
+    """
+    fields = dict(wanted)
+    try:
+        pool = fields.pop("work_pool")
+        fields["work_pool_name"] = pool["name"]
+        fields |= {name: pool[name] for name in ("work_queue_name", "job_variables") if name in pool}
+        fields["schedules"] = [Schedule(**one) for one in fields.pop("schedules", [])]
+        if isinstance(limit := fields.get("concurrency_limit"), dict):
+            fields["concurrency_limit"] = ConcurrencyLimitConfig(**limit)
+        return RunnerDeployment.from_entrypoint(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the deployment {wanted.get('name')!r} is not as Prefect wants it: {error!r}",
+            where=str(FILE),
+            remedy="Compare it with the others in the file.",
+        ) from error

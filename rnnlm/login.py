@@ -5,7 +5,6 @@ import os
 import secrets
 from pathlib import Path
 
-from rnnlm.process import alone
 from rnnlm.store import home
 
 VARIABLE = "RNNLM_LOGIN"
@@ -24,6 +23,9 @@ def login() -> str:
     file = home() / FILE
     with contextlib.suppress(FileNotFoundError):
         return file.read_text(encoding="ascii").strip()
+    # Imported here: it takes longer than most commands, and is needed once in a workplace.
+    from rnnlm.process import alone
+
     # Two runs may begin in a new workplace at once: both must use the same password.
     with alone(FILE, waiting=lambda: None):
         if not file.exists():

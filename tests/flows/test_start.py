@@ -1,0 +1,126 @@
+"""A command loads what it needs, and no more."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rnnlm.cli import app as cli
+from rnnlm.cli import use
+
+HEAVY = {"tensorflow", "keras", "prefect", "mlflow", "sqlalchemy", "pyarrow", "sklearn", "scipy", "matplotlib", "numpy"}
+HEAVY |= {"httpx", "starlette"}
+# Runs a command, and prints which modules were loaded at its end.
+LOADED = """
+import atexit, json, sys
+atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
+from rnnlm.cli.app import main
+main()
+"""
+START = "from rnnlm.cli.app import main; main()"
+
+
+def loaded(*arguments: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", LOADED, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "also"),
+    [
+        (["--help"], {"pydantic", "yaml"}),
+        (["list"], {"yaml"}),
+        (["status"], {"yaml"}),
+        (["down"], {"yaml"}),
+        (["show", "demo"], set()),
+        (["run", "--help"], {"yaml"}),
+        (["complete", "--help"], set()),
+    ],
+)
+def test_no_command_loads_what_it_does_not_use(
+    arguments: list[str], also: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    (tmp_path / "login").write_text("rnnlm:secret", encoding="ascii")  # made once in a workplace
+    assert loaded(*arguments) & (HEAVY | also) == set()
+
+
+def test_the_list_of_commands_says_what_each_one_says_of_itself() -> None:
+    assert {one.__name__: one.__doc__ for one in use.COMMANDS} == cli.USE
+    result = CliRunner().invoke(cli.app, ["--help"])
+    own = ("run", "lr", "show", "list", "up", "down", "status", "look", "lineage")
+    assert all(f" {name} " in result.stdout for name in (*cli.USE, *own))
+    assert "NAME_OR_FILE" not in result.stdout
+
+
+@pytest.fixture
+def registered(mlflow_store: str, tmp_path: Path) -> str:
+    """Register a tiny language model."""
+    import mlflow
+
+    from rnnlm import registry
+    from rnnlm import settings as config
+    from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
+    from rnnlm.model.language_model import LanguageModel
+    from rnnlm.refs import CheckpointRef
+    from rnnlm.store import file_sha256
+    from rnnlm.tokens import TextTokenizer
+    from rnnlm.tokens.kinds import train
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    train(config.Tokenizer(), [["the film was a delight"]] * 3).save(str(tmp_path / "own.json"))
+    size = TextTokenizer.load(tmp_path / "own.json").size
+    settings = config.Model(embedding=8, hidden=8, layers=1)
+    description = Description(kind="language_model", settings=settings, vocabulary_size=size)
+    Checkpoint(description, get_weights(LanguageModel(settings, size))).save(folder, tmp_path / "own.json")
+    checkpoint = CheckpointRef(
+        path=folder,
+        sha256=file_sha256(folder / "weights.safetensors"),
+        kind="language_model",
+        metrics={},
+        seconds=1.0,
+        tokens_sha256="0",
+        mlflow_run_id="",
+    )
+    client = mlflow.MlflowClient()
+    run = client.create_run(client.create_experiment("tiny"))
+    return registry.register(checkpoint, name="tiny", alias="champion", run_id=run.info.run_id, tags={}).uri
+
+
+def seconds(script: str, *arguments: str, times: int) -> float:
+    """Return the median of what a process takes."""
+    taken = []
+    for _ in range(times):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=True)
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken)
+
+
+@pytest.mark.slow
+def test_a_registered_model_answers_soon_after_tensorflow_is_loaded(
+    registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    for command in ("complete", "score"):
+        assert not loaded(command, registered, "the film") & {"mlflow", "prefect", "sqlalchemy"}
+    tensorflow = seconds("import tensorflow", times=3)
+    for command in ("complete", "score"):
+        taken = seconds(START, command, registered, "the film", times=3)
+        print(f"{command}: {taken:.2f} s, {taken / tensorflow:.2f} times what TensorFlow takes ({tensorflow:.2f} s)")
+        assert taken <= 1.3 * tensorflow
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "demo"], ["status"]], ids=" ".join)
+def test_what_only_looks_starts_in_half_a_second(arguments: list[str]) -> None:
+    taken = seconds(START, *arguments, times=9)
+    print(f"{taken:.2f} s")
+    assert taken < 0.5
