@@ -12,6 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from rnnlm.environment import HOSTS
 from rnnlm.login import login
 from rnnlm.stack import door
 
@@ -31,7 +32,7 @@ async def talk(websocket: WebSocket) -> None:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
-    monkeypatch.setenv("RNNLM_HOSTS", HERE)
+    monkeypatch.setenv(HOSTS, HERE)
     return tmp_path
 
 
