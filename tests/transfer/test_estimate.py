@@ -123,8 +123,8 @@ def test_a_source_model_is_scored_as_it_is_and_beside_random_weights(labelled: T
     # An embedding that knows the classes: what pretraining may have learnt.
     table = np.array(model.encoder.embedding.embeddings)
     for n, token in enumerate(TextTokenizer.load(labelled.tokenizer).tokens):
-        if token in WORDS:
-            table[n] = 2.0 if WORDS.index(token) < 30 else -2.0
+        if token.isdigit():  # the tokenizer divides w7 into w and 7
+            table[n] += 2.0 if int(token) < 30 else -2.0
     model.encoder.embedding.embeddings.assign(table)
     found = ask_source_model(
         save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, "linear", seed=1
