@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
+from rnnlm.process import alone
 from rnnlm.refs import TokensRef
 from rnnlm.store import home, made_anew, whole_folder
 from rnnlm.tokens.text import NO_LABEL, Text, Tokens, Vocabulary
@@ -70,8 +71,11 @@ def _mapped_ids(
     """
     flat = home() / "mapped" / f"{sha256[:32]}-{split}"
     if not flat.exists():
-        with whole_folder(flat) as work:
-            _copy_ids(parquet, groups, split, work)
+        # Cells that run at the same time read the same text: one of them copies it, the others wait.
+        with alone(f"mapped-{flat.name}", lambda: None):
+            if not flat.exists():
+                with whole_folder(flat) as work:
+                    _copy_ids(parquet, groups, split, work)
     dtype = parquet.schema_arrow.field("ids").type.value_type.to_pandas_dtype()
     offsets = np.concatenate(([0], np.cumsum(np.fromfile(flat / "lengths", np.int64))))
     # An empty file cannot be mapped.

@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from rnnlm import settings as config
 from rnnlm.errors import DataError
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256
-from rnnlm.tokens import Text, TextTokenizer, Vocabulary, read_text
+from rnnlm.tokens import Text, TextTokenizer, Vocabulary, read_text, reader
 from rnnlm.tokens.kinds import train
 from rnnlm.tokens.reader import split_row_groups
 
@@ -140,6 +142,24 @@ def test_reading_writes_nothing_into_the_step_that_was_finished(tokens: TokensRe
     assert {path: path.stat().st_mtime_ns for path in [tokens.path, *tokens.path.rglob("*")]} == before
     assert set(tokens.path.parent.iterdir()) == beside
     assert len(list((home / "mapped").iterdir())) == 3
+
+
+def test_a_text_is_copied_once_though_several_read_it_at_the_same_time(
+    tokens: TokensRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies: list[int] = []
+    copy = reader._copy_ids
+
+    def slow(*arguments: Any) -> None:
+        copies.append(1)
+        time.sleep(0.2)
+        copy(*arguments)
+
+    monkeypatch.setattr(reader, "_copy_ids", slow)
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: read_text(tokens, "train", mapped=True).read().tolist(), range(4)))
+    assert found == [read_text(tokens, "train").read().tolist()] * 4
+    assert len(copies) == 1
 
 
 def test_what_was_mapped_of_another_content_is_not_taken(tokens: TokensRef, tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_state_belongs_to_all_that_the_result_depends_on(
 
         monkeypatch.setattr("rnnlm.transfer.fit.train_classifier", record)
         with pytest.raises(Stop):
-            cell(tokens, tmp_path / name, tmp_path / "states", **changes)
+            cell(changes.pop("tokens", tokens), tmp_path / name, tmp_path / "states", **changes)
 
     def training(**changes: Any) -> ClassifierTraining:
         return TRAINING.model_copy(update=changes)
