@@ -134,9 +134,14 @@ class SolveTfidf(_Value):
 
 
 class AverageClassifiers(_Value):
-    """Average the probabilities of the needed classifiers."""
+    """Average what the needed classifiers say.
+
+    Attributes:
+        by_logits: Whether the logits are averaged, weighted by the validation split, and not the probabilities.
+    """
 
     kind: Literal["average classifiers"] = "average classifiers"
+    by_logits: bool = False
 
 
 Work = Annotated[
@@ -278,9 +283,9 @@ def _classifier(experiment: Experiment, arm: Arm, labels: int, seed: int) -> Cel
             return CellSpec(id=found, work=work, needs=(start,) if start else (), reads=reads)
         case Solved():
             return CellSpec(id=found, work=SolveTfidf(class_weights=training.class_weights, select=training.select))
-        case MeanOf(arms):
+        case MeanOf(arms, by_logits):
             parts = tuple(found.model_copy(update={"arm": name}) for name in arms)
-            return CellSpec(id=found, work=AverageClassifiers(), needs=parts)
+            return CellSpec(id=found, work=AverageClassifiers(by_logits=by_logits), needs=parts)
         case None:
             raise ValueError(f"the arm {arm.name} has no classifier")
 

@@ -93,7 +93,7 @@ def _check_classifiers(experiment: Experiment) -> None:
     seen: dict[Trained, str] = {}
     for name in experiment.comparison.arms:
         match ARMS[name].target:
-            case MeanOf(arms):
+            case MeanOf(arms=arms):
                 if missing := [part for part in arms if part not in experiment.comparison.arms]:
                     raise ValueError(
                         f"comparison.arms: `{name}` is the mean of {_and(arms)}, and {_and(missing)} is not there"

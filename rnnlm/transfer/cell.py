@@ -22,6 +22,8 @@ from rnnlm.store import file_sha256, whole_folder
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.state import StateFolder
 
+VALID, PREDICTIONS = "valid.parquet", "predictions.parquet"  # of the validation and the test split
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -74,11 +76,11 @@ def read_documents(tokens: TokensRef, split: str, *, labelled: bool = False, map
     return documents
 
 
-def language_model_predictions(test: Text, scores: DocumentScores) -> pa.Table:
-    """Give the table of what a language model said of each test document."""
+def language_model_predictions(text: Text, scores: DocumentScores) -> pa.Table:
+    """Return the table of what a language model said of each document."""
     return pa.table(
         {
-            "id": pa.array(test.document_ids, pa.string()),
+            "id": pa.array(text.document_ids, pa.string()),
             "nll": scores.nll,
             "tokens": scores.tokens,
             "n_characters": scores.n_characters,
@@ -104,16 +106,17 @@ def write_language_model(
     """
     valid, test = (by_document(losses, text, unknown=True) for text, losses in (on_valid, on_test))
     metrics = test.metrics | {f"valid/{name}": value for name, value in (valid.metrics | (chosen or {})).items()}
-    sha256 = write_cell(final, language_model_predictions(on_test[0], test), metrics, [])
+    tables = (language_model_predictions(on_valid[0], valid), language_model_predictions(on_test[0], test))
+    sha256 = write_cell(final, *tables, metrics, [])
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
-def classifier_predictions(test: Text, probabilities: np.ndarray) -> pa.Table:
-    """Give the table of what a classifier said of each test document; `probabilities` is (documents, classes)."""
+def classifier_predictions(text: Text, probabilities: np.ndarray) -> pa.Table:
+    """Return the table of what a classifier said of each document; `probabilities` is (documents, classes)."""
     return pa.table(
         {
-            "id": pa.array(test.document_ids, pa.string()),
-            "label": test.labels,
+            "id": pa.array(text.document_ids, pa.string()),
+            "label": text.labels,
             "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
         }
     )
@@ -121,24 +124,27 @@ def classifier_predictions(test: Text, probabilities: np.ndarray) -> pa.Table:
 
 def write_cell(
     final: Path,
-    predictions: pa.Table,
+    valid: pa.Table,
+    test: pa.Table,
     metrics: dict[str, float],
     history: list[Point],
     checkpoint: Checkpoint | None = None,
     tokenizer: Path | None = None,
 ) -> str:
-    """Write a cell's folder and give the digest of its weights and predictions.
+    """Write a cell's folder, and return the digest of its weights and predictions.
 
     Args:
-        final: Folder to write: `history.json`, `metrics.json`, `predictions.parquet`, and the checkpoint.
-        predictions: What the model said of each test document.
+        final: Folder to write: `history.json`, `metrics.json`, `valid.parquet`, `predictions.parquet` (of the test
+            split), and the checkpoint.
+        valid: What the model said of each validation document, for means of models that are weighted by it.
+        test: The same of each test document.
         metrics: Its scores.
         history: Its learning curve.
-        checkpoint: The model; none: it is quicker made again than read.
+        checkpoint: The model; None if it is quicker made again than read.
         tokenizer: The file of the tokenizer that belongs to the checkpoint.
     """
     with whole_folder(final) as folder:
-        digested = ["predictions.parquet"]
+        digested = [VALID, PREDICTIONS]
         if checkpoint is not None and tokenizer is not None:
             checkpoint.save(folder, tokenizer)
             digested.insert(0, "weights.safetensors")
@@ -146,6 +152,7 @@ def write_cell(
             json.dumps([point.model_dump() for point in history], indent=1), encoding="utf-8"
         )
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1), encoding="utf-8")
-        pq.write_table(predictions, folder / "predictions.parquet")
+        pq.write_table(valid, folder / VALID)
+        pq.write_table(test, folder / PREDICTIONS)
         parts = [file_sha256(folder / name) for name in digested]
     return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -95,9 +95,7 @@ def fit_language_model(
     history: list[Point] = []
     precision: Precision = "float32"
     seconds_before = 0.0
-    if training is None:
-        on_valid = score_documents(model, valid).metrics
-    else:
+    if training is not None:
         history, precision, seconds_before = train_language_model(
             model,
             train,
@@ -107,14 +105,13 @@ def fit_language_model(
             report=report,
             states=_state_folders(states, settings, tokens, training, start, word_map, seed) if states else None,
         )
-        # The model ends with the weights of its best evaluation: they were scored there.
-        on_valid = min((point.metrics for point in history), key=lambda metrics: metrics["nll"])
-    scores = score_documents(model, test, unknown=True)
-    metrics = scores.metrics | {f"valid/{name}": value for name, value in on_valid.items()} | coverage
+    # The model ends with the weights of its best evaluation.
+    on_valid, on_test = score_documents(model, valid), score_documents(model, test, unknown=True)
+    metrics = on_test.metrics | {f"valid/{name}": value for name, value in on_valid.metrics.items()} | coverage
     description = Description(kind="language_model", settings=settings, vocabulary_size=tokens.vocabulary_size)
     checkpoint = Checkpoint(description, get_weights(model))
-    predictions = language_model_predictions(test, scores)
-    sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
+    tables = (language_model_predictions(valid, on_valid), language_model_predictions(test, on_test))
+    sha256 = write_cell(final, *tables, metrics, history, checkpoint, tokens.tokenizer)
     return Fitted(sha256, metrics, seconds_before + time.perf_counter() - began, precision)
 
 
@@ -265,7 +262,8 @@ def fit_classifier(
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
-    temperature = fit_temperature(predict(model, valid, frozen["valid"]), valid.labels)
+    of_valid = predict(model, valid, frozen["valid"])
+    temperature = fit_temperature(of_valid, valid.labels)
     on_valid |= {"temperature": temperature}
     probabilities = predict(model, test, frozen["test"])
     metrics = classification_metrics(probabilities, test.labels)
@@ -281,8 +279,8 @@ def fit_classifier(
         temperature=temperature,
     )
     checkpoint = Checkpoint(description, weights)
-    predictions = classifier_predictions(test, probabilities)
-    sha256 = write_cell(final, predictions, metrics, history, checkpoint, tokens.tokenizer)
+    tables = (classifier_predictions(valid, of_valid), classifier_predictions(test, probabilities))
+    sha256 = write_cell(final, *tables, metrics, history, checkpoint, tokens.tokenizer)
     seconds = seconds_before + time.perf_counter() - began + not_here
     return Fitted(sha256, metrics, seconds, precision, tuple(folders))
 

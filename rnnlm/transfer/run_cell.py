@@ -103,4 +103,4 @@ def run_cell(
                 select=work.select,
             )
         case AverageClassifiers():
-            return fit_ensemble(needs, tokens, final)
+            return fit_ensemble(needs, tokens, final, by_logits=work.by_logits)

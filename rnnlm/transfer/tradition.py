@@ -141,7 +141,8 @@ def fit_tfidf(
     metrics = classification_metrics(of_test, test.labels)
     metrics |= calibration_metrics(of_test, test.labels, valid_metrics["temperature"])
     metrics |= {f"valid/{name}": value for name, value in valid_metrics.items()}
-    sha256 = write_cell(final, classifier_predictions(test, of_test), metrics, [])
+    tables = (classifier_predictions(valid, of_valid), classifier_predictions(test, of_test))
+    sha256 = write_cell(final, *tables, metrics, [])
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
