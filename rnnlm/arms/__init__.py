@@ -150,6 +150,13 @@ _ARMS = (
         target=MeanOf(("parameter", "backward")),
     ),
     Arm(
+        "parameter_tfidf",
+        "parameter transfer + TF-IDF",
+        "parameter transfer mixed with TF-IDF",
+        look=12,
+        target=MeanOf(("parameter", "tfidf"), by_logits=True),
+    ),
+    Arm(
         "scratch_kneser_ney",
         "scratch + Kneser-Ney",
         "training from scratch mixed with Kneser-Ney",

@@ -82,7 +82,7 @@ class Comparison(Settings):
         "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two.",
+        "two. parameter_tfidf: the mean of the logits of parameter and tfidf, weighted by the validation split.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(
