@@ -1,10 +1,12 @@
 """A command loads what it needs, and no more."""
 
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -94,33 +96,50 @@ def registered(mlflow_store: str, tmp_path: Path) -> str:
     return registry.register(checkpoint, name="tiny", alias="champion", run_id=run.info.run_id, tags={}).uri
 
 
-def seconds(script: str, *arguments: str, times: int) -> float:
-    """Return the median of what a process takes."""
-    taken = []
+@pytest.fixture
+def idle() -> None:
+    """Skip a test of times where other processes keep this machine busy."""
+    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    for _ in range(5):
+        subprocess.run([sys.executable, "-c", "pass"], check=True)
+    taken, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if taken > 1.5 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime):
+        pytest.skip("the machine is busy: times say nothing")
+
+
+def medians(times: int, *commands: Sequence[str]) -> list[float]:
+    """Return the median seconds that a process of each command takes; they take turns."""
+    taken: list[list[float]] = [[] for _ in commands]
     for _ in range(times):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, check=True)
-        taken.append(time.perf_counter() - begin)
-    return statistics.median(taken)
+        for seconds, command in zip(taken, commands, strict=True):
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", *command], capture_output=True, check=True)
+            seconds.append(time.perf_counter() - begin)
+    return [statistics.median(seconds) for seconds in taken]
+
+
+@pytest.mark.slow
+def test_mlflow_is_not_loaded_beside_tensorflow(
+    registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
+    assert not loaded("score", registered, "the film") & {"mlflow", "prefect", "sqlalchemy"}
 
 
 @pytest.mark.slow
 def test_a_registered_model_answers_soon_after_tensorflow_is_loaded(
-    registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+    idle: None, registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
-    for command in ("complete", "score"):
-        assert not loaded(command, registered, "the film") & {"mlflow", "prefect", "sqlalchemy"}
-    tensorflow = seconds("import tensorflow", times=3)
-    for command in ("complete", "score"):
-        taken = seconds(START, command, registered, "the film", times=3)
-        print(f"{command}: {taken:.2f} s, {taken / tensorflow:.2f} times what TensorFlow takes ({tensorflow:.2f} s)")
-        assert taken <= 1.3 * tensorflow
+    asked = [[START, command, registered, "the film"] for command in ("complete", "score")]
+    tensorflow, *taken = medians(3, ["import tensorflow"], *asked)
+    print(f"TensorFlow {tensorflow:.2f} s; complete, score {taken}")
+    assert max(taken) <= 1.3 * tensorflow
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "demo"], ["status"]], ids=" ".join)
-def test_what_only_looks_starts_in_half_a_second(arguments: list[str]) -> None:
-    taken = seconds(START, *arguments, times=9)
+def test_what_only_looks_starts_in_half_a_second(idle: None, arguments: list[str]) -> None:
+    (taken,) = medians(9, [START, *arguments])
     print(f"{taken:.2f} s")
     assert taken < 0.5
