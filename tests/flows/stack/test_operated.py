@@ -168,7 +168,15 @@ def test_a_person_is_asked_and_nothing_is_done_twice(prefect: str, mlflow: Any, 
 def test_somebody_is_told_and_a_new_source_model_sets_off_its_adaptation(
     prefect: str, told: tuple[str, list[str]], seeded: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rnnlm.stack.deploy import deploy
+    from prefect.settings import PREFECT_API_AUTH_STRING, temporary_settings
+
+    from rnnlm.login import login
+    from rnnlm.stack import deploy as deploying
+
+    def deploy(api: str) -> None:
+        # This process may have loaded Prefect with the login of another workplace.
+        with temporary_settings({PREFECT_API_AUTH_STRING: login()}):
+            deploying.deploy(api)
 
     block, heard = told
     monkeypatch.setenv("RNNLM_NOTIFY", block)
