@@ -87,6 +87,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     import rnnlm.tasks.ingest
     import rnnlm.tasks.tokenize
     import rnnlm.transfer.fit
+    import rnnlm.transfer.run_cell
 
     counts: Counter[str] = Counter()
 
@@ -101,8 +102,10 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     counted(rnnlm.tasks.ingest, "ingest_corpus", "ingest")
     counted(rnnlm.tasks.tokenize, "tokenize_documents", "tokenize")
-    counted(rnnlm.transfer.fit, "fit_language_model", "language model")
-    counted(rnnlm.transfer.fit, "fit_classifier", "classifier")
+    # Of the source model, and of cells.
+    for module in (rnnlm.transfer.fit, rnnlm.transfer.run_cell):
+        counted(module, "fit_language_model", "language model")
+        counted(module, "fit_classifier", "classifier")
     counted(rnnlm.registry, "register", "register")
     counted(rnnlm.tasks.compare, "assemble", "compare")
     return counts
