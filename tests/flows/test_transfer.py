@@ -280,7 +280,7 @@ def test_a_failed_step_is_retried_alone(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
 ) -> None:
-    import rnnlm.transfer.fit
+    import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
     # Prefect's result storage is the session's: another seed is what makes this test's steps its own.
@@ -288,20 +288,20 @@ def test_a_failed_step_is_retried_alone(
     raw["comparison"]["seed"] = 7
     experiment = check_experiment(raw)
 
-    working = rnnlm.transfer.fit.fit_classifier
+    working = rnnlm.transfer.run_cell.fit_classifier
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         if kwargs["trainable"] == "head":
             raise DataError("this arm is broken today", where="here")
         return working(*args, **kwargs)
 
-    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", failing)
     with pytest.raises(DataError, match="broken today"):
         transfer(experiment)
     done = executed["classifier"]
     assert 0 < done < CLASSIFIERS
     executed.clear()
-    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", working)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", working)
     transfer(experiment)
     assert executed == {"classifier": CLASSIFIERS - done, "compare": 1}
 
@@ -329,10 +329,10 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     settings: dict[str, Any],
 ) -> None:
     """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
-    import rnnlm.transfer.fit
+    import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
-    working, calls = rnnlm.transfer.fit.fit_classifier, Counter[str]()
+    working, calls = rnnlm.transfer.run_cell.fit_classifier, Counter[str]()
 
     def failing_once(*args: Any, **kwargs: Any) -> Any:
         calls["all"] += 1
@@ -342,7 +342,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
 
     raw = settings
     raw["comparison"]["seed"] = 11
-    monkeypatch.setattr(rnnlm.transfer.fit, "fit_classifier", failing_once)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", failing_once)
     report = transfer.with_options(retries=1)(check_experiment(raw))
     assert (report.path / "verdict.json").is_file()
     # `executed` counts the cells that worked: each once, and nothing before them twice.
