@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from rnnlm import tracking
 from rnnlm.plan import CellSpec
-from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ScoreRef
+from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ScoreRef, TokensRef
 
 # What a step writes to MLflow is below the run that its argument `parent_run_id` names.
 PARENT = "parent_run_id"
@@ -72,8 +72,10 @@ def _record(run: tracking.Run, result: Recorded, arguments: Mapping[str, Any]) -
         run.log_params(
             {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
         )
-    texts = arguments.get("texts") or [arguments.get("tokens") or arguments["source_tokens"]]
-    tags = {"rnnlm.output": result.sha256, "rnnlm.tokens": texts[0].sha256}
+    tags = {"rnnlm.output": result.sha256}
+    read = [*arguments.get("texts", []), *(arguments.get(name) for name in ("tokens", "source_tokens"))]
+    if tokens := next((one for one in read if isinstance(one, TokensRef)), None):
+        tags["rnnlm.tokens"] = tokens.sha256
     if isinstance(result, ForgettingRef):
         scores = {"before": result.before, "after": result.after}
         run.log_metrics({f"{when}/{name}": value for when, found in scores.items() for name, value in found.items()})

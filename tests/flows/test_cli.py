@@ -55,10 +55,13 @@ VERDICT = Verdict(
 )
 
 
+CORPORA = "source: {corpus: {files: [news.txt]}}\ntarget: {corpus: {files: [reviews.csv], label: label}}\n"
+
+
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     file = tmp_path / "small.yaml"
-    file.write_text("# A small one.\nname: small\nmodel: {hidden: 32}\n", encoding="utf-8")
+    file.write_text(f"# A small one.\nname: small\nmodel: {{hidden: 32}}\n{CORPORA}", encoding="utf-8")
     return file
 
 
@@ -223,7 +226,7 @@ def test_show_prints_what_would_run(start: Start, experiment: Path, tmp_path: Pa
 def test_list_gives_the_first_comment(
     start: Start, experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "silent.yaml").write_text("name: silent\n", encoding="utf-8")
+    (tmp_path / "silent.yaml").write_text(f"name: silent\n{CORPORA}", encoding="utf-8")
     monkeypatch.setattr(cli, "EXPERIMENTS", tmp_path)
     assert start("list").stdout.splitlines() == ["silent", "small   A small one."]
 

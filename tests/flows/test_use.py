@@ -102,8 +102,8 @@ def test_texts_may_be_in_any_format_that_corpora_have(
         ("x.pdf", b"%PDF-1.7", "a PDF"),
         ("x.txt", gzip.compress(b"text"), "gzip"),
         ("x.csv", b"body,label\na,b\n", "no column 'text'; there are: body, label. Give the name by `--column`"),
-        ("x.txt", "der Müll ist schön".encode("cp1252"), "Give `--encoding cp1252`"),
-        ("x.txt", "der Müll ist schön".encode("utf-16-le"), "Give `--encoding utf-16-le`"),
+        ("x.txt", "der Müll ist schön".encode("cp1252"), "Set `--encoding cp1252`"),
+        ("x.txt", "der Müll ist schön".encode("utf-16-le"), "Set `--encoding utf-16-le`"),
     ],
 )
 def test_a_file_that_is_no_text_is_one_message(
@@ -210,7 +210,6 @@ def test_a_model_is_exported(start: Start, model: str, tmp_path: Path) -> None:
 
 def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlflow_store: str) -> None:
     import mlflow
-
     from rnnlm.refs import CheckpointRef
     from rnnlm.registry import register
     from rnnlm.store import file_sha256

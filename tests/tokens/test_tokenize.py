@@ -162,7 +162,7 @@ def test_another_process_trains_the_same_tokenizers(tmp_path: Path) -> None:
     texts = [" ".join(f"w{i % k}ord{i % (k + 3)}" for i in range(200)) for k in range(2, 40)] + ENGLISH + WORLD[:-2]
     (tmp_path / "texts.json").write_text(json.dumps(texts))
     program = (
-        "import json, sys; from rnnlm import config; from rnnlm.tokens.kinds import train;"
+        "import json, sys; from rnnlm import settings as config; from rnnlm.tokens.kinds import train;"
         "texts = json.load(open(sys.argv[1]));"
         "settings = [config.Tokenizer(kind=kind, vocabulary_size=600, lowercase=False) for kind in sys.argv[2:]];"
         "print(json.dumps([train(setting, [texts]).to_str() for setting in settings]))"
