@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from playwright.sync_api import Locator, Page, expect
 
-from mlflow import MlflowClient
 from rnnlm.experiment import Experiment
 from rnnlm.stack.api import ask
 
