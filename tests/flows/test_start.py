@@ -65,6 +65,7 @@ def test_the_list_of_commands_says_what_each_one_says_of_itself() -> None:
 def registered(mlflow_store: str, tmp_path: Path) -> str:
     """Register a tiny language model."""
     import mlflow
+
     from rnnlm import registry
     from rnnlm import settings as config
     from rnnlm.model.checkpoint import Checkpoint, Description, get_weights

@@ -32,9 +32,9 @@ def test_from_text_to_verdict_and_again(
     tmp_path: Path,
     settings: dict[str, Any],
 ) -> None:
+    from mlflow import MlflowClient
     from mlflow.entities import Dataset, Run
 
-    from mlflow import MlflowClient
     from rnnlm.flows.transfer import transfer
 
     report = transfer(experiment)
@@ -221,10 +221,10 @@ def test_a_source_model_alone_and_the_way_to_its_run(
     experiment: Experiment, settings: dict[str, Any], executed: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is trained once; where servers run, its flow run has a link to MLflow, and the MLflow run one to Prefect."""
+    from mlflow import MlflowClient
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-    from mlflow import MlflowClient
     from rnnlm.flows.pretrain import pretrain
 
     experiment = check_experiment(settings)

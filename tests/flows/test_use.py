@@ -210,6 +210,7 @@ def test_a_model_is_exported(start: Start, model: str, tmp_path: Path) -> None:
 
 def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlflow_store: str) -> None:
     import mlflow
+
     from rnnlm.refs import CheckpointRef
     from rnnlm.registry import register
     from rnnlm.store import file_sha256
