@@ -280,6 +280,7 @@ def test_a_failed_step_is_retried_alone(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
 ) -> None:
+    import rnnlm.transfer.fit
     import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
@@ -288,7 +289,7 @@ def test_a_failed_step_is_retried_alone(
     raw["comparison"]["seed"] = 7
     experiment = check_experiment(raw)
 
-    working = rnnlm.transfer.run_cell.fit_classifier
+    working = rnnlm.transfer.fit.fit_classifier
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         if kwargs["trainable"] == "head":
@@ -329,10 +330,11 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     settings: dict[str, Any],
 ) -> None:
     """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
+    import rnnlm.transfer.fit
     import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
-    working, calls = rnnlm.transfer.run_cell.fit_classifier, Counter[str]()
+    working, calls = rnnlm.transfer.fit.fit_classifier, Counter[str]()
 
     def failing_once(*args: Any, **kwargs: Any) -> Any:
         calls["all"] += 1

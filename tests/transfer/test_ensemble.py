@@ -41,7 +41,7 @@ def cell(tokens: TokensRef, tmp_path: Path) -> Callable[[str, int, float], Path]
             logits[np.arange(len(text)), text.labels] += strength
             powers = np.exp(logits)
             tables.append(classifier_predictions(text, powers / powers.sum(axis=1, keepdims=True)))
-        write_cell(tmp_path / name, *tables, {}, [])
+        write_cell(tmp_path / name, tables[0], tables[1], {}, [])
         return tmp_path / name
 
     return write
