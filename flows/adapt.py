@@ -4,9 +4,10 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from rnnlm.evaluation.promotion import best_cell
-from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment, load_experiment
+from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment
 from rnnlm.flows.approval import ask, check_can_wait
 from rnnlm.flows.corpora import read_both, tokenize_corpus
+from rnnlm.flows.demo import DEMO
 from rnnlm.flows.recording import ended, mlflow_run
 from rnnlm.flows.runners import task_runner
 from rnnlm.flows.target import Texts, compare_on_target
@@ -15,9 +16,6 @@ from rnnlm.registry.aliases import CHAMPION, champion
 from rnnlm.registry.registered import check_kind, registered
 from rnnlm.tasks.promote import challenge, promote
 from rnnlm.tasks.step import run_step
-
-# What the form shows first.
-DEMO = load_experiment("demo")
 
 
 @flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json", task_runner=task_runner())

@@ -4,8 +4,9 @@ import logging
 
 from prefect import flow
 
-from rnnlm.experiment import ExperimentName, Source, load_experiment
+from rnnlm.experiment import ExperimentName, Source
 from rnnlm.flows.corpora import check_splits, read, tokenize_corpus
+from rnnlm.flows.demo import DEMO
 from rnnlm.flows.recording import ended, mlflow_run
 from rnnlm.flows.source import train_source
 from rnnlm.refs import ModelRef
@@ -13,10 +14,6 @@ from rnnlm.settings import Model
 from rnnlm.tracking import Run
 
 logger = logging.getLogger("rnnlm.steps")
-
-
-# What the form shows first.
-DEMO = load_experiment("demo")
 
 
 @flow(name="pretrain", flow_run_name="{name}-source", persist_result=True, result_serializer="json")

@@ -7,8 +7,9 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from rnnlm.evaluation.promotion import best_cell
-from rnnlm.experiment import Experiment, load_experiment
+from rnnlm.experiment import Experiment
 from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.flows.demo import DEMO
 from rnnlm.flows.recording import ended, mlflow_run
 from rnnlm.flows.runners import task_runner
 from rnnlm.flows.source import train_source
@@ -18,9 +19,6 @@ from rnnlm.registry.registered import check_kind
 from rnnlm.tasks.observe import stage
 from rnnlm.tasks.register import register_target
 from rnnlm.tasks.step import run_step
-
-# What the form shows first.
-DEMO = load_experiment("demo")
 
 
 @flow(

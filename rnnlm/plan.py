@@ -187,7 +187,7 @@ def plan(experiment: Experiment, labelled: int) -> Plan:
 
     Args:
         experiment: The experiment.
-        labelled: Number of the target's labelled training documents: what `all` stands for.
+        labelled: Number of the target's labelled training documents: the label count of `all`.
     """
     cells = {spec.id: spec for spec in (*_language_models(experiment), *_classifiers(experiment, labelled))}
     for spec in list(cells.values()):

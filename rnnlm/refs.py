@@ -159,8 +159,8 @@ class CellId(BaseModel):
 class ScoreRef(Ref):
     """One cell of the comparison: an arm, a number of labels and a seed.
 
-    `predictions.parquet` holds what the arm said of each test document, `score.json` this reference's numbers,
-    `history.json` the learning curve.
+    `predictions.parquet` and `valid.parquet` hold what the arm said of each test and validation document,
+    `metrics.json` its scores, `history.json` the learning curve.
 
     Attributes:
         task: What was scored.

@@ -14,10 +14,11 @@ Command = Callable[..., None]
 
 
 def options_of(settings: type[BaseModel]) -> Callable[[Command], Command]:
-    """Give a command an option for each field of settings, in place of its parameter `how`, which gets their values.
+    """Return a decorator that gives a command an option for each field of settings, in place of its parameter `how`.
 
-    Names, types, defaults and help texts are those of the fields. Bounds are checked where the values become settings,
-    so that the error is the same as everywhere else. A list gets no option: nobody types one at a command line.
+    The parameter `how` gets the values. Names, types, defaults and help texts are those of the fields. Bounds are
+    checked where the values become settings, so that the error is the same as everywhere else. A list gets no option:
+    nobody types one at a command line.
 
     Args:
         settings: The settings.

@@ -203,7 +203,7 @@ def _annotation_at(fields: list[str]) -> Any:
 
 def _explain(detail: Any) -> str:
     """Say of one refused value: the field, what was given and what is accepted."""
-    # Union members ("int", "literal['all']") stand in the location too; they are no fields.
+    # Union members ("int", "literal['all']") are in the location too; they are no fields.
     steps = [
         str(step)
         for step in detail["loc"]
@@ -222,7 +222,7 @@ def _explain(detail: Any) -> str:
 
 
 def _accepted(steps: list[str]) -> list[str]:
-    """Give the fields of the settings that the steps lead to."""
+    """Return the fields of the settings that the steps lead to."""
     settings: type[BaseModel] = Experiment
     for step in steps:
         if step.isdigit():

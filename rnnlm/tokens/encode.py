@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm import settings as config
+from rnnlm import settings
 from rnnlm.apart import apart
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
@@ -61,7 +61,7 @@ def shards(documents: DocumentsRef) -> list[Shard]:
     ]
 
 
-def learn(documents: DocumentsRef, tokenizer: config.Tokenizer, final: Path) -> TokenizerRef:
+def learn(documents: DocumentsRef, tokenizer: settings.Tokenizer, final: Path) -> TokenizerRef:
     """Train a tokenizer on the training split, and write `tokenizer.json`.
 
     Raises:
@@ -98,7 +98,7 @@ def encode_shard(documents: DocumentsRef, tokenizer: Path, shard: Shard, final: 
 
 def tokenize(
     documents: DocumentsRef,
-    tokenizer: config.Tokenizer | Path,
+    tokenizer: settings.Tokenizer | Path,
     final: Path,
     encoded: Sequence[ShardRef] | None = None,
     report: Callable[[int, int], None] = lambda _done, _of: None,
@@ -141,7 +141,7 @@ def tokenize(
     )
 
 
-def _tokenizer(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, folder: Path) -> TextTokenizer:
+def _tokenizer(documents: DocumentsRef, tokenizer: settings.Tokenizer | Path, folder: Path) -> TextTokenizer:
     """Train a tokenizer, or copy one, into a folder."""
     if documents.documents.get("train", 0) == 0:
         raise DataError(
@@ -168,7 +168,7 @@ def _tokenizer(documents: DocumentsRef, tokenizer: config.Tokenizer | Path, fold
     return text_tokenizer
 
 
-def _train(tokenizer: config.Tokenizer, documents: Path, file: Path) -> None:
+def _train(tokenizer: settings.Tokenizer, documents: Path, file: Path) -> None:
     train(tokenizer, _texts(documents, "train")).save(str(file))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from rnnlm import settings as config
+from rnnlm import settings
 from rnnlm.errors import ConfigError
 
 Texts = Iterable[list[str]]
@@ -48,7 +48,7 @@ _PIECE = "|".join(
 )
 
 
-def train(setting: config.Tokenizer, texts: Texts) -> Tokenizer:
+def train(setting: settings.Tokenizer, texts: Texts) -> Tokenizer:
     """Train a tokenizer of the kind that the setting names.
 
     Args:
