@@ -101,19 +101,23 @@ def test_a_busy_port_that_was_asked_for_is_named() -> None:
 
 
 def test_all_run_until_a_signal_and_leave_nothing(
-    home: Path, small: list[str], capsys: pytest.CaptureFixture[str]
+    home: Path, small: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = unused(), unused()
     seen: list[dict[str, object] | None] = []
+    watch, watched = up._watch, threading.Event()
+
+    def watch_and_tell(started: list[service.Started]) -> None:
+        watched.set()
+        watch(started)
 
     def end() -> None:
-        file = home / environment.SERVERS
-        while not file.exists():
-            time.sleep(0.05)
+        # By now the addresses are printed; the file of the servers is written before that.
+        assert watched.wait(60)
         seen.append(environment.running_servers())
-        while not small:
-            time.sleep(0.05)
         up.down()
+
+    monkeypatch.setattr(up, "_watch", watch_and_tell)
 
     before = signal.getsignal(signal.SIGTERM)
     thread = threading.Thread(target=end, daemon=True)
