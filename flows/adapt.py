@@ -6,16 +6,16 @@ from prefect.runtime import flow_run
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.experiment import Comparison, ExperimentName, Promotion, Target, check_experiment
 from rnnlm.flows.approval import ask, check_can_wait
-from rnnlm.flows.corpora import read_both, tokenize_corpus
 from rnnlm.flows.demo import DEMO
-from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.recording import ended, recorded_run
 from rnnlm.flows.runners import task_runner
-from rnnlm.flows.target import Texts, compare_on_target
 from rnnlm.refs import ModelRef
 from rnnlm.registry.aliases import CHAMPION, champion
 from rnnlm.registry.registered import check_kind, registered
+from rnnlm.steps.target import compare_on_target
+from rnnlm.steps.texts import Texts, read_both, tokenize_corpus
+from rnnlm.tasks.compare import compare, show
 from rnnlm.tasks.promote import challenge, promote
-from rnnlm.tasks.step import run_step
 
 
 @flow(name="adapt", flow_run_name="{name}", persist_result=True, result_serializer="json", task_runner=task_runner())
@@ -43,18 +43,19 @@ def adapt(
     )
     check_kind(f"{name}-target", "language_model" if experiment.language_models_alone else "classifier")
     asked = experiment.model_dump(mode="json") | {"source_model": found.model.uri}
-    with mlflow_run(name, asked) as parent:
-        source_documents, documents = read_both(experiment)
+    with recorded_run(name, asked) as runner:
+        source_documents, documents = read_both(experiment, runner)
         texts = Texts(
             source_documents,
             documents,
             # By the model's own tokenizer: the source may have grown since, and would give another one.
-            tokenize_corpus(source_documents, found.checkpoint),
-            tokenize_corpus(documents, target.tokenizer or found.checkpoint, "target"),
+            tokenize_corpus(source_documents, found.checkpoint, runner),
+            tokenize_corpus(documents, target.tokenizer or found.checkpoint, runner, "target"),
         )
-        _, cells = compare_on_target(experiment, found.checkpoint, texts, parent)
+        report, cells = compare_on_target(experiment, found.checkpoint, texts, runner)
+        show(report, news=compare.name in runner.computed)
         present = champion(f"{name}-target")
-        challenger = run_step(
+        challenger = runner.run(
             challenge,
             name,
             best_cell(cells, target.classifier.select),
@@ -68,5 +69,5 @@ def adapt(
         )
         if promotion.approval:
             ask(challenger, present)
-        model = run_step(promote, challenger, str(flow_run.id))
-        return ended(model, parent, changed=model.alias == CHAMPION and model != present)
+        model = runner.run(promote, challenger, str(flow_run.id))
+        return ended(model, runner, changed=model.alias == CHAMPION and model != present)

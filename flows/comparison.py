@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnlm import registry, tracking
+from rnnlm import registry
 from rnnlm.errors import ConfigError
 from rnnlm.report.side_by_side import (
     Compared,
@@ -14,6 +14,7 @@ from rnnlm.report.side_by_side import (
     write_side_by_side,
 )
 from rnnlm.store import home, whole_folder
+from rnnlm.tracking.mlflow import finished_run
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -43,7 +44,7 @@ def compare_runs(names: Sequence[str]) -> SideBySideFiles:
         StoreError: If MLflow does not answer.
     """
     registry.check_store()
-    finished = [tracking.finished_run(name) for name in names]
+    finished = [finished_run(name) for name in names]
     if not 1 < len({run.run_id for run in finished}) == len(finished) <= len(LETTERS):
         raise ConfigError(
             f"a comparison takes 2 to {len(LETTERS)} different runs, these are {len({run.run_id for run in finished})}",

@@ -7,12 +7,12 @@ from prefect import flow
 
 from rnnlm.evaluation.outlook import Estimate
 from rnnlm.experiment import Experiment
-from rnnlm.flows.corpora import read_both, tokenize_both
+from rnnlm.steps.observe import stage
+from rnnlm.steps.pretrain import pretrain
+from rnnlm.steps.texts import prepare_texts
+from rnnlm.steps.tokenize import tokenize
 from rnnlm.store import home, whole_folder
-from rnnlm.tasks.observe import stage
-from rnnlm.tasks.pretrain import pretrain
-from rnnlm.tasks.step import finished_output, run_step
-from rnnlm.tasks.tokenize import tokenize
+from rnnlm.tasks.step import Prefect
 
 ORDER = 5  # where the experiment leaves n-grams out
 
@@ -42,12 +42,15 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
     Args:
         experiment: Source and target.
     """
-    documents = read_both(experiment)
-    source_tokens, target_tokens = tokenize_both(experiment, *documents)
+    runner = Prefect()
+    texts = prepare_texts(experiment, runner)
+    source_tokens, target_tokens = texts.source_tokens, texts.tokens
     model, target, seed = experiment.model, experiment.target, experiment.comparison.seed
-    trained = finished_output(pretrain, experiment.source, model, source_tokens, seed, parent_run_id="")
+    trained = pretrain.known(pretrain.arguments(experiment.source, model, source_tokens, seed))
     with stage("Source in target's tokens"):
-        over_target = source_tokens if target.tokenizer is None else run_step(tokenize, documents[0], target_tokens)
+        over_target = source_tokens
+        if target.tokenizer is not None:
+            over_target = runner.run(tokenize, texts.source_documents, target_tokens)
     with stage("Estimate"):
         # TensorFlow, which the evaluation's room loads, is loaded where it is used.
         from rnnlm.transfer.estimate import estimate
@@ -55,7 +58,7 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
 
         found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
         if trained is not None:
-            asked = ask_source_model(trained, model, target.classifier, target_tokens, target.word_map, seed)
+            asked = ask_source_model(trained.path, model, target.classifier, target_tokens, target.word_map, seed)
             found = found.model_copy(update={"source_model": asked})
     final = home() / "estimates" / experiment.name
     with whole_folder(final) as folder:

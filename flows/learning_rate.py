@@ -7,12 +7,11 @@ from prefect import flow
 
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import Experiment, Pretraining
-from rnnlm.flows.corpora import read
 from rnnlm.refs import TokensRef
+from rnnlm.steps.observe import observer, stage
+from rnnlm.steps.texts import read, tokenize_corpus
 from rnnlm.store import home, whole_folder
-from rnnlm.tasks.observe import observer, stage
-from rnnlm.tasks.step import run_step
-from rnnlm.tasks.tokenize import tokenize
+from rnnlm.tasks.step import Prefect
 from rnnlm.training.range_test import Suggestions
 
 
@@ -49,9 +48,8 @@ def learning_rate(experiment: Experiment | Pretraining) -> Found:
             where="source.task",
             remedy="For a classifier give several source.classifier.learning_rates: the validation split chooses.",
         )
-    documents = read(source.corpus)
-    with stage("Tokenize the source"):
-        tokens = run_step(tokenize, documents, source.tokenizer)
+    runner = Prefect()
+    tokens = tokenize_corpus(read(source.corpus, runner), source.tokenizer, runner)
     with stage("Try learning rates"):
         return _try(experiment, tokens)
 

@@ -5,13 +5,12 @@ import logging
 from prefect import flow
 
 from rnnlm.experiment import ExperimentName, Source
-from rnnlm.flows.corpora import check_splits, read, tokenize_corpus
 from rnnlm.flows.demo import DEMO
-from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.recording import ended, recorded_run
 from rnnlm.flows.source import train_source
 from rnnlm.refs import ModelRef
 from rnnlm.settings import Model
-from rnnlm.tracking import Run
+from rnnlm.steps.texts import check_splits, read, tokenize_corpus
 
 logger = logging.getLogger("rnnlm.steps")
 
@@ -32,11 +31,11 @@ def pretrain(
         seed: Seed of the initial weights, the order and dropout.
     """
     asked = {"model": model.model_dump(mode="json"), "source": source.model_dump(mode="json"), "seed": seed}
-    with mlflow_run(name, asked) as parent:
-        documents = read(source.corpus)
+    with recorded_run(name, asked) as runner:
+        documents = read(source.corpus, runner)
         check_splits("source", source.corpus, documents)
-        tokens = tokenize_corpus(documents, source.tokenizer)
-        Run.of(parent).log_texts({"source documents": documents, "source tokens": tokens})
-        _, registered = train_source(name, source, model, tokens, seed, parent)
+        tokens = tokenize_corpus(documents, source.tokenizer, runner)
+        runner.tracker.log_texts({"source documents": documents, "source tokens": tokens})
+        _, registered = train_source(name, source, model, tokens, seed, runner)
         logger.info("%s is %s", registered.uri, registered.alias)
-        return ended(registered, parent)
+        return ended(registered, runner)

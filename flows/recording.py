@@ -9,69 +9,71 @@ from prefect.exceptions import Pause
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from rnnlm import registry, tracking
+from rnnlm import registry
 from rnnlm.environment import pages
 from rnnlm.tasks.promote import promote
-from rnnlm.tasks.step import steps_of_this_run
+from rnnlm.tasks.step import Prefect
+from rnnlm.tracking import mlflow
+from rnnlm.tracking.mlflow import MlflowRun
 
 R = TypeVar("R")
 
 
 @contextmanager
-def mlflow_run(name: str, params: Mapping[str, object]) -> Iterator[str]:
-    """Give the MLflow run of this flow run; it ends as the flow run does.
+def recorded_run(name: str, params: Mapping[str, object]) -> Iterator[Prefect]:
+    """Return what runs the steps of this flow run and records them in MLflow; the record ends as the flow run does.
 
     Args:
         name: Name of the MLflow experiment.
         params: What was asked for.
     """
     registry.check_store()
-    parent = tracking.flow_run(name, str(flow_run.id), flow_run.name, params)
-    _link(parent)
+    run = MlflowRun(mlflow.flow_run(name, str(flow_run.id), flow_run.name, params))
+    _link(run)
     try:
-        yield parent
+        yield Prefect(run)
     except Pause:
         # Suspended, to be taken up again by whichever worker: nobody writes to it meanwhile.
-        tracking.finish(parent, "SCHEDULED")
+        mlflow.finish(run.run_id, "SCHEDULED")
         raise
     except BaseException as error:
         # Cancelling raises what is no Exception: such a run did not fail, it was ended.
-        tracking.finish(parent, "FAILED" if isinstance(error, Exception) else "KILLED")
+        mlflow.finish(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
-    tracking.end_runs_of_the_dead()  # processes of a task runner may have been killed on the way
-    tracking.finish(parent, "FINISHED")
+    mlflow.end_runs_of_the_dead()  # processes of a task runner may have been killed on the way
+    mlflow.finish(run.run_id, "FINISHED")
 
 
-def ended(result: R, parent: str | None = None, changed: bool = False) -> R:
-    """Give what a flow returns: its result, in a state that says so where nothing had changed.
+def ended(result: R, runner: Prefect, changed: bool = False) -> R:
+    """Return what a flow returns: its result, in a state that says so where nothing had changed.
 
     MLflow says so too: the run has copies of the steps that came from the cache below it, or, if they are all, the way
     to the run that has them.
 
     Args:
         result: The flow's result.
-        parent: MLflow run of the flow run; none: it has none.
+        runner: What has run the steps.
         changed: Whether something has changed besides what its steps have computed.
     """
-    steps = steps_of_this_run()
+    run_id = runner.tracker.run_id if isinstance(runner.tracker, MlflowRun) else None
     # What was promoted is asked of the registry by each run.
-    if changed or steps.again or steps.computed - {promote.name} or flow_run.run_count > 1:
-        if parent is not None:
-            tracking.copy_runs(parent, steps.recorded)
+    if changed or runner.again or runner.computed - {promote.name} or flow_run.run_count > 1:
+        if run_id:
+            mlflow.copy_runs(run_id, runner.recorded)
         return result
-    if parent is not None and not tracking.log_unchanged(parent):
-        tracking.copy_runs(parent, steps.recorded)
+    if run_id and not mlflow.log_unchanged(run_id):
+        mlflow.copy_runs(run_id, runner.recorded)
     # Prefect takes a state that a flow returns for the run's own, and its data for the result.
-    message = f"Nothing has changed: all {steps.cached} steps came from the cache."
+    message = f"Nothing has changed: all {runner.cached} steps came from the cache."
     return cast(R, Completed(name="Unchanged", message=message, data=result))
 
 
-def _link(parent: str) -> None:
+def _link(run: MlflowRun) -> None:
     """Put the address of the MLflow run among the artifacts, and that of the flow run among the MLflow run's tags."""
-    run, known = tracking.Run.of(parent), pages()
+    known = pages()
     if "mlflow" in known:
         create_link_artifact(
-            f"{known['mlflow']}/{tracking.page(run.experiment_id, parent)}",
+            f"{known['mlflow']}/{mlflow.page(run.experiment_id, run.run_id)}",
             key="mlflow-run",
             link_text="The run in MLflow",
             description="Its trainings, curves, figures and the verdict.",

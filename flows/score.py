@@ -10,7 +10,7 @@ from rnnlm.registry.registered import registered
 from rnnlm.settings import Corpus
 from rnnlm.store import home
 from rnnlm.tasks.score import score as score_step
-from rnnlm.tasks.step import run_step
+from rnnlm.tasks.step import Prefect
 
 
 @flow(name="score", flow_run_name="score by {model}", persist_result=True, result_serializer="json")
@@ -23,10 +23,11 @@ def score(model: str, corpus: Corpus) -> ScoredRef:
             split, and nothing left out.
     """
     found = registered(model)
-    scored = run_step(score_step, found.checkpoint, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+    runner = Prefect()
+    scored = runner.run(score_step, found.checkpoint, corpus, fingerprint(corpus, downloads=home() / "downloads"))
     create_markdown_artifact(
         f"{scored.documents:,} documents by {found.model.uri}: `{scored.path / 'scores.parquet'}`",
         key="scores",
         description="Where the scores are",
     )
-    return ended(scored)
+    return ended(scored, runner)

@@ -5,14 +5,14 @@ from prefect.runtime import flow_run
 from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
 from rnnlm.settings import Model
-from rnnlm.tasks.observe import stage
-from rnnlm.tasks.pretrain import pretrain
+from rnnlm.steps.observe import stage
+from rnnlm.steps.pretrain import pretrain
 from rnnlm.tasks.register import register
-from rnnlm.tasks.step import run_step
+from rnnlm.tasks.step import Prefect
 
 
 def train_source(
-    name: str, source: Source, model: Model, tokens: TokensRef, seed: int, parent: str
+    name: str, source: Source, model: Model, tokens: TokensRef, seed: int, runner: Prefect
 ) -> tuple[CheckpointRef, ModelRef]:
     """Train the source model and register it as `NAME-source@champion`.
 
@@ -22,10 +22,10 @@ def train_source(
         model: Widths, layers, dropout.
         tokens: The source text.
         seed: Seed of the initial weights, the order and dropout.
-        parent: MLflow run of the flow run.
+        runner: What runs the steps.
     """
     with stage("Pretrain"):
-        checkpoint = run_step(pretrain, source, model, tokens, seed, parent)
+        checkpoint = runner.run(pretrain, source, model, tokens, seed)
     with stage("Register"):
-        registered = run_step(register, name, checkpoint, tokens, source.model_dump_json(), str(flow_run.id))
+        registered = runner.run(register, name, checkpoint, tokens, source.model_dump_json(), str(flow_run.id))
     return checkpoint, registered

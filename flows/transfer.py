@@ -8,17 +8,17 @@ from prefect.runtime import flow_run
 
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.experiment import Experiment
-from rnnlm.flows.corpora import read_both, tokenize_both
 from rnnlm.flows.demo import DEMO
-from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.recording import ended, recorded_run
 from rnnlm.flows.runners import task_runner
 from rnnlm.flows.source import train_source
-from rnnlm.flows.target import Texts, compare_on_target
 from rnnlm.refs import ReportRef
 from rnnlm.registry.registered import check_kind
-from rnnlm.tasks.observe import stage
+from rnnlm.steps.observe import stage
+from rnnlm.steps.target import compare_on_target
+from rnnlm.steps.texts import prepare_texts
+from rnnlm.tasks.compare import compare, show
 from rnnlm.tasks.register import register_target
-from rnnlm.tasks.step import run_step
 
 
 @flow(
@@ -36,23 +36,23 @@ def transfer(experiment: Experiment = DEMO) -> ReportRef:
     """
     if experiment.language_models_alone:
         check_kind(f"{experiment.name}-target", "language_model")
-    with mlflow_run(experiment.name, experiment.model_dump(mode="json")) as parent:
-        documents = read_both(experiment)
-        texts = Texts(*documents, *tokenize_both(experiment, *documents))
+    with recorded_run(experiment.name, experiment.model_dump(mode="json")) as runner:
+        texts = prepare_texts(experiment, runner)
         source, registered = train_source(
             experiment.name,
             experiment.source,
             experiment.model,
             texts.source_tokens,
             experiment.comparison.seed,
-            parent,
+            runner,
         )
-        report, cells = compare_on_target(experiment, source, texts, parent)
+        report, cells = compare_on_target(experiment, source, texts, runner)
+        show(report, news=compare.name in runner.computed)
         models = [registered]
         if experiment.language_models_alone:
             best = best_cell(cells, experiment.target.classifier.select)
             with stage("Register the target"):
-                model = run_step(
+                model = runner.run(
                     register_target,
                     experiment.name,
                     best,
@@ -62,7 +62,7 @@ def transfer(experiment: Experiment = DEMO) -> ReportRef:
                     str(flow_run.id),
                 )
             models.append(model)
-        return ended(report.model_copy(update={"models": [f"models:/{m.name}@{m.alias}" for m in models]}), parent)
+        return ended(report.model_copy(update={"models": [f"models:/{m.name}@{m.alias}" for m in models]}), runner)
 
 
 if __name__ == "__main__":

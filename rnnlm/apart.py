@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec
 
 from rnnlm.errors import RnnlmError, TrainingError
+from rnnlm.store import home
 
 P = ParamSpec("P")
 
@@ -50,7 +51,7 @@ def beside(function: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> It
         [sys.executable, "-m", __name__],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "RNNLM_HOME": str(home())},
         # Ctrl-C is for this process alone, which then kills the other.
         start_new_session=True,
     ) as process:

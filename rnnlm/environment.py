@@ -14,6 +14,7 @@ from typing import Any
 
 from rnnlm.errors import ConfigError
 from rnnlm.login import login
+from rnnlm.model.backend import TENSORFLOW
 from rnnlm.store import home, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
@@ -59,19 +60,13 @@ def prepare() -> None:
         # it waits for minutes then.
         "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
         "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
-        # Keras would otherwise follow a file in the user's home folder.
-        "KERAS_BACKEND": "tensorflow",
-        # Fatal errors alone: the others come as exceptions too, but for those that are none (a machine without a GPU).
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        # TensorFlow takes this library by itself only where there is AVX-512; with AVX2 it trains a fifth faster too.
-        "TF_ENABLE_ONEDNN_OPTS": "1",
         # Nothing is reported to anyone. Prefect's server and MLflow do not honour DO_NOT_TRACK in all places.
         "DO_NOT_TRACK": "true",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
     }
-    for name, value in defaults.items():
+    for name, value in (defaults | TENSORFLOW).items():
         os.environ[name] = os.environ.get(name) or value
     if {"?", "%"} & set(os.environ["PREFECT_HOME"]) and not any(map(os.environ.get, PREFECT_DATABASES)):
         # Prefect would put the folder's name into an address as it is.

@@ -121,14 +121,14 @@ class CheckpointRef(TokenizerRef):
         metrics: Scores of the best weights, by name (`valid/perplexity`).
         seconds: Wall-clock time of the training.
         tokens_sha256: Digest of the tokens that it was trained on.
-        mlflow_run_id: The MLflow run that recorded the training.
+        recorded_as: What identifies the record of the training: its MLflow run.
     """
 
     kind: Literal["language_model", "classifier"]
     metrics: dict[str, float]
     seconds: float
     tokens_sha256: str
-    mlflow_run_id: str
+    recorded_as: str
 
 
 class CellId(BaseModel):
@@ -169,7 +169,7 @@ class ScoreRef(Ref):
         seed: Seed of the label subset, the initialisation and the order of documents.
         metrics: Scores on the test split, by name (`accuracy`), and on the validation split (`valid/accuracy`).
         seconds: Wall-clock time of the cell.
-        mlflow_run_id: The MLflow run that recorded the cell.
+        recorded_as: What identifies the record of the cell: its MLflow run.
     """
 
     task: Literal["language_model", "classifier"]
@@ -178,7 +178,7 @@ class ScoreRef(Ref):
     seed: int
     metrics: dict[str, float]
     seconds: float
-    mlflow_run_id: str
+    recorded_as: str
 
     @property
     def id(self) -> CellId:
@@ -195,12 +195,12 @@ class ForgettingRef(Ref):
     Attributes:
         before: Scores of the source model.
         after: Scores of the fine-tuned model.
-        mlflow_run_id: The MLflow run that recorded the step.
+        recorded_as: What identifies the record of the step: its MLflow run.
     """
 
     before: dict[str, float]
     after: dict[str, float]
-    mlflow_run_id: str
+    recorded_as: str
 
 
 class ScoredRef(Ref):

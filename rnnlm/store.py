@@ -17,9 +17,23 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 ALMOST_NOTHING = 1 << 20  # bytes
 
 
+# Where a run from Python alone works. Its threads work there, too, so this is no context variable.
+_working_in: list[Path] = []
+
+
 def home() -> Path:
-    """Give the folder of all that the workflow keeps: `$RNNLM_HOME`, or `.rnnlm` here."""
-    return Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
+    """Return the folder of all that the workflow keeps: `$RNNLM_HOME`, or `.rnnlm` here."""
+    return _working_in[-1] if _working_in else Path(os.environ.get("RNNLM_HOME") or ".rnnlm").expanduser().resolve()
+
+
+@contextmanager
+def working_in(folder: Path) -> Iterator[None]:
+    """Keep what the body makes in a folder of its own, whatever the environment says."""
+    _working_in.append(folder.expanduser().resolve())
+    try:
+        yield
+    finally:
+        _working_in.pop()
 
 
 def sqlite_address(file: Path, driver: str = "") -> str:

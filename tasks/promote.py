@@ -3,12 +3,13 @@
 import pyarrow.parquet as pq
 
 from rnnlm.refs import ChallengeRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
+from rnnlm.steps.step import Place, logger, step
 from rnnlm.tasks.register import register_cell
-from rnnlm.tasks.step import logger, step
 
 
-@step(version=2)
+@step(version=2, not_in_key=["flow_run_id"])
 def challenge(
+    _: Place,
     experiment: str,
     cell: ScoreRef,
     documents: DocumentsRef,
@@ -28,7 +29,7 @@ def challenge(
         tokens: The same, encoded.
         source: The registered source model that it comes from.
         configuration: The experiment's settings, as JSON.
-        champion: The present champion; none: there is none.
+        champion: The present champion; None if there is none.
         margin: What the gain must lie above, in accuracy or in bits per character.
         flow_run_id: The Prefect flow run.
     """
@@ -56,7 +57,7 @@ def challenge(
 
 
 @step(version=2)
-def promote(challenger: ChallengeRef, asked_by: str) -> ModelRef:
+def promote(_: Place, challenger: ChallengeRef, asked_by: str) -> ModelRef:
     """Make a challenger the champion if it is surely better, and people have not decided otherwise.
 
     Args:

@@ -3,12 +3,17 @@
 from prefect.events import emit_event
 
 from rnnlm.refs import CheckpointRef, ModelRef, ScoreRef, TokensRef
-from rnnlm.tasks.step import logger, step
+from rnnlm.steps.step import Place, logger, step
 
 
-@step(version=2)
+@step(version=2, not_in_key=["flow_run_id"])
 def register(
-    experiment: str, checkpoint: CheckpointRef, tokens: TokensRef, configuration: str, flow_run_id: str
+    _: Place,
+    experiment: str,
+    checkpoint: CheckpointRef,
+    tokens: TokensRef,
+    configuration: str,
+    flow_run_id: str,
 ) -> ModelRef:
     """Register the source model; a retry finds the version that is there.
 
@@ -26,7 +31,7 @@ def register(
         checkpoint,
         name=f"{experiment}-source",
         alias=CHAMPION,
-        run_id=checkpoint.mlflow_run_id,
+        run_id=checkpoint.recorded_as,
         tags=lineage_tags(tokens, configuration, flow_run_id),
     )
     # What may set off a deployment that starts from it; from the cache nothing is emitted, for nothing is new.
@@ -39,9 +44,15 @@ def register(
     return model
 
 
-@step(version=1)
+@step(version=1, not_in_key=["flow_run_id"])
 def register_target(
-    experiment: str, cell: ScoreRef, tokens: TokensRef, source: ModelRef, configuration: str, flow_run_id: str
+    _: Place,
+    experiment: str,
+    cell: ScoreRef,
+    tokens: TokensRef,
+    source: ModelRef,
+    configuration: str,
+    flow_run_id: str,
 ) -> ModelRef:
     """Register the target's language model; a retry finds the version that is there.
 
@@ -90,11 +101,11 @@ def register_cell(
             metrics=cell.metrics,
             seconds=cell.seconds,
             tokens_sha256=tokens.sha256,
-            mlflow_run_id=cell.mlflow_run_id,
+            recorded_as=cell.recorded_as,
         ),
         name=f"{experiment}-target",
         alias=alias,
-        run_id=cell.mlflow_run_id,
+        run_id=cell.recorded_as,
         tags={
             "rnnlm.source": source.uri,
             "rnnlm.arm": cell.arm,

@@ -2,15 +2,16 @@
 
 from rnnlm.refs import CheckpointRef, ScoredRef
 from rnnlm.settings import Corpus
+from rnnlm.steps.step import Place, logger, step
 from rnnlm.store import file_sha256, home
-from rnnlm.tasks.step import logger, output_folder, step
 
 
 @step(version=1)
-def score(checkpoint: CheckpointRef, corpus: Corpus, fingerprint: str) -> ScoredRef:
+def score(place: Place, checkpoint: CheckpointRef, corpus: Corpus, fingerprint: str) -> ScoredRef:
     """Score, or classify, each document.
 
     Args:
+        place: Where it runs.
         checkpoint: The model.
         corpus: Where the documents lie and how they are read.
         fingerprint: Digest of what the addresses hold now; with it new text is seen as new.
@@ -19,7 +20,7 @@ def score(checkpoint: CheckpointRef, corpus: Corpus, fingerprint: str) -> Scored
     from rnnlm.inference.batch import score_files
     from rnnlm.inference.trained import Trained
 
-    folder = output_folder()
+    folder = place.folder
     files = resolve(corpus, downloads=home() / "downloads")
     documents = score_files(Trained.load(checkpoint.path), files, corpus, folder)
     logger.info("%d documents in %s", documents, folder / "scores.parquet")

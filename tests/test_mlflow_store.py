@@ -18,7 +18,7 @@ from rnnlm.mlflow_store import answering, check_store, make_store
 from rnnlm.store import sqlite_address
 
 USE = """
-from rnnlm import tracking
+from rnnlm.tracking import mlflow as tracking
 tracking.finish(tracking.flow_run("tiny", "key", "name", {}), "FINISHED")
 """
 
@@ -129,7 +129,7 @@ def test_a_home_may_have_any_name(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, mlflow_store: str
 ) -> None:
     """The database and the artifacts are inside it, and no other folder appears."""
-    from rnnlm import tracking
+    from rnnlm.tracking import mlflow as tracking
 
     home = tmp_path / "homes" / name
     (home / "mlflow").mkdir(parents=True)

@@ -10,14 +10,14 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from rnnlm import tracking
 from rnnlm.process import alone, dead_processes, this_process
+from rnnlm.tracking import mlflow as tracking
 
 BEGIN = """
 import sys, time
-from rnnlm import tracking
+from rnnlm.tracking import mlflow as tracking
 parent = tracking.flow_run("tiny", "the killed one", "killed", {})
-with tracking.step_run(parent, "pretrain", {}, {}, {}):
+with tracking.MlflowRun(parent).child("pretrain", {}, {}, {}):
     print("begun", flush=True)
     time.sleep(600)
 """

@@ -98,12 +98,12 @@ def run(
 
         if plan:
             with work_shown(log, traceback):
-                from rnnlm.flows.planned import plan_run
+                from rnnlm.steps.planned import planned
 
-                planned = plan_run(settings)
+                found = planned(settings)
             from rnnlm.cli.outcome import print_plan
 
-            print_plan(planned)
+            print_plan(found)
             return
         with work_shown(log, traceback):
             # Imported here, after the environment stands: this loads Prefect.

@@ -75,8 +75,7 @@ def new(
     """Write an experiment for files, ready to run, with sizes that fit the data and this machine."""
     with errors_for_people(traceback):
         from rnnlm.corpus.advice import warnings_of
-        from rnnlm.corpus.proposal import Machine, name_of, one_kind, propose
-        from rnnlm.corpus.survey import survey
+        from rnnlm.corpus.proposal import Machine, name_of, propose, survey_both
 
         called = name or name_of(data)
         file = output or Path(f"{called}.yaml")
@@ -88,14 +87,8 @@ def new(
                 remedy="Give text of the same language with `--source DATA`, as much as you have: other documents of "
                 "the same kind, books, news. It needs no labels. Documents of the target are left out of it.",
             )
-        downloads = home() / "downloads"
         wanted = "" if label == "-" else label
-        target = one_kind(survey(data, downloads, text=text, label=wanted), "target", text_given=text is not None)
-        if len(target.label_choices) > 1 and label is None:
-            names = ", ".join(map(repr, target.label_choices))
-            remedy = "Give one with `--label COLUMN`, or `--label -` for language models alone."
-            raise ConfigError(f"several columns may be the label: {names}.", remedy=remedy)
-        taught = one_kind(survey(source, downloads, label=""), "source")
+        target, taught = survey_both(data, source, home() / "downloads", text=text, label=wanted)
         for of, kind in (("target", target), ("source", taught)):
             for warning in warnings_of(kind):
                 typer.echo(f"! {of}: {warning}")

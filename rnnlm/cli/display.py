@@ -6,14 +6,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import typer
 
 from rnnlm.cli.terminal import Unread
-from rnnlm.refs import CheckpointRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
+from rnnlm.display.work import Stage, Work, cell, warnings_to
+from rnnlm.refs import ScoreRef
 from rnnlm.stack.temporary import ensure_server
-from rnnlm.tasks.observe import Observer, observed_by
+from rnnlm.steps.observe import observed_by
 
 SECONDS_BETWEEN = 10.0  # lines of one progress
 
@@ -33,10 +33,10 @@ def work_shown(log: bool, traceback: bool) -> Iterator[None]:
         yield
         return
     # Imported here: `rnnlm --help` needs none of it.
-    from rnnlm.cli.screen import Screen
+    from rnnlm.display.screen import Screen
 
     at_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not log
-    with Screen() if at_terminal else Lines() as shown, observed_by(shown), _warnings_to(shown):
+    with Screen() if at_terminal else Lines() as shown, observed_by(shown), warnings_to(shown):
         os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
         ensure_server()
         _silence_prefect()
@@ -52,124 +52,6 @@ def _silence_prefect() -> None:
         if isinstance(handler, PrefectConsoleHandler):
             # Not removed: Prefect would set all of them anew.
             handler.addFilter(lambda _: False)
-
-
-@contextlib.contextmanager
-def _warnings_to(shown: "Work") -> Iterator[None]:
-    """Show the library's warnings."""
-
-    class Warnings(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            shown.warn(record.getMessage())
-
-    handler, logger = Warnings(logging.WARNING), logging.getLogger("rnnlm")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-
-
-@dataclass
-class Progress:
-    """How far something is.
-
-    Attributes:
-        name: What it is.
-        done: How much of it is done.
-        of: How much there is.
-        rate: What it says of itself.
-        first: How much was done when it was first heard of.
-        since: When that was.
-    """
-
-    name: str
-    done: int
-    of: int
-    rate: str
-    first: int
-    since: float
-
-    def remaining(self) -> float | None:
-        """Return the estimated seconds left; what came before the first news, as compiling, tells nothing of them."""
-        if self.done <= self.first:
-            return None
-        return (time.monotonic() - self.since) * (self.of - self.done) / (self.done - self.first)
-
-
-@dataclass
-class Stage:
-    """What is known of a stage.
-
-    Attributes:
-        name: What people call it.
-        ahead: Number of its steps, if it is known.
-        done: Number of those that have ended.
-        cached: Number of those that came from the cache.
-        running: The names of those that run.
-        cells: The cells that they have made.
-        detail: What the last of them has made, in words.
-        progress: How far what runs now is, if it says so.
-    """
-
-    name: str
-    ahead: int = 0
-    done: int = 0
-    cached: int = 0
-    running: list[str] = field(default_factory=list)
-    cells: list[ScoreRef] = field(default_factory=list)
-    detail: str = ""
-    progress: Progress | None = None
-    began: float = field(default_factory=time.monotonic)
-
-    def took(self, seconds: float) -> str:
-        """Say how long it took."""
-        from rnnlm.report.words import duration
-
-        return "from the cache" if self.done and self.cached == self.done else duration(seconds)
-
-    def did_nothing(self, seconds: float) -> bool:
-        """Whether there was nothing to do."""
-        return not self.done and seconds < 0.1
-
-
-class Work(Observer):
-    """Keeps what is known of the present stage, for those who show it."""
-
-    def __init__(self) -> None:
-        self.stage = Stage("Starting")
-
-    def warn(self, message: str) -> None:
-        """Show a warning."""
-
-    def stage_began(self, name: str) -> None:
-        """Begin anew."""
-        self.stage = Stage(name)
-
-    def steps_ahead(self, number: int) -> None:
-        """Remember it."""
-        self.stage.ahead = number
-
-    def step_began(self, name: str) -> None:
-        """Remember that it runs."""
-        self.stage.running.append(name)
-
-    def step_ended(self, name: str, result: object, cached: bool) -> None:
-        """Remember what it has made."""
-        with contextlib.suppress(ValueError):
-            self.stage.running.remove(name)
-        self.stage.progress = None
-        self.stage.done += 1
-        self.stage.cached += cached
-        self.stage.detail = detail(result)
-        if isinstance(result, ScoreRef):
-            self.stage.cells.append(result)
-
-    def progressed(self, name: str, done: int, of: int, rate: str = "") -> None:
-        """Remember how far it is."""
-        old = self.stage.progress
-        first, since = (old.first, old.since) if old and old.name == name else (done, time.monotonic())
-        self.stage.progress = Progress(name, done, of, rate, first, since)
 
 
 class Lines(Work):
@@ -227,35 +109,3 @@ class Lines(Work):
             raise Unread from None
 
     _said = 0.0
-
-
-def cell(score: ScoreRef) -> tuple[str, str, str, str]:
-    """Return a cell's arm, which one of the arm's it is, its scores on the test split, and its time, in words."""
-    from rnnlm.report import words
-
-    which = f"{score.labels:,} labels, seed {score.seed}" if score.labels else ""
-    if score.task == "classifier":
-        scores = f"accuracy {words.score('accuracy', score.metrics['accuracy'])}"
-    else:
-        perplexity, bits = (score.metrics.get(name) for name in ("perplexity", "bits_per_character"))
-        scores = f"perplexity {words.score('perplexity', perplexity)}, "
-        scores += f"{words.score('bits_per_character', bits)} bits/character"
-    return words.arm(score.arm), which, scores, words.duration(score.seconds)
-
-
-def detail(result: object) -> str:
-    """Say what a step has made, in a few words."""
-    from rnnlm.report import words
-
-    match result:
-        case DocumentsRef():
-            classes = f", {len(result.labels):,} classes" if result.labels else ""
-            return f"{sum(result.documents.values()):,} documents{classes}"
-        case TokensRef():
-            return f"{sum(result.tokens.values()):,} tokens, vocabulary {result.vocabulary_size:,}"
-        case CheckpointRef():
-            names = [name for name in ("valid/perplexity", "valid/accuracy") if name in result.metrics]
-            return ", ".join(f"{words.metric(name)} {words.score(name, result.metrics[name])}" for name in names)
-        case ModelRef():
-            return result.uri
-    return ""

@@ -9,14 +9,14 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from rnnlm.cli.screen import terminal
+from rnnlm.display.screen import terminal
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words
 from rnnlm.report.summary import GAIN_METRIC, summaries
 
 if TYPE_CHECKING:
-    from rnnlm.flows.planned import Planned  # loads Prefect
+    from rnnlm.steps.planned import Planned
 
 COLOURS = {"positive": "green", "negative": "red"}
 WIDE = 160  # columns of what goes into a file or a pipe

@@ -13,8 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from rnnlm.cli.native import load_tensorflow_quietly
 from rnnlm.errors import DataError, FullDiskError, RnnlmError
+from rnnlm.model.native import load_tensorflow_quietly
 from rnnlm.signals import interrupted_by_signals
 from rnnlm.store import FULL, home, is_full
 

@@ -13,11 +13,11 @@ import typer
 from rnnlm import environment
 from rnnlm.apart import beside
 from rnnlm.cli import terminal
-from rnnlm.cli.native import native_messages_held
 from rnnlm.cli.options import options_of
 from rnnlm.cli.terminal import Traceback, batches, errors_for_people
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import Completing, Correcting, ExportFormat, Rescoring, check
+from rnnlm.model.native import native_messages_held
 
 if TYPE_CHECKING:
     from rnnlm.inference.trained import Trained

@@ -14,8 +14,8 @@ from rnnlm.corpus.advice import FEWEST
 from rnnlm.corpus.classes import check_classes
 from rnnlm.corpus.scripts import UNSPACED
 from rnnlm.corpus.split import split_of
-from rnnlm.corpus.survey import Seen, Survey
-from rnnlm.errors import DataError
+from rnnlm.corpus.survey import Seen, Survey, survey
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import check_experiment
 from rnnlm.refs import SPLITS
 from rnnlm.settings import Corpus
@@ -51,6 +51,30 @@ class Proposal:
 
     yaml: str
     chosen: dict[str, str]
+
+
+def survey_both(
+    target: Sequence[str], source: Sequence[str], downloads: Path, *, text: str | None = None, label: str | None = None
+) -> tuple[Survey, Survey]:
+    """Look at the files of a target and a source.
+
+    Args:
+        target: Addresses of the target's files.
+        source: Addresses of the source's files.
+        downloads: Folder where downloads are kept.
+        text: Column of the target's text; if None, what looks like one.
+        label: Column of the label; if None, what looks like one; if empty, there is none.
+
+    Raises:
+        ConfigError: If several columns may be the label.
+        DataError: If files cannot be read, are of several kinds, or have no column that looks like text.
+    """
+    of_target = one_kind(survey(target, downloads, text=text, label=label), "target", text_given=text is not None)
+    if len(of_target.label_choices) > 1 and label is None:
+        names = ", ".join(map(repr, of_target.label_choices))
+        remedy = "Name one with `--label COLUMN`, or use `--label -` for language models alone."
+        raise ConfigError(f"several columns may be the label: {names}.", remedy=remedy)
+    return of_target, one_kind(survey(source, downloads, label=""), "source")
 
 
 def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Survey:

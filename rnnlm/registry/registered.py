@@ -70,7 +70,7 @@ def registered(address: str) -> Registered:
         metrics={metric.key: metric.value for metric in metrics},
         seconds=seconds,
         tokens_sha256=known["rnnlm.tokens"],
-        mlflow_run_id=str(version.run_id),
+        recorded_as=str(version.run_id),
     )
     model = ModelRef(name=version.name, version=int(version.version), alias="", uri=uri, source=str(version.source))
     return Registered(model, checkpoint, description["settings"], json.loads(known[CONFIGURATION_TAG]))

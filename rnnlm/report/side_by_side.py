@@ -222,7 +222,7 @@ def _predictions(
         folder = store / cell.output
         if key in wanted and cell.output and (folder / "predictions.parquet").is_file():
             ref = cell.model_dump(include={"task", "arm", "labels", "seed", "metrics", "seconds"})
-            score = ScoreRef(path=folder, sha256="", mlflow_run_id="", **ref)
+            score = ScoreRef(path=folder, sha256="", recorded_as="", **ref)
             ids = pq.read_table(folder / "predictions.parquet", columns=["id"])["id"].to_pylist()
             found[key] = ids, predictions_of(score)
     return found

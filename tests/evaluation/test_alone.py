@@ -25,7 +25,7 @@ def cell(arm: str, bits: float, folder: Path, network: bool = True) -> ScoreRef:
         seed=1,
         metrics=metrics,
         seconds=1.0,
-        mlflow_run_id="",
+        recorded_as="",
     )
 
 

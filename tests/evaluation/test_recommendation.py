@@ -22,7 +22,7 @@ def score(arm: str, valid: float, labels: int = 100, seed: int = 1) -> ScoreRef:
         seed=seed,
         metrics=metrics,
         seconds=1.0,
-        mlflow_run_id="",
+        recorded_as="",
     )
 
 

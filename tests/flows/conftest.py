@@ -83,9 +83,9 @@ def experiment(tmp_path: Path, settings: dict[str, Any]) -> Experiment:
 def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count how often each step's body runs: the library functions that the tasks are wrapped around."""
     import rnnlm.registry
-    import rnnlm.tasks.compare
-    import rnnlm.tasks.ingest
-    import rnnlm.tasks.tokenize
+    import rnnlm.steps.compare
+    import rnnlm.steps.ingest
+    import rnnlm.steps.tokenize
     import rnnlm.transfer.fit
     import rnnlm.transfer.run_cell
 
@@ -100,24 +100,24 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         monkeypatch.setattr(module, name, count)
 
-    counted(rnnlm.tasks.ingest, "ingest_corpus", "ingest")
-    counted(rnnlm.tasks.tokenize, "tokenize_documents", "tokenize")
+    counted(rnnlm.steps.ingest, "ingest_corpus", "ingest")
+    counted(rnnlm.steps.tokenize, "tokenize_documents", "tokenize")
     # Of the source model, and of cells.
     for module in (rnnlm.transfer.fit, rnnlm.transfer.run_cell):
         counted(module, "fit_language_model", "language model")
         counted(module, "fit_classifier", "classifier")
     counted(rnnlm.registry, "register", "register")
-    counted(rnnlm.tasks.compare, "assemble", "compare")
+    counted(rnnlm.steps.compare, "assemble", "compare")
     return counts
 
 
 @pytest.fixture
 def finished(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[Path, int]]:
     """The folder of each step that has finished, with what was in it then: each file, and when it was written."""
-    import rnnlm.tasks.step
+    from rnnlm.tasks.step import Prefect
 
     folders: dict[Path, dict[Path, int]] = {}
-    counted = rnnlm.tasks.step._counted
+    counted = Prefect._counted
 
     def seen(*arguments: Any) -> Any:
         result = counted(*arguments)
@@ -125,7 +125,7 @@ def finished(monkeypatch: pytest.MonkeyPatch) -> dict[Path, dict[Path, int]]:
             folders.setdefault(result.path, listing(result.path))
         return result
 
-    monkeypatch.setattr(rnnlm.tasks.step, "_counted", seen)
+    monkeypatch.setattr(Prefect, "_counted", seen)
     return folders
 
 

@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
-from rnnlm import tracking
 from rnnlm.cli.app import app
+from rnnlm.tracking import mlflow as tracking
 
 EMPTY = ("cells", "gains", "sentences")
 NOTHING = ("source", "documents", "digests", "versions", "seconds")
@@ -18,7 +18,7 @@ NOTHING = ("source", "documents", "digests", "versions", "seconds")
 def run(folder: Path, experiment: str, key: str, hidden: int, status: str = "FINISHED") -> str:
     """Leave a run with a small verdict, as `rnnlm run` does, and a training below it."""
     run_id = tracking.flow_run(experiment, key, experiment, {})
-    with tracking.step_run(run_id, "training", {}, {}, {}):
+    with tracking.MlflowRun(run_id).child("training", {}, {}, {}):
         pass
     cell = {"task": "classifier", "arm": "scratch", "labels": 20, "seed": 1, "seconds": 1.0, "history": []}
     content: dict[str, Any] = {name: [] for name in EMPTY} | {name: {} for name in NOTHING}
@@ -27,7 +27,7 @@ def run(folder: Path, experiment: str, key: str, hidden: int, status: str = "FIN
     report = folder / key
     report.mkdir()
     (report / "verdict.json").write_text(json.dumps(content), encoding="utf-8")
-    tracking.Run.of(run_id).log_folder(report, "report")
+    tracking.MlflowRun(run_id).log_folder(report, "report")
     tracking.finish(run_id, status)
     return run_id
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from rnnlm.cli import display
-from rnnlm.cli.display import Lines, Work, work_shown
-from rnnlm.cli.screen import Screen, terminal
+from rnnlm.cli.display import Lines, work_shown
+from rnnlm.display.screen import Screen, terminal
+from rnnlm.display.work import Work
 from rnnlm.refs import DocumentsRef, ScoreRef
-from rnnlm.tasks.observe import observed_by, observer, stage
+from rnnlm.steps.observe import observed_by, observer, stage
 
 DOCUMENTS = DocumentsRef(
     path=Path(), sha256="", documents={"train": 3}, labels=["a", "b"], labelled={}, dropped={}, overlap={}
@@ -23,7 +24,7 @@ DOCUMENTS = DocumentsRef(
 def score(task: str = "classifier", **metrics: float) -> ScoreRef:
     labels = 20 if task == "classifier" else 0
     found = {"path": Path(), "sha256": "", "arm": "parameter", "labels": labels, "seed": 1, "metrics": metrics}
-    return ScoreRef.model_validate({**found, "task": task, "seconds": 2.0, "mlflow_run_id": ""})
+    return ScoreRef.model_validate({**found, "task": task, "seconds": 2.0, "recorded_as": ""})
 
 
 def a_run() -> None:

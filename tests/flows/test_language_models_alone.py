@@ -155,9 +155,9 @@ def test_language_models_from_text_to_use_and_promotion(
         metrics={},
         seconds=1.0,
         tokens_sha256="",
-        mlflow_run_id=str(found["run_id"][0]),
+        recorded_as=str(found["run_id"][0]),
     )
-    assert register(other, name="alone-target", alias="champion", run_id=other.mlflow_run_id, tags={}).version == 2
+    assert register(other, name="alone-target", alias="champion", run_id=other.recorded_as, tags={}).version == 2
     challenger = adapt(source, "alone", alone.target, alone.comparison, Promotion(margin=1.0))
     assert (challenger.alias, challenger.version) == ("challenger", 1)
     assert "bits per character saved against the champion" in lineage(challenger.uri).facts["promotion"]

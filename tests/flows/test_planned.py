@@ -17,14 +17,14 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
 ) -> None:
     from rnnlm.cli.app import app
     from rnnlm.cli.outcome import time_left
-    from rnnlm.flows.planned import plan_run
     from rnnlm.flows.transfer import transfer
+    from rnnlm.steps.planned import planned
 
     assert experiment
     settings["target"] |= {"tokenizer": None, "ngram_order": None, "adaptations": []}
     settings["comparison"] |= {"arms": ["scratch", "tfidf", "parameter"], "labels": [20]}
     small = check_experiment(settings)
-    before = plan_run(small)
+    before = planned(small)
     assert executed == {"ingest": 2, "tokenize": 2}
     assert [one.name for one in before[:2]] == ["source model", "language model, scratch"]
     assert all(one.took is None and one.estimate is None for one in before)
@@ -37,14 +37,14 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
 
     transfer(small)
     executed.clear()
-    after = plan_run(small)
+    after = planned(small)
     assert [one.name for one in after] == [one.name for one in before]
     assert all(one.took is not None for one in after)
     assert time_left(after) == f"All {len(after)} trainings are done: a run takes them from the cache."
 
     # More labels: what is new is estimated by the nearest number of labels.
     settings["comparison"]["labels"] = [20, 40]
-    more = plan_run(check_experiment(settings))
+    more = planned(check_experiment(settings))
     new = [one for one in more if one.took is None]
     assert {one.name.split(", ")[2] for one in new} == {"40 labels"}
     assert all(one.estimate and one.estimate > 0.0 for one in new)

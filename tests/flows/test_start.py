@@ -89,7 +89,7 @@ def registered(mlflow_store: str, tmp_path: Path) -> str:
         metrics={},
         seconds=1.0,
         tokens_sha256="0",
-        mlflow_run_id="",
+        recorded_as="",
     )
     client = mlflow.MlflowClient()
     run = client.create_run(client.create_experiment("tiny"))

@@ -222,7 +222,7 @@ def test_a_registered_model_is_used_by_its_address(start: Start, model: str, mlf
         metrics={},
         seconds=1.0,
         tokens_sha256="",
-        mlflow_run_id="",
+        recorded_as="",
     )
     run_id = mlflow.MlflowClient().create_run("0").info.run_id
     register(checkpoint, name="tiny", alias="champion", run_id=run_id, tags={})

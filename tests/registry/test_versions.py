@@ -65,7 +65,7 @@ def write_checkpoint(folder: Path, labels: list[str]) -> CheckpointRef:
         metrics=METRICS,
         seconds=1.0,
         tokens_sha256="70ce",
-        mlflow_run_id="",
+        recorded_as="",
     )
 
 

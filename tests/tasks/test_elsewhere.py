@@ -11,33 +11,32 @@ from mlflow.entities import ViewType
 from prefect import flow
 from prefect.runtime import flow_run
 
-from rnnlm.flows.recording import ended, mlflow_run
+from rnnlm.flows.recording import ended, recorded_run
 from rnnlm.refs import CheckpointRef, ModelRef, TokensRef
+from rnnlm.steps.step import Place, step
 from rnnlm.store import sqlite_address, whole_folder
 from rnnlm.tasks.register import register
-from rnnlm.tasks.step import output_folder, run_step, step
-from rnnlm.tracking import step_run
 
 TRAINED: list[str] = []
 
 
 @step(version=1)
-def train(text: str, parent_run_id: str) -> CheckpointRef:
+def train(place: Place, text: str) -> CheckpointRef:
     """Write what looks like a checkpoint."""
     TRAINED.append(text)
-    with step_run(parent_run_id, "pretrain", {"text": text}, {}, {}) as run:
-        with whole_folder(output_folder()) as folder:
+    with place.tracker.child("pretrain", {"text": text}, {}, {}) as run:
+        with whole_folder(place.folder) as folder:
             (folder / "model.json").write_text('{"labels": []}')
             (folder / "history.json").write_text('[{"step": 1, "metrics": {"nll": 2.5}}]')
         run.log_metrics({"valid/nll": 2.5})
         return CheckpointRef(
-            path=output_folder(),
+            path=place.folder,
             sha256=text,
             kind="language_model",
             metrics={"valid/nll": 2.5},
             seconds=1.0,
             tokens_sha256="70ce",
-            mlflow_run_id=run.run_id,
+            recorded_as=run.run_id,
         )
 
 
@@ -55,9 +54,9 @@ def source(text: str) -> ModelRef:
         documents={},
         labels=[],
     )
-    with mlflow_run("tiny", {"text": text}) as parent:
-        checkpoint = run_step(train, text, parent)
-        return ended(run_step(register, "tiny", checkpoint, tokens, "{}", str(flow_run.id)), parent)
+    with recorded_run("tiny", {"text": text}) as runner:
+        checkpoint = runner.run(train, text)
+        return ended(runner.run(register, "tiny", checkpoint, tokens, "{}", str(flow_run.id)), runner)
 
 
 def unchanged(text: str) -> bool:

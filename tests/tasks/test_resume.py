@@ -14,7 +14,7 @@ from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, TokensRef
 from rnnlm.settings import Corpus, Dropout, LanguageModelTraining, Model, Tokenizer
 from rnnlm.tokens import tokenize
-from rnnlm.tracking import flow_run
+from rnnlm.tracking.mlflow import MlflowRun, flow_run
 
 MODEL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidden=0.2, output=0.2, weight=0.2))
 TRAINING = LanguageModelTraining(
@@ -57,11 +57,13 @@ def pretrained(tokens: TokensRef, seed: int, retries: int = 3) -> CheckpointRef:
     parent = flow_run("resume", f"key-{seed}-{retries}", "resume", {})
 
     @flow(name="resume")
-    def once() -> CheckpointRef:
+    def once() -> Any:
         step = pretrain.with_options(retry_delay_seconds=0, retries=retries)
-        return step(source=SOURCE, model=MODEL, tokens=tokens, seed=seed, parent_run_id=parent)
+        return step(source=SOURCE, model=MODEL, tokens=tokens, seed=seed, tracker=MlflowRun(parent))
 
-    return once()
+    found: Any = once()
+    assert isinstance(found, CheckpointRef)
+    return found
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, save: int, error: BaseException) -> None:

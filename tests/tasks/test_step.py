@@ -1,61 +1,19 @@
+"""Steps as Prefect tasks: what is tried again, and what Prefect takes from runs that it has not seen."""
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
-from pydantic import BaseModel
 
 from rnnlm.errors import DataError, FullDiskError, RnnlmError, StoreError
 from rnnlm.refs import Ref
-from rnnlm.settings import Corpus, Tokenizer
-from rnnlm.tasks.step import finished_output, step, step_key
-
-
-class Part(Ref):
-    documents: int = 1
-
-
-def test_the_key_is_made_of_content_not_of_places() -> None:
-    here, there = (Part(path=Path(folder), sha256="abc") for folder in ("/a", "/b"))
-    assert step_key("s", 1, {"x": here}) == step_key("s", 1, {"x": there})
-    assert step_key("s", 1, {"x": [here]}) == step_key("s", 1, {"x": [there]})
-    assert step_key("s", 1, {"x": here}) != step_key("s", 1, {"x": Part(path=Path("/a"), sha256="abd")})
-
-
-def test_settings_go_into_the_key_by_value() -> None:
-    keys = {
-        step_key("tokenize", 1, {"tokenizer": tokenizer})
-        for tokenizer in (Tokenizer(), Tokenizer(), Tokenizer(vocabulary_size=9_000), Tokenizer(lowercase=False))
-    }
-    assert len(keys) == 3
-
-
-def test_step_and_version_tell_keys_apart() -> None:
-    parameters = {"corpus": Corpus(files=["x"])}
-    assert len({step_key(name, version, parameters) for name in ("a", "b") for version in (1, 2)}) == 4
-
-
-def test_for_whom_a_step_runs_does_not_matter() -> None:
-    assert step_key("s", 1, {"x": 1, "parent_run_id": "a"}) == step_key("s", 1, {"x": 1, "parent_run_id": "b"})
-
-
-def test_an_output_of_an_earlier_run_is_found_and_nothing_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    @step(version=4)
-    def train(x: Ref, rate: float = 0.1, *, parent_run_id: str) -> Part:
-        raise AssertionError("nothing is run")
-
-    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
-    part = Part(path=Path("/a"), sha256="abc")
-    assert finished_output(train, part, parent_run_id="") is None
-    folder = tmp_path / "store" / step_key("train", 4, {"x": part, "rate": 0.1, "parent_run_id": "other"})
-    folder.mkdir(parents=True)
-    assert finished_output(train, part, parent_run_id="") == folder
-    assert finished_output(train, part, 0.2, parent_run_id="") is None
-
-
-class Answer(BaseModel):
-    value: int
+from rnnlm.steps.runner import Local
+from rnnlm.steps.step import Place, step
+from rnnlm.store import whole_folder
+from rnnlm.tasks.step import Prefect, task_of
+from rnnlm.tracking import Null
 
 
 @pytest.mark.usefixtures("prefect")
@@ -75,19 +33,68 @@ def test_only_what_may_pass_is_tried_again(error: Exception, attempts: int, tmp_
     tried = []
 
     @step(version=1)
-    def attempt(folder: str) -> Answer:
+    def attempt(_: Place, folder: str) -> int:
         tried.append(folder)
         if len(tried) < 3:
             raise error
-        return Answer(value=7)
+        return 7
 
     @flow
-    def once() -> Answer:
-        return attempt.with_options(retry_delay_seconds=0)(str(tmp_path))
+    def once() -> Any:
+        return task_of(attempt).with_options(retry_delay_seconds=0)(str(tmp_path), tracker=Null())
 
     if attempts == 1:
         with pytest.raises(type(error)):
             once()
     else:
-        assert once() == Answer(value=7)
+        assert once() == 7
     assert len(tried) == attempts
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_prefect_and_python_alone_have_one_cache() -> None:
+    computed = []
+
+    @step(version=1)
+    def write(place: Place, text: str) -> Ref:
+        computed.append(text)
+        with whole_folder(place.folder) as folder:
+            (folder / "text").write_text(text)
+        return Ref(path=place.folder, sha256=text)
+
+    def by_prefect(text: str) -> Ref:
+        @flow
+        def once() -> Any:
+            return Prefect().run(write, text)
+
+        found: Any = once()
+        assert isinstance(found, Ref)
+        return found
+
+    first: Callable[[str], Ref] = lambda text: Local().run(write, text)  # noqa: E731
+    for one, other in ((first, by_prefect), (by_prefect, first)):
+        text = f"{one is first}"
+        assert one(text) == other(text) == one(text)
+    assert computed == ["True", "False"]
+
+
+@pytest.mark.usefixtures("prefect", "mlflow_store")
+def test_what_a_user_wants_computed_again_is() -> None:
+    computed = []
+
+    @step(version=1)
+    def write(place: Place) -> Ref:
+        computed.append(place.folder)
+        with whole_folder(place.folder) as folder:
+            (folder / "text").write_text("x")
+        return Ref(path=place.folder, sha256="x")
+
+    task: Any = task_of(write)
+
+    @flow
+    def twice() -> None:
+        task(tracker=Null())
+        task.with_options(refresh_cache=True)(tracker=Null())
+
+    twice()
+    assert len(computed) == 2

@@ -124,7 +124,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
 
 def of_cells(outputs: Outputs, step: str) -> dict[str, float]:
     """Return two scores of each kind of cell that a step computes."""
-    from rnnlm.flows.target import step_of
+    from rnnlm.steps.cells import step_of
 
     found = {}
     for spec in outputs.cells.values():
@@ -169,9 +169,9 @@ STEPS: dict[str, Callable[[Outputs], Any]] = {
 
 
 def version_of(step: str) -> int:
-    from rnnlm.tasks import baseline, finetune, ingest, pretrain, tokenize
+    from rnnlm.steps import cells, ingest, pretrain, tokenize
 
-    rooms = (ingest, tokenize, pretrain, finetune, baseline)
+    rooms = (ingest, tokenize, pretrain, cells)
     found = next(getattr(room, step) for room in rooms if hasattr(getattr(room, step, None), "version"))
     return int(found.version)
 

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rnnlm.cli.display import Stage, Work, cell
+from rnnlm.display.work import Stage, Work, cell
 
 NAME = 26  # columns of a stage's name
 BAR = 20  # columns of a bar

@@ -5,9 +5,8 @@ import pytest
 
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
-    imports = (
-        "import os\nfrom rnnlm.cli.native import *\nfrom rnnlm.cli.native import _Quietly\nfrom rnnlm.errors import *\n"
-    )
+    imports = "import os\nfrom rnnlm.model.native import *\nfrom rnnlm.model.native import _Quietly\n"
+    imports += "from rnnlm.errors import *\n"
     return subprocess.run([sys.executable, "-c", imports + body], capture_output=True, text=True, check=False)
 
 

@@ -4,14 +4,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from rnnlm import tracking
+from rnnlm.tracking import mlflow as tracking
 
 
 @pytest.mark.usefixtures("mlflow_store")
 def test_the_load_of_the_machine_stands_beside_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")  # seconds; ten by default
     parent = tracking.flow_run("loaded", "key", "flow", {})
-    with tracking.step_run(parent, "pretrain", {}, {}, {}) as run:
+    with tracking.MlflowRun(parent).child("pretrain", {}, {}, {}) as run:
         end = time.monotonic() + 30
         while not MlflowClient().get_metric_history(run.run_id, "system/cpu_utilization_percentage"):
             assert time.monotonic() < end, "no load was recorded within 30 s"
@@ -30,7 +30,7 @@ def children(parent: str) -> list[Run]:
 @pytest.mark.usefixtures("mlflow_store")
 def test_a_step_from_the_cache_is_a_child_of_each_run_that_took_it() -> None:
     first, second = (tracking.flow_run("cached", key, key, {}) for key in ("first", "second"))
-    with tracking.step_run(first, "pretrain", {"model": {"hidden": 3}}, {"rnnlm.arm": "source"}, {}) as run:
+    with tracking.MlflowRun(first).child("pretrain", {"model": {"hidden": 3}}, {"rnnlm.arm": "source"}, {}) as run:
         run.log_curve([(1, {"train/loss": 5.0}), (2, {"train/loss": 4.0})])
     for parent in (first, second, second):
         tracking.copy_runs(parent, [run.run_id, run.run_id, "0" * 32])  # the last one is not in the store
@@ -51,7 +51,7 @@ def test_a_run_for_which_nothing_has_changed_names_the_one_that_has_its_training
     runs = []
     for key in ("failed", "first", "second", "third"):
         runs.append(tracking.flow_run("same", key, key, {}))
-        tracking.Run.of(runs[-1]).set_tags({"mlflow.note.content": "It helps."})
+        tracking.MlflowRun(runs[-1]).set_tags({"mlflow.note.content": "It helps."})
         if key in ("second", "third"):
             tracking.log_unchanged(runs[-1])
         tracking.finish(runs[-1], "FAILED" if key == "failed" else "FINISHED")

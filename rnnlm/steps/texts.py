@@ -1,9 +1,9 @@
-"""What all flows begin with: an experiment's texts, read and tokenized.
+"""What every run begins with: an experiment's texts, read and tokenized.
 
 The steps are the same in all of them: what one has done, the others have from the cache.
 """
 
-import logging
+from typing import NamedTuple
 
 from rnnlm.corpus import check_classes, class_counts, empty_split, fingerprint, leak_sentence, read_before
 from rnnlm.errors import ConfigError
@@ -12,23 +12,50 @@ from rnnlm.evaluation.enough import small_splits
 from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
+from rnnlm.steps.ingest import ingest
+from rnnlm.steps.observe import stage
+from rnnlm.steps.runner import Runner
+from rnnlm.steps.step import logger
+from rnnlm.steps.tokenize import encode, tokenize, train_tokenizer
 from rnnlm.store import home
-from rnnlm.tasks.ingest import ingest
-from rnnlm.tasks.observe import stage
-from rnnlm.tasks.step import finished_output, has_workers, run_step, submit_step
-from rnnlm.tasks.tokenize import encode, tokenize, train_tokenizer
 from rnnlm.tokens import shards
 
-logger = logging.getLogger("rnnlm.steps")
+
+class Texts(NamedTuple):
+    """What was read and tokenized.
+
+    Attributes:
+        source_documents: The source's documents.
+        documents: The target's documents.
+        source_tokens: The source's documents, encoded.
+        tokens: The target's documents, encoded.
+    """
+
+    source_documents: DocumentsRef
+    documents: DocumentsRef
+    source_tokens: TokensRef
+    tokens: TokensRef
 
 
-def read(corpus: Corpus, whose: str = "source") -> DocumentsRef:
+def prepare_texts(experiment: Experiment, runner: Runner) -> Texts:
+    """Read and tokenize source and target, and check that the experiment fits them.
+
+    Raises:
+        ConfigError: If a split is empty or without labels, the labels are no classes, or there are fewer of them than
+            are wanted.
+        DataError: If the classes of the splits do not fit together.
+    """
+    documents = read_both(experiment, runner)
+    return Texts(*documents, *tokenize_both(experiment, *documents, runner))
+
+
+def read(corpus: Corpus, runner: Runner, whose: str = "source") -> DocumentsRef:
     """Read a corpus, the source's or the target's; new text at its addresses is seen as new."""
     with stage(f"Read the {whose}"):
-        return run_step(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+        return runner.run(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
 
 
-def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
+def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, DocumentsRef]:
     """Read source and target, and check that the experiment fits them before anything is trained.
 
     Raises:
@@ -40,13 +67,13 @@ def read_both(experiment: Experiment) -> tuple[DocumentsRef, DocumentsRef]:
         why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
         logger.info("Language models alone are compared, no classifiers: %s.", why)
     # The target first: it is checked before a large source is read.
-    target = read(experiment.target.corpus, "target")
+    target = read(experiment.target.corpus, runner, "target")
     check_splits("target", experiment.target.corpus, target)
     if target.labels and not experiment.language_models_alone:
         _check_labels(target, experiment)
     for warning in small_splits(target, experiment.target.corpus, not experiment.language_models_alone):
         logger.warning(warning)
-    source = read(experiment.source.corpus)
+    source = read(experiment.source.corpus, runner)
     check_splits("source", experiment.source.corpus, source)
     if experiment.source.task == "classification":
         for warning in check_classes(class_counts(source), experiment.source.corpus, "source"):
@@ -94,31 +121,36 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
             )
 
 
-def tokenize_both(experiment: Experiment, source: DocumentsRef, target: DocumentsRef) -> tuple[TokensRef, TokensRef]:
+def tokenize_both(
+    experiment: Experiment, source: DocumentsRef, target: DocumentsRef, runner: Runner
+) -> tuple[TokensRef, TokensRef]:
     """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
-    source_tokens = tokenize_corpus(source, experiment.source.tokenizer)
-    target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens, "target")
+    source_tokens = tokenize_corpus(source, experiment.source.tokenizer, runner)
+    target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens, runner, "target")
     for warning in unknown_sentences(source_tokens, target_tokens, experiment.target.tokenizer):
         logger.warning(warning)
     return source_tokens, target_tokens
 
 
 def tokenize_corpus(
-    documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef, whose: str = "source"
+    documents: DocumentsRef,
+    tokenizer: Tokenizer | TokensRef | CheckpointRef,
+    runner: Runner,
+    whose: str = "source",
 ) -> TokensRef:
     """Tokenize documents, with a tokenizer of their own, or that of other tokens or of a model.
 
-    Where the task runner has workers, they encode a large corpus by shards; the tokens are the same to the bit.
+    Where the runner has workers, they encode a large corpus by shards; the tokens are the same to the bit.
     """
     with stage(f"Tokenize the {whose}"):
-        return _tokenize(documents, tokenizer)
+        return _tokenize(documents, tokenizer, runner)
 
 
-def _tokenize(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef) -> TokensRef:
-    pays = has_workers() and not finished_output(tokenize, documents, tokenizer)
+def _tokenize(documents: DocumentsRef, tokenizer: Tokenizer | TokensRef | CheckpointRef, runner: Runner) -> TokensRef:
+    pays = runner.parallel and tokenize.known(tokenize.arguments(documents, tokenizer)) is None
     cut = shards(documents) if pays else []
     if not cut:
-        return run_step(tokenize, documents, tokenizer)
-    known = run_step(train_tokenizer, documents, tokenizer) if isinstance(tokenizer, Tokenizer) else tokenizer
-    waiting = [submit_step(encode, documents, known, shard.split, shard.row_groups) for shard in cut]
-    return run_step(tokenize, documents, tokenizer, [wait() for wait in waiting])
+        return runner.run(tokenize, documents, tokenizer)
+    known = runner.run(train_tokenizer, documents, tokenizer) if isinstance(tokenizer, Tokenizer) else tokenizer
+    waiting = [runner.submit(encode, documents, known, shard.split, shard.row_groups) for shard in cut]
+    return runner.run(tokenize, documents, tokenizer, [wait() for wait in waiting])

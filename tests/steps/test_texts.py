@@ -9,9 +9,10 @@ import pytest
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import check_experiment
-from rnnlm.flows import corpora
 from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
+from rnnlm.steps import texts
+from rnnlm.steps.runner import Local, Runner
 
 SHARES = {"valid_share": 0.3, "test_share": 0.3}
 
@@ -21,11 +22,11 @@ def read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Read without a flow; return the first file of each corpus that was read."""
     numbers, seen = iter(range(9)), list[str]()
 
-    def read(corpus: Corpus, whose: str = "source") -> DocumentsRef:
+    def read(corpus: Corpus, _: Runner, whose: str = "source") -> DocumentsRef:
         seen.append(Path((corpus.files or corpus.train)[0]).name)
         return ingest(corpus, tmp_path / f"out {next(numbers)}", downloads=tmp_path)
 
-    monkeypatch.setattr(corpora, "read", read)
+    monkeypatch.setattr(texts, "read", read)
     return seen
 
 
@@ -41,7 +42,7 @@ def _error(tmp_path: Path, target: str, fields: dict[str, Any], source: dict[str
         }
     )
     with pytest.raises(ConfigError) as raised:
-        corpora.read_both(experiment)
+        texts.read_both(experiment, Local())
     return raised.value
 
 
@@ -97,7 +98,7 @@ def read_both(folder: Path, corpus: dict[str, Any], labels: list[Any] | None = N
     (folder / "source.txt").write_text("\n".join(lines), encoding="utf-8")
     source = {"files": [str(folder / "source.txt")], "document": "line", "valid_share": 0.2, "test_share": 0.2}
     settings = {"source": {"corpus": source}, "target": {"corpus": corpus}, "comparison": {"labels": labels or ["all"]}}
-    corpora.read_both(check_experiment({"name": "x"} | settings))
+    texts.read_both(check_experiment({"name": "x"} | settings), Local())
 
 
 BOTH = {"neg": 40, "pos": 40}

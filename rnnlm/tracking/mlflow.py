@@ -25,9 +25,9 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from rnnlm.errors import DataError
 from rnnlm.mlflow_store import answering
 from rnnlm.process import dead_processes, this_process
-from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.settings import flat
 from rnnlm.store import home
+from rnnlm.tracking.tracker import Texts, Tracker
 
 logger = logging.getLogger("rnnlm.tracking")
 
@@ -46,16 +46,19 @@ VERDICT = "report/verdict.json"  # where a flow run keeps it
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run in MLflow that a step writes to."""
+class MlflowRun:
+    """A run in MLflow: that of a flow run, or of one of its steps.
 
-    client: MlflowClient
+    Attributes:
+        run_id: Its id.
+    """
+
     run_id: str
 
-    @staticmethod
-    def of(run_id: str) -> "Run":
-        """Give the run of this id."""
-        return Run(MlflowClient(), run_id)
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client; each process makes its own."""
+        return MlflowClient()
 
     @property
     def experiment_id(self) -> str:
@@ -63,9 +66,9 @@ class Run:
         with answering():
             return str(self.client.get_run(self.run_id).info.experiment_id)
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int = 0) -> None:
-        """Log metrics at a step, in one call."""
-        self.log_curve([(step, metrics)])
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log metrics, in one call."""
+        self.log_curve([(0, metrics)])
 
     def log_curve(self, points: Sequence[tuple[int, Mapping[str, float]]]) -> None:
         """Log metrics at several steps, in as few calls as the server allows."""
@@ -82,7 +85,7 @@ class Run:
             for start in range(0, len(entries), PARAMS_AT_ONCE):
                 self.client.log_batch(self.run_id, params=entries[start : start + PARAMS_AT_ONCE])
 
-    def log_texts(self, texts: Mapping[str, DocumentsRef | TokensRef]) -> None:
+    def log_texts(self, texts: Texts) -> None:
         """Record which texts the run reads, by name; MLflow shows them as its datasets, with digest and counts.
 
         Args:
@@ -107,10 +110,87 @@ class Run:
         with answering():
             self.client.log_batch(self.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    def log_folder(self, folder: Path, name: str = "") -> None:
+    def log_folder(self, folder: Path, name: str) -> None:
         """Log all files of a folder as artifacts."""
         with answering():
             self.client.log_artifacts(self.run_id, str(folder), name or None)
+
+    @contextmanager
+    def child(
+        self, name: str, params: Mapping[str, object], tags: Mapping[str, str], texts: Texts
+    ) -> Iterator["MlflowRun"]:
+        """Run a step's body with a child run of its own; it ends as the body ends.
+
+        The machine's load (processor, memory, disk, network) is recorded beside its metrics every ten seconds.
+
+        A retry begins a run anew: metrics of one step would be added to the first attempt's curve otherwise.
+
+        Args:
+            name: Name of the run, the same for every attempt.
+            params: The step's settings.
+            tags: What else to find the run by.
+            texts: What it reads, by name.
+
+        Raises:
+            StoreError: If MLflow does not answer.
+        """
+        with answering():
+            run = _begin_child(self.client, self.experiment_id, self.run_id, name, tags)
+        try:
+            run.log_params(params)
+            run.log_texts(texts)
+            with _system_metrics(run):
+                yield run
+        except BaseException as error:
+            # Cancelling raises what is no Exception; such a run did not fail, it was ended.
+            finish(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            raise
+        finish(run.run_id, "FINISHED")
+
+    def find(self, run_id: str, name: str, record: Callable[[Tracker], None]) -> tuple[str, bool]:
+        """Find the run that keeps what a cached step had recorded: its own, or one that repeats it.
+
+        Where both were deleted, or the store is another one, what is known of the step is recorded below this run.
+
+        Args:
+            run_id: Id of the run that recorded the step.
+            name: Name of the run.
+            record: Writes what is known of the step, where MLflow knows nothing any more.
+
+        Returns:
+            The run's id, and whether it was made just now.
+
+        Raises:
+            StoreError: If MLflow does not answer.
+        """
+        with answering():
+            client = self.client
+            original = _run(client, run_id)
+            if original is not None and _is_active(original):
+                return run_id, False
+            if repeats := _repeats(client, run_id):
+                return repeats, False
+            if original is not None:
+                return _copy_run(client, self.experiment_id, self.run_id, original), True
+            note = "From the cache. The run that computed it is not in this store."
+            tags = {COPY_TAG: run_id, "mlflow.note.content": note}
+            run = _begin_child(client, self.experiment_id, self.run_id, name, tags)
+            record(run)
+            client.set_terminated(run.run_id, "FINISHED")
+        return run.run_id, True
+
+
+def _begin_child(client: MlflowClient, experiment: str, parent: str, name: str, tags: Mapping[str, str]) -> MlflowRun:
+    tags = {PARENT_TAG: parent, PROCESS_TAG: this_process(), **tags}
+    return MlflowRun(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+
+
+def _repeats(client: MlflowClient, run_id: str) -> str | None:
+    """Return the first finished run that is a copy of a run, or None."""
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    wanted = f"tags.`{COPY_TAG}` = '{run_id}' and attributes.status = 'FINISHED'"
+    found = client.search_runs(experiments, wanted, max_results=1, order_by=["start_time ASC"])
+    return str(found[0].info.run_id) if found else None
 
 
 def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object]) -> str:
@@ -140,7 +220,7 @@ def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object])
         tags = {"mlflow.source.name": f"rnnlm {version('rnnlm')}", "mlflow.user": _user()}
         tags |= {FLOW_RUN_TAG: key, PROCESS_TAG: this_process()}
         run = client.create_run(_experiment(client, experiment), tags=tags, run_name=name)
-    Run.of(run.info.run_id).log_params(params)
+    MlflowRun(run.info.run_id).log_params(params)
     return str(run.info.run_id)
 
 
@@ -179,104 +259,6 @@ def finish(run_id: str, status: str) -> None:
         MlflowClient().set_terminated(run_id, status)
 
 
-@contextmanager
-def step_run(
-    parent: str,
-    name: str,
-    params: Mapping[str, object],
-    tags: Mapping[str, str],
-    texts: Mapping[str, DocumentsRef | TokensRef],
-) -> Iterator[Run]:
-    """Run a step's body with a child run of its own; it ends as the body ends.
-
-    The machine's load (processor, memory, disk, network) is recorded beside its metrics every ten seconds.
-
-    A retry begins a run anew: metrics of one step would be added to the first attempt's curve otherwise.
-
-    Args:
-        parent: Id of the parent run.
-        name: Name of the run, the same for every attempt.
-        params: The step's settings.
-        tags: What else to find the run by.
-        texts: What it reads, by name.
-
-    Raises:
-        StoreError: If MLflow does not answer.
-    """
-    with answering():
-        client = MlflowClient()
-        experiment = client.get_run(parent).info.experiment_id
-        run = Run(
-            client,
-            client.create_run(
-                experiment,
-                tags={PARENT_TAG: parent, PROCESS_TAG: this_process(), **tags},
-                run_name=name,
-            ).info.run_id,
-        )
-    try:
-        run.log_params(params)
-        run.log_texts(texts)
-        with _system_metrics(run):
-            yield run
-    except BaseException as error:
-        # Cancelling raises what is no Exception; such a run did not fail, it was ended.
-        with answering():
-            client.set_terminated(run.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
-        raise
-    with answering():
-        client.set_terminated(run.run_id, "FINISHED")
-
-
-def kept_run(run_id: str) -> str | None:
-    """Return the run that keeps what a step recorded: its own, or, where that was deleted, one that repeats it.
-
-    Returns:
-        The run's id, or None if there is neither.
-
-    Raises:
-        StoreError: If MLflow does not answer.
-    """
-    with answering():
-        client = MlflowClient()
-        run = _run(client, run_id)
-        if run is not None and _is_active(run):
-            return run_id
-        experiments = [one.experiment_id for one in client.search_experiments()]
-        repeats = f"tags.`{COPY_TAG}` = '{run_id}' and attributes.status = 'FINISHED'"
-        found = client.search_runs(experiments, repeats, max_results=1, order_by=["start_time ASC"])
-    return str(found[0].info.run_id) if found else None
-
-
-def record_again(parent: str, run_id: str, name: str, record: Callable[[Run], None]) -> str:
-    """Record below a flow run what a step had recorded in a run that was deleted, or that another store has.
-
-    Args:
-        parent: Id of the flow run's run.
-        run_id: Id of the run that was deleted.
-        name: Name of the run.
-        record: Writes what is known of the step, where MLflow knows nothing any more.
-
-    Returns:
-        The new run's id.
-
-    Raises:
-        StoreError: If MLflow does not answer.
-    """
-    with answering():
-        client = MlflowClient()
-        experiment = client.get_run(parent).info.experiment_id
-        deleted = _run(client, run_id)
-        if deleted is not None:
-            return _copy_run(client, experiment, parent, deleted)
-        tags = {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
-        tags["mlflow.note.content"] = "From the cache. The run that computed it is not in this store."
-        run = Run(client, client.create_run(experiment, tags=tags, run_name=name).info.run_id)
-        record(run)
-        client.set_terminated(run.run_id, "FINISHED")
-    return run.run_id
-
-
 def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
     """Give a flow run the children of the steps that it took from the cache: copies of the runs that computed them.
 
@@ -304,14 +286,14 @@ def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
 def _copy_run(client: MlflowClient, experiment: str, parent: str, original: mlflow.entities.Run) -> str:
     run_id, data = original.info.run_id, original.data
     tags = {name: value for name, value in data.tags.items() if name.startswith("rnnlm.")}
-    tags |= {PARENT_TAG: parent, COPY_TAG: run_id, PROCESS_TAG: this_process()}
+    tags |= {COPY_TAG: run_id}
     where = page(original.info.experiment_id, run_id)
     tags["mlflow.note.content"] = (
         f"From the cache. [The run that computed it]({where}) has its curves."
         if _is_active(original)
         else "From the cache. The run that computed it was deleted."
     )
-    copy = Run(client, client.create_run(experiment, tags=tags, run_name=original.info.run_name).info.run_id)
+    copy = _begin_child(client, experiment, parent, original.info.run_name, tags)
     copy.log_params(data.params)
     copy.log_metrics({name: value for name, value in data.metrics.items() if not name.startswith("system/")})
     if original.inputs and original.inputs.dataset_inputs:
@@ -345,7 +327,7 @@ def log_unchanged(run_id: str) -> bool:
         where = page(same.info.experiment_id, same.info.run_id)
         said = f"Nothing has changed since [an earlier run]({where}), which has the trainings below it."
         note = " ".join(filter(None, [run.data.tags.get("mlflow.note.content"), said]))
-    Run(client, run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
+    MlflowRun(run_id).set_tags({"mlflow.note.content": note, SAME_TAG: same.info.run_id})
     return True
 
 
@@ -379,7 +361,7 @@ def page(experiment_id: str, run_id: str) -> str:
 
 
 @contextmanager
-def _system_metrics(run: Run) -> Iterator[None]:
+def _system_metrics(run: MlflowRun) -> Iterator[None]:
     # It would tell the log when it begins and ends.
     logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
     monitor = SystemMetricsMonitor(run.run_id)

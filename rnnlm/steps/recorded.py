@@ -1,24 +1,23 @@
-"""The MLflow run of a step that came from the cache: it is looked for, and recorded again where it was deleted."""
+"""What is recorded of a step; of one that came from the cache, the record is found, or written again."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from rnnlm import tracking
 from rnnlm.plan import CellSpec
 from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ScoreRef, TokensRef
+from rnnlm.tracking import Tracker
 
-# What a step writes to MLflow is below the run that its argument `parent_run_id` names.
-PARENT = "parent_run_id"
+R = TypeVar("R")
 
-# What the steps return that record something in MLflow.
+# What steps return that record something.
 Recorded = CheckpointRef | ScoreRef | ForgettingRef
 
 
 def cell_name(cell: CellId) -> str:
-    """Return what a cell's run is called in MLflow."""
+    """Return what the record of a cell is called."""
     if cell.task == "language_model":
         return f"language model {cell.arm}"
     return f"classifier {cell.arm} labels={cell.labels} seed={cell.seed}"
@@ -33,28 +32,21 @@ def cell_settings(spec: CellSpec) -> dict[str, Any]:
     return {"arm": spec.id.arm, "seed": spec.id.seed, "work": spec.work.kind} | labels | work
 
 
-def look_for_run(result: Recorded, arguments: Mapping[str, Any]) -> tuple[str, bool]:
-    """Find the run in MLflow that keeps what a cached step had recorded.
-
-    Where it was deleted, or the store is another one, what is known of the step is recorded below this flow run.
+def find_record(tracker: Tracker, result: R, arguments: Mapping[str, Any]) -> tuple[R, bool]:
+    """Find the record of a step that came from the cache, or write what is known of it.
 
     Args:
+        tracker: The run that took it from the cache.
         result: What the step returned when it was computed.
-        arguments: The step's arguments, with the flow run's MLflow run among them.
+        arguments: The step's arguments.
 
     Returns:
-        The run's id, and whether it was made just now.
-
-    Raises:
-        StoreError: If MLflow does not answer.
+        The result with the record that there is now, and whether it was written just now.
     """
-    if kept := tracking.kept_run(result.mlflow_run_id):
-        return kept, False
-    parent = arguments[PARENT]
-    return (
-        tracking.record_again(parent, result.mlflow_run_id, _name(result), lambda run: _record(run, result, arguments)),
-        True,
-    )
+    if not isinstance(result, Recorded):
+        return result, False
+    run_id, again = tracker.find(result.recorded_as, _name(result), lambda run: _record(run, result, arguments))
+    return cast(R, result.model_copy(update={"recorded_as": run_id})), again
 
 
 def _name(result: Recorded) -> str:
@@ -63,9 +55,9 @@ def _name(result: Recorded) -> str:
     return "pretrain" if isinstance(result, CheckpointRef) else "forgetting"
 
 
-def _record(run: tracking.Run, result: Recorded, arguments: Mapping[str, Any]) -> None:
+def _record(run: Tracker, result: Recorded, arguments: Mapping[str, Any]) -> None:
     """Record the settings, the scores and the learning curve, as far as the step's output has them."""
-    given = {name: value for name, value in arguments.items() if name != PARENT and not isinstance(value, Ref | list)}
+    given = {name: value for name, value in arguments.items() if not isinstance(value, Ref | list)}
     if isinstance(spec := given.get("spec"), CellSpec):
         run.log_params(cell_settings(spec))
     else:

@@ -1,0 +1,1 @@
+"""The steps of an experiment, and the order in which they run; whatever runs them, and wherever they are recorded."""

@@ -1,0 +1,22 @@
+"""Step 1: text files to cleaned and split documents."""
+
+from rnnlm.corpus import ingest as ingest_corpus
+from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
+from rnnlm.steps.step import Place, logger, step
+from rnnlm.store import home
+
+
+@step(version=3)
+def ingest(place: Place, corpus: Corpus, fingerprint: str) -> DocumentsRef:
+    """Read, clean and split the documents of a corpus.
+
+    Args:
+        place: Where it runs.
+        corpus: Where the text is and how it is cleaned and split.
+        fingerprint: Digest of what the corpus' addresses hold now; with it new text is seen as new.
+    """
+    documents = ingest_corpus(corpus, place.folder, downloads=home() / "downloads")
+    dropped = {reason: count for reason, count in documents.dropped.items() if count}
+    logger.info("Documents %s, dropped %s, overlap %s", documents.documents, dropped, documents.overlap)
+    return documents

@@ -1,0 +1,65 @@
+"""Step 3: the source model."""
+
+from rnnlm.experiment import Source
+from rnnlm.refs import CheckpointRef, TokensRef
+from rnnlm.settings import Model
+from rnnlm.steps.progress import Progress
+from rnnlm.steps.step import Place, states_folder, step
+
+
+@step(version=5)
+def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed: int) -> CheckpointRef:
+    """Train a language model of the source text, or a classifier of the source's labelled documents.
+
+    Args:
+        place: Where it runs.
+        source: The source task and its training.
+        model: Widths, layers, dropout.
+        tokens: The source text.
+        seed: Seed of the initial weights, the order and dropout.
+    """
+    # TensorFlow is loaded where it is used: a worker that only reads and tokenizes never waits for it.
+    from rnnlm.transfer.fit import fit_classifier, fit_language_model
+
+    params = {"model": model.model_dump(), "seed": seed, "task": source.task}
+    tags = {"rnnlm.tokens": tokens.sha256}
+    with place.tracker.child("pretrain", params, tags, {"source tokens": tokens}) as run:
+        with Progress(run, "Source model", place.meter) as progress:
+            if source.task == "language_model":
+                run.log_params({"language_model": source.language_model.model_dump()})
+                fitted = fit_language_model(
+                    model,
+                    tokens,
+                    source.language_model,
+                    place.folder,
+                    start=None,
+                    seed=seed,
+                    report=progress,
+                    states=states_folder(),
+                )
+            else:
+                run.log_params({"classifier": source.classifier.model_dump()})
+                fitted = fit_classifier(
+                    model,
+                    tokens,
+                    source.classifier,
+                    place.folder,
+                    start=None,
+                    trainable="all",
+                    labels=None,
+                    seed=seed,
+                    report=progress,
+                    states=states_folder(),
+                )
+        run.log_metrics(fitted.metrics)
+        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        fitted.forget()
+    return CheckpointRef(
+        path=place.folder,
+        sha256=fitted.sha256,
+        kind="language_model" if source.task == "language_model" else "classifier",
+        metrics=fitted.metrics,
+        seconds=fitted.seconds,
+        tokens_sha256=tokens.sha256,
+        recorded_as=run.run_id,
+    )

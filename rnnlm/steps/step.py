@@ -1,0 +1,174 @@
+"""What all steps share: an output that follows from the input alone, and is found again by it."""
+
+import hashlib
+import inspect
+import json
+import logging
+import tempfile
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rnnlm.refs import Ref
+from rnnlm.store import home
+from rnnlm.tracking import Tracker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("rnnlm.steps")
+
+# Takes the name of what is in progress. Returns what is called with the percentage that is done, and with a sentence.
+Meter = Callable[[str], Callable[[float, str], None]]
+
+
+def no_meter(_: str) -> Callable[[float, str], None]:
+    """Show nothing."""
+    return lambda _percent, _sentence: None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step writes while it runs, and who hears of it.
+
+    Attributes:
+        folder: The folder of its output.
+        tracker: The run that it is a part of.
+        meter: Shows how far it is.
+    """
+
+    folder: Path
+    tracker: Tracker
+    meter: Meter = no_meter
+
+
+@dataclass(frozen=True)
+class Step(Generic[P, R]):
+    """A step: a function of its arguments alone, but for the place where it runs.
+
+    Its key is made of its name and version, of settings by value, and of references by digest. So a retry, or another
+    run, computes only what has changed.
+
+    Attributes:
+        function: What it does.
+        version: A number that is raised when the step computes something else from the same input.
+        run_name: What one run of it is called, with arguments in braces.
+        not_in_key: Arguments that do not say what it computes: for whom it runs, or what of it is done already.
+    """
+
+    function: Callable[Concatenate[Place, P], R]
+    version: int
+    run_name: str
+    not_in_key: frozenset[str] = frozenset()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be found by name in another process: only code that is there runs there."""
+        return _step_named, (self.function.__module__, self.name)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.function.__name__
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """What it takes: the function's arguments without the place."""
+        whole = inspect.signature(self.function)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
+
+    @property
+    def result_type(self) -> type[R]:
+        """What it returns."""
+        return cast(type[R], typing.get_type_hints(self.function)["return"])
+
+    def arguments(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """Return arguments by name, with the defaults of those that were left out."""
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        """Return what a run with these arguments is called."""
+        return self.run_name.format(**arguments)
+
+    def key(self, arguments: Mapping[str, Any]) -> str:
+        """Return the name under which the output for these arguments is kept."""
+        content = {name: _content(value) for name, value in arguments.items() if name not in self.not_in_key}
+        text = json.dumps(["rnnlm", self.name, self.version, content], sort_keys=True, ensure_ascii=False)
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+
+    def folder(self, arguments: Mapping[str, Any]) -> Path:
+        """Return the folder of the output for these arguments."""
+        return home() / "store" / self.key(arguments)
+
+    def compute(self, arguments: Mapping[str, Any], tracker: Tracker, meter: Meter = no_meter) -> R:
+        """Run the step, and keep what it returns."""
+        result = cast(Callable[..., R], self.function)(Place(self.folder(arguments), tracker, meter), **arguments)
+        self.keep(arguments, result)
+        return result
+
+    def keep(self, arguments: Mapping[str, Any], result: R) -> None:
+        """Keep a reference to an output of the store, so that any run finds it."""
+        file = self._file(arguments)
+        if not isinstance(result, Ref) or (file.exists() and self.known(arguments) == result):
+            return
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
+            new.write(result.model_dump_json())
+        whole = Path(new.name)
+        whole.chmod(0o644)  # others may share the workplace
+        whole.replace(file)
+
+    def known(self, arguments: Mapping[str, Any]) -> R | None:
+        """Return what the step returned for these arguments, here or in another run, if the output is still there."""
+        try:
+            result: Any = TypeAdapter(self.result_type).validate_json(self._file(arguments).read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+        return cast(R, result) if isinstance(result, Ref) and result.exists() else None
+
+    def _file(self, arguments: Mapping[str, Any]) -> Path:
+        return home() / "results" / f"{self.key(arguments)}.json"
+
+
+def step(
+    version: int, run_name: str | None = None, not_in_key: Iterable[str] = ()
+) -> Callable[[Callable[Concatenate[Place, P], R]], Step[P, R]]:
+    """Make a function a step.
+
+    Args:
+        version: To be raised when the step computes something else from the same input.
+        run_name: What one run of it is called, with arguments in braces; the step's name if None.
+        not_in_key: Arguments that do not say what it computes.
+    """
+
+    def decorate(function: Callable[Concatenate[Place, P], R]) -> Step[P, R]:
+        return Step(function, version, run_name or function.__name__, frozenset(not_in_key))
+
+    return decorate
+
+
+def _step_named(module: str, name: str) -> Step[..., Any]:
+    found = getattr(import_module(module), name)
+    assert isinstance(found, Step)
+    return found
+
+
+def _content(value: Any) -> Any:
+    if isinstance(value, Ref):
+        return value.sha256
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_content(item) for item in value]
+    return value
+
+
+def states_folder() -> Path:
+    """Return the folder where trainings save their states; each training finds its own by its content."""
+    return home() / "training"
