@@ -29,6 +29,14 @@ Examples:
     >>> again == verdict
     True
 
+    `JsonLines` writes a line for each thing that is recorded, also of what came from the cache:
+
+    >>> import json, pathlib
+    >>> file = pathlib.Path("runs.jsonl")
+    >>> again = rnnlm.run(experiment, workdir="work", tracker=rnnlm.JsonLines(file), progress=False)
+    >>> [line["name"] for line in map(json.loads, file.read_text().splitlines()) if "name" in line][:2]
+    ['pretrain', 'language model scratch']
+
     `rnnlm.compare` writes the experiment by itself, and runs it: see there.
 """
 
@@ -39,12 +47,13 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.verdict import Verdict
     from rnnlm.experiment import Experiment, load_experiment
     from rnnlm.library import compare, run
-    from rnnlm.tracking import Null, Tracker
+    from rnnlm.tracking import JsonLines, Null, Tracker
 
-__all__ = ["Experiment", "Null", "Tracker", "Verdict", "compare", "load_experiment", "run"]
+__all__ = ["Experiment", "JsonLines", "Null", "Tracker", "Verdict", "compare", "load_experiment", "run"]
 
 _ROOMS = {
     "Experiment": "rnnlm.experiment",
+    "JsonLines": "rnnlm.tracking",
     "Null": "rnnlm.tracking",
     "Tracker": "rnnlm.tracking",
     "Verdict": "rnnlm.evaluation.verdict",
