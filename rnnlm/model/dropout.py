@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from rnnlm.model.precision import float32
 
+# Places of the masks that share a step's seed; those of layer n are moved on by n.
+WORD_TYPES, INPUT, HIDDEN, WEIGHTS, OUTPUT = 0, 1, 100, 200, 300
+
 
 def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
     """Drop units with one mask for all time steps (Gal & Ghahramani 2016); `x` is (time, batch, units).

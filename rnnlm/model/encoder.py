@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from rnnlm.model.dropout import drop_weights, drop_word_types, locked_dropout
+from rnnlm.model.dropout import HIDDEN, INPUT, OUTPUT, WORD_TYPES, drop_word_types, locked_dropout
 from rnnlm.model.gru import GRU
 from rnnlm.model.lstm import LSTM, State
 from rnnlm.model.precision import Precision
@@ -17,9 +17,6 @@ from rnnlm.settings import Model
 EMBEDDING_RANGE = 0.5
 
 CELLS: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
-
-# Places of the dropout masks that share a step's seed; those of layer n are moved on by n.
-WORD_TYPES, INPUT, HIDDEN, WEIGHTS, OUTPUT = 0, 1, 100, 200, 300
 
 
 class Encoder(keras.layers.Layer):
@@ -93,9 +90,9 @@ class Encoder(keras.layers.Layer):
         for n, layer in enumerate(self.cells):
             if n > 0:
                 hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
-            recurrent = drop_weights(tf.convert_to_tensor(layer.recurrent_kernel), dropout.weight, seed, WEIGHTS + n)
+            dropped = layer.drop(dropout, seed, n)
             state = states[n] if states else None
-            hidden, state = layer(hidden, state, keep, recurrent, precision=precision, training=training)
+            hidden, state = layer(hidden, state, keep, dropped, precision=precision, training=training)
             after.append(state)
             outputs.append(hidden)
         return outputs if all_layers else hidden, after

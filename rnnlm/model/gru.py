@@ -10,10 +10,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rnnlm.model.dropout import WEIGHTS, drop_weights
 from rnnlm.model.initial import orthogonal_gates
 from rnnlm.model.lstm import State
 from rnnlm.model.precision import Precision, float32, product_type
 from rnnlm.seeds import derived
+from rnnlm.settings import Dropout
 
 
 class GRU(keras.layers.Layer):
@@ -52,6 +54,16 @@ class GRU(keras.layers.Layer):
     def state_widths(self) -> tuple[int, ...]:
         """Widths of the state's parts: the output alone."""
         return (self.units,)
+
+    def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int) -> tf.Tensor:
+        """Return the recurrent kernel of a window, without the weights that are dropped in it.
+
+        Args:
+            dropout: What is dropped.
+            seed: Two integers that choose the weights; if None, it is an evaluation, and nothing is dropped.
+            layer: Which layer it is, from 0.
+        """
+        return drop_weights(tf.convert_to_tensor(self.recurrent_kernel), dropout.weight, seed, WEIGHTS + layer)
 
     def call(
         self,

@@ -12,9 +12,11 @@ import keras
 import tensorflow as tf
 
 from rnnlm.model import cudnn
+from rnnlm.model.dropout import WEIGHTS, drop_weights
 from rnnlm.model.initial import orthogonal_gates
 from rnnlm.model.precision import Precision, float32, product_type
 from rnnlm.seeds import derived
+from rnnlm.settings import Dropout
 
 State = tuple[tf.Tensor, ...]
 
@@ -67,6 +69,16 @@ class LSTM(keras.layers.Layer):
     def state_widths(self) -> tuple[int, ...]:
         """Widths of the state's parts: output and cell."""
         return self.units, self.units
+
+    def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int) -> tf.Tensor:
+        """Return the recurrent kernel of a window, without the weights that are dropped in it.
+
+        Args:
+            dropout: What is dropped.
+            seed: Two integers that choose the weights; if None, it is an evaluation, and nothing is dropped.
+            layer: Which layer it is, from 0.
+        """
+        return drop_weights(tf.convert_to_tensor(self.recurrent_kernel), dropout.weight, seed, WEIGHTS + layer)
 
     def call(
         self,

@@ -19,8 +19,7 @@ from rnnlm.evaluation.language_model import DocumentScores, score_documents
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
 from rnnlm.model.classifier import Classifier
-from rnnlm.model.dropout import drop_weights, drop_word_types
-from rnnlm.model.encoder import WEIGHTS, WORD_TYPES
+from rnnlm.model.dropout import WEIGHTS, WORD_TYPES, drop_weights, drop_word_types
 from rnnlm.model.language_model import LanguageModel, penalties
 from rnnlm.model.lstm import LSTM
 from rnnlm.model.softmax import tied_cross_entropy
