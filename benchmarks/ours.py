@@ -19,9 +19,10 @@ AR, TAR = 2.0, 1.0
 def main() -> None:
     """Measure the training step."""
     task = read_task()
-    model = LanguageModel(
-        Model(embedding=task.embedding, hidden=task.hidden, layers=task.layers, dropout=DROPOUT), task.vocabulary, 1
-    )
+    widths = {"embedding": task.embedding, "hidden": task.hidden, "layers": task.layers}
+    # The variant is the recurrent cell.
+    shape = Model.model_validate({"cell": task.variant or "lstm", "dropout": DROPOUT, **widths})
+    model = LanguageModel(shape, task.vocabulary, 1)
     settings = LanguageModelTraining(
         batch_size=task.batch,
         window=task.window,

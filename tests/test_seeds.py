@@ -75,7 +75,7 @@ def random_numbers(seed: int, cell: str) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "qrnn"])
 def test_twenty_consecutive_seeds_share_nothing(cell: str) -> None:
     of_seeds = {seed: random_numbers(seed, cell) for seed in SEEDS}
     assert len(of_seeds[1]) > 30
@@ -86,7 +86,7 @@ def test_twenty_consecutive_seeds_share_nothing(cell: str) -> None:
         assert not names, f"seeds {one} and {other} share {names}"
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "qrnn"])
 def test_blocks_of_one_model_are_all_different(cell: str) -> None:
     weights = {n: v for n, v in random_numbers(1, cell).items() if n.startswith("language model")}
     assert len(set(weights.values())) == len(weights)

@@ -24,8 +24,8 @@ def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int
     if seed is None or rate == 0.0:
         return x
     # In float32, and rounded after that: bfloat16 has no 1 / (1 - rate), and all units would be off by the same share.
-    mask = _mask(tf.stack([1, tf.shape(x)[1], tf.shape(x)[2]]), rate, seed, place)
-    return tf.cast(float32(x) * mask, x.dtype)
+    kept = mask(tf.stack([1, tf.shape(x)[1], tf.shape(x)[2]]), rate, seed, place)
+    return tf.cast(float32(x) * kept, x.dtype)
 
 
 def drop_weights(kernel: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int) -> tf.Tensor:
@@ -41,7 +41,7 @@ def drop_weights(kernel: tf.Tensor, rate: float, seed: tf.Tensor | None, place: 
     """
     if seed is None or rate == 0.0:
         return kernel
-    return kernel * _mask(tf.shape(kernel), rate, seed, place)
+    return kernel * mask(tf.shape(kernel), rate, seed, place)
 
 
 def drop_word_types(
@@ -61,11 +61,11 @@ def drop_word_types(
     """
     if seed is None or rate == 0.0:
         return embedded
-    return embedded * tf.gather(_mask(tf.constant([vocabulary]), rate, seed, place), tokens)[:, :, None]
+    return embedded * tf.gather(mask(tf.constant([vocabulary]), rate, seed, place), tokens)[:, :, None]
 
 
-def _mask(shape: tf.Tensor, rate: float, seed: tf.Tensor, place: int) -> tf.Tensor:
-    """Give 0 with probability `rate`, else 1 / (1 - rate)."""
+def mask(shape: tf.Tensor, rate: float, seed: tf.Tensor, place: int) -> tf.Tensor:
+    """Return 0 with probability `rate`, else 1 / (1 - rate)."""
     # Folded in, not added: step 5 with place 1 would else share its mask with step 6 and place 0.
     seed = tf.random.experimental.stateless_fold_in(seed, place)
     kept = tf.random.stateless_uniform(shape, seed) >= rate

@@ -1,5 +1,6 @@
 """Embedding and stacked recurrent layers: what a language model and a classifier share, and what is transferred."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from rnnlm.model.dropout import HIDDEN, INPUT, OUTPUT, WORD_TYPES, drop_word_typ
 from rnnlm.model.gru import GRU
 from rnnlm.model.lstm import LSTM, State
 from rnnlm.model.precision import Precision
+from rnnlm.model.qrnn import QRNN
 from rnnlm.seeds import derived
 from rnnlm.settings import Model
 
@@ -16,7 +18,13 @@ from rnnlm.settings import Model
 # small embeddings give the LSTM too little to tell apart (after 150 steps perplexity 741 against 869).
 EMBEDDING_RANGE = 0.5
 
-CELLS: dict[str, type[LSTM] | type[GRU]] = {"lstm": LSTM, "gru": GRU}
+# A layer of each recurrent cell, by its width, its seed and its number from 0.
+CELLS: dict[str, Callable[..., LSTM | GRU | QRNN]] = {
+    "lstm": lambda units, seed, _n, **named: LSTM(units, seed, **named),
+    "gru": lambda units, seed, _n, **named: GRU(units, seed, **named),
+    # The first layer sees the token before, as in Merity et al. 2018.
+    "qrnn": lambda units, seed, n, **named: QRNN(units, seed, window=2 if n == 0 else 1, **named),
+}
 
 
 class Encoder(keras.layers.Layer):
@@ -44,7 +52,7 @@ class Encoder(keras.layers.Layer):
         widths = [settings.hidden] * (settings.layers - 1) + [settings.embedding]
         cell = CELLS[settings.cell]
         self.cells = [
-            cell(width, derived(seed, "layer", n), name=f"{settings.cell}_{n}") for n, width in enumerate(widths)
+            cell(width, derived(seed, "layer", n), n, name=f"{settings.cell}_{n}") for n, width in enumerate(widths)
         ]
         self.embedding.build(None)
         for layer, width in zip(self.cells, [settings.embedding, *widths], strict=False):
@@ -70,9 +78,9 @@ class Encoder(keras.layers.Layer):
 
         Args:
             tokens: (time, batch) token ids.
-            states: State of each layer before the first step; none: zeros.
-            keep: (time, batch, 1), 0 where the state is reset before a step; none: never.
-            seed: Two integers that choose the dropout masks; none: evaluation, nothing is dropped.
+            states: State of each layer before the first step; if None, zeros.
+            keep: (time, batch, 1), 0 where the state is reset before a step; if None, never.
+            seed: Two integers that choose the dropout masks; if None, it is an evaluation, and nothing is dropped.
             precision: Type of the products.
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
             all_layers: Whether the outputs of all layers are given, those of the embedding first.
@@ -90,9 +98,9 @@ class Encoder(keras.layers.Layer):
         for n, layer in enumerate(self.cells):
             if n > 0:
                 hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
-            dropped = layer.drop(dropout, seed, n)
+            dropped = layer.drop(dropout, seed, n, tf.shape(tokens))
             state = states[n] if states else None
-            hidden, state = layer(hidden, state, keep, dropped, precision=precision, training=training)
+            hidden, state = layer(hidden, state, keep, dropped=dropped, precision=precision, training=training)
             after.append(state)
             outputs.append(hidden)
         return outputs if all_layers else hidden, after
@@ -107,5 +115,5 @@ class Encoder(keras.layers.Layer):
         return locked_dropout(outputs, self.settings.dropout.output, seed, OUTPUT)
 
     def zero_states(self, batch: int | tf.Tensor) -> list[State]:
-        """Give the state before the first token, for `batch` rows."""
+        """Return the state before the first token, for `batch` rows."""
         return [tuple(tf.zeros((batch, width)) for width in layer.state_widths) for layer in self.cells]

@@ -70,13 +70,14 @@ class LSTM(keras.layers.Layer):
         """Widths of the state's parts: output and cell."""
         return self.units, self.units
 
-    def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int) -> tf.Tensor:
+    def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int, shape: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
         """Return the recurrent kernel of a window, without the weights that are dropped in it.
 
         Args:
             dropout: What is dropped.
             seed: Two integers that choose the weights; if None, it is an evaluation, and nothing is dropped.
             layer: Which layer it is, from 0.
+            shape: Time steps and rows of the window.
         """
         return drop_weights(tf.convert_to_tensor(self.recurrent_kernel), dropout.weight, seed, WEIGHTS + layer)
 
@@ -85,7 +86,7 @@ class LSTM(keras.layers.Layer):
         inputs: tf.Tensor,
         state: State | None = None,
         keep: tf.Tensor | None = None,
-        recurrent_kernel: tf.Tensor | None = None,
+        dropped: tf.Tensor | None = None,
         precision: Precision = "float32",
         training: bool = True,
     ) -> tuple[tf.Tensor, State]:
@@ -93,9 +94,9 @@ class LSTM(keras.layers.Layer):
 
         Args:
             inputs: (time, batch, width).
-            state: Output and cell before the first step, each (batch, units) in float32; none: zeros.
-            keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; none: never reset.
-            recurrent_kernel: Stands in for the layer's own, as where some of its weights are dropped.
+            state: Output and cell before the first step, each (batch, units) in float32; if None, zeros.
+            keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
+            dropped: What `drop` returns, in place of the layer's own recurrent kernel; if None, nothing is dropped.
             precision: Type of the products.
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
@@ -104,7 +105,7 @@ class LSTM(keras.layers.Layer):
         """
         if state is None:
             state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
-        recurrent = self.recurrent_kernel if recurrent_kernel is None else recurrent_kernel
+        recurrent = self.recurrent_kernel if dropped is None else dropped
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
         # cuDNN knows no reset inside a sequence.
         if keep is None and precision == "float32" and cudnn.is_usable():

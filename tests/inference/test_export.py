@@ -58,7 +58,8 @@ FORMS = pytest.mark.parametrize("form", ["saved-model", "onnx"])
 
 @FORMS
 @pytest.mark.parametrize(
-    ("kind", "cell", "softmax"), [("word", "lstm", "exact"), ("bpe", "gru", "exact"), ("word", "lstm", "adaptive")]
+    ("kind", "cell", "softmax"),
+    [("word", "lstm", "exact"), ("bpe", "gru", "exact"), ("word", "lstm", "adaptive"), ("word", "qrnn", "exact")],
 )
 def test_a_language_model_is_the_same_without_python(
     trained: Make, tmp_path: Path, small_groups: None, kind: str, cell: str, softmax: str, form: ExportFormat

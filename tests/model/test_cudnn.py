@@ -118,7 +118,7 @@ def test_what_is_passed_in_reaches_cudnn_and_what_it_gives_comes_back(monkeypatc
     monkeypatch.setattr(cudnn, "lstm", kernel)
     layer, (x, h0, c0) = layer_and_arrays()
     dropped = tf.zeros_like(layer.recurrent_kernel)
-    outputs, (h, c) = layer(x, (h0, c0), recurrent_kernel=dropped)
+    outputs, (h, c) = layer(x, (h0, c0), dropped=dropped)
     for found, expected in zip(seen, (x, layer.kernel, dropped, layer.bias, h0, c0), strict=True):
         np.testing.assert_array_equal(found, np.array(expected))
     for found, expected in zip((outputs, h, c), given, strict=True):

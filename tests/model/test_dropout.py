@@ -165,10 +165,10 @@ def transparent(
     inputs: Any,
     state: Any = None,
     keep: Any = None,
-    recurrent_kernel: Any = None,
+    dropped: Any = None,
     precision: Any = "float32",
 ) -> Any:
-    return inputs, recurrent_kernel
+    return inputs, dropped
 
 
 def encoder_of(monkeypatch: pytest.MonkeyPatch, **dropout: float) -> Encoder:

@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -6,15 +5,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays as arrays_of
 
 from rnnlm.model.gru import GRU
-from rnnlm.model.language_model import LanguageModel
-from rnnlm.settings import Dropout, LanguageModelTraining, Model
-from rnnlm.training.batches import Window
-from rnnlm.training.step import LanguageModelStep
 
 TIME, BATCH, WIDTH, UNITS = 7, 3, 5, 4
 
@@ -174,55 +166,6 @@ def test_every_gradient_agrees_with_automatic_differentiation_of_a_plain_loop() 
         assert tf.norm(found - expected) < 2e-6 * tf.norm(expected)
 
 
-@pytest.mark.parametrize("cut", range(1, TIME))
-def test_state_carried_over_two_windows_equals_one_long_window(layer: GRU, inputs: np.ndarray, cut: int) -> None:
-    whole, (state,) = layer(inputs)
-    first, between = layer(inputs[:cut])
-    second, (after,) = layer(inputs[cut:], between)
-    np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
-    np.testing.assert_allclose(after, state, atol=1e-6)
-
-
-@settings(max_examples=10)  # each is about 15 runs
-@given(keep=arrays_of(np.float32, (TIME, BATCH, 1), elements=st.sampled_from([0.0, 1.0])))
-def test_resets_equal_runs_of_their_own(keep: np.ndarray) -> None:
-    """Each row falls apart at its resets into runs that begin with nothing."""
-    layer, generator = make_layer(), np.random.default_rng(0)
-    inputs = generator.normal(size=(TIME, BATCH, WIDTH)).astype(np.float32)
-    before = generator.normal(size=(BATCH, UNITS)).astype(np.float32)
-    outputs, (state,) = layer(inputs, (before,), tf.constant(keep))
-    for row in range(BATCH):
-        begins = [0, *(np.flatnonzero(keep[1:, row, 0] == 0.0) + 1), TIME]
-        h = before[row : row + 1] * keep[0, row]
-        for start, end in itertools.pairwise(begins):
-            alone, (last,) = layer(inputs[start:end, row : row + 1], (h,))
-            np.testing.assert_allclose(outputs[start:end, row], alone[:, 0], atol=1e-6)
-            h = np.zeros_like(h)
-        np.testing.assert_allclose(state[row], last[0], atol=1e-6)
-
-
-def test_products_in_bfloat16_stay_near_float32() -> None:
-    """8 bits of mantissa: outputs within 2 in 100 at most, each gradient within 3 in 100 of its norm."""
-    layer, generator = GRU(64, seed=3), np.random.default_rng(0)
-    layer.build((None, None, 48))
-    x = tf.constant(generator.normal(size=(30, 8, 48)).astype(np.float32))
-    weights = [layer.kernel.value, layer.recurrent_kernel.value, layer.bias.value]
-    upstream = tf.constant(generator.normal(size=(30, 8, 64)).astype(np.float32))
-    results = []
-    for precision in ("float32", "bfloat16"):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs, (h,) = layer(x, precision=precision)
-            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * upstream)
-        assert h.dtype == tf.float32
-        gradients = tape.gradient(loss, [x, *weights])
-        assert {gradient.dtype for gradient in gradients} == {tf.float32}
-        results.append([tf.cast(outputs, tf.float32), *gradients])
-    np.testing.assert_allclose(results[1][0], results[0][0], atol=0.02)
-    for found, expected in zip(*results, strict=True):
-        assert tf.norm(found - expected) < 0.03 * tf.norm(expected)
-
-
 def test_a_slow_memory_is_not_rounded_away_in_bfloat16() -> None:
     """An update gate that is nearly shut changes the state by less than bfloat16 can add: the state must be wider."""
     layer = GRU(1, seed=3)
@@ -240,21 +183,3 @@ def test_each_gate_has_an_orthogonal_recurrent_kernel() -> None:
     layer.build((None, None, WIDTH))
     for block in np.split(np.array(layer.recurrent_kernel), 3, axis=1):
         np.testing.assert_allclose(block @ block.T, np.eye(UNITS), atol=1e-5)
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_language_model_of_grus_learns_with_every_regulariser(precision: Any) -> None:
-    """A text of 12 tokens over and over: far below the log(12) = 2.48 nats of a guess after 80 updates."""
-    dropout = Dropout(input=0.1, hidden=0.1, output=0.1, embedding=0.1, weight=0.1)
-    model = LanguageModel(Model(cell="gru", embedding=16, hidden=24, layers=2, dropout=dropout), 12, seed=1)
-    settings = LanguageModelTraining(batch_size=4, window=8, activation_penalty=1.0, temporal_penalty=0.5)
-    step = LanguageModelStep(model, settings, precision)
-    text = (np.arange(9)[:, None] + np.array([0, 3, 6, 9])[None, :]).astype(np.int32)
-    losses = []
-    for n in range(80):
-        tokens = (text + 8 * n) % 12
-        ones = np.ones((8, 4), np.float32)
-        result = step.run([Window(tokens[:-1], tokens[1:], ones, ones[:, :, None])], [n == 0], 1, n, 0.01, 0.0)
-        losses.append(result.loss)
-    assert losses[0] > 2.0
-    assert np.mean(losses[-10:]) < 0.5

@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -6,9 +5,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays as arrays_of
 
 from rnnlm.model.lstm import LSTM
 
@@ -133,58 +129,6 @@ def test_every_gradient_agrees_with_a_float64_reference(
     weights = [layer.kernel.value, layer.recurrent_kernel.value, layer.bias.value]
     for found, right in zip(tape.gradient(found_loss, [x, *weights, h0, c0]), expected, strict=True):
         np.testing.assert_allclose(found, right, atol=5e-6)
-
-
-@pytest.mark.parametrize("cut", range(1, TIME))
-def test_state_carried_over_two_windows_equals_one_long_window(layer: LSTM, inputs: np.ndarray, cut: int) -> None:
-    whole, state = layer(inputs)
-    first, between = layer(inputs[:cut])
-    second, after = layer(inputs[cut:], between)
-    np.testing.assert_allclose(np.concatenate([first, second]), whole, atol=1e-6)
-    for found, expected in zip(after, state, strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-@settings(max_examples=10)  # each is about 15 runs
-@given(keep=arrays_of(np.float32, (TIME, BATCH, 1), elements=st.sampled_from([0.0, 1.0])))
-def test_resets_equal_runs_of_their_own(keep: np.ndarray) -> None:
-    """Each row falls apart at its resets into runs that begin with nothing."""
-    layer, generator = make_layer(), np.random.default_rng(0)
-    inputs = generator.normal(size=(TIME, BATCH, WIDTH)).astype(np.float32)
-    before = [generator.normal(size=(BATCH, UNITS)).astype(np.float32) for _ in range(2)]
-    outputs, state = layer(inputs, tuple(before), tf.constant(keep))
-    for row in range(BATCH):
-        begins = [0, *(np.flatnonzero(keep[1:, row, 0] == 0.0) + 1), TIME]
-        h, c = (part[row : row + 1] * keep[0, row] for part in before)
-        for start, end in itertools.pairwise(begins):
-            alone, (h, c) = layer(inputs[start:end, row : row + 1], (h, c))
-            np.testing.assert_allclose(outputs[start:end, row], alone[:, 0], atol=1e-6)
-            last = h, c
-            h, c = np.zeros_like(h), np.zeros_like(c)
-        for found, expected in zip(state, last, strict=True):
-            np.testing.assert_allclose(found[row], expected[0], atol=1e-6)
-
-
-def test_products_in_bfloat16_stay_near_float32() -> None:
-    """8 bits of mantissa: outputs within 2 in 100 at most, each gradient within 3 in 100 of its norm."""
-    layer, generator = LSTM(64, seed=3), np.random.default_rng(0)
-    layer.build((None, None, 48))
-    x = tf.constant(generator.normal(size=(30, 8, 48)).astype(np.float32))
-    weights = [layer.kernel.value, layer.recurrent_kernel.value, layer.bias.value]
-    upstream = tf.constant(generator.normal(size=(30, 8, 64)).astype(np.float32))
-    results = []
-    for precision in ("float32", "bfloat16"):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs, (h, c) = layer(x, precision=precision)
-            loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * upstream)
-        assert h.dtype == c.dtype == tf.float32
-        gradients = tape.gradient(loss, [x, *weights])
-        assert {gradient.dtype for gradient in gradients} == {tf.float32}
-        results.append([tf.cast(outputs, tf.float32), *gradients])
-    np.testing.assert_allclose(results[1][0], results[0][0], atol=0.02)
-    for found, expected in zip(*results, strict=True):
-        assert tf.norm(found - expected) < 0.03 * tf.norm(expected)
 
 
 def test_the_forget_gate_starts_open(layer: LSTM) -> None:
