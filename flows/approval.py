@@ -44,7 +44,7 @@ def ask(challenger: ChallengeRef, present: ModelRef | None) -> None:
 
     Args:
         challenger: The version, and why it is better.
-        present: The champion that it was compared with; none: there is none.
+        present: The champion that it was compared with; None if there is none.
     """
     model = challenger.model
     if not challenger.better or withdrawn(model) or (present is not None and present.version == model.version):

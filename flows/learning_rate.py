@@ -21,7 +21,7 @@ class Found:
 
     Attributes:
         path: The folder of `learning-rate.png` and `learning-rate.json`.
-        suggestions: Learning rates to try; none where the loss did not fall.
+        suggestions: Learning rates to try; None if the loss did not fall.
     """
 
     path: Path

@@ -16,7 +16,7 @@ RUNNER, WORKERS, SCHEDULER = "RNNLM_RUNNER", "RNNLM_RUNNER_WORKERS", "RNNLM_DASK
 
 
 def task_runner() -> TaskRunner[Any]:
-    """Give the task runner that the environment names.
+    """Return the task runner that the environment names.
 
     `RNNLM_RUNNER` is sequential (the default), processes, dask or ray; `RNNLM_RUNNER_WORKERS` how many steps run at
     once (2). `RNNLM_DASK_SCHEDULER` is the address of a Dask cluster that is there already.

@@ -46,7 +46,7 @@ def make_store() -> None:
 
 
 def has_store() -> bool:
-    """Tell whether there may be something in MLflow's store: it is a server, or a file that exists."""
+    """Return whether there may be something in MLflow's store: it is a server, or a file that exists."""
     file = _sqlite_file(mlflow.get_tracking_uri())
     return file is None or _is_there(file)
 

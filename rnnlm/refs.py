@@ -31,7 +31,7 @@ class Ref(BaseModel):
         return hash(self.sha256)
 
     def exists(self) -> bool:
-        """Tell whether the output is still there; a cached reference may outlive its folder."""
+        """Return whether the output is still there; a cached reference may outlive its folder."""
         return self.path.is_dir()
 
 

@@ -63,7 +63,7 @@ class TextModel(PythonModel):
         Args:
             context: MLflow's; all that is needed of it was read by `load_context`.
             model_input: The texts.
-            params: The task and its parameters; none: the model's own task.
+            params: The task and its parameters; if None, the model's own task.
 
         Raises:
             MlflowException: If a parameter is wrong; it says so in a way that MLflow's server passes on.

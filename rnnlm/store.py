@@ -53,7 +53,7 @@ def sqlite_address(file: Path, driver: str = "") -> str:
 
 @contextmanager
 def whole_folder(final: Path) -> Iterator[Path]:
-    """Give a folder to write into that becomes `final` at the end, in one rename.
+    """Yield a folder to write into that becomes `final` at the end, in one rename.
 
     If the body fails, nothing is left behind; a reader never sees half of an output. An earlier `final` stays in
     place until the new one is whole.
@@ -98,11 +98,11 @@ def made_anew(path: Path) -> str:
 
 
 def is_full(folder: Path) -> bool:
-    """Tell whether the disk of a folder has no room for what a run writes, down to a database's next page."""
+    """Return whether the disk of a folder has no room for what a run writes, down to a database's next page."""
     return folder.is_dir() and shutil.disk_usage(folder).free < ALMOST_NOTHING
 
 
 def file_sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -115,7 +115,7 @@ def register_cell(
 
 
 def lineage_tags(tokens: TokensRef, configuration: str, flow_run_id: str) -> dict[str, str]:
-    """Give the tags that say where a model comes from.
+    """Return the tags that say where a model comes from.
 
     Args:
         tokens: The tokens that it was trained on.

@@ -75,7 +75,7 @@ def task_of(step: Step[..., R]) -> Task[..., R]:
 
 
 def _is_refreshed() -> bool:
-    """Tell whether the user wants the step that runs now to be computed again."""
+    """Return whether the user wants the step that runs now to be computed again."""
     context = TaskRunContext.get()
     return bool(PREFECT_TASKS_REFRESH_CACHE.value() or (context and context.task.refresh_cache))
 
@@ -175,7 +175,7 @@ class Prefect:
 
 
 def _is_gone(state: State[Any]) -> bool:
-    """Tell whether a step's result came from the cache, and what it refers to, here or elsewhere, is not there now."""
+    """Return whether a step's result came from the cache, and what it refers to is not there now, here or elsewhere."""
     if state.name != "Cached":
         return False
     result = state.result()
@@ -187,7 +187,7 @@ def _is_gone(state: State[Any]) -> bool:
 
 
 def may_pass(task: Any, _: TaskRun, state: State[Any]) -> bool:
-    """Tell whether a failure may pass by itself: a store or a network that did not answer, never data or settings.
+    """Return whether a failure may pass by itself: a store or a network that did not answer, never data or settings.
 
     Prefect asks where tries are left: what may pass is tried again, and the log says so.
     """

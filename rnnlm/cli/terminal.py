@@ -83,7 +83,7 @@ def _explain(error: RnnlmError | OSError) -> str:
 def texts(
     given: list[str] | None, file: Path | None, encoding: str = "auto", column: str | None = None
 ) -> Iterator[str]:
-    """Return the texts of a command: its arguments, else those of a file, else the lines of standard input.
+    """Yield the texts of a command: its arguments, else those of a file, else the lines of standard input.
 
     Args:
         given: The arguments.
@@ -114,7 +114,7 @@ def texts(
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Give texts as many at a time as are worth computing together; to one who types, an answer to each."""
+    """Yield texts, as many at a time as are worth computing together; to one who types, an answer to each."""
     at_once, rest = 1 if sys.stdin.isatty() else 256, iter(texts)
     while batch := list(itertools.islice(rest, at_once)):
         yield batch

@@ -55,7 +55,7 @@ def assemble(
         documents: The target's documents.
         tokens: The target's tokens.
         scores: All cells, those of the baseline among them.
-        forgetting_ref: The fine-tuned language model on the source's text; none: there is none.
+        forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
     cells = plan(experiment, documents.labelled["train"])
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
@@ -148,7 +148,7 @@ def _forgetting(ref: ForgettingRef) -> Forgetting:
 
 
 def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
-    """Give which classes each arm takes for which at its largest number of labels, summed over seeds."""
+    """Return which classes each arm takes for which at its largest number of labels, summed over seeds."""
     classifiers = [score for score in scores if score.task == "classifier"]
     found = []
     for arm in dict.fromkeys(score.arm for score in classifiers):
@@ -163,7 +163,7 @@ def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
 
 
 def _examples(scores: list[ScoreRef], found: list[Gain], classes: list[str], documents: DocumentsRef) -> list[Examples]:
-    """Give documents that only the best way of transfer gets right, or only scratch: with few and with many labels."""
+    """Return documents that only the best way of transfer gets right, or only scratch, with few and many labels."""
     transfer = [gain for gain in found if gain.task == "classifier" and arm_named(gain.arm).transfer]
     numbers = {gain.labels for gain in transfer}
     chosen = []
@@ -178,7 +178,7 @@ def _examples(scores: list[ScoreRef], found: list[Gain], classes: list[str], doc
 
 
 def _cells_of(scores: list[ScoreRef], arm: str, labels: int) -> dict[int, ScoreRef]:
-    """Give the classifiers of an arm at a number of labels, by seed."""
+    """Return the classifiers of an arm at a number of labels, by seed."""
     return {one.seed: one for one in scores if (one.task, one.arm, one.labels) == ("classifier", arm, labels)}
 
 

@@ -13,7 +13,7 @@ COLDEST, HOTTEST = 0.05, 20.0
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Give how far the confidence lies from the accuracy, in the mean over documents.
+    """Return how far the confidence is from the accuracy, in the mean over documents.
 
     Documents are put into bins of equal width by the probability of the class that was said; in each the mean
     confidence is compared with the accuracy (Naeini et al. 2015; Guo et al. 2017).
@@ -48,7 +48,7 @@ def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Give the temperature between 0.05 and 20 under which held-out labels are likeliest.
+    """Return the temperature between 0.05 and 20 under which held-out labels are likeliest.
 
     Args:
         probabilities: (documents, classes) of the validation split.
@@ -71,7 +71,7 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibration_metrics(probabilities: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
-    """Give the calibration error as it is, and with the temperature the error and the mean NLL (nats a document).
+    """Return the calibration error as it is, and with the temperature the error and the mean NLL (nats a document).
 
     Args:
         probabilities: (documents, classes), without the temperature.

@@ -19,7 +19,7 @@ def confusion_counts(predicted: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def precision_recall_f1(counts: np.ndarray) -> list[tuple[float, float, float]]:
-    """Give precision, recall and F1 of each class from the counts of `confusion_counts`."""
+    """Return precision, recall and F1 of each class from the counts of `confusion_counts`."""
     hits, said, true = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     return [
         # F1 is 2 PR / (P + R) in counts.
@@ -29,7 +29,7 @@ def precision_recall_f1(counts: np.ndarray) -> list[tuple[float, float, float]]:
 
 
 def _share(part: int, whole: int) -> float:
-    """Give a share; of nothing it is 0, as scikit-learn does it."""
+    """Return a share; of nothing it is 0, as scikit-learn does it."""
     return float(part / whole) if whole else 0.0
 
 

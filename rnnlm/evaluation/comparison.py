@@ -70,7 +70,7 @@ def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str
 
 
 def _places(cells: list[Predictions]) -> dict[tuple[str, int], dict[str, dict[int, Predictions]]]:
-    """Give the cells by task and number of labels, then by arm, then by seed."""
+    """Return the cells by task and number of labels, then by arm, then by seed."""
     by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
     for cell in cells:
         by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
@@ -102,7 +102,7 @@ def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
 
 
 def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
-    """Give the cells of all ways of transfer and of these baselines."""
+    """Return the cells of all ways of transfer and of these baselines."""
     return [cell for cell in cells if cell.arm in baselines or arm_named(cell.arm).transfer]
 
 
@@ -164,7 +164,7 @@ def _judged(gain: Gain, alone: float, p: float) -> Gain:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Give the two-sided p-value of McNemar's exact test of two classifiers on the same documents.
+    """Return the two-sided p-value of McNemar's exact test of two classifiers on the same documents.
 
     Were neither better, each document that only one gets right would be the toss of a coin (McNemar 1947; Dietterich
     1998).
@@ -193,7 +193,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) -> tuple[Interval, float]:
-    """Give the mean difference, its 95 % interval and its two-sided p-value by a hierarchical bootstrap.
+    """Return the mean difference, its 95 % interval and its two-sided p-value by a hierarchical bootstrap.
 
     First seeds are drawn, then documents.
     Both are drawn anew, because both are samples: another seed and other documents would give another difference
@@ -270,7 +270,7 @@ def _sentence(found: Gain, alone: float) -> str:
 
 
 def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gain], recommended: str = "") -> list[str]:
-    """Give the verdict, the answer first: where transfer helps, where it hurts, the best way, what the source adds.
+    """Return the verdict, the answer first: where transfer helps, where it hurts, the best way, what the source adds.
 
     Args:
         found: Every arm against scratch.

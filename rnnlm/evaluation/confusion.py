@@ -11,7 +11,7 @@ MOST_CLASSES = 12  # a larger matrix says nothing to the eye
 
 
 def confusion(arm: str, labels: int, seeds: int, counts: np.ndarray, names: Sequence[str]) -> Confusion:
-    """Give the matrix of an arm with the scores of each class.
+    """Return the matrix of an arm with the scores of each class.
 
     Args:
         arm: The arm.

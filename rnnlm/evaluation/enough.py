@@ -12,7 +12,7 @@ LEAST_DOCUMENTS = 30
 
 
 def few(documents: int) -> bool:
-    """Tell whether these are too few documents for a claim."""
+    """Return whether these are too few documents for a claim."""
     return documents < LEAST_DOCUMENTS
 
 

@@ -60,7 +60,7 @@ def said(files: Sequence[Path]) -> Said:
 
 
 def probabilities_of(table: pa.Table) -> np.ndarray:
-    """Give what a `predictions.parquet` of a classifier holds: (documents, classes) float32."""
+    """Return what a `predictions.parquet` of a classifier holds: (documents, classes) float32."""
     return np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
 
 
@@ -135,7 +135,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
 
 def _belongs_to_the_one_before(line: str, place: int) -> bool:
-    """Tell whether a character is a mark on the one before it, or joined to it."""
+    """Return whether a character is a mark on the one before it, or joined to it."""
     character = line[place]
     # Marks, variation selectors; a joiner and what it joins; the skin tones of emoji.
     return (

@@ -12,7 +12,7 @@ from rnnlm.evaluation.verdict import Equivalence
 
 
 def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
-    """Give for every way of transfer, at each number of labels, how many labels scratch needs for the same accuracy.
+    """Return for every way of transfer, at each number of labels, how many labels scratch needs for the same accuracy.
 
     Between two numbers of labels the baseline's accuracy is interpolated over the logarithm of the number; where it
     falls with more labels, it is held at its highest so far. Nothing is said of what lies beyond the numbers that were
@@ -71,7 +71,7 @@ def _labels(number: float | None, most: int) -> str:
 
 
 def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
-    """Give at how many labels a rising curve reaches a score; the smallest number at least, infinity if it never does.
+    """Return at how many labels a rising curve reaches a score: at least the smallest number, infinity if never.
 
     Args:
         score: The score to be reached.
@@ -89,7 +89,7 @@ def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
 
 
 def _accuracies(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Give the mean accuracy of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
+    """Return the mean accuracy of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
 
     Args:
         cells: Of each cell the (documents,) right or wrong of each seed.

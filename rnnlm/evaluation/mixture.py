@@ -6,7 +6,7 @@ ROUNDS = 100  # the weight is then known to far better than it matters
 
 
 def mixture_weight(first: np.ndarray, second: np.ndarray) -> float:
-    """Give the first model's share in the mixture that makes a text likeliest, by expectation maximisation.
+    """Return the first model's share in the mixture that makes a text likeliest, by expectation maximisation.
 
     Args:
         first: (tokens,) negative log-likelihoods of held-out text, in nats.
@@ -20,6 +20,6 @@ def mixture_weight(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def mixed(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
-    """Give the negative log-likelihood of each token under the mixture: (tokens,), in nats."""
+    """Return the negative log-likelihood of each token under the mixture: (tokens,), in nats."""
     with np.errstate(divide="ignore"):  # a weight of 0 or 1
         return np.asarray(-np.logaddexp(np.log(weight) - first, np.log1p(-weight) - second))

@@ -25,7 +25,7 @@ class SourceModel(BaseModel):
     """What the trained source model says about the target.
 
     Attributes:
-        perplexity: Of a source language model as it is, on the target's validation text; none for a classifier.
+        perplexity: Of a source language model as it is, on the target's validation text; None for a classifier.
         bits: The same as bits per character.
         documents: Number of labelled training documents that the features are of; 0 without labels.
         pretrained: Features of the source model's encoder.
@@ -72,7 +72,7 @@ class Estimate(BaseModel):
         saved: Bits per character that the mixture saves over it, with a 95 % interval over documents.
         outlook: likely, unlikely or open: whether the interval lies above, below or around a hundredth of `own_bits`.
         order: Tokens of the longest n-grams.
-        source_model: What the source model says; none: it is not trained yet.
+        source_model: What the source model says; None if it is not trained yet.
     """
 
     model_config = ConfigDict(frozen=True)

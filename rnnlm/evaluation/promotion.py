@@ -35,7 +35,7 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
 
     Args:
         challenger: (documents,) 1 where the new model is right, 0 where it is wrong.
-        champion: The same of the model in use, over the same documents; none: there is none.
+        champion: The same of the model in use, over the same documents; None if there is none.
         margin: What the gain's interval must lie above, as a share of documents.
     """
     if champion is None:

@@ -9,7 +9,7 @@ LEAST, MOST = 1e-10, 1e10
 
 
 def logme(features: np.ndarray, labels: np.ndarray) -> float:
-    """Give the log marginal evidence of a linear model of the labels on the features, in nats a document.
+    """Return the log marginal evidence of a linear model of the labels on the features, in nats a document.
 
     For each class, whether a document belongs to it is y = F w + b + noise with w ~ N(0, 1/alpha) and noise ~
     N(0, 1/beta); alpha and beta are those under which the labels are likeliest (You et al. 2021, "LogME"), found by the
@@ -36,7 +36,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _evidence(squared: np.ndarray, along: np.ndarray, outside: float, dimensions: int) -> float:
-    """Give the largest log evidence of one class, in nats.
+    """Return the largest log evidence of one class, in nats.
 
     Args:
         squared: (k,) squared singular values of the features.
@@ -60,7 +60,7 @@ def _evidence(squared: np.ndarray, along: np.ndarray, outside: float, dimensions
 
 
 def h_score(features: np.ndarray, labels: np.ndarray, shrinkage: float = 0.0) -> float:
-    """Give the H-score: the variance of the features between the classes, in units of their variance.
+    """Return the H-score: the variance of the features between the classes, in units of their variance.
 
     tr(cov(f)^-1 cov(E[f|y])) (Bao et al. 2019): the sum of the squared canonical correlations of features and classes,
     from 0 to the number of classes less one. With fewer documents than features it is as large as it can be, whatever
@@ -83,7 +83,7 @@ def h_score(features: np.ndarray, labels: np.ndarray, shrinkage: float = 0.0) ->
 
 
 def standardised(features: np.ndarray) -> np.ndarray:
-    """Give features with mean 0 and variance 1 each, in float64; those that do not vary become 0."""
+    """Return features with mean 0 and variance 1 each, in float64; those that do not vary become 0."""
     centred = _centred(features)
     deviation = centred.std(axis=0)
     return np.asarray(centred / np.where(deviation > 1e-12 * max(1.0, float(deviation.max())), deviation, np.inf))

@@ -74,17 +74,17 @@ class Gain(BaseModel):
         metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
         gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where
             the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
-        spread: Standard deviation of the gain over seeds; none with a single seed.
+        spread: Standard deviation of the gain over seeds; None with a single seed.
         seeds: Number of seeds.
         documents: Number of test documents; 0 in a verdict of an earlier version.
         p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
             are compared with this baseline at this number of labels; None where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
-        only_arm: Test documents that the arm alone gets right, summed over seeds; none for a language model.
+        only_arm: Test documents that the arm alone gets right, summed over seeds; None for a language model.
         only_baseline: Those that the baseline alone gets right.
         mcnemar_p: Probability of counts so far apart if neither were better (McNemar's exact test), of this pair by
-            itself; none with several seeds, whose documents are the same ones, and for a language model.
+            itself; None with several seeds, whose documents are the same ones, and for a language model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -289,7 +289,7 @@ class Verdict(BaseModel):
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
-        forgetting: What the source model lost on its own text when it was fine-tuned; none: no language model was.
+        forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
         confusions: Which classes each classifier takes for which, at its largest number of labels.
         examples: Documents that only the best way of transfer gets right, or only scratch.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.

@@ -42,7 +42,7 @@ class AdaptiveWeights(NamedTuple):
 
 
 def group_starts(vocabulary: int) -> tuple[int, ...]:
-    """Give the first id of each group of rare tokens; none where the vocabulary has no rare tokens."""
+    """Return the first id of each group of rare tokens; empty if the vocabulary has none."""
     return tuple(start for start in CUTOFFS if start < vocabulary)
 
 
@@ -53,7 +53,7 @@ def adaptive_cross_entropy(
     weights: tf.Tensor,
     precision: Precision = "float32",
 ) -> tf.Tensor:
-    """Give the weighted sum of negative log-likelihoods, in nats.
+    """Return the weighted sum of negative log-likelihoods, in nats.
 
     Args:
         hidden: (rows, width).
@@ -76,7 +76,7 @@ def adaptive_cross_entropy(
 
 
 def adaptive_nll(hidden: tf.Tensor, softmax: AdaptiveWeights, targets: tf.Tensor) -> tf.Tensor:
-    """Give the exact negative log-likelihood of each row, in nats, in float32 and without a gradient.
+    """Return the exact negative log-likelihood of each row, in nats, in float32 and without a gradient.
 
     Args:
         hidden: (rows, width); any number of rows.
@@ -94,7 +94,7 @@ def adaptive_nll(hidden: tf.Tensor, softmax: AdaptiveWeights, targets: tf.Tensor
 
 
 def adaptive_log_probabilities(hidden: tf.Tensor, softmax: AdaptiveWeights) -> tf.Tensor:
-    """Give the log-probability of every token: (..., width) to (..., vocabulary)."""
+    """Return the log-probability of every token: (..., width) to (..., vocabulary)."""
     first = group_starts(softmax.bias.shape[0])[0]
     head, *inside = (
         tf.nn.log_softmax(tf.einsum("...w,vw->...v", hidden, embeddings) + bias) for embeddings, bias in _parts(softmax)
@@ -104,7 +104,7 @@ def adaptive_log_probabilities(hidden: tf.Tensor, softmax: AdaptiveWeights) -> t
 
 
 def _parts(softmax: AdaptiveWeights) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
-    """Give rows and biases of the head, tombstones last, and of each group."""
+    """Yield rows and biases of the head, tombstones last, and of each group."""
     vocabulary = softmax.bias.shape[0]
     edges = (0, *group_starts(vocabulary), vocabulary)
     sizes = [end - start for start, end in itertools.pairwise(edges)]
@@ -115,6 +115,6 @@ def _parts(softmax: AdaptiveWeights) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
 
 
 def _group_of(targets: tf.Tensor, softmax: AdaptiveWeights) -> tf.Tensor:
-    """Give the group of each target, -1 for those in the head."""
+    """Return the group of each target, -1 for those in the head."""
     starts = tf.constant(group_starts(softmax.bias.shape[0]), targets.dtype)
     return tf.reduce_sum(tf.cast(targets[:, None] >= starts, targets.dtype), 1) - 1

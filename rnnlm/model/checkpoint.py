@@ -31,7 +31,7 @@ class Description(BaseModel):
         kind: A language model or a classifier.
         settings: Widths, layers, dropout.
         vocabulary_size: Number of tokens.
-        classifier: The classifier's pooling and limits; none for a language model.
+        classifier: The classifier's pooling and limits; None for a language model.
         labels: The classes; empty for a language model.
         temperature: What calibrates the classifier's probabilities, chosen on the validation split; 1: as they are.
     """
@@ -97,7 +97,7 @@ class Checkpoint:
 
 
 def get_weights(model: keras.layers.Layer) -> Weights:
-    """Give copies of a model's weights by name (`lstm_0/kernel`), those that are not trained included."""
+    """Return copies of a model's weights by name (`lstm_0/kernel`), those that are not trained included."""
     return {name: np.array(variable) for name, variable in named_variables(model).items()}
 
 
@@ -117,7 +117,7 @@ def set_weights(model: keras.layers.Layer, weights: Weights) -> None:
 
 
 def named_variables(model: keras.layers.Layer) -> dict[str, keras.Variable]:
-    """Give a model's variables by name, those that are not trained included."""
+    """Return a model's variables by name, those that are not trained included."""
     # Keras puts the model's own name before some paths, depending on the scope that the model was made in.
     prefix = f"{model.name}/"
     return {variable.path.removeprefix(prefix): variable for variable in model.weights}

@@ -64,12 +64,12 @@ class Classifier(keras.layers.Layer):
         seed: tf.Tensor | None = None,
         precision: Precision = "float32",
     ) -> tf.Tensor:
-        """Give the pooled states of documents: (batch, width); those of several layers side by side.
+        """Return the pooled states of documents: (batch, width); those of several layers side by side.
 
         Args:
             tokens: (time, batch) token ids, padded behind.
             lengths: (batch,) true lengths, at least 1.
-            seed: Two integers that choose the encoder's dropout masks; none: no dropout.
+            seed: Two integers that choose the encoder's dropout masks; if None, nothing is dropped.
             precision: Type of the products.
         """
         outputs, _ = self.encoder(
@@ -79,11 +79,11 @@ class Classifier(keras.layers.Layer):
         return tf.concat([pool(float32(hidden), lengths, self.training.pooling) for hidden in layers], axis=1)
 
     def logits(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Give the logits of pooled features: (batch, 1) for two classes, (batch, classes) for more.
+        """Return the logits of pooled features: (batch, 1) for two classes, (batch, classes) for more.
 
         Args:
             features: (batch, width).
-            seed: Two integers that choose the dropout mask and mean training; none: evaluation.
+            seed: Two integers that choose the dropout mask and mean training; if None, it is an evaluation.
         """
         if self.training.normalise:
             features = self.normalise(features, training=seed is not None)
@@ -110,7 +110,7 @@ class Classifier(keras.layers.Layer):
         self.normalise.moving_variance.assign(features.var(axis=0))
 
     def losses_of(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Give the loss of each document, in nats: (batch,).
+        """Return the loss of each document, in nats: (batch,).
 
         The negative log-likelihood of its label, or with label smoothing of the label mixed with all classes alike
         (Szegedy et al. 2016).
@@ -125,13 +125,13 @@ class Classifier(keras.layers.Layer):
         return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
 
     def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
-        """Give the probability of each class: (batch, classes)."""
+        """Return the probability of each class: (batch, classes)."""
         if self.classes == 2:
             return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
         return tf.nn.softmax(logits)
 
     def call(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Give the probability of each class of padded documents."""
+        """Return the probability of each class of padded documents."""
         return self.probabilities(self.logits(self.features(tokens, lengths)))
 
 

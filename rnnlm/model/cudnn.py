@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def is_usable() -> bool:
-    """Tell whether there is a GPU that cuDNN runs on (a GPU of another maker has no such kernel)."""
+    """Return whether there is a GPU that cuDNN runs on (a GPU of another maker has no such kernel)."""
     return bool(tf.config.get_visible_devices("GPU")) and tf.test.is_built_with_cuda()
 
 
@@ -38,7 +38,7 @@ def lstm(
 
 
 def packed_weights(kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Give the weights as the flat array that cuDNN reads.
+    """Return the weights as the flat array that cuDNN reads.
 
     Its gates come in Keras' order: i, f, g, o. One block a gate, first of the kernel, then of the recurrent kernel,
     each (units, input) where Keras has (input, units); then the biases. cuDNN adds a bias to each of the two

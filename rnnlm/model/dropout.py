@@ -18,7 +18,7 @@ def locked_dropout(x: tf.Tensor, rate: float, seed: tf.Tensor | None, place: int
     Args:
         x: Activations.
         rate: Share of units dropped; the others are scaled up by 1 / (1 - rate).
-        seed: Two integers that choose the mask; none: nothing is dropped.
+        seed: Two integers that choose the mask; if None, nothing is dropped.
         place: Tells apart the masks that share a seed.
     """
     if seed is None or rate == 0.0:
@@ -36,7 +36,7 @@ def drop_weights(kernel: tf.Tensor, rate: float, seed: tf.Tensor | None, place: 
     Args:
         kernel: (units, gates x units).
         rate: Share of weights dropped; the others are scaled up by 1 / (1 - rate).
-        seed: Two integers that choose the mask; none: nothing is dropped.
+        seed: Two integers that choose the mask; if None, nothing is dropped.
         place: Tells apart the masks that share a seed.
     """
     if seed is None or rate == 0.0:
@@ -56,7 +56,7 @@ def drop_word_types(
         tokens: (time, batch) token ids.
         vocabulary: Number of tokens.
         rate: Share of word types dropped; the others are scaled up by 1 / (1 - rate).
-        seed: Two integers that choose the mask; none: nothing is dropped.
+        seed: Two integers that choose the mask; if None, nothing is dropped.
         place: Tells apart the masks that share a seed.
     """
     if seed is None or rate == 0.0:

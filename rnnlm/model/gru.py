@@ -101,7 +101,7 @@ class GRU(keras.layers.Layer):
 
 @functools.cache
 def _sequence(precision: Precision, reset: bool, training: bool) -> Any:
-    """Give the function that runs the GRU and returns all outputs (time, batch, units) and the last in float32.
+    """Return the function that runs the GRU and returns all outputs (time, batch, units) and the last in float32.
 
     A gradient written by hand must know what is a tensor and what is not, so the rest is fixed here.
     """
@@ -126,7 +126,7 @@ def _sequence(precision: Precision, reset: bool, training: bool) -> Any:
             return tf.TensorArray(kind, steps, element_shape=(None, size))
 
         def gates(p: tf.Tensor, product: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            """Give update gate, reset gate, candidate, and what the reset gate is applied to."""
+            """Return update gate, reset gate, candidate, and what the reset gate is applied to."""
             p, product = float32(p), float32(product)
             z, r = tf.split(tf.sigmoid(p[..., : 2 * units] + product[..., : 2 * units]), 2, axis=-1)
             n = product[..., 2 * units :] + second

@@ -46,7 +46,7 @@ class LanguageModel(keras.layers.Layer):
         seed: Seed of the initial weights.
         counts: How often each token stands in the training split; the softmax bias starts at its log-frequency,
             so that the first step already knows the unigram distribution. None: zeros (weights are loaded later).
-        encoder: The encoder to share with another model; none: one of its own.
+        encoder: The encoder to share with another model; if None, it has one of its own.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class LanguageModel(keras.layers.Layer):
         )
 
     def call(self, tokens: tf.Tensor, states: list[State] | None = None, keep: tf.Tensor | None = None) -> Any:
-        """Give the logits of the next token: (time, batch) ids to (time, batch, vocabulary), and the states.
+        """Return the logits of the next token: (time, batch) ids to (time, batch, vocabulary), and the states.
 
         Those of an adaptive softmax are normalised: they are log-probabilities.
         """
@@ -102,7 +102,7 @@ class LanguageModel(keras.layers.Layer):
         return tf.einsum("tbw,vw->tbv", hidden, embeddings) + self.bias, states
 
     def log_probabilities(self, hidden: tf.Tensor) -> tf.Tensor:
-        """Give the log-probability of every token after outputs of the encoder: (rows, width) to (rows, vocabulary)."""
+        """Return the log-probability of every token after encoder outputs: (rows, width) to (rows, vocabulary)."""
         if self.is_adaptive:
             return adaptive_log_probabilities(hidden, self._adaptive())
         embeddings = tf.convert_to_tensor(self.encoder.embedding.embeddings)
@@ -125,8 +125,8 @@ class LanguageModel(keras.layers.Layer):
             targets: (time, batch) the token after each.
             weights: (time, batch) 1 where the target counts, 0 where not.
             states: State of each layer before the window.
-            keep: (time, batch, 1), 0 where the state is reset before a step; none: never.
-            seed: Two integers that choose the dropout masks; none: no dropout.
+            keep: (time, batch, 1), 0 where the state is reset before a step; if None, never.
+            seed: Two integers that choose the dropout masks; if None, nothing is dropped.
             precision: Type of the products.
         """
         outputs, states = self.encoder(tokens, states, keep, seed, precision=precision)
@@ -147,7 +147,7 @@ class LanguageModel(keras.layers.Layer):
         counted: tf.Tensor,
         states: list[State],
     ) -> Any:
-        """Give the negative log-likelihood of each target, in nats, and the states after the window.
+        """Return the negative log-likelihood of each target, in nats, and the states after the window.
 
         Args:
             tokens: (time, batch) token ids, any shape.
@@ -173,7 +173,7 @@ class LanguageModel(keras.layers.Layer):
 def penalties(
     outputs: tf.Tensor, dropped: tf.Tensor, weights: tf.Tensor, keep: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Give activation and temporal activation regularisation, in float32 (Merity et al. 2017).
+    """Return activation and temporal activation regularisation, in float32 (Merity et al. 2017).
 
     Args:
         outputs: (time, batch, width) the last layer's outputs.
@@ -193,7 +193,7 @@ def penalties(
 
 
 def _mean(squares: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Give the mean over the units of the steps that count."""
+    """Return the mean over the units of the steps that count."""
     return tf.reduce_sum(squares * count) / tf.maximum(
         tf.reduce_sum(count) * tf.cast(squares.shape[2], tf.float32), 1.0
     )

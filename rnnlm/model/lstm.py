@@ -132,7 +132,7 @@ def _candidate_third(weights: tf.Tensor) -> tf.Tensor:
 
 @functools.cache
 def _sequence(precision: Precision, reset: bool, training: bool) -> Any:
-    """Give the function that runs the LSTM and returns all outputs (time, batch, units) and the last cell.
+    """Return the function that runs the LSTM and returns all outputs (time, batch, units) and the last cell.
 
     A gradient written by hand must know what is a tensor and what is not, so the rest is fixed here.
     """

@@ -10,10 +10,10 @@ _TYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 
 
 def product_type(precision: Precision) -> tf.DType:
-    """Give the type of a product's factors and of its result; the sum inside is in float32 for both."""
+    """Return the type of a product's factors and of its result; the sum inside is in float32 for both."""
     return _TYPES[precision]
 
 
 def float32(x: tf.Tensor) -> tf.Tensor:
-    """Give a tensor in float32."""
+    """Return a tensor in float32."""
     return tf.cast(x, tf.float32)

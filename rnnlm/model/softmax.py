@@ -29,7 +29,7 @@ def tied_cross_entropy(
     weights: tf.Tensor,
     precision: Precision = "float32",
 ) -> tf.Tensor:
-    """Give the weighted sum of negative log-likelihoods, in nats.
+    """Return the weighted sum of negative log-likelihoods, in nats.
 
     Args:
         hidden: (rows, width).
@@ -44,14 +44,14 @@ def tied_cross_entropy(
 
 
 def chunk_rows(vocabulary: int, precision: Precision) -> int:
-    """Give the rows of a chunk of logits: a multiple of 64, the width of the products' tiles."""
+    """Return the rows of a chunk of logits: a multiple of 64, the width of the products' tiles."""
     bytes_a_row: int = vocabulary * product_type(precision).size
     return max(CHUNK_ROWS, CHUNK_BYTES // bytes_a_row // 64 * 64)
 
 
 @functools.cache
 def log_normalisers(precision: Precision, compiled: bool = True) -> Any:
-    """Give the function of (hidden, embeddings, bias, weights) that sums weight times log sum exp over the rows.
+    """Return the function of (hidden, embeddings, bias, weights) that sums weight times log sum exp over the rows.
 
     Args:
         precision: Type of the products.
@@ -114,7 +114,7 @@ def log_normalisers(precision: Precision, compiled: bool = True) -> Any:
 
 
 def _exponentials(logits: tf.Tensor, bias: tf.Tensor, compiled: bool) -> Any:
-    """Give of each row log sum exp, the exponentials up to a factor, and their sum in float32.
+    """Return of each row log sum exp, the exponentials up to a factor, and their sum in float32.
 
     Without the usual pass for the maximum: logits of a language model stay far from where float32's exponential
     ends (-87 to 88). Where they do not, it is done over with the maximum taken off.
@@ -145,7 +145,7 @@ _compiled_shifted = tf.function(_shifted, jit_compile=True, autograph=False)
 
 
 def tied_nll(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Give the negative log-likelihood of each row, in nats, in float32 and without a gradient.
+    """Return the negative log-likelihood of each row, in nats, in float32 and without a gradient.
 
     Args:
         hidden: (rows, width); any number of rows.

@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def find_port(usual: int, wanted: int | None, option: str, taken: int | None = None) -> int:
-    """Give the port that was asked for, or else the first free one from the usual one on.
+    """Return the port that was asked for, or else the first free one from the usual one on.
 
     Args:
         usual: Where the search begins.
@@ -32,7 +32,7 @@ def find_port(usual: int, wanted: int | None, option: str, taken: int | None = N
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server may listen at this port of this machine."""
+    """Return whether a server may listen at this port of this machine."""
     with socket.socket() as probe:
         # A service may listen on all addresses, where some systems let a second one bind to a single address.
         if probe.connect_ex((HOST, port)) == 0:

@@ -44,7 +44,7 @@ class Service:
 
 @contextlib.contextmanager
 def running() -> Iterator[list["Started"]]:
-    """Give a list to which services are added as they start; at the end all are stopped, the last first."""
+    """Yield a list to which services are added as they start; at the end all are stopped, the last first."""
     started: list[Started] = []
     try:
         yield started

@@ -35,8 +35,8 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
     The deployments are made anew at each start, so that they are what the code says; schedules stay as they are.
 
     Args:
-        prefect_port: Port of Prefect's server; none: 4200 or the next that is free.
-        mlflow_port: Port of MLflow's server; none: 5000 or the next that is free.
+        prefect_port: Port of Prefect's server; if None, 4200 or the next that is free.
+        mlflow_port: Port of MLflow's server; if None, 5000 or the next that is free.
 
     Raises:
         ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
@@ -205,7 +205,7 @@ def _data_is_here() -> None:
 
 @contextlib.contextmanager
 def _only_one() -> Iterator[bool]:
-    """Tell whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
+    """Yield whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
     home().mkdir(parents=True, exist_ok=True)
     lock = FileLock(home() / f"{SERVERS}.lock")
     try:

@@ -46,7 +46,7 @@ class Shard:
 
 
 def shards(documents: DocumentsRef) -> list[Shard]:
-    """Cut documents into shards, in the order in which `tokenize` joins them; none where there are few documents.
+    """Cut documents into shards, in the order in which `tokenize` joins them; none if there are few documents.
 
     Raises:
         DataError: If the documents cannot be read.

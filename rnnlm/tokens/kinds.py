@@ -65,7 +65,7 @@ def train(setting: settings.Tokenizer, texts: Texts) -> Tokenizer:
 
 
 def surface(model: Tokenizer, token: str) -> str | None:
-    """Give the text that a token stands for, with a space before it where it begins a word.
+    """Return the text that a token stands for, with a space before it where it begins a word.
 
     So tokens of different kinds can be compared: `film` of words, `Ġfilm` of bpe and `▁film` of unigram are ` film`.
 
@@ -74,7 +74,7 @@ def surface(model: Tokenizer, token: str) -> str | None:
         token: One of its tokens, no special one.
 
     Returns:
-        The text; none for a byte that is no text by itself, and for unigram's bytes, which only help out.
+        The text; None for a byte that is no text by itself, and for unigram's bytes, which only help out.
     """
     if isinstance(model.model, models.WordLevel):
         # Words do not tell where a space was: letters and numbers have one, signs are most often joined to a word.
@@ -91,7 +91,7 @@ def surface(model: Tokenizer, token: str) -> str | None:
 
 
 def written(model: Tokenizer, token: str) -> bytes:
-    """Give what a token adds to a text, in UTF-8: one byte of a character, a character, or a word with its space.
+    """Return what a token adds to a text, in UTF-8: one byte of a character, a character, or a word with its space.
 
     Args:
         model: The tokenizer.
@@ -109,7 +109,7 @@ def written(model: Tokenizer, token: str) -> bytes:
 
 
 def _bytes_of_characters() -> dict[str, int]:
-    """Give the byte that each character of byte-level BPE stands for (Radford et al. 2019).
+    """Return the byte that each character of byte-level BPE stands for (Radford et al. 2019).
 
     Bytes that are visible characters of Latin-1 stand for themselves, the others follow from U+0100 on.
     """

@@ -21,8 +21,8 @@ class TextTokenizer:
         tokens: The vocabulary; a token's id is its place.
         unk: Id of the unknown token.
         eos: Id of the end of a document.
-        pad: Id of the padding; none for text that was tokenised already.
-        bos: Id of the start of a document; none for text that was tokenised already.
+        pad: Id of the padding; None for text that was tokenised already.
+        bos: Id of the start of a document; None for text that was tokenised already.
         sha256: Digest of the file.
     """
 
@@ -89,14 +89,14 @@ class TextTokenizer:
 
     @functools.cached_property
     def surfaces(self) -> tuple[str | None, ...]:
-        """The text that each token stands for, with a space before it where it begins a word; none: no text."""
+        """The text that each token stands for, with a space before it where it begins a word; None for no text."""
         return tuple(
             None if i in self.special else surface(self._tokenizer, token) for i, token in enumerate(self.tokens)
         )
 
     @functools.cached_property
     def written(self) -> tuple[bytes | None, ...]:
-        """What each token adds to a text, in UTF-8, with a space before it where it begins a word; none: no text."""
+        """What each token adds to a text, in UTF-8, with a space before it where it begins a word; None for no text."""
         return tuple(
             None if i in self.special else written(self._tokenizer, token) for i, token in enumerate(self.tokens)
         )
@@ -117,15 +117,15 @@ class TextTokenizer:
         return isinstance(self._tokenizer.model, models.Unigram)
 
     def normal(self, text: str) -> str:
-        """Give a text as the vocabulary has it: in lower case, if the tokenizer was trained so."""
+        """Return a text as the vocabulary has it: in lower case, if the tokenizer was trained so."""
         return str(self._tokenizer.normalizer.normalize_str(text)) if self._tokenizer.normalizer else text
 
     def encode(self, texts: list[str]) -> list[list[int]]:
-        """Give the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""
+        """Return the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Give the text of ids, without padding, starts and ends of documents; `<unk>` stays visible.
+        """Return the text of ids, without padding, starts and ends of documents; `<unk>` stays visible.
 
         For bpe, byte and character this is the normalised text itself; words are joined by spaces.
         """

@@ -194,7 +194,7 @@ def _repeats(client: MlflowClient, run_id: str) -> str | None:
 
 
 def flow_run(experiment: str, key: str, name: str, params: Mapping[str, object]) -> str:
-    """Give the parent run of a flow run; a retry of the flow run finds the one that it began with.
+    """Return the parent run of a flow run; a retry of the flow run finds the one that it began with.
 
     Args:
         experiment: Name of the MLflow experiment; it is made if there is none.
@@ -260,7 +260,7 @@ def finish(run_id: str, status: str) -> None:
 
 
 def copy_runs(parent: str, run_ids: Sequence[str]) -> None:
-    """Give a flow run the children of the steps that it took from the cache: copies of the runs that computed them.
+    """Add to a flow run the children of the steps that it took from the cache: copies of the runs that computed them.
 
     So a flow run has all its steps below it, to be sorted and compared, whoever computed them. Parameters, datasets and
     the last value of each metric are copied; curves stay with the run that is named in the copy's description. A flow
@@ -332,7 +332,7 @@ def log_unchanged(run_id: str) -> bool:
 
 
 def _is_active(run: mlflow.entities.Run) -> bool:
-    """Tell whether a run was not deleted: MLflow keeps those that were, and takes nothing more for them."""
+    """Return whether a run was not deleted: MLflow keeps those that were, and takes nothing more for them."""
     return bool(run.info.lifecycle_stage == LifecycleStage.ACTIVE)
 
 
@@ -347,7 +347,7 @@ def _run(client: MlflowClient, run_id: str) -> mlflow.entities.Run | None:
 
 
 def _latest_finished(client: MlflowClient, experiment_id: str) -> mlflow.entities.Run | None:
-    """Give the run of an experiment's latest finished flow run, if there is one."""
+    """Return the run of an experiment's latest finished flow run, if there is one."""
     # The runs of trainings have no such tag.
     wanted = f"attributes.status = 'FINISHED' and tags.`{FLOW_RUN_TAG}` LIKE '%'"
     found = client.search_runs([experiment_id], wanted, max_results=1, order_by=["start_time DESC"])
@@ -355,7 +355,7 @@ def _latest_finished(client: MlflowClient, experiment_id: str) -> mlflow.entitie
 
 
 def page(experiment_id: str, run_id: str) -> str:
-    """Give the address of a run's page, as seen from the first page of MLflow's server."""
+    """Return the address of a run's page, as seen from the first page of MLflow's server."""
     # MLflow opens its pages among those of prompts and traces, where nobody has chosen these.
     return f"#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
@@ -388,7 +388,7 @@ class FinishedRun:
 
 
 def finished_run(name: str) -> FinishedRun:
-    """Give a finished flow run with its verdict.
+    """Return a finished flow run with its verdict.
 
     Args:
         name: The run's id in MLflow, or the name of an experiment: its latest finished run.

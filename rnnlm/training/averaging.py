@@ -4,12 +4,12 @@ from rnnlm.settings import LanguageModelTraining
 
 
 def averaging_rate(settings: LanguageModelTraining, step: int, triggered: int | None) -> float:
-    """Give the share by which the average moves to the raw weights after a step; 0: there is no average yet.
+    """Return the share by which the average moves to the raw weights after a step; 0: there is no average yet.
 
     Args:
         settings: Kind of averaging, and its decay.
         step: Steps taken, this one included.
-        triggered: nt_asgd: the step after which averaging began; none: not yet.
+        triggered: nt_asgd: the step after which averaging began; None if it has not yet.
 
     Returns:
         ema: 1 - decay, more in the first steps, so that the random start is forgotten (Tan & Le 2019 use the same).
@@ -23,7 +23,7 @@ def averaging_rate(settings: LanguageModelTraining, step: int, triggered: int | 
 
 
 def is_triggered(scores: list[float], trigger_after: int) -> bool:
-    """Tell whether averaging begins: the newest score is worse than the best, but for the `trigger_after` before it.
+    """Return whether averaging begins: the newest score is worse than the best, but for the `trigger_after` before it.
 
     The non-monotonic criterion of NT-ASGD (Merity et al. 2018, algorithm 1, and the authors' program).
 

@@ -30,7 +30,7 @@ class Window:
 
 
 def row_length(tokens: int, batch: int) -> int:
-    """Give the time steps of each of `batch` rows that a stream of so many tokens is cut into."""
+    """Return the time steps of each of `batch` rows that a stream of so many tokens is cut into."""
     return (tokens - 1) // batch
 
 
@@ -102,14 +102,14 @@ def _padded(lengths: Any) -> Any:
 
 
 def batch_count(documents: int, batch: int) -> int:
-    """Give the number of training batches of an epoch; a rest of one document joins another batch."""
+    """Return the number of training batches of an epoch; a rest of one document joins another batch."""
     return max(1, documents // batch + (documents % batch > 1))
 
 
 def shuffled_batches(
     documents: Text, batch: int, max_tokens: int, generator: np.random.Generator, skipped: int = 0
 ) -> Iterator[Batch]:
-    """Return every document once, in random batches of documents of about the same length.
+    """Yield every document once, in random batches of documents of about the same length.
 
     The order is random; within 20 batches' worth it is sorted by length, so that little is padded, and the batches
     are shuffled again. A rest too small for batch statistics (one document) joins the batch before it.
@@ -135,7 +135,7 @@ def shuffled_batches(
 
 
 def sorted_batches(documents: Text, tokens: int, max_tokens: int) -> Iterator[Batch]:
-    """Give every document once, shortest first, for evaluation.
+    """Yield every document once, shortest first, for evaluation.
 
     Args:
         documents: The documents.

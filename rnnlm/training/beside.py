@@ -91,7 +91,7 @@ class Beside:
 
 @functools.lru_cache(maxsize=2)
 def _step_of(model: Classifier, training_json: str, resets: bool) -> LanguageModelStep:
-    """Give the compiled update of a language model on a classifier's encoder, for cells that load their own weights."""
+    """Return the compiled update of a language model on a classifier's encoder; cells load their own weights."""
     # Which weights are the best is the classifier's matter: an average of them would have to be its own.
     training = LanguageModelTraining.model_validate_json(training_json).model_copy(update={"averaging": "none"})
     size = model.encoder.vocabulary_size

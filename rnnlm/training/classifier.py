@@ -246,17 +246,17 @@ def average_with_start(model: Classifier, start: Weights, train: Text, valid: Te
 
 
 def _sample(train: Text, seed: int) -> Text:
-    """Give the training documents that the statistics of the normalisation are taken from."""
+    """Return the training documents that the statistics of the normalisation are taken from."""
     return train.take(stream(seed, "statistics").permutation(len(train))[:STATISTICS])
 
 
 def selection_score(metrics: dict[str, float], select: Select) -> tuple[float, float]:
-    """Give what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
+    """Return what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
     return (0.0 if select == "nll" else metrics[select]), -metrics["nll"]
 
 
 def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:
-    """Give what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
+    """Return what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
 
     Balanced: n / (k n_c) for n documents of k classes, n_c of this one (King & Zeng 2001), as scikit-learn does it.
     """
@@ -270,7 +270,7 @@ def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np
 def _document_batches(
     text: Text, settings: ClassifierTraining, generator: np.random.Generator, skipped: int
 ) -> Iterator[Inputs]:
-    """Return the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
+    """Yield the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
     for batch in shuffled_batches(text, settings.batch_size, settings.max_tokens, generator, skipped):
         yield (batch.tokens, batch.lengths), batch.labels
 
@@ -278,13 +278,13 @@ def _document_batches(
 def _feature_batches(
     features: np.ndarray, labels: np.ndarray, batches: int, generator: np.random.Generator, skipped: int
 ) -> Iterator[Inputs]:
-    """Return the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
+    """Yield the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
     for chosen in np.array_split(generator.permutation(len(labels)), batches)[skipped:]:
         yield (features[chosen],), labels[chosen].astype(np.int32)
 
 
 def predict(model: Classifier, documents: Text, features: np.ndarray | None = None) -> np.ndarray:
-    """Give the probability of each class of each document: (documents, classes).
+    """Return the probability of each class of each document: (documents, classes).
 
     Args:
         model: The classifier.
@@ -295,7 +295,7 @@ def predict(model: Classifier, documents: Text, features: np.ndarray | None = No
 
 
 def pooled_features(model: Classifier, documents: Text) -> np.ndarray:
-    """Give the pooled states of each document, without dropout: (documents, width)."""
+    """Return the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
 
@@ -392,7 +392,7 @@ class _Step:
     @staticmethod
     @functools.lru_cache(maxsize=4)
     def of(model: Classifier, trainable: Trainable) -> "_Step":
-        """Give the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
+        """Return the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
     def restart(self, seed: int, weights: np.ndarray, importance: Weights) -> None:
@@ -435,5 +435,5 @@ class _Step:
 
 @functools.lru_cache(maxsize=2)
 def reusable_classifier(settings: Model, training_json: str, vocabulary_size: int, classes: int) -> Classifier:
-    """Give one classifier of an architecture, for cells that load their own weights into it."""
+    """Return one classifier of an architecture, for cells that load their own weights into it."""
     return Classifier(settings, ClassifierTraining.model_validate_json(training_json), vocabulary_size, classes)

@@ -19,7 +19,7 @@ THAWING = 0.5
 
 
 def layer_rates(ways: FineTuning, layers: int, step: int, steps: int) -> np.ndarray:
-    """Give what the learning rate of each layer is multiplied by at a step.
+    """Return what the learning rate of each layer is multiplied by at a step.
 
     Args:
         ways: The factor between layers, and the order in which they thaw.
@@ -38,7 +38,7 @@ def layer_rates(ways: FineTuning, layers: int, step: int, steps: int) -> np.ndar
 
 
 def _phases(unfreezing: str, layers: int) -> np.ndarray:
-    """Give which layers are trained in each phase before all are: (phases, layers), 1 or 0."""
+    """Return which layers are trained in each phase before all are: (phases, layers), 1 or 0."""
     alone = np.eye(layers)
     head = alone[-1:]
     return {
@@ -56,7 +56,7 @@ class Anchors:
 
     Attributes:
         rates: What the learning rate of each variable is multiplied by.
-        starts: What each variable is drawn to; none: to zero.
+        starts: What each variable is drawn to; if None, to zero.
         importance: How much the weights of each variable are held there; 1: as all are.
         stay_near: Strength of the decay towards the start, as a share of the learning rate; 0: there is none, and all
             variables decay towards zero.
@@ -93,7 +93,7 @@ class LayeredAdamW(FusedAdamW):
 
         Args:
             variables: What is trained.
-            importance: How much the weights of each are held there; none: all alike.
+            importance: How much the weights of each are held there; if None, all alike.
         """
         held = zip(variables, importance, self.anchors.starts, self.anchors.importance, strict=True)
         for variable, given, start, kept in held:

@@ -17,7 +17,7 @@ LENGTH = 64  # tokens of a window
 
 
 def fisher_information(model: LanguageModel, text: Text, *, seed: int) -> Weights:
-    """Give the mean square of the loss's gradient over windows of text: the empirical Fisher information.
+    """Return the mean square of the loss's gradient over windows of text: the empirical Fisher information.
 
     Args:
         model: The language model.

@@ -74,7 +74,7 @@ class Patience:
         self.evaluations = evaluations
 
     def is_used_up(self, nlls: list[float]) -> bool:
-        """Tell whether the last evaluations of a phase were no better than those before."""
+        """Return whether the last evaluations of a phase were no better than those before."""
         n = self.evaluations
         return n is not None and len(nlls) > n and min(nlls[-n:]) >= min(nlls[:-n])
 
@@ -170,7 +170,7 @@ class Reporting:
             self.report(progress)
 
     def _is_nearly_always_clipped(self) -> bool:
-        """Tell whether it is so in the newest reports that have CLIPPED_STEPS steps together."""
+        """Return whether it is so in the newest reports that have CLIPPED_STEPS steps together."""
         clipped, steps = 0.0, 0
         for n in range(len(self.reports) - 1, -1, -1):
             here = self.reports[n].step - (self.reports[n - 1].step if n else 0)
@@ -211,7 +211,7 @@ class Saving:
         return next((found for folder in self.folders if (found := folder.load()) is not None), None)
 
     def is_due(self) -> bool:
-        """Tell whether to save now."""
+        """Return whether to save now."""
         now = time.monotonic()
         # The next save is taken to last as long as the last one.
         affordable = self._taken + self._took <= SAVING_SHARE * (now - self._began)

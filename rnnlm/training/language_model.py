@@ -64,7 +64,7 @@ def train_language_model(
         seed: Seed of the order and of dropout.
         report: Called about 200 times and at each evaluation, and at least every SILENCE seconds; after a stop, once
             more for what was reported before.
-        states: Where states are saved; none: nothing is saved.
+        states: Where states are saved; if None, nothing is saved.
 
     Returns:
         The learning curve, and what else is told of the training.

@@ -60,7 +60,7 @@ class Learner(Protocol[B]):
         """Score the validation split."""
 
     def averaged_weights(self) -> AbstractContextManager[None]:
-        """Give the model the averaged weights for a while; the raw ones come back."""
+        """Put the averaged weights into the model for a while; the raw ones come back."""
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
         """Return what the best weights are best in: more is better."""

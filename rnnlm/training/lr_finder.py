@@ -78,7 +78,7 @@ def find_learning_rate(
 
 
 def _long_enough(settings: LanguageModelTraining, tokens: int) -> LanguageModelTraining:
-    """Give the recipe with as many epochs as the updates need, and without what a range test has no use for."""
+    """Return the recipe with as many epochs as the updates need, and without what a range test has no use for."""
     row = row_length(tokens, settings.batch_size)
     # No window is twice as long as `window`, however the lengths vary.
     windows = max(1, -(-row // (2 * settings.window)))

@@ -61,12 +61,12 @@ class LinearMaps:
                 part.assign(value)
 
     def mapped(self) -> list[tf.Tensor]:
-        """Give each weight as its map makes it of the source's."""
+        """Return each weight as its map makes it of the source's."""
         parts = [[tf.convert_to_tensor(part.value) for part in parts] for parts in self._parts]
         return [self._map(n, tf.convert_to_tensor(source), parts[n]) for n, source in enumerate(self._source)]
 
     def gradients(self, of_weights: list[Any]) -> list[tf.Tensor]:
-        """Give the gradient of the parameters from that of the weights, by the chain rule."""
+        """Return the gradient of the parameters from that of the weights, by the chain rule."""
         values = [part.value for part in self.parameters]
         with tf.GradientTape() as tape:
             tape.watch(values)
@@ -80,7 +80,7 @@ class LinearMaps:
             weight.assign(value)
 
     def _shapes(self, n: int) -> list[tuple[int, ...]]:
-        """Give the shapes of a map's parts: the one that is zero at the start, and the other factor if there is one."""
+        """Return the shapes of a map's parts: the one that is zero at the start, and the other factor if any."""
         shape = tuple(self.weights[n].shape)
         if len(shape) == 1 or self.settings.kind == "diagonal":
             return [(shape[-1],)]

@@ -102,11 +102,11 @@ class Plan:
         return {phase.first_step + step for step in evaluation_steps(phase.steps, self.settings.evaluations)}
 
     def rate(self, phase: Phase, step: int) -> float:
-        """Give the learning rate of the step after `step` steps, for windows of the usual length."""
+        """Return the learning rate of the step after `step` steps, for windows of the usual length."""
         return learning_rate(self.settings.schedule, step - phase.first_step, phase.steps, self.settings.learning_rate)
 
     def read(self, phase: Phase, text: Text, taken: int) -> Iterator[Step]:
-        """Give the steps of a phase that are left.
+        """Yield the steps of a phase that are left.
 
         Args:
             phase: The phase.

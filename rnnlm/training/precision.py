@@ -25,7 +25,7 @@ MARGIN = 1.2
 
 
 def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size: int, window: int) -> Precision:
-    """Give the type of the products: the one asked for, or for `auto` the one that is measured to be faster.
+    """Return the type of the products: the one asked for, or for `auto` the one that is measured to be faster.
 
     What was measured is kept in the workplace, under `precision/`: where both are about as fast, another measurement
     might find otherwise, and the same training would end with other bits.
@@ -47,7 +47,7 @@ def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size:
 
 @functools.cache
 def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> Precision:
-    """Give what was measured for these sizes on this machine, now or earlier."""
+    """Return what was measured for these sizes on this machine, now or earlier."""
     measured = {
         "processor": _processor(),
         "cores": os.cpu_count(),

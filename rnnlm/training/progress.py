@@ -55,7 +55,7 @@ class Progress:
         return math.exp(min(self.train_loss, 700.0))  # float64 ends at exp(709)
 
     def to_json(self) -> dict[str, Any]:
-        """Give plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def __str__(self) -> str:
@@ -117,16 +117,16 @@ class Meter:
         return step % self.every == 0
 
     def silent_for(self) -> float:
-        """Give the seconds since anything was given."""
+        """Return the seconds since anything was given."""
         return time.perf_counter() - self._told
 
     def sign_of_life(self, step: int, learning_rate: float) -> Progress:
-        """Give what happened since the last report, which is still to come."""
+        """Return what happened since the last report, which is still to come."""
         self._told = time.perf_counter()
         return self._progress(step, learning_rate, {}, passing=True)
 
     def progress(self, step: int, learning_rate: float, metrics: dict[str, float]) -> Progress:
-        """Give what happened since the last call, and begin anew."""
+        """Return what happened since the last call, and begin anew."""
         progress = self._progress(step, learning_rate, metrics, passing=False)
         self.sums = self._zero()
         self._waited_before = self._waited
@@ -168,5 +168,5 @@ class Meter:
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:
-    """Give the steps after which to evaluate: evenly spread, the last always among them."""
+    """Return the steps after which to evaluate: evenly spread, the last always among them."""
     return {round(steps * (n + 1) / evaluations) for n in range(evaluations)} - {0} | {steps}

@@ -56,7 +56,7 @@ class Curve:
             minimum = r_k / 10,  k = argmin_i s_i
 
         Returns:
-            The suggestions; none where the loss did not fall, for then there is nothing to read from the curve.
+            The suggestions; None if the loss did not fall, for then there is nothing to read from the curve.
         """
         kept = slice(round(SKIPPED_FIRST * self.planned), -SKIPPED_LAST)
         rates, smoothed = self.learning_rates[kept], self.smoothed[kept]

@@ -22,7 +22,7 @@ SHORTEST = 2
 
 
 def learning_rate(schedule: Schedule, step: int, steps: int, peak: float) -> float:
-    """Give the learning rate of a step.
+    """Return the learning rate of a step.
 
     Args:
         schedule: Name of the schedule.

@@ -159,7 +159,7 @@ class StateFolder:
         damaged.
 
         Returns:
-            The state; none, if there is no whole one of this training, with a warning if there are others.
+            The state; None if there is no whole one of this training, with a warning if there are others.
 
         Raises:
             StoreError: If the folder or a file cannot be read for a reason that is no damage and may pass: starting
@@ -211,7 +211,7 @@ class StateFolder:
             os.close(folder)
 
     def _files(self, *, others: bool = False) -> list[Path]:
-        """Give the states of this training, or of all others, the newest first; none if there is no folder."""
+        """Return the states of this training, or of all others, the newest first; empty if there is no folder."""
         found = []
         try:
             # Not Path.glob, to which a folder that may not be read is an empty one.
@@ -268,14 +268,14 @@ class _DamagedError(Exception):
 
 
 def _number(path: Path) -> int:
-    """Give the number of the save that wrote a file."""
+    """Return the number of the save that wrote a file."""
     match = NAME.fullmatch(path.name)
     assert match is not None
     return int(match["number"])
 
 
 def _content(arrays: Arrays, metadata: dict[str, str]) -> Iterator[bytes | memoryview]:
-    """Give the parts of a safetensors file: the header's length, the header, and each array's bytes.
+    """Yield the parts of a safetensors file: the header's length, the header, and each array's bytes.
 
     Not the library's `save`, which makes two copies of all arrays, nor its `save_file`, after which the file would
     have to be read again for its digest, and which takes the wrong bytes of an array that is not contiguous.

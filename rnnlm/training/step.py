@@ -136,7 +136,7 @@ class LanguageModelStep:
 
     @contextlib.contextmanager
     def averaged_weights(self) -> Iterator[None]:
-        """Give the model the averaged weights for a while; the raw ones come back."""
+        """Put the averaged weights into the model for a while; the raw ones come back."""
         raw = [tf.identity(v.value) for v in self.variables]
         _assign(self.variables, self.averaged)
         try:
@@ -153,7 +153,7 @@ class LanguageModelStep:
         self.states = self.zero
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Give all that the next update depends on, by name."""
+        """Return all that the next update depends on, by name."""
         arrays = {f"weights/{name}": array for name, array in get_weights(self.model).items()}
         arrays |= {f"optimizer/{n}": np.array(v) for n, v in enumerate(self.optimizer.variables)}
         arrays |= {f"averaged/{n}": v.numpy() for n, v in enumerate(self.averaged)}

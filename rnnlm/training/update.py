@@ -36,7 +36,7 @@ class FusedAdamW(keras.optimizers.AdamW):
 def make_optimizer(
     name: Literal["adamw", "sgd"], variables: list[keras.Variable], weight_decay: float
 ) -> keras.optimizers.Optimizer:
-    """Give an optimizer with decoupled weight decay (Loshchilov & Hutter 2019) and its slots made.
+    """Return an optimizer with decoupled weight decay (Loshchilov & Hutter 2019) and its slots made.
 
     The learning rate comes with each update.
     """

@@ -74,12 +74,12 @@ def fit_language_model(
     Args:
         settings: Widths, layers, dropout.
         tokens: The text.
-        training: Epochs, batch, window, learning rate; none: the start is scored as it is.
+        training: Epochs, batch, window, learning rate; if None, the start is scored as it is.
         final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
         start: Folder of a language model to start from; its rows are mapped to this vocabulary. None: from scratch.
         seed: Seed of the initial weights, the order and dropout.
         report: Called while it trains.
-        states: Folder of training states, where a training that was stopped is taken up again; none: none are kept.
+        states: Folder of training states, where a training that was stopped is taken up again; if None, none are kept.
         word_map: How words come to their rows that the start does not know.
     """
     began = time.perf_counter()
@@ -155,13 +155,13 @@ def fit_classifier(
         final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
         start: Folder of a language model or a classifier whose encoder to start from. None: from scratch.
         trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
-        labels: Number of labelled training documents to use; none: all.
+        labels: Number of labelled training documents to use; if None, all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
         report: Called while it trains.
         states: Folder of training states, where a training that was stopped is taken up again; if None, none are kept.
             `Fitted.forget` removes them.
         word_map: How words come to their rows that the start does not know.
-        beside: Text that the encoder is trained on in between; none: the labels alone.
+        beside: Text that the encoder is trained on in between; if None, it is trained on the labels alone.
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
             weight matters to it.
     """

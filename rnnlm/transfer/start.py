@@ -13,7 +13,7 @@ from rnnlm.transfer.word_space import word_space
 
 
 def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[Weights, dict[str, float]]:
-    """Give the weights of a checkpoint over the target's vocabulary, and the metrics of the coverage.
+    """Return the weights of a checkpoint over the target's vocabulary, and the metrics of the coverage.
 
     Args:
         start: Folder of a checkpoint. Where it has the target's tokenizer, its weights are taken as they are.
@@ -27,7 +27,7 @@ def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[We
 
 
 def encoder_weights(weights: Weights, settings: Model) -> Weights:
-    """Give those weights of a model that are its encoder's: embedding and recurrent layers."""
+    """Return those weights of a model that are its encoder's: embedding and recurrent layers."""
     return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
 
 

@@ -97,7 +97,7 @@ def fit_tfidf(
     Args:
         documents: The target's documents, with their text.
         tokens: The same, encoded: they say which documents are compared, and in what order.
-        labels: Number of labelled training documents to use; none: all.
+        labels: Number of labelled training documents to use; if None, all.
         seed: Seed of the label subset.
         final: Folder to write.
         class_weights: Whether rare classes count more in training.
@@ -152,7 +152,7 @@ def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:
 
 
 def _texts(documents: DocumentsRef) -> dict[str, str]:
-    """Give the text of each labelled document by its id."""
+    """Return the text of each labelled document by its id."""
     table = pq.read_table(documents.file, columns=["id", "text", "label"])
     table = table.filter(pc.is_valid(table["label"]))
     return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))

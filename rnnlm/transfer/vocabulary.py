@@ -46,7 +46,7 @@ class Coverage:
     tokens: dict[Rung, int]
 
     def metrics(self) -> dict[str, float]:
-        """Give the numbers as metrics: `coverage/exact_types`, `coverage/exact_tokens` and so on."""
+        """Return the numbers as metrics: `coverage/exact_types`, `coverage/exact_tokens` and so on."""
         found = {}
         for rung in self.types:
             found[f"coverage/{rung}_types"] = float(self.types[rung])
@@ -55,7 +55,7 @@ class Coverage:
 
 
 def needs_space(word_map: WordMap) -> bool:
-    """Tell whether a word map needs vectors of the target's words."""
+    """Return whether a word map needs vectors of the target's words."""
     return not {"neighbours", "linear"}.isdisjoint(LADDERS[word_map])
 
 
@@ -67,7 +67,7 @@ def map_vocabulary(
     word_map: WordMap,
     space: WordSpace | None = None,
 ) -> tuple[Weights, Coverage]:
-    """Give the weights of a model over the target's vocabulary.
+    """Return the weights of a model over the target's vocabulary.
 
     The rungs:
 
@@ -161,7 +161,7 @@ def _copy(meeting: _Meeting, left: Ids, key: Callable[[str], str]) -> _Taken:
 
 
 def _keys(tokenizer: TextTokenizer, key: Callable[[str], str]) -> Iterable[tuple[bool, str]]:
-    """Give what the tokens are found by: the key of their text, or the token itself where it stands for none."""
+    """Yield what the tokens are found by: the key of their text, or the token itself where it stands for none."""
     for token, text in zip(tokenizer.tokens, tokenizer.surfaces, strict=True):
         yield (False, token) if text is None else (True, key(text))
 
@@ -189,7 +189,7 @@ def _pieces(meeting: _Meeting, left: Ids) -> _Taken:
 
 
 def _in_space(make: Callable[[Floats, Floats, Floats], Floats]) -> "Callable[[_Meeting, Ids], _Taken]":
-    """Give the rung that makes rows from vectors and rows of the shared words and from vectors of the new ones."""
+    """Return the rung that makes rows from vectors and rows of the shared words and from vectors of the new ones."""
 
     def take(meeting: _Meeting, left: Ids) -> _Taken:
         if meeting.space is None:

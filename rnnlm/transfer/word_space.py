@@ -49,7 +49,7 @@ class WordSpace:
     vectors: Floats
 
     def of(self, ids: Ids) -> tuple[Ids, Floats]:
-        """Give those of these ids (ascending) that have a vector, and their vectors."""
+        """Return those of these ids (ascending) that have a vector, and their vectors."""
         found, _, places = np.intersect1d(ids, self.ids, assume_unique=True, return_indices=True)
         return found, self.vectors[places]
 
@@ -71,7 +71,7 @@ def word_space(train: Text) -> WordSpace:
 
 
 def nearest_mean(shared: Floats, rows: Floats, new: Floats) -> Floats:
-    """Give each new word the mean of the shared words' rows, weighted by sparsemax of the cosines (FOCUS).
+    """Set each new word to the mean of the shared words' rows, weighted by sparsemax of the cosines (FOCUS).
 
     So near words count, and most count nothing (Dobler & de Melo 2023; Martins & Astudillo 2016).
 
@@ -95,7 +95,7 @@ def nearest_mean(shared: Floats, rows: Floats, new: Floats) -> Floats:
 
 
 def sparsemax(scores: Floats) -> Floats:
-    """Give the nearest point of the simplex to each row of scores, which go from high to low."""
+    """Return the nearest point of the simplex to each row of scores, which go from high to low."""
     sums = np.cumsum(scores, axis=1)
     ranks = np.arange(1, scores.shape[1] + 1)
     support = (1.0 + ranks * scores > sums).sum(axis=1, keepdims=True)
@@ -114,7 +114,7 @@ def linear_map(shared: Floats, rows: Floats, new: Floats) -> Floats:
 
 
 def _places(ids: Ids, size: int) -> Ids:
-    """Give each token's place among these ids, -1 for none."""
+    """Return each token's place among these ids, -1 for none."""
     places = np.full(size, -1)
     places[ids] = np.arange(len(ids))
     return places
@@ -136,7 +136,7 @@ def _pairs(train: Text, rows: Ids, columns: Ids, shape: tuple[int, int]) -> spar
 
 
 def _parts(train: Text) -> Iterator[tuple[npt.NDArray[np.unsignedinteger], Ids]]:
-    """Give the ids of whole documents, about a million at a time, and the document that each stands in."""
+    """Yield the ids of whole documents, about a million at a time, and the document that each stands in."""
     end = min(train.n_tokens, TOKENS)
     edges = np.searchsorted(train.offsets, [*range(0, end, TOKENS_AT_ONCE), end])
     for first, last in itertools.pairwise(edges):
@@ -145,7 +145,7 @@ def _parts(train: Text) -> Iterator[tuple[npt.NDArray[np.unsignedinteger], Ids]]
 
 
 def _positive_information(pairs: sparse.csr_array) -> sparse.csr_array:
-    """Give max(0, log p(word, neighbour) / (p(word) p(neighbour))), sparse; p(neighbour) is smoothed."""
+    """Return max(0, log p(word, neighbour) / (p(word) p(neighbour))), sparse; p(neighbour) is smoothed."""
     of_word, of_neighbour = pairs.sum(axis=1), pairs.sum(axis=0) ** SMOOTHING
     found = pairs.tocoo()
     row, column = found.coords
