@@ -21,7 +21,7 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class SideBySideFiles:
-    """Where the page lies, and the tables.
+    """Where the page is, and the tables.
 
     Attributes:
         path: The folder of `side-by-side.html`.

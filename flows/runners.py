@@ -1,6 +1,6 @@
 """Where the steps of a comparison run: here one after the other, or on several processes or machines at once.
 
-That is about the machines, not about the experiment: it stands in the environment, and changes no result.
+That is about the machines, not about the experiment: it is set in the environment, and changes no result.
 """
 
 import os

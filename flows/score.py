@@ -19,7 +19,7 @@ def score(model: str, corpus: Corpus) -> ScoredRef:
 
     Args:
         model: The registered model, models:/NAME@ALIAS or models:/NAME/VERSION.
-        corpus: Where the documents lie and how they are read: addresses, format and the column of the text. Nothing is
+        corpus: Where the documents are and how they are read: addresses, format and the column of the text. Nothing is
             split, and nothing left out.
     """
     found = registered(model)

@@ -1,6 +1,6 @@
 """The environment that Prefect, MLflow and TensorFlow find when they are imported.
 
-Everything a run keeps lies under one folder, `$RNNLM_HOME`. `prepare` must come before the first of their imports:
+Everything a run keeps is under one folder, `$RNNLM_HOME`. `prepare` must come before the first of their imports:
 they read their settings once. What the user has set is left as it is.
 """
 
@@ -37,7 +37,7 @@ def prepare() -> None:
     folder = home()
     prefect = folder / "prefect"
     mlflow = folder / "mlflow"
-    # SQLite makes its file, but not the folder that it lies in.
+    # SQLite makes its file, but not the folder around it.
     mlflow.mkdir(parents=True, exist_ok=True)
     # A run may change its working directory (a worker does), so nothing may stay relative.
     os.environ["RNNLM_HOME"] = str(folder)

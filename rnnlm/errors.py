@@ -6,7 +6,7 @@ the same input would fail the same way.
 
 
 class RnnlmError(Exception):
-    """What a person can mend: a wrong setting, broken data, a training that went astray.
+    """What a person can fix: a wrong setting, broken data, a training that went astray.
 
     Args:
         problem: What was wrong, in one sentence.

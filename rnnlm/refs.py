@@ -1,6 +1,6 @@
 """What the steps hand to each other: small typed references, never an array or a model.
 
-A reference says where a step's output lies and what it is (`sha256` of its content). The cache key of a later
+A reference says where a step's output is and what it is (`sha256` of its content). The cache key of a later
 step is made of the digests alone, so moving the store never computes anything again.
 """
 

@@ -22,7 +22,7 @@ Every text gets one row, in the order in which the texts came. What a row holds 
 `rnnlm.inference.settings` has the parameters. A wrong value is an error that names the parameter and what is accepted;
 a name that no task knows never comes here, because MLflow leaves it out, with a warning.
 
-A text is read by itself, from a zero state, whatever stands beside it in the batch, and cleaned as
+A text is read by itself, from a zero state, whatever is beside it in the batch, and cleaned as
 `rnnlm.inference.texts` says.
 """
 

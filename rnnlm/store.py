@@ -1,4 +1,4 @@
-"""Where things lie on disk, and how a step's output appears there: all of it or nothing."""
+"""Where things are on disk, and how a step's output appears there: all of it or nothing."""
 
 import errno
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rnnlm.errors import FullDiskError
 
-DEPLOYMENTS = Path(__file__).resolve().parent / "deployments"  # what Prefect is told of the flows
+DEPLOYMENTS = Path(__file__).resolve().parent / "deployments"  # what Prefect deploys of the flows
 EXPERIMENTS = DEPLOYMENTS / "experiments"  # those that come with rnnlm
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALMOST_NOTHING = 1 << 20  # bytes

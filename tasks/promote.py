@@ -30,7 +30,7 @@ def challenge(
         source: The registered source model that it comes from.
         configuration: The experiment's settings, as JSON.
         champion: The present champion; None if there is none.
-        margin: What the gain must lie above, in accuracy or in bits per character.
+        margin: What the gain must be above, in accuracy or in bits per character.
         flow_run_id: The Prefect flow run.
     """
     from rnnlm.evaluation.assemble import predictions_of

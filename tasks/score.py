@@ -13,7 +13,7 @@ def score(place: Place, checkpoint: CheckpointRef, corpus: Corpus, fingerprint: 
     Args:
         place: Where it runs.
         checkpoint: The model.
-        corpus: Where the documents lie and how they are read.
+        corpus: Where the documents are and how they are read.
         fingerprint: Digest of what the addresses hold now; with it new text is seen as new.
     """
     from rnnlm.corpus.addresses import resolve

@@ -32,7 +32,7 @@ def main() -> None:
     task = read()
     torch.manual_seed(1)
     sizes = {"emb_sz": task.embedding, "n_hid": task.hidden, "n_layers": task.layers}
-    # Every word stands in it, so that the vocabulary is whole.
+    # Every word is in it, so that the vocabulary is whole.
     words = lexicon(task)
     known = [" ".join(words[i : i + task.words]) for i in range(0, len(words), task.words)]
     table = pd.DataFrame({"text": known, "label": ["bad", "good"] * (len(known) // 2)})

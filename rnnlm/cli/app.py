@@ -34,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Does a language model pretrained on one text help on another task, by how much, and which way is best?",
-    epilog="All that a run leaves lies in $RNNLM_HOME, by default .rnnlm in the working directory.",
+    epilog="All that a run leaves is in $RNNLM_HOME, by default .rnnlm in the working directory.",
 )
 
 # The commands of `rnnlm.cli.use`, and what the list of all commands says of them.
@@ -106,7 +106,7 @@ def run(
             print_plan(found)
             return
         with work_shown(log, traceback):
-            # Imported here, after the environment stands: this loads Prefect.
+            # Imported here, after the environment is prepared: this loads Prefect.
             from rnnlm.flows.transfer import transfer
 
             report = transfer(settings)

@@ -27,7 +27,7 @@ def read_before(source: DocumentsRef, target: DocumentsRef) -> int:
 def leak_sentence(seen: int, test: int) -> str:
     """Return a sentence about how many of the target's test documents the source model reads."""
     return (
-        f"Not to be trusted: {seen:,} of the target's {test:,} test documents stand in the source's text too; leave "
+        f"Not to be trusted: {seen:,} of the target's {test:,} test documents are in the source's text, too; leave "
         "them out with source.corpus.exclude."
     )
 

@@ -1,4 +1,4 @@
-"""A continuous cache beside a language model: words that stood after a similar state come again (Grave et al. 2017).
+"""A continuous cache beside a language model: words that followed a similar state come again (Grave et al. 2017).
 
 The cache remembers the model's state before each token of a document and the token that came. It gives the next token
 by how similar the state is now: p(w) ~ sum over the remembered of [token is w] exp(theta h . h_i). Nothing is trained;

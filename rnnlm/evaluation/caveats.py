@@ -77,12 +77,12 @@ def left_out_sentences(documents: DocumentsRef, corpus: Corpus) -> list[str]:
         )
     if seen and corpus.drop_overlap:
         said.append(
-            f"{counted(seen)} of the test split stood in train or valid too, and {_was(seen)} taken out there: scores "
-            "of models that were trained on the splits as they are given may be higher for that."
+            f"{counted(seen)} of the test split {_was(seen)} in train or valid, too, and {_was(seen)} taken out there: "
+            "scores of models that were trained on the splits as they are given may be higher for that."
         )
     elif seen:
         said.append(
-            f"{counted(seen)} of the test split {'stands' if seen == 1 else 'stand'} in train or valid too, and "
+            f"{counted(seen)} of the test split {'is' if seen == 1 else 'are'} in train or valid, too, and "
             f"{_was(seen)} kept (drop_overlap: false): the scores are higher for that."
         )
     return said

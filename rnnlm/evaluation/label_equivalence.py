@@ -15,7 +15,7 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     """Return for every way of transfer, at each number of labels, how many labels scratch needs for the same accuracy.
 
     Between two numbers of labels the baseline's accuracy is interpolated over the logarithm of the number; where it
-    falls with more labels, it is held at its highest so far. Nothing is said of what lies beyond the numbers that were
+    falls with more labels, it is held at its highest so far. Nothing is said of what is beyond the numbers that were
     tried, nor where there are too few test documents. The interval comes from drawing documents and each cell's seeds
     anew, the documents the same for all cells.
 

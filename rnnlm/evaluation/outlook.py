@@ -62,15 +62,15 @@ class Estimate(BaseModel):
     """What two n-gram models, and the source model if it is trained already, say about source and target.
 
     Attributes:
-        known_types: Share of the target's different tokens that stand in the source text.
-        known_tokens: The same, by how often they stand in the target's validation text.
+        known_types: Share of the target's different tokens that are in the source text.
+        known_tokens: The same, by how often they occur in the target's validation text.
         own_perplexity: Perplexity of the target's own model on its validation text.
         source_perplexity: That of the source's model, over the same tokens.
         mixed_perplexity: That of the mixture.
         source_share: The source's share in the mixture.
         own_bits: Bits per character of the target's own model.
         saved: Bits per character that the mixture saves over it, with a 95 % interval over documents.
-        outlook: likely, unlikely or open: whether the interval lies above, below or around a hundredth of `own_bits`.
+        outlook: likely, unlikely or open: whether the interval is above, below or around a hundredth of `own_bits`.
         order: Tokens of the longest n-grams.
         source_model: What the source model says; None if it is not trained yet.
     """

@@ -36,7 +36,7 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
     Args:
         challenger: (documents,) 1 where the new model is right, 0 where it is wrong.
         champion: The same of the model in use, over the same documents; None if there is none.
-        margin: What the gain's interval must lie above, as a share of documents.
+        margin: What the gain's interval must be above, as a share of documents.
     """
     if champion is None:
         return Decision(True, "there was no champion", None)
@@ -72,7 +72,7 @@ def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Deci
 
     Args:
         both: The new model and the one in use, over the same test documents; None if none is in use.
-        margin: What the interval of the saving must lie above, in bits per character.
+        margin: What the interval of the saving must be above, in bits per character.
     """
     if both is None:
         return Decision(True, "there was no champion", None)

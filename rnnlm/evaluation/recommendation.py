@@ -38,7 +38,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
 def recommend(scores: Sequence[ScoreRef], select: Select, documents: Mapping[str, int]) -> list[Recommendation]:
     """Choose the arm to use for each task and number of labels: the best on the validation split, mean over seeds.
 
-    All arms stand for choice, the traditional ones and mixtures among them; the test split has no say. Nothing is
+    All arms are considered, the traditional ones and mixtures among them; the test split has no say. Nothing is
     chosen for a task with too few validation documents.
 
     Args:

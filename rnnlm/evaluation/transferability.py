@@ -42,7 +42,7 @@ def _evidence(squared: np.ndarray, along: np.ndarray, outside: float, dimensions
         squared: (k,) squared singular values of the features.
         along: (k,) squared length of y along each left singular vector.
         outside: Squared length of y outside of their span.
-        dimensions: Of the space in which centred y lie.
+        dimensions: Of the space of the centred y.
     """
     scale = float(squared.max()) or 1.0  # features that do not vary tell nothing, at any ratio
     least, most, ratio = LEAST * scale, MOST * scale, scale  # alpha / beta

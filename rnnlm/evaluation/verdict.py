@@ -50,7 +50,7 @@ class Cell(BaseModel):
         seconds: Wall-clock time.
         seconds_before: That of what it starts from: the source model, and a language model of the target.
         history: The learning curve.
-        output: Name of its folder in the store, where its predictions lie.
+        output: Name of its folder in the store, where its predictions are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,7 +131,7 @@ class Equivalence(BaseModel):
         needed: Number of labels that scratch needs; None: more than `most`.
         low: Lower end of its 95 % interval; None: more than `most`.
         high: Upper end; None: more than `most`.
-        least: Smallest number of labels that scratch was given: a `needed` of it means so many or fewer.
+        least: Smallest number of labels that scratch was given: a `needed` of it means that number or fewer.
         most: Largest number.
     """
 
@@ -265,7 +265,7 @@ class Coverage(BaseModel):
     Attributes:
         rung: How these words came to their first rows.
         types: Number of tokens of the vocabulary.
-        tokens: How often they stand in the target's training text.
+        tokens: How often they occur in the target's training text.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -298,7 +298,7 @@ class Verdict(BaseModel):
         left_out: What was left out of the source and the target when they were read, by reason.
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
         unknown: Share of unknown tokens of the source and of the target.
-        read_before: Test documents of the target that stand in the source's text too.
+        read_before: Test documents of the target that are in the source's text, too.
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
         seconds: Seconds of each part of the run.

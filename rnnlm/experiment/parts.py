@@ -57,14 +57,14 @@ class Target(Settings):
     )
     ngram_order: int | None = field(
         "Tokens of the longest n-grams of the traditional language models (Kneser-Ney, Good-Turing) that the recurrent "
-        "ones are compared and mixed with; none: left out.",
+        "ones are compared and mixed with; if null, they are left out.",
         default=5,
         ge=1,
         le=6,
     )
     adaptations: list[Adaptation] = field(
         "Cheap rivals of fine-tuning the language model: the source model that adapts while it reads. cache: what "
-        "stood before in the document becomes likelier. dynamic: it learns from what it has read (slower).",
+        "was in the document before becomes likelier. dynamic: it learns from what it has read (slower).",
         default=["cache"],
     )
     classifier: ClassifierTraining = field("Training of the target classifier.", default=ClassifierTraining())
@@ -109,7 +109,7 @@ class Comparison(Settings):
             raise ValueError("comparison.labels: classifiers are trained (comparison.arms) on a number of labels")
         for name, values in (("arms", self.arms), ("labels", self.labels)):
             if len(set(values)) != len(values):
-                raise ValueError(f"comparison.{name}: a value stands there twice: {values}")
+                raise ValueError(f"comparison.{name}: a value is there twice: {values}")
         return self
 
 
@@ -117,7 +117,7 @@ class Promotion(Settings):
     """When a new target model takes the place of the one in use."""
 
     margin: float = field(
-        "The new model becomes champion where the 95 % interval of its gain on the same test documents lies above "
+        "The new model becomes champion where the 95 % interval of its gain on the same test documents is above "
         "this: in accuracy, where 0.01 is one point; of a language model in bits per character saved.",
         default=0.0,
         ge=0.0,

@@ -1,1 +1,1 @@
-"""The LSTM language model, the classifier on its encoder, and how they lie on disk."""
+"""The LSTM language model, the classifier on its encoder, and their files."""

@@ -33,7 +33,7 @@ class Classifier(keras.layers.Layer):
         self.classes = classes
         dropout = training.encoder_dropout or settings.dropout
         self.encoder = Encoder(settings.model_copy(update={"dropout": dropout}), vocabulary_size, seed)
-        # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they stand side by side.
+        # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they are side by side.
         pooled = self.encoder.widths if training.layers == "mixed" else [settings.embedding]
         self.pooled_widths = [width * (3 if training.pooling == "concat" else 1) for width in pooled]
         self.width = width = sum(self.pooled_widths)
@@ -140,7 +140,7 @@ def pool(hidden: tf.Tensor, lengths: tf.Tensor, pooling: str) -> tf.Tensor:
 
     Args:
         hidden: (time, batch, width).
-        lengths: (batch,) true lengths, at least 1; what lies behind them does not count.
+        lengths: (batch,) true lengths, at least 1; what follows does not count.
         pooling: concat or last.
     """
     last = tf.gather_nd(hidden, tf.stack([lengths - 1, tf.range(tf.shape(lengths)[0])], axis=1))

@@ -47,7 +47,7 @@ def drop_weights(kernel: tf.Tensor, rate: float, seed: tf.Tensor | None, place: 
 def drop_word_types(
     embedded: tf.Tensor, tokens: tf.Tensor, vocabulary: int, rate: float, seed: tf.Tensor | None, place: int
 ) -> tf.Tensor:
-    """Drop the embedding of whole word types, wherever they stand in the window (Gal & Ghahramani 2016).
+    """Drop the embedding of whole word types, wherever they are in the window (Gal & Ghahramani 2016).
 
     It is done to what was looked up, so that a softmax tied to the embedding is not hit.
 

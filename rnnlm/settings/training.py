@@ -50,13 +50,16 @@ class LanguageModelTraining(Settings):
         "Evaluations on the validation split in all; the best is kept.", default=3, ge=1, le=10_000
     )
     trigger_after: int = field(
-        "nt_asgd: averaging begins when an evaluation is worse than the best before the last so many.",
+        "nt_asgd: averaging begins when an evaluation is worse than the best but for the last ones."
+        " This is how many those are.",
         default=5,
         ge=1,
         le=1_000,
     )
     patience: int | None = field(
-        "Stop when so many evaluations in a row were no better than the best; none: never.", default=None, ge=1
+        "Stop after this number of evaluations in a row that were no better than the best; if null, never.",
+        default=None,
+        ge=1,
     )
     precision: Literal["auto", "float32", "bfloat16"] = field(
         "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",

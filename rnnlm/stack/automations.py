@@ -14,8 +14,8 @@ from rnnlm.store import DEPLOYMENTS
 
 FILE = DEPLOYMENTS / "automations.yaml"
 VARIABLE = "RNNLM_NOTIFY"  # the notification block, TYPE/NAME
-PLACE = "{{ notify }}"  # where its id stands in the file
-DEPLOYMENT = re.compile(r"\{\{ (\w+/\w+) \}\}")  # where that of a deployment stands
+PLACE = "{{ notify }}"  # the place of its id in the file
+DEPLOYMENT = re.compile(r"\{\{ (\w+/\w+) \}\}")  # the place of a deployment's id
 
 
 def automate(client: SyncPrefectClient) -> None:

@@ -1,4 +1,4 @@
-"""Who is told what a run does while it does it: nobody, unless a command shows it at the terminal."""
+"""Who hears what a run does while it does it: nobody, unless a terminal or a notebook shows it."""
 
 import contextlib
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Observer:
-    """Is told what happens; this one keeps it to itself."""
+    """Hears what happens; this one keeps it to itself."""
 
     def stage_began(self, name: str) -> None:
         """A part of the run begins, as people would call it; the steps that follow belong to it."""
@@ -31,13 +31,13 @@ _observers = [Observer()]
 
 
 def observer() -> Observer:
-    """Return who is told now."""
+    """Return who hears it now."""
     return _observers[-1]
 
 
 @contextlib.contextmanager
 def observed_by(one: Observer) -> Iterator[None]:
-    """Tell this one what happens meanwhile in this process."""
+    """Let this one hear what happens meanwhile in this process."""
     _observers.append(one)
     try:
         yield

@@ -38,7 +38,7 @@ class Shard:
 
     Attributes:
         split: The split of its documents.
-        row_groups: Where they stand in the file of the documents.
+        row_groups: Where they are in the file of the documents.
     """
 
     split: str
@@ -116,7 +116,7 @@ def tokenize(
         tokenizer: What to train, or the `tokenizer.json` to use.
         final: The folder that is written.
         encoded: All shards, in their order, where they were encoded before; the result is the same to the bit.
-        report: Is told how many documents are written, and how many there are.
+        report: Called with the number of documents that are written, and with the number of all.
 
     Raises:
         ConfigError: If the vocabulary is too small for the kind of tokenizer.

@@ -34,7 +34,7 @@ WORD = "|".join(
         r"(?![\s\p{Cc}\p{Cf}])\X",
     )
 )
-# What is left of a word after this is shorter, if a space stands before such a word in text.
+# What is left of a word after this is shorter, if a space is before such a word in text.
 _AFTER_SPACE = pre_tokenizers.Split(Regex(rf"^(?:{_LETTER}|\p{{N}})"), "removed")
 # Every character is in one match, so that nothing is lost; a word takes the space before it along.
 _PIECE = "|".join(
@@ -197,7 +197,7 @@ def _bpe(texts: Texts, size: int, normalizer: normalizers.Normalizer | None) -> 
 def _unigram(texts: Texts, size: int, normalizer: normalizers.Normalizer | None) -> Tokenizer:
     """Unigram pieces after SentencePiece, with 256 byte tokens for characters that no piece covers.
 
-    Runs of white space count as one space. Punctuation stands alone, so that no text can spell a special token.
+    Runs of white space count as one space. Punctuation is a word of its own, so that no text can spell a special token.
     """
     tokenizer = Tokenizer(models.Unigram())
     spaces = normalizers.Replace(Regex(r"\s+"), " ")

@@ -103,7 +103,7 @@ class TextTokenizer:
 
     @property
     def has_whole_words(self) -> bool:
-        """Whether a token is a word, so that another word stands behind a space in any case."""
+        """Whether a token is a word, so that there is a space before the next word in any case."""
         return isinstance(self._tokenizer.model, models.WordLevel)
 
     @property

@@ -428,7 +428,7 @@ def _named_run(client: MlflowClient, name: str) -> mlflow.entities.Run:
     raise DataError(
         "MLflow knows no run with this id, and no experiment with this name",
         where=name,
-        remedy="`make up` shows the runs; a run's id stands at the top of its page.",
+        remedy="`make up` shows the runs; a run's id is at the top of its page.",
     )
 
 
@@ -442,7 +442,7 @@ def _experiment(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)
     location = None
     if not client.tracking_uri.startswith("http"):
-        # A server knows where artifacts lie. Here they would lie under whatever folder this process was started in.
+        # A server knows where artifacts are. Here they would be under whatever folder this process was started in.
         location = (home() / "mlflow" / "artifacts" / name).as_uri()
     # MLflow's pages show what belongs to the training of models, in place of what belongs to prompts and traces.
     kind = {"mlflow.experimentKind": "custom_model_development"}

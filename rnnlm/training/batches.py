@@ -30,7 +30,7 @@ class Window:
 
 
 def row_length(tokens: int, batch: int) -> int:
-    """Return the time steps of each of `batch` rows that a stream of so many tokens is cut into."""
+    """Return the time steps of each of `batch` rows that a stream of tokens is cut into."""
     return (tokens - 1) // batch
 
 

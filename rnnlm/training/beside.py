@@ -77,7 +77,7 @@ class Beside:
         return self._step.arrays()
 
     def restore(self, arrays: Arrays, step: int, steps: int) -> None:
-        """Take up what `arrays` returned after so many of the classifier's steps."""
+        """Take up what `arrays` returned after a number of the classifier's steps."""
         self._step.restore(arrays)
         self._taken = -(-step * self._plan.steps // steps)
         self._steps = self._read(self._taken)

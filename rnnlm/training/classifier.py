@@ -78,7 +78,7 @@ def train_classifier(
         states: Where states are saved; if None, nothing is saved.
 
     Returns:
-        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split, and what else is told.
+        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split, and other reports.
 
     Raises:
         TrainingError: If the loss is no longer a number.

@@ -71,7 +71,7 @@ class Anchors:
 class LayeredAdamW(FusedAdamW):
     """AdamW with a rate for each variable, and a decay that may draw it towards the weights it started from.
 
-    That is L2-SP (Li et al. 2018), decoupled as AdamW's decay is: it stands in the place of the decay towards zero.
+    That is L2-SP (Li et al. 2018), decoupled as AdamW's decay is: it replaces the decay towards zero.
     With an importance of each weight it is elastic weight consolidation (Kirkpatrick et al. 2017).
 
     Args:

@@ -1,4 +1,4 @@
-"""Training of a language model, from scratch or from wherever its weights or its last saved state stand."""
+"""Training of a language model, from scratch, from given weights, or from its last saved state."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -27,7 +27,7 @@ States = Callable[[list[float]], StateFolder]
 
 
 class Trained(NamedTuple):
-    """What is told of a training.
+    """What a training reports.
 
     Attributes:
         points: The learning curve, with `perplexity`, `nll` and `bits_per_character` of the validation split.
@@ -67,7 +67,7 @@ def train_language_model(
         states: Where states are saved; if None, nothing is saved.
 
     Returns:
-        The learning curve, and what else is told of the training.
+        The learning curve, and what else the training reports.
 
     Raises:
         TrainingError: If there is too little text for one window, or the loss is no longer a number.

@@ -99,7 +99,7 @@ class Hooks:
 
 
 class Outcome(NamedTuple):
-    """What is told of a training.
+    """What a training reports.
 
     Attributes:
         points: The learning curve.

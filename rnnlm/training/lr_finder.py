@@ -44,7 +44,7 @@ def find_learning_rate(
         train: Training documents.
         settings: The recipe.
         seed: Seed of the order and of dropout.
-        report: Is told how many updates are done, and how many there are to be.
+        report: Called with the number of updates that are done, and with the number of all.
 
     Returns:
         The training loss of each update, in nats a token, without penalties.

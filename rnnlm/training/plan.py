@@ -67,7 +67,7 @@ class Plan:
 
     @staticmethod
     def of(tokens: int, settings: LanguageModelTraining, seed: int) -> "Plan":
-        """Plan a training on so many tokens.
+        """Plan a training on a number of tokens.
 
         Raises:
             TrainingError: If they are too few for one window.

@@ -58,7 +58,7 @@ def cosine(step: int, steps: int, peak: float) -> float:
 
 
 def window_lengths(tokens: int, window: int, vary: bool, generator: np.random.Generator) -> np.ndarray:
-    """Cut so many time steps into windows; the last one may reach beyond the end.
+    """Cut a number of time steps into windows; the last one may reach beyond the end.
 
     Varied lengths follow the normal distribution of Merity et al. 2018 at three points with its mean and variance
     (Gauss-Hermite quadrature: the middle with weight 2/3, and the middle plus and minus sqrt(3) deviations with

@@ -193,7 +193,7 @@ def fit_classifier(
         for split in frozen:
             here = time.perf_counter()
             frozen[split], seconds = _frozen_states(model, encoder, tokens, split)
-            # Every cell is charged what one that stood alone would pay.
+            # Every cell is charged what it would cost alone.
             not_here += seconds - (time.perf_counter() - here)
 
     importance: Weights | None = None
@@ -306,7 +306,7 @@ def _frozen_states(
 
 
 def _report_part(report: Report, part: int, parts: int, progress: Progress) -> None:
-    """Report one of several trainings as a part of one, so that their curves do not lie on each other."""
+    """Report one of several trainings as a part of one, so that their curves do not overlap."""
     step = part * progress.steps + progress.step
     report(dataclasses.replace(progress, step=step, steps=parts * progress.steps))
 

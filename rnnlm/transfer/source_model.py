@@ -29,7 +29,7 @@ def ask_source_model(
 ) -> SourceModel:
     """Score a source model on the target's validation text, and its frozen features on labelled training documents.
 
-    The features stand beside those of an encoder of the same shape with random weights: the difference is what the
+    The features are compared with those of an encoder of the same shape with random weights: the difference is what the
     pretraining gave them. The test split is not touched.
 
     Args:

@@ -1,4 +1,4 @@
-"""What stood before neural networks, as cells of the comparison: n-gram models, and TF-IDF with a linear classifier.
+"""What came before neural networks, as cells of the comparison: n-gram models, and TF-IDF with a linear classifier.
 
 They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
 """

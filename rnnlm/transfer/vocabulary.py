@@ -86,7 +86,7 @@ def map_vocabulary(
         weights: Weights of the source model, by name.
         source: The source's tokenizer.
         target: The target's tokenizer.
-        counts: (target tokens,) how often each stands in the target's training text.
+        counts: (target tokens,) how often each occurs in the target's training text.
         word_map: The ladder.
         space: Vectors of the target's words; without them their rungs take no word.
 
@@ -180,7 +180,7 @@ def _pieces(meeting: _Meeting, left: Ids) -> _Taken:
     taken, rows = [], []
     for i, encoded in zip(ids, source.encode([surfaces[i] or "" for i in ids]), strict=True):
         pieces = [piece for piece in encoded if piece not in (source.bos, source.eos)]
-        # A space that stands alone is no part of the word, where there is more.
+        # A single space is no part of the word, where there is more.
         pieces = [piece for piece in pieces if (source.surfaces[piece] or "?").strip()] or pieces
         if pieces and source.unk not in pieces:
             taken.append(i)

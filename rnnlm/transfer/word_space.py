@@ -24,7 +24,7 @@ Ids = npt.NDArray[np.int64]
 LEAST_COUNT = 5
 WINDOW = 5  # words on either side
 DIMENSIONS = 128
-# The most frequent words are counted as neighbours, and so many training tokens are read: both bound the memory.
+# The most frequent words are counted as neighbours, in the first training tokens: both limits bound the memory.
 CONTEXTS = 20_000
 TOKENS = 20_000_000
 TOKENS_AT_ONCE = 1_000_000
@@ -121,7 +121,7 @@ def _places(ids: Ids, size: int) -> Ids:
 
 
 def _pairs(train: Text, rows: Ids, columns: Ids, shape: tuple[int, int]) -> sparse.csr_array:
-    """Count how often each word stands near each neighbour, inside a document."""
+    """Count how often each word is near each neighbour, inside a document."""
     total = sparse.csr_array(shape, dtype=np.float64)
     for ids, document in _parts(train):
         for distance in range(1, WINDOW + 1):
@@ -136,7 +136,7 @@ def _pairs(train: Text, rows: Ids, columns: Ids, shape: tuple[int, int]) -> spar
 
 
 def _parts(train: Text) -> Iterator[tuple[npt.NDArray[np.unsignedinteger], Ids]]:
-    """Yield the ids of whole documents, about a million at a time, and the document that each stands in."""
+    """Yield the ids of whole documents, about a million at a time, and the document of each."""
     end = min(train.n_tokens, TOKENS)
     edges = np.searchsorted(train.offsets, [*range(0, end, TOKENS_AT_ONCE), end])
     for first, last in itertools.pairwise(edges):

@@ -277,7 +277,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [
         "longer",
     ),
     ("x.csv", b"text\n" + b"x" * 1001 + b"\n", {"max_characters": 1000}, "x.csv, line 2", "longer than 1,000"),
-    ("x.txt", b"a", {"format": "aclimdb"}, "x.txt", "does not lie in train/LABEL/"),
+    ("x.txt", b"a", {"format": "aclimdb"}, "x.txt", "is not in train/LABEL/"),
 ]
 
 

@@ -58,7 +58,7 @@ def test_what_the_test_split_lost_and_shared_is_said_with_what_it_means() -> Non
     )
     lost, shared = others
     assert "scored without 12 of its documents: the scores are not comparable with published ones" in lost
-    assert shared.startswith("331 documents of the test split stood in train or valid too, and were taken out there")
+    assert shared.startswith("331 documents of the test split were in train or valid, too, and were taken out there")
     kept = GIVEN.model_copy(update={"drop_overlap": False})
     assert "were kept (drop_overlap: false): the scores are higher for that" in left_out_sentences(found, kept)[-1]
 

@@ -115,7 +115,7 @@ def test_what_gets_worse_is_called_so(tmp_path: Path) -> None:
     [
         ({"digests": {"target documents": "e" * 64}}, True, "their test documents differ"),
         ({"digests": {}}, True, "their test documents differ, or may do"),
-        ({}, False, "do not lie here"),
+        ({}, False, "are not here"),
     ],
 )
 def test_what_cannot_be_paired_says_why(tmp_path: Path, changes: dict[str, object], keep: bool, said: str) -> None:

@@ -30,7 +30,7 @@ def split_and_label(file: File) -> tuple[str, str]:
     match = _PATH.search(file.path)
     if match is None:
         remedy = "Give the folder that holds train/ and test/."
-        raise DataError("does not lie in train/LABEL/, valid/LABEL/ or test/LABEL/.", where=file.address, remedy=remedy)
+        raise DataError("is not in train/LABEL/, valid/LABEL/ or test/LABEL/.", where=file.address, remedy=remedy)
     return match[1], match[2]
 
 
