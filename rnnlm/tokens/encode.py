@@ -189,7 +189,7 @@ def _write_tokens(
     encoded: Sequence[ShardRef] | None,
     report: Callable[[int, int], None],
 ) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the tokens of all splits; give the numbers of tokens and of unknown tokens of each."""
+    """Write the tokens of all splits, and return the numbers of tokens and of unknown tokens of each."""
     schema = _schema(documents, tokenizer)
     tokens: Counter[str] = Counter()
     unknown: Counter[str] = Counter()

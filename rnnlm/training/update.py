@@ -55,7 +55,7 @@ def clipped_update(
     clip_norm: float,
     learning_rate: tf.Tensor,
 ) -> Any:
-    """Update the variables; give the global norm of the gradient before it was clipped to `clip_norm`.
+    """Update the variables, and return the global norm of the gradient before it was clipped to `clip_norm`.
 
     A gradient that is not a number changes nothing: the weights are then still those of the step before.
     """
