@@ -94,7 +94,7 @@ def run(
 
         settings = load_experiment(experiment, override)
         environment.prepare()
-        from rnnlm.cli.display import work_shown
+        from rnnlm.cli.display import flow_shown, work_shown
 
         if plan:
             with work_shown(log, traceback):
@@ -105,7 +105,7 @@ def run(
 
             print_plan(found)
             return
-        with work_shown(log, traceback):
+        with flow_shown(log, traceback):
             # Imported here, after the environment is prepared: this loads Prefect.
             from rnnlm.flows.transfer import transfer
 
@@ -130,9 +130,9 @@ def pretrain(
 
         settings = load_pretraining(experiment, override)
         environment.prepare()
-        from rnnlm.cli.display import work_shown
+        from rnnlm.cli.display import flow_shown
 
-        with work_shown(log, traceback):
+        with flow_shown(log, traceback):
             from rnnlm.flows.pretrain import pretrain
 
             model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
@@ -159,9 +159,9 @@ def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, tra
 
         settings = load_pretraining(experiment, override)
         environment.prepare()
-        from rnnlm.cli.display import work_shown
+        from rnnlm.cli.display import flow_shown
 
-        with work_shown(log, traceback):
+        with flow_shown(log, traceback):
             from rnnlm.flows.learning_rate import learning_rate
 
             found = learning_rate(settings)
@@ -189,9 +189,9 @@ def estimate(
 
         settings = load_experiment(experiment, override)
         environment.prepare()
-        from rnnlm.cli.display import work_shown
+        from rnnlm.cli.display import flow_shown
 
-        with work_shown(log, traceback):
+        with flow_shown(log, traceback):
             from rnnlm.flows.estimate import estimate_transfer
 
             found = estimate_transfer(settings)

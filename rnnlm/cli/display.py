@@ -19,8 +19,8 @@ SECONDS_BETWEEN = 10.0  # lines of one progress
 
 
 @contextlib.contextmanager
-def work_shown(log: bool, traceback: bool) -> Iterator[None]:
-    """Show what happens meanwhile; Prefect's server is there then, and Prefect can be imported.
+def flow_shown(log: bool, traceback: bool) -> Iterator[None]:
+    """Show what a flow does; Prefect's server is there then, and Prefect can be imported.
 
     The environment must be prepared.
 
@@ -28,8 +28,25 @@ def work_shown(log: bool, traceback: bool) -> Iterator[None]:
         log: Lines at a terminal too.
         traceback: Nothing but what Prefect and the libraries log by themselves.
     """
+    with work_shown(log, traceback):
+        if traceback:
+            ensure_server()
+        else:
+            os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+            ensure_server()
+            _silence_prefect()
+        yield
+
+
+@contextlib.contextmanager
+def work_shown(log: bool, traceback: bool) -> Iterator[None]:
+    """Show what happens meanwhile.
+
+    Args:
+        log: Lines at a terminal too.
+        traceback: Nothing but what the libraries log by themselves.
+    """
     if traceback:
-        ensure_server()
         yield
         return
     # Imported here: `rnnlm --help` needs none of it.
@@ -37,9 +54,6 @@ def work_shown(log: bool, traceback: bool) -> Iterator[None]:
 
     at_terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and not log
     with Screen() if at_terminal else Lines() as shown, observed_by(shown), warnings_to(shown):
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        ensure_server()
-        _silence_prefect()
         yield
 
 

@@ -115,8 +115,7 @@ def test_names_are_shown_as_they_are(shown: Callable[[], Work]) -> None:
         work.warn("[/w]")
 
 
-def test_the_librarys_warnings_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(display, "_silence_prefect", lambda: None)
+def test_the_librarys_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     logger = logging.getLogger("rnnlm.steps")
     with work_shown(log=False, traceback=False):
         logger.warning("%d documents stand in two splits", 3)

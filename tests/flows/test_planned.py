@@ -1,5 +1,7 @@
 """`rnnlm run --plan`: what is done, what is to be done, and what that will take."""
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -56,3 +58,14 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     assert "classifier, parameter, 40 labels, seed 1" in done.stdout
     assert done.stdout.splitlines()[-1].startswith(f"{len(new)} of {len(more)} trainings are to be done, in about ")
     assert executed == {}
+
+    code = """
+import sys
+from rnnlm.cli.app import app
+app(sys.argv[1:], standalone_mode=False)
+assert not {"prefect", "mlflow", "tensorflow"} & set(sys.modules)
+"""
+    command = [sys.executable, "-c", code, "run", str(file), "--plan"]
+    alone = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr
+    assert alone.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
