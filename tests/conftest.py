@@ -118,7 +118,7 @@ def mlflow_store(_migrated_store: Path, tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str]]]":
-    """Give what runs `rnnlm up` over a folder, with variables; gives the addresses of its servers."""
+    """Return what runs `rnnlm up` over a folder, with variables; return the addresses of its servers."""
 
     @contextlib.contextmanager
     def running(home: Path, variables: dict[str, str] | None = None) -> Iterator[dict[str, str]]:
@@ -148,7 +148,7 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Give the folder of the real corpora ($RNNLM_DATA); tests that need it are skipped without."""
+    """Return the folder of the real corpora ($RNNLM_DATA); tests that need it are skipped without."""
     folder = os.environ.get("RNNLM_DATA")
     if not folder:
         pytest.skip("RNNLM_DATA names no folder of real corpora")
@@ -157,7 +157,7 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "TextTokenizer"]:
-    """Give what makes a word tokenizer of exactly these words, behind `<unk>` and `<eos>`."""
+    """Return what makes a word tokenizer of exactly these words, behind `<unk>` and `<eos>`."""
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     from rnnlm.tokens import TextTokenizer

@@ -25,7 +25,7 @@ tracking.finish(tracking.flow_run("tiny", "key", "name", {}), "FINISHED")
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give the database that a new workplace has not yet."""
+    """Yield the database that a new workplace has not yet."""
     monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
     before = mlflow.get_tracking_uri()
     file = tmp_path / "mlflow" / "mlflow.db"

@@ -33,7 +33,7 @@ def test_a_curve_that_falls_is_held_at_its_highest() -> None:
 
 
 def cells(accuracy: dict[tuple[str, int], float], seeds: int = 3) -> list[Predictions]:
-    """Give cells that are right on so large a share of the documents."""
+    """Return cells that are right on so large a share of the documents."""
     made = []
     for n, ((arm, labels), share) in enumerate(accuracy.items()):
         for seed in range(seeds):

@@ -14,7 +14,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 def sample(seed: int, documents: int, width: int, classes: int, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """Give features whose means differ by class, and the classes."""
+    """Return features whose means differ by class, and the classes."""
     generator = np.random.default_rng(seed)
     labels = np.arange(documents) % classes
     means = strength * generator.normal(size=(classes, width))

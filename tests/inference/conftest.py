@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory, trained: Make) -> Trained:
-    """Give a classifier of two classes, with the words of `trained("word")`."""
+    """Return a classifier of two classes, with the words of `trained("word")`."""
     from rnnlm.model.classifier import Classifier
 
     training, labels = config.ClassifierTraining(max_tokens=16), ["neg", "pos"]

@@ -29,7 +29,7 @@ def log_probability(model: Trained, before: list[int], ids: list[int]) -> float:
 def all_completions(
     model: Trained, before: list[int], length: int, length_penalty: float
 ) -> list[tuple[float, list[int]]]:
-    """Give every completion up to a length with its log-probability, the best first."""
+    """Return every completion up to a length with its log-probability, the best first."""
     tokenizer = model.tokenizer
     tokens = [i for i in range(tokenizer.size) if i not in tokenizer.special]
     found = [

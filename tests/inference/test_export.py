@@ -34,7 +34,7 @@ def written(model: Trained, folder: Path, form: ExportFormat = "saved-model") ->
 
 
 def opened(folder: Path, form: ExportFormat, name: str) -> tuple[dict[str, Any], Callable[..., Arrays]]:
-    """Give the shapes of an exported function's arrays, and the function, as another program has it."""
+    """Return the shapes of an exported function's arrays, and the function, as another program has it."""
     if form == "onnx":
         session = onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
         names = [output.name for output in session.get_outputs()]

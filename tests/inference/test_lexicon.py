@@ -17,7 +17,7 @@ def points(word: str) -> np.ndarray:
 
 
 def one_edit(word: str, alphabet: str = "abcé") -> set[str]:
-    """Give all that one edit makes of a word."""
+    """Return all that one edit makes of a word."""
     parts = [(word[:n], word[n:]) for n in range(len(word) + 1)]
     return (
         {a + b[1:] for a, b in parts if b}

@@ -13,7 +13,7 @@ KINDS = ["word", "bpe", "unigram", "character", "byte", "whitespace"]
 
 
 def by_hand(model: Trained, ids: list[int]) -> np.ndarray:
-    """Give log-probabilities after a whole prefix, by a softmax in float64 over the model's logits."""
+    """Return log-probabilities after a whole prefix, by a softmax in float64 over the model's logits."""
     logits, _ = model.language_model(np.array(ids, np.int32)[:, None])
     last = np.asarray(logits, np.float64)[-1, 0]
     return np.asarray(last - np.log(np.exp(last - last.max()).sum()) - last.max())

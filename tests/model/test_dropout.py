@@ -32,7 +32,7 @@ def seed_of(step: int, training: int = 7) -> tf.Tensor:
 
 
 def over_masks(drop: Callable[[tf.Tensor], Any]) -> np.ndarray:
-    """Give what a function of the seed gives for each of MASKS seeds; compiled, for there are many."""
+    """Return what a function of the seed gives for each of MASKS seeds; compiled, for there are many."""
     signature = tf.TensorSpec(None, tf.float32)
     compiled = tf.function(
         lambda steps: tf.map_fn(lambda n: drop(tf.stack([7, n])), steps, fn_output_signature=signature), autograph=False
@@ -182,7 +182,7 @@ def tokens() -> tf.Tensor:
 
 
 def run(encoder: Encoder, step: int | None) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Give what was looked up, what came out, and the recurrent kernel of each layer."""
+    """Return what was looked up, what came out, and the recurrent kernel of each layer."""
     seed = None if step is None else seed_of(step)
     outputs, kernels = encoder(tokens(), seed=seed)
     looked_up = np.array(encoder.embedding.embeddings)[tokens().numpy()]

@@ -25,7 +25,7 @@ ESTIMATES = {"kneser_ney": kneser_ney, "katz": katz}
 
 
 def encoded(texts: list[list[int]], vocabulary: Vocabulary = VOCABULARY) -> Text:
-    """Give documents in the form in which the project reads them."""
+    """Return documents in the form in which the project reads them."""
     unknown = np.zeros(len(texts), np.int64)
     return Text(
         vocabulary=vocabulary,
@@ -40,13 +40,13 @@ def encoded(texts: list[list[int]], vocabulary: Vocabulary = VOCABULARY) -> Text
 
 
 def texts(running: bool = False) -> st.SearchStrategy[list[list[int]]]:
-    """Give texts with ends, and with beginnings where they are no running text."""
+    """Return texts with ends, and with beginnings where they are no running text."""
     words = st.lists(st.sampled_from([UNK, *range(3, 3 + WORDS)]), max_size=12)
     return st.lists(words.map(lambda text: [*([] if running else [BOS]), *text, EOS]), min_size=1, max_size=12)
 
 
 def drawn(seed: int, documents: int = 200) -> list[list[int]]:
-    """Give texts of a skewed random walk over `LARGE` tokens, long enough for every discount to be estimated."""
+    """Return texts of a skewed random walk over `LARGE` tokens, long enough for every discount to be estimated."""
     generator = np.random.default_rng(seed)
     found = []
     for _ in range(documents):
@@ -65,7 +65,7 @@ def counted(documents: list[list[int]], order: int, size: int = SIZE, running: b
 
 
 def ngrams(counts: Counts, order: int) -> Iterator[tuple[int, ...]]:
-    """Give the n-grams of an order as tuples."""
+    """Yield the n-grams of an order as tuples."""
     if order == 1:
         yield from ((int(token),) for token in counts.keys[0])
         return
@@ -131,7 +131,7 @@ def test_a_text_costs_what_its_tokens_cost_one_by_one(
 
 
 def defined_kneser_ney(documents: list[list[int]], order: int, size: int, history: tuple[int, ...], word: int) -> float:
-    """Give a probability by Chen & Goodman's formulas, recursively, from dictionaries."""
+    """Return a probability by Chen & Goodman's formulas, recursively, from dictionaries."""
     raw = {n: tallied(documents, n, running=False) for n in range(1, order + 1)}
 
     def adjusted(n: int) -> dict[tuple[int, ...], int]:

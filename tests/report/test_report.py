@@ -187,13 +187,13 @@ class Page(html.parser.HTMLParser):
 
 @pytest.fixture(scope="module")
 def verdict() -> Verdict:
-    """Give the verdict that most tests look at."""
+    """Return the verdict that most tests look at."""
     return make()
 
 
 @pytest.fixture(scope="module")
 def report(verdict: Verdict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of its report."""
+    """Return the folder of its report."""
     folder = tmp_path_factory.mktemp("report")
     write_report(verdict, folder)
     return folder

@@ -20,7 +20,7 @@ WORDS, WIDTH, UNITS, RANK = 30, 6, 5, 2
 
 
 def weights() -> list[keras.Variable]:
-    """Give an embedding, a kernel and a bias of random numbers."""
+    """Return an embedding, a kernel and a bias of random numbers."""
     shapes = (WORDS, WIDTH), (WIDTH, 4 * UNITS), (4 * UNITS,)
     generator = np.random.default_rng(0)
     return [keras.Variable(generator.normal(size=shape).astype(np.float32)) for shape in shapes]
@@ -33,7 +33,7 @@ def maps(kind: Kind, of: list[keras.Variable]) -> LinearMaps:
 
 
 def shake(made: LinearMaps) -> None:
-    """Give all parts of the maps random values, and set the weights to what they give."""
+    """Set all parts of the maps to random values, and the weights to what they make."""
     generator = np.random.default_rng(1)
     for part in made.parameters:
         part.assign(generator.normal(size=part.shape).astype(np.float32))

@@ -443,7 +443,7 @@ def _digests(weights: Weights) -> dict[str, str]:
 
 
 def _kill_in(count: int) -> Callable[..., None]:
-    """Give a `StateFolder._write` that kills this process in the midst of it, the `count`-th time."""
+    """Return a `StateFolder._write` that kills this process in the midst of it, the `count`-th time."""
     write, writes = StateFolder._write, [0]
 
     def counted(self: StateFolder, number: int, state: TrainingState) -> None:

@@ -44,7 +44,7 @@ def encode(folder: Path, tokenizer: Tokenizer | Path) -> TokensRef:
 
 
 def pair(folder: Path, *, related: bool) -> tuple[TokensRef, TokensRef]:
-    """Give a large source and a small target, whose words follow each other in the same way, or not."""
+    """Return a large source and a small target, whose words follow each other in the same way, or not."""
     ways = [np.random.default_rng(n).integers(0, 60, (60, 3)) for n in (1, 2)]
     target = encode(write(folder / "target", 3, 120, ways[0]), Tokenizer(kind="word", vocabulary_size=80))
     source = encode(write(folder / "source", 4, 900, ways[0 if related else 1]), target.tokenizer)
@@ -89,7 +89,7 @@ def test_too_few_documents_are_an_error_and_no_estimate(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> TokensRef:
-    """Give documents whose class most of their words tell."""
+    """Return documents whose class most of their words tell."""
     folder = tmp_path_factory.mktemp("labelled")
     generator = np.random.default_rng(7)
     lines = ["text,label"]

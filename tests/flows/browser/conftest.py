@@ -33,7 +33,7 @@ SCREENSHOTS = os.environ.get("RNNLM_SCREENSHOTS")
 
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Give the variables that name the servers' databases: none for SQLite; a PostgreSQL of the session's own."""
+    """Yield the variables that name the servers' databases: none for SQLite; a PostgreSQL of the session's own."""
     if DATABASE == "sqlite":
         yield {}
         return
@@ -112,7 +112,7 @@ def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path, stac
 
 @pytest.fixture
 def picture(page: Page) -> Callable[[str], None]:
-    """Give what takes a picture for the documentation, where pictures are wanted."""
+    """Return what takes a picture for the documentation, where pictures are wanted."""
 
     def take(name: str) -> None:
         if SCREENSHOTS:

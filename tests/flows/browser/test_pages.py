@@ -38,12 +38,12 @@ def open_form(page: Page, stack: dict[str, str], flow: str) -> None:
 
 
 def field(page: Page, description: str) -> Locator:
-    """Give the innermost field of a form with this description."""
+    """Return the innermost field of a form with this description."""
     return page.locator(".schema-form-property").filter(has=page.get_by_text(description, exact=True)).last
 
 
 def submit_as_json(page: Page, stack: dict[str, str], parameters: dict[str, Any]) -> None:
-    """Give the parameters as JSON, as the form's menu offers, and go to the page of the run."""
+    """Submit the parameters as JSON, as the form's menu offers, and go to the page of the run."""
     page.get_by_role("heading", name="Parameters").locator("xpath=..").get_by_role("button").click()
     page.get_by_text("Use JSON input").click()
     page.locator("textarea.p-code-input__textarea").fill(json.dumps(parameters))
@@ -89,7 +89,7 @@ def confirmed(page: Page, action: str) -> None:
 
 
 def tasks_of(stack: dict[str, str], page: Page) -> list[tuple[str, str]]:
-    """Give the task runs of the run whose page is open, each with its state, in their order."""
+    """Return the task runs of the run whose page is open, each with its state, in their order."""
     run = re.search("[0-9a-f-]{36}", page.url)
     assert run
     wanted = {"flow_runs": {"id": {"any_": [run[0]]}}, "sort": "EXPECTED_START_TIME_ASC"}

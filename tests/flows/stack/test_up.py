@@ -43,7 +43,7 @@ def unused() -> int:
 
 
 def small_server(name: str, port: int) -> service.Service:
-    """Give a server that starts at once and needs no data."""
+    """Return a server that starts at once and needs no data."""
     code = f"""
 import http.server, os
 # A child that outlives a plain kill of its parent.
