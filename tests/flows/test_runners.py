@@ -75,7 +75,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 def run(
     compared: Experiment, tmp_path: Path, mlflow_store: str, prefect: None, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], dict[str, str]]:
-    """Return what runs the comparison by a runner, with nothing in the cache; return the digest of each cell's files."""
+    """Return what runs the comparison, with nothing in the cache, and returns the digest of each cell's files."""
     from rnnlm.flows.transfer import transfer
 
     # Other processes do not know what this one was told.
