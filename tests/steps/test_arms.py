@@ -1,0 +1,128 @@
+"""What every arm does. A new one in `ARMS` is tried here without a line of its own."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from rnnlm.arms import ARMS
+from rnnlm.experiment import Experiment, check_experiment
+from rnnlm.plan import Plan, SourceModel, needs_source, plan
+from rnnlm.refs import CellId, ScoreRef
+from rnnlm.steps.runner import Local
+from rnnlm.steps.target import Made
+from rnnlm.steps.texts import Texts, prepare_texts
+from rnnlm.store import working_in
+
+THINGS = ("film", "story", "plot", "actor", "scene", "music")
+SAID = (("great", "lovely", "funny"), ("dull", "weak", "flat"))
+LABELS = 20
+
+
+def experiment(folder: Path) -> Experiment:
+    """Return an experiment with every arm, and its texts on disk."""
+    generator = np.random.default_rng(3)
+    (folder / "news").mkdir()
+    for n in range(30):
+        sentences = [f"The {generator.choice(THINGS)} is {generator.choice(SAID[n % 2])}." for _ in range(9)]
+        (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
+    rows = [f"{generator.choice(THINGS)} so {generator.choice(SAID[n % 2])} {n},{n % 2 + 1}" for n in range(120)]
+    (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+    training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1, "precision": "float32"}
+    shares = {"valid_share": 0.2, "test_share": 0.3}
+    settings: dict[str, Any] = {
+        "name": "arms",
+        "model": {"embedding": 8, "layers": 1},
+        "source": {
+            "corpus": {"files": [str(folder / "news")], "format": "text", **shares},
+            "tokenizer": {"kind": "word", "vocabulary_size": 40},
+            "language_model": training,
+        },
+        "target": {
+            "corpus": {"files": [str(folder / "reviews.csv")], "label": "stars", **shares},
+            "language_model": training,
+            "adaptations": ["cache", "dynamic"],
+            "ngram_order": 3,
+            "classifier": {
+                "epochs": 1, "min_steps": 4, "batch_size": 8, "learning_rates": [0.02], "evaluations": 1,
+                "precision": "float32",
+            },
+        },
+        "comparison": {
+            "arms": [name for name, arm in ARMS.items() if arm.target is not None],
+            "labels": [LABELS],
+            "seeds": 1,
+        },
+    }  # fmt: skip
+    return check_experiment(settings)
+
+
+class Computed:
+    """Every cell of the experiment, as one run computes them."""
+
+    def __init__(self, folder: Path) -> None:
+        of = experiment(folder)
+        with working_in(folder / "work"):
+            self.texts: Texts = prepare_texts(of, Local())
+            self.plan: Plan = plan(of, self.texts.documents.labelled["train"])
+            made = Made(of, self.plan, self.texts, Local())
+            self.cells = {cell: made.cell(cell) for cell in self.plan}
+            self.source = made.source(SourceModel())
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    return Computed(tmp_path_factory.mktemp("arms"))
+
+
+def cells_of(computed: Computed, arm: str) -> list[tuple[CellId, ScoreRef]]:
+    return [(cell, score) for cell, score in computed.cells.items() if cell.arm == arm]
+
+
+every_arm = pytest.mark.parametrize("arm", ARMS)
+
+
+@every_arm
+def test_an_arm_has_a_cell_for_each_model_that_it_names(arm: str, computed: Computed) -> None:
+    cells = [cell for cell, _ in cells_of(computed, arm)]
+    tasks = [("language_model", ARMS[arm].language_model, 0), ("classifier", ARMS[arm].target, LABELS)]
+    assert sorted((cell.task, cell.labels) for cell in cells) == sorted(
+        (task, labels) for task, fit, labels in tasks if fit is not None
+    )
+    assert cells
+
+
+@every_arm
+def test_a_cell_says_something_of_each_test_and_validation_document(arm: str, computed: Computed) -> None:
+    for cell, score in cells_of(computed, arm):
+        assert score.id == cell
+        for split, name in (("test", "predictions"), ("valid", "valid")):
+            table = pq.read_table(score.path / f"{name}.parquet")
+            assert table.num_rows == computed.texts.documents.documents[split]
+            assert len(set(table["id"].to_pylist())) == table.num_rows
+            if cell.task == "classifier":
+                probabilities = np.array(table["probabilities"].to_pylist())
+                assert probabilities.shape == (table.num_rows, 2)
+                np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+            else:
+                assert (np.array(table["nll"].to_pylist()) > 0.0).all()
+
+
+@every_arm
+def test_a_cells_scores_are_finite_and_on_both_splits(arm: str, computed: Computed) -> None:
+    for cell, score in cells_of(computed, arm):
+        name = "accuracy" if cell.task == "classifier" else "bits_per_character"
+        assert {name, f"valid/{name}", "nll", "valid/nll"} <= score.metrics.keys()
+        assert all(np.isfinite(value) for value in score.metrics.values())
+        assert score.seconds > 0.0
+
+
+@every_arm
+def test_only_what_needs_the_source_is_called_transfer(arm: str, computed: Computed) -> None:
+    for cell, _ in cells_of(computed, arm):
+        if ARMS[arm].transfer:
+            assert needs_source(cell, computed.plan)
+        if ARMS[arm].tradition or arm == "scratch":
+            assert not needs_source(cell, computed.plan)
