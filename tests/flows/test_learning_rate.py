@@ -44,8 +44,8 @@ def test_it_leaves_a_figure_and_a_file_and_the_steps_are_cached(
     assert content["present"] == 0.02
     assert (found.path / "learning-rate.png").read_bytes().startswith(b"\x89PNG")
 
-    monkeypatch.setattr("rnnlm.tasks.ingest.ingest_corpus", None)
-    monkeypatch.setattr("rnnlm.tasks.tokenize.tokenize_documents", None)
+    monkeypatch.setattr("rnnlm.steps.ingest.ingest_corpus", None)
+    monkeypatch.setattr("rnnlm.steps.tokenize.tokenize_documents", None)
     again = learning_rate(experiment)
     assert again == found
     assert json.loads((again.path / "learning-rate.json").read_text()) == content
