@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from rnnlm import login
 from rnnlm.stack import ports
@@ -24,6 +24,8 @@ ARGUMENTS += ["--disable-component-update", "--disable-sync"]
 EVIL = "evil.example"
 ARGUMENTS += [f"--host-resolver-rules=MAP {EVIL} 127.0.0.1"]
 PATIENCE = 120_000.0  # milliseconds: two busy cores
+# What a page shows by itself, without waiting for a run; five seconds by default.
+expect.set_options(timeout=30_000)
 
 # RNNLM_TEST_DATABASE=postgresql: behind both servers, from the system's own programs.
 DATABASE = os.environ.get("RNNLM_TEST_DATABASE", "sqlite")
