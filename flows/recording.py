@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 @contextmanager
 def recorded_run(name: str, params: Mapping[str, object]) -> Iterator[Prefect]:
-    """Return what runs the steps of this flow run and records them in MLflow; the record ends as the flow run does.
+    """Yield what runs the steps of this flow run and records them in MLflow; the record ends as the flow run does.
 
     Args:
         name: Name of the MLflow experiment.

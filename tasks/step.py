@@ -48,8 +48,10 @@ def task_of(step: Step[..., R]) -> Task[..., R]:
     def run(*args: Any, tracker: Tracker, **kwargs: Any) -> R:
         arguments = step.arguments(*args, **kwargs)
         known = None if _is_refreshed() else step.known(arguments)
+        if known is None:
+            return step.compute(arguments, tracker, _meter)
         # Prefect has not seen what was computed from Python alone, or for another server.
-        return step.compute(arguments, tracker, _meter) if known is None else known
+        return find_record(tracker, known, arguments)[0]
 
     def key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
         return step.key({name: value for name, value in parameters.items() if name != TRACKER})
@@ -159,8 +161,9 @@ class Prefect:
 
     def _counted(self, step: Step[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
         """Return a step's result, and remember whether it was computed or came from the cache."""
-        result, again = find_record(self.tracker, cast(R, state.result()), arguments)
-        cached = state.name == "Cached"
+        result, again = cast(R, state.result()), False
+        if cached := state.name == "Cached":
+            result, again = find_record(self.tracker, result, arguments)
         observer().step_ended(step.title(arguments), result, cached)
         if recorded := getattr(result, "recorded_as", None):
             self.recorded.append(recorded)

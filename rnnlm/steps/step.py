@@ -115,7 +115,7 @@ class Step(Generic[P, R]):
     def keep(self, arguments: Mapping[str, Any], result: R) -> None:
         """Keep a reference to an output of the store, so that any run finds it."""
         file = self._file(arguments)
-        if not isinstance(result, Ref) or (file.exists() and self.known(arguments) == result):
+        if not isinstance(result, Ref) or self.known(arguments) == result:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:

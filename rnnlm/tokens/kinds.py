@@ -65,7 +65,7 @@ def train(setting: settings.Tokenizer, texts: Texts) -> Tokenizer:
 
 
 def surface(model: Tokenizer, token: str) -> str | None:
-    """Return the text that a token stands for, with a space before it where it begins a word.
+    """Return the text of a token, with a space before it where it begins a word.
 
     So tokens of different kinds can be compared: `film` of words, `Ġfilm` of bpe and `▁film` of unigram are ` film`.
 
@@ -109,7 +109,7 @@ def written(model: Tokenizer, token: str) -> bytes:
 
 
 def _bytes_of_characters() -> dict[str, int]:
-    """Return the byte that each character of byte-level BPE stands for (Radford et al. 2019).
+    """Return the byte that each character of byte-level BPE represents (Radford et al. 2019).
 
     Bytes that are visible characters of Latin-1 stand for themselves, the others follow from U+0100 on.
     """

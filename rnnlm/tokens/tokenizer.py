@@ -89,7 +89,7 @@ class TextTokenizer:
 
     @functools.cached_property
     def surfaces(self) -> tuple[str | None, ...]:
-        """The text that each token stands for, with a space before it where it begins a word; None for no text."""
+        """The text of each token, with a space before it where it begins a word; None for no text."""
         return tuple(
             None if i in self.special else surface(self._tokenizer, token) for i, token in enumerate(self.tokens)
         )

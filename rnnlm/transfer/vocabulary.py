@@ -161,7 +161,7 @@ def _copy(meeting: _Meeting, left: Ids, key: Callable[[str], str]) -> _Taken:
 
 
 def _keys(tokenizer: TextTokenizer, key: Callable[[str], str]) -> Iterable[tuple[bool, str]]:
-    """Yield what the tokens are found by: the key of their text, or the token itself where it stands for none."""
+    """Yield what the tokens are found by: the key of their text, or the token itself if it has none."""
     for token, text in zip(tokenizer.tokens, tokenizer.surfaces, strict=True):
         yield (False, token) if text is None else (True, key(text))
 
