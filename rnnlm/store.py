@@ -81,6 +81,32 @@ def whole_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write a file in one rename: a reader sees the old content or the new one, whoever else writes it.
+
+    Args:
+        file: The file; others may read it.
+        text: Its new content.
+
+    Raises:
+        FullDiskError: If the disk is full.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+            opened.write(text)
+        new.chmod(0o644)
+        new.replace(file)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise FullDiskError(str(file.parent)) from error
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def made_anew(path: Path) -> str:
     """Return what a person can do about an output that is damaged, or lacks a file.
 

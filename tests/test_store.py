@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import StoreError
-from rnnlm.store import file_sha256, home, made_anew, whole_folder
+from rnnlm.store import file_sha256, home, made_anew, whole_folder, write_whole
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
@@ -40,6 +40,22 @@ def test_a_full_disk_says_where_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=message), whole_folder(tmp_path / "out"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "deep" / "x.json"
+    for text in ("one", "电影"):
+        write_whole(file, text)
+        assert file.read_text(encoding="utf-8") == text
+
+    def full(_: Path, __: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(StoreError, match="the disk is full"):
+        write_whole(file, "three")
+    assert file.read_text(encoding="utf-8") == "电影"
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_digest_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from rnnlm.stack.api import POOL, ask
 from rnnlm.stack.ports import HOST, find_port
 from rnnlm.stack.service import Service, Started, all_alive, running, start, stop, wait_for
 from rnnlm.stack.status import print_links
-from rnnlm.store import home
+from rnnlm.store import home, write_whole
 
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
@@ -259,7 +259,4 @@ def _told(started: list[Started]) -> Iterator[None]:
 def _tell(started: list[Started]) -> None:
     content: dict[str, Any] = {one.service.name.lower(): one.service.address for one in started if one.service.address}
     content |= {"pid": os.getpid(), "groups": [one.process.pid for one in started]}
-    file = home() / SERVERS
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(content), encoding="utf-8")
-    new.replace(file)
+    write_whole(home() / SERVERS, json.dumps(content))

@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import logging
-import tempfile
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from rnnlm.refs import Ref
-from rnnlm.store import home
+from rnnlm.store import home, write_whole
 from rnnlm.tracking import Tracker
 
 P = ParamSpec("P")
@@ -114,15 +113,9 @@ class Step(Generic[P, R]):
 
     def keep(self, arguments: Mapping[str, Any], result: R) -> None:
         """Keep a reference to an output of the store, so that any run finds it."""
-        file = self._file(arguments)
         if not isinstance(result, Ref) or self.known(arguments) == result:
             return
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
-            new.write(result.model_dump_json())
-        whole = Path(new.name)
-        whole.chmod(0o644)  # others may share the workplace
-        whole.replace(file)
+        write_whole(self._file(arguments), result.model_dump_json())
 
     def known(self, arguments: Mapping[str, Any]) -> R | None:
         """Return what the step returned for these arguments, here or in another run, if the output is still there."""
