@@ -147,6 +147,25 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
 
 
 @pytest.fixture(scope="session")
+def write_news_and_reviews() -> Callable[[Path], None]:
+    """Return what writes two small texts into a folder: `news/`, and `reviews.csv` whose words tell their stars."""
+    import numpy as np
+
+    things, said = ("film", "story", "plot", "actor", "scene"), (("great", "lovely", "funny"), ("dull", "weak", "flat"))
+
+    def write(folder: Path) -> None:
+        generator = np.random.default_rng(3)
+        (folder / "news").mkdir()
+        for n in range(40):
+            sentences = [f"The {generator.choice(things)} is {generator.choice(said[n % 2])}." for _ in range(9)]
+            (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
+        rows = [f"{generator.choice(things)} so {generator.choice(said[n % 2])} {n},{n % 2 + 1}" for n in range(180)]
+        (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def data() -> Path:
     """Return the folder of the real corpora ($RNNLM_DATA); tests that need it are skipped without."""
     folder = os.environ.get("RNNLM_DATA")

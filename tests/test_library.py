@@ -4,29 +4,19 @@ import doctest
 import inspect
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 import rnnlm
 from rnnlm.errors import ConfigError
 
-THINGS = ("film", "story", "plot", "actor", "scene", "music")
-SAID = (("great", "lovely", "funny"), ("dull", "weak", "flat"))
 
-
-def write_texts(folder: Path) -> None:
-    """Write news of some documents, reviews with stars, and an experiment with both."""
-    generator = np.random.default_rng(3)
-    (folder / "news").mkdir()
-    for n in range(40):
-        sentences = [f"The {generator.choice(THINGS)} is {generator.choice(SAID[n % 2])}." for _ in range(9)]
-        (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
-    rows = [f"{generator.choice(THINGS)} so {generator.choice(SAID[n % 2])} {n},{n % 2 + 1}" for n in range(180)]
-    (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+def write_experiment(folder: Path) -> None:
+    """Write an experiment with the texts of `write_news_and_reviews`, which are there."""
     training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1}
     shares = {"valid_share": 0.2, "test_share": 0.3}
     settings = {
@@ -48,10 +38,11 @@ def write_texts(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_news_and_reviews: Callable[[Path], None]) -> Path:
     """A folder with texts, and with what earlier tests have computed."""
     folder = tmp_path_factory.mktemp("texts")
-    write_texts(folder)
+    write_news_and_reviews(folder)
+    write_experiment(folder)
     return folder
 
 

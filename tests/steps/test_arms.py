@@ -1,5 +1,6 @@
 """What every arm does. A new one in `ARMS` is tried here without a line of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,11 @@ from rnnlm.steps.target import Made
 from rnnlm.steps.texts import Texts, prepare_texts
 from rnnlm.store import working_in
 
-THINGS = ("film", "story", "plot", "actor", "scene", "music")
-SAID = (("great", "lovely", "funny"), ("dull", "weak", "flat"))
 LABELS = 20
 
 
 def experiment(folder: Path) -> Experiment:
-    """Return an experiment with every arm, and its texts on disk."""
-    generator = np.random.default_rng(3)
-    (folder / "news").mkdir()
-    for n in range(30):
-        sentences = [f"The {generator.choice(THINGS)} is {generator.choice(SAID[n % 2])}." for _ in range(9)]
-        (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
-    rows = [f"{generator.choice(THINGS)} so {generator.choice(SAID[n % 2])} {n},{n % 2 + 1}" for n in range(120)]
-    (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+    """Return an experiment with every arm, over the texts of `write_news_and_reviews`."""
     training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1, "precision": "float32"}
     shares = {"valid_share": 0.2, "test_share": 0.3}
     settings: dict[str, Any] = {
@@ -73,8 +65,10 @@ class Computed:
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
-    return Computed(tmp_path_factory.mktemp("arms"))
+def computed(tmp_path_factory: pytest.TempPathFactory, write_news_and_reviews: Callable[[Path], None]) -> Computed:
+    folder = tmp_path_factory.mktemp("arms")
+    write_news_and_reviews(folder)
+    return Computed(folder)
 
 
 def cells_of(computed: Computed, arm: str) -> list[tuple[CellId, ScoreRef]]:
