@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, Task, documents, finish, read_task
-from rnnlm.model.classifier import Classifier
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, Model
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training.classifier import predict, train_classifier
+from rnnlm.training.target_model import predict, train_target_model
 
 # The strengths are fastai's defaults, which fastai's program uses too.
 DROPOUT = Dropout(input=0.4, hidden=0.3, output=0.0, embedding=0.05, weight=0.5)
@@ -22,7 +22,7 @@ HEAD_DROPOUT = 0.4
 def main() -> None:
     """Measure the classifier."""
     task = read_task()
-    model = Classifier(
+    model = TargetModel(
         Model(embedding=task.embedding, hidden=task.hidden, layers=task.layers, dropout=DROPOUT),
         settings(task, epochs=1),
         task.vocabulary,
@@ -49,7 +49,7 @@ def settings(task: Task, epochs: int) -> ClassifierTraining:
     )
 
 
-def training_rates(task: Task, model: Classifier) -> list[float]:
+def training_rates(task: Task, model: TargetModel) -> list[float]:
     """Return the documents a second of the training steps alone.
 
     A training evaluates at its end, but fastai's program does not. So two trainings are timed, of which one is longer
@@ -60,14 +60,14 @@ def training_rates(task: Task, model: Classifier) -> list[float]:
     def seconds(epochs: int) -> float:
         model.training = settings(task, epochs)
         begin = time.perf_counter()
-        train_classifier(model, train, valid, LEARNING_RATE, trainable="all", seed=1)
+        train_target_model(model, train, valid, LEARNING_RATE, trainable="all", seed=1)
         return time.perf_counter() - begin
 
     seconds(1 + task.steps)  # all shapes are compiled now
     return [task.steps * len(train) / (seconds(1 + task.steps) - seconds(1)) for _ in range(task.rounds)]
 
 
-def evaluation_rates(task: Task, model: Classifier) -> list[float]:
+def evaluation_rates(task: Task, model: TargetModel) -> list[float]:
     """Return how many documents a second get the probabilities of all classes."""
     test = encoded(task, 1)
     predict(model, test)

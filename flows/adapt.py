@@ -41,7 +41,7 @@ def adapt(
     experiment = check_experiment(
         {"name": name, "model": found.settings, "source": found.configuration, **settings}, where=found.model.uri
     )
-    check_kind(f"{name}-target", "language_model" if experiment.language_models_alone else "classifier")
+    check_kind(f"{name}-target", "language_model" if experiment.language_models_alone else target.training.model)
     asked = experiment.model_dump(mode="json") | {"source_model": found.model.uri}
     with recorded_run(name, asked) as runner:
         source_documents, documents = read_both(experiment, runner)
@@ -58,7 +58,7 @@ def adapt(
         challenger = runner.run(
             challenge,
             name,
-            best_cell(cells, target.classifier.select),
+            best_cell(cells, target.training.select),
             documents,
             texts.tokens,
             found.model,

@@ -58,7 +58,7 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
 
         found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
         if trained is not None:
-            asked = ask_source_model(trained.path, model, target.classifier, target_tokens, target.word_map, seed)
+            asked = ask_source_model(trained.path, model, target.training, target_tokens, target.word_map, seed)
             found = found.model_copy(update={"source_model": asked})
     final = home() / "estimates" / experiment.name
     with whole_folder(final) as folder:

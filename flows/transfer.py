@@ -50,7 +50,7 @@ def transfer(experiment: Experiment = DEMO) -> ReportRef:
         show(report, news=compare.name in runner.computed)
         models = [registered]
         if experiment.language_models_alone:
-            best = best_cell(cells, experiment.target.classifier.select)
+            best = best_cell(cells, experiment.target.training.select)
             with stage("Register the target"):
                 model = runner.run(
                     register_target,

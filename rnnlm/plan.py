@@ -27,7 +27,7 @@ from rnnlm.settings import (
     ClassWeights,
     LanguageModelTraining,
     Model,
-    Select,
+    RegressorTraining,
     Trainable,
     WordMap,
 )
@@ -102,46 +102,52 @@ class MixWithNgrams(_Value):
     order: int
 
 
-class TrainClassifier(_Value):
-    """Train a classifier; its encoder starts from what the cell needs, or from random weights.
+class TrainTarget(_Value):
+    """Train a model of the target task; its encoder starts from what the cell needs, or from random weights.
 
     Attributes:
         model: Widths, layers, dropout.
         word_map: How the words come to their rows that the start does not know.
         trainable: What is trained.
-        classifier: Epochs, batch, learning rates.
+        training: Epochs, batch, learning rates, and what the target task has of its own.
         beside: How text is read beside the labels; None if none is.
         beside_text: Which text that is.
         known_text: The text that the start knows, for ways of fine-tuning that ask which weights matter to it.
     """
 
-    kind: Literal["train classifier"] = "train classifier"
+    kind: Literal["train target model"] = "train target model"
     model: Model
     word_map: WordMap
     trainable: Trainable
-    classifier: ClassifierTraining
+    training: ClassifierTraining | RegressorTraining
     beside: LanguageModelTraining | None = None
     beside_text: Reading | None = None
     known_text: Reading | None = None
 
 
-class SolveTfidf(_Value):
-    """Fit logistic regression on TF-IDF of the target's words."""
-
-    kind: Literal["solve TF-IDF"] = "solve TF-IDF"
-    class_weights: ClassWeights
-    select: Select
-
-
-class AverageClassifiers(_Value):
-    """Average what the needed classifiers say.
+class SolveLinear(_Value):
+    """Fit a linear model on TF-IDF of the target's words.
 
     Attributes:
-        by_logits: Whether the logits are averaged, weighted by the validation split, and not the probabilities.
+        select: The score on the validation split that chooses the strength of the penalty.
+        class_weights: Whether rare classes count more; for classifiers.
     """
 
-    kind: Literal["average classifiers"] = "average classifiers"
-    by_logits: bool = False
+    kind: Literal["solve TF-IDF"] = "solve TF-IDF"
+    select: str
+    class_weights: ClassWeights = "none"
+
+
+class AverageModels(_Value):
+    """Average what the needed models say.
+
+    Attributes:
+        weighted: Whether the validation split weights them (classifiers: their logits). If not, it is the plain mean
+            (classifiers: of their probabilities).
+    """
+
+    kind: Literal["average models"] = "average models"
+    weighted: bool = False
 
 
 Work = Annotated[
@@ -150,9 +156,9 @@ Work = Annotated[
     | AdaptLanguageModel
     | CountNgrams
     | MixWithNgrams
-    | TrainClassifier
-    | SolveTfidf
-    | AverageClassifiers,
+    | TrainTarget
+    | SolveLinear
+    | AverageModels,
     Field(discriminator="kind"),
 ]
 
@@ -175,7 +181,7 @@ class CellSpec(_Value):
     @property
     def texts(self) -> tuple[Reading, ...]:
         """All texts that it reads, each once."""
-        beside = (self.work.beside_text, self.work.known_text) if isinstance(self.work, TrainClassifier) else ()
+        beside = (self.work.beside_text, self.work.known_text) if isinstance(self.work, TrainTarget) else ()
         return tuple(dict.fromkeys(text for text in (self.reads, *beside) if text is not None))
 
 
@@ -189,17 +195,17 @@ def plan(experiment: Experiment, labelled: int) -> Plan:
         experiment: The experiment.
         labelled: Number of the target's labelled training documents: the label count of `all`.
     """
-    cells = {spec.id: spec for spec in (*_language_models(experiment), *_classifiers(experiment, labelled))}
+    cells = {spec.id: spec for spec in (*_language_models(experiment), *_target_models(experiment, labelled))}
     for spec in list(cells.values()):
         for need in spec.needs:
-            # A language model that is not compared, but that a classifier starts from.
+            # A language model that is not compared, but that another model starts from.
             if isinstance(need, CellId) and need not in cells:
                 cells[need] = _language_model(experiment, ARMS[need.arm])
     return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
 
 
 def _order(spec: CellSpec, cells: Plan) -> tuple[bool, bool, int]:
-    """Bring language models before classifiers, those that read backwards last, and what is made of others behind."""
+    """Bring language models first, of these the backward ones last, and what is made of others behind."""
     language_model = spec.id.task == "language_model"
     return not language_model, language_model and spec.reads.backward, _depth(spec, cells)
 
@@ -211,7 +217,7 @@ def _depth(spec: CellSpec, cells: Plan) -> int:
 
 
 def _language_models(experiment: Experiment) -> Iterator[CellSpec]:
-    """Return the language models that are compared; `plan` adds those that only classifiers need."""
+    """Return the language models that are compared; `plan` adds those that others start from."""
     target = experiment.target
     if target.language_model is None or not experiment.comparison.language_models:
         return
@@ -250,7 +256,7 @@ def _language_model(experiment: Experiment, arm: Arm) -> CellSpec:
             raise ValueError(f"the arm {arm.name} has no language model")
 
 
-def _classifiers(experiment: Experiment, labelled: int) -> Iterator[CellSpec]:
+def _target_models(experiment: Experiment, labelled: int) -> Iterator[CellSpec]:
     """Return every arm at every number of labels with every seed."""
     comparison = experiment.comparison
     sizes = [
@@ -261,20 +267,20 @@ def _classifiers(experiment: Experiment, labelled: int) -> Iterator[CellSpec]:
     # A number of labels may be all that there are: that is one cell, not two.
     for labels, seed in dict.fromkeys(sizes):
         for name in comparison.arms:
-            yield _classifier(experiment, ARMS[name], labels, seed)
+            yield _target_model(experiment, ARMS[name], labels, seed)
 
 
-def _classifier(experiment: Experiment, arm: Arm, labels: int, seed: int) -> CellSpec:
-    found = CellId(task="classifier", arm=arm.name, labels=labels, seed=seed)
-    training = experiment.target.classifier
+def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> CellSpec:
+    training = experiment.target.training
+    found = CellId(task=training.model, arm=arm.name, labels=labels, seed=seed)
     match arm.target:
         case Trained() as fit:
             start, beside = _start(experiment, fit), _beside(experiment, fit)
-            work = TrainClassifier(
+            work = TrainTarget(
                 model=experiment.model,
                 word_map=experiment.target.word_map,
                 trainable=fit.trainable,
-                classifier=training.model_copy(update={"layers": "mixed"}) if fit.mixed else training,
+                training=training.model_copy(update={"layers": "mixed"}) if fit.mixed else training,
                 beside=beside,
                 beside_text=Reading(of="source" if fit.beside == "source_text" else "target") if beside else None,
                 known_text=_known_text(experiment, fit),
@@ -282,12 +288,13 @@ def _classifier(experiment: Experiment, arm: Arm, labels: int, seed: int) -> Cel
             reads = Reading(of="target", backward=fit.backward)
             return CellSpec(id=found, work=work, needs=(start,) if start else (), reads=reads)
         case Solved():
-            return CellSpec(id=found, work=SolveTfidf(class_weights=training.class_weights, select=training.select))
-        case MeanOf(arms, by_logits):
+            weights = training.class_weights if isinstance(training, ClassifierTraining) else "none"
+            return CellSpec(id=found, work=SolveLinear(class_weights=weights, select=training.select))
+        case MeanOf(arms, weighted):
             parts = tuple(found.model_copy(update={"arm": name}) for name in arms)
-            return CellSpec(id=found, work=AverageClassifiers(by_logits=by_logits), needs=parts)
+            return CellSpec(id=found, work=AverageModels(weighted=weighted), needs=parts)
         case None:
-            raise ValueError(f"the arm {arm.name} has no classifier")
+            raise ValueError(f"the arm {arm.name} has no model of the target task")
 
 
 def _start(experiment: Experiment, fit: Trained) -> Need | None:
@@ -309,7 +316,7 @@ def _beside(experiment: Experiment, fit: Trained) -> LanguageModelTraining | Non
 
 def _known_text(experiment: Experiment, fit: Trained) -> Reading | None:
     """Return the text that a start knows, where a way of fine-tuning asks which weights matter to it."""
-    if not experiment.target.classifier.needs_fisher or fit.start is None or fit.trainable != "all":
+    if not experiment.target.training.needs_fisher or fit.start is None or fit.trainable != "all":
         return None
     return Reading(of="target" if fit.start == "target_text" else "source", backward=fit.backward)
 

@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
+# What a label is: one of some classes, or a number.
+LabelKind = Literal["class", "number"]
+# What a model does: it predicts the next token, or one of the target tasks.
+ModelKind = Literal["language_model", "classifier", "regressor"]
 
 
 class Ref(BaseModel):
@@ -40,7 +44,8 @@ class DocumentsRef(Ref):
 
     Attributes:
         documents: Number of documents of each split.
-        labels: The classes, sorted; empty for text without labels.
+        labels: The classes, sorted; empty for text without labels, and where labels are numbers.
+        label_kind: What its labels are.
         labelled: Number of labelled documents of each split.
         dropped: What was taken out, by reason: files that are no data (`junk`), `blank` rows, and documents that are
             `empty`, have another `label` than those to keep, are `unlabelled` where labels to keep are given, are
@@ -51,6 +56,7 @@ class DocumentsRef(Ref):
 
     documents: dict[str, int]
     labels: list[str]
+    label_kind: LabelKind = "class"
     labelled: dict[str, int]
     dropped: dict[str, int]
     overlap: dict[str, int]
@@ -96,7 +102,7 @@ class TokensRef(TokenizerRef):
         tokens: Number of tokens of each split, special tokens included.
         unknown: Number of unknown tokens of each split.
         documents: Number of documents of each split.
-        labels: The classes, sorted; a label is an index into them.
+        labels: The classes, sorted: a label is an index into them; empty where labels are numbers.
     """
 
     tokenizer_sha256: str
@@ -117,14 +123,14 @@ class CheckpointRef(TokenizerRef):
     """A trained model: `weights.safetensors`, `model.json`, `tokenizer.json`, `history.json`.
 
     Attributes:
-        kind: A language model or a classifier.
+        kind: What the model does.
         metrics: Scores of the best weights, by name (`valid/perplexity`).
         seconds: Wall-clock time of the training.
         tokens_sha256: Digest of the tokens that it was trained on.
         recorded_as: What identifies the record of the training: its MLflow run.
     """
 
-    kind: Literal["language_model", "classifier"]
+    kind: ModelKind
     metrics: dict[str, float]
     seconds: float
     tokens_sha256: str
@@ -135,7 +141,7 @@ class CellId(BaseModel):
     """Which cell of the comparison it is: an arm, a number of labels and a seed.
 
     Attributes:
-        task: What is scored.
+        task: What its model does.
         arm: The way of transfer, or a baseline.
         labels: Number of labelled training documents; 0 for a language model.
         seed: Seed of the label subset, the initialisation and the order of documents.
@@ -143,7 +149,7 @@ class CellId(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    task: Literal["language_model", "classifier"]
+    task: ModelKind
     arm: str
     labels: int
     seed: int
@@ -153,7 +159,7 @@ class CellId(BaseModel):
         """Its name in the names of Prefect's task runs."""
         if self.task == "language_model":
             return f"language model, {self.arm}"
-        return f"classifier, {self.arm}, {self.labels} labels, seed {self.seed}"
+        return f"{self.task}, {self.arm}, {self.labels} labels, seed {self.seed}"
 
 
 class ScoreRef(Ref):
@@ -163,7 +169,7 @@ class ScoreRef(Ref):
     `metrics.json` its scores, `history.json` the learning curve.
 
     Attributes:
-        task: What was scored.
+        task: What its model does.
         arm: The way of transfer, or a baseline.
         labels: Number of labelled training documents; 0 for a language model.
         seed: Seed of the label subset, the initialisation and the order of documents.
@@ -172,7 +178,7 @@ class ScoreRef(Ref):
         recorded_as: What identifies the record of the cell: its MLflow run.
     """
 
-    task: Literal["language_model", "classifier"]
+    task: ModelKind
     arm: str
     labels: int
     seed: int

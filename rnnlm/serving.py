@@ -14,6 +14,7 @@ Every text gets one row, in the order in which the texts came. What a row holds 
 - `classify`, of a classifier, which has no other: `label`, the most probable class, and `probabilities` by class,
   calibrated with the temperature that the validation split chose. Of a text longer than the classifier's `max_tokens`
   the end is read, as in training.
+- `predict`, of a model that predicts numbers: `value`.
 - `complete`: `completions`, a list of `text` (prefix and completion), `completion`, `log_probability`, `tokens` and
   `ended`.
 - `rescore`: the texts are one n-best list; `text`, `score`, `log_probability`, `total` and `rank`.
@@ -38,7 +39,7 @@ from rnnlm.errors import ConfigError
 
 
 class TextModel(PythonModel):
-    """A language model or a classifier that takes text; which of both the checkpoint says."""
+    """A model that takes text; the checkpoint says which it is."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the checkpoint and build its model.

@@ -4,6 +4,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.refs import ChallengeRef, DocumentsRef, ModelRef, ScoreRef, TokensRef
 from rnnlm.steps.step import Place, logger, step
+from rnnlm.targets import TARGETS
 from rnnlm.tasks.register import register_cell
 
 
@@ -24,18 +25,18 @@ def challenge(
 
     Args:
         experiment: Name of the experiment; the model is called `NAME-target`.
-        cell: The classifier, or the language model of a target without labels.
+        cell: The model of the target task, or the language model of a target without labels.
         documents: The target's documents.
         tokens: The same, encoded.
         source: The registered source model that it comes from.
         configuration: The experiment's settings, as JSON.
         champion: The present champion; None if there is none.
-        margin: What the gain must be above, in accuracy or in bits per character.
+        margin: What the gain must be above, in what the target task is judged by or in bits per character.
         flow_run_id: The Prefect flow run.
     """
     from rnnlm.evaluation.assemble import predictions_of
     from rnnlm.evaluation.promotion import decide, decide_language_model
-    from rnnlm.inference.judge import bits, right
+    from rnnlm.inference.judge import bits, scores
     from rnnlm.inference.trained import Trained
     from rnnlm.registry import checkpoint_folder
     from rnnlm.registry.aliases import CHALLENGER
@@ -45,9 +46,9 @@ def challenge(
     if champion is not None and champion.version != model.version:
         present = Trained.load(checkpoint_folder(champion.uri))
     ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
-    if cell.task == "classifier":
-        of_present = None if present is None else right(present, documents, ids)
-        decision = decide(predictions_of(cell).score, of_present, margin)
+    if cell.task in TARGETS:
+        of_present = None if present is None else scores(present, documents, ids)
+        decision = decide(TARGETS[cell.task].measure, predictions_of(cell).score, of_present, margin)
     else:
         both = (
             None if present is None else (bits(Trained.load(cell.path), documents, ids), bits(present, documents, ids))

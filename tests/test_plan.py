@@ -7,7 +7,7 @@ import pytest
 from rnnlm.arms import ARMS, Arm, ArmName, MeanOf, Trained, arm_named
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import Comparison, Experiment, load_experiment
-from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainClassifier, all_needs, needs_source, plan
+from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainTarget, all_needs, needs_source, plan
 from rnnlm.refs import CellId
 
 LABELLED = 9_000
@@ -110,8 +110,8 @@ def test_an_arm_that_reads_backwards_has_a_source_that_does() -> None:
 def test_text_beside_the_labels_is_that_of_the_arm() -> None:
     cells = plan(everything(), LABELLED)
     found = {arm: of_arm(cells, arm)[0].work for arm in ("auxiliary", "multi_task")}
-    assert all(isinstance(work, TrainClassifier) and work.beside for work in found.values())
-    texts = {arm: work.beside_text for arm, work in found.items() if isinstance(work, TrainClassifier)}
+    assert all(isinstance(work, TrainTarget) and work.beside for work in found.values())
+    texts = {arm: work.beside_text for arm, work in found.items() if isinstance(work, TrainTarget)}
     assert texts == {"auxiliary": Reading(of="target"), "multi_task": Reading(of="source")}
 
 
@@ -121,7 +121,7 @@ def test_only_ways_that_ask_what_matters_to_a_start_read_the_text_that_it_knows(
     known = {
         spec.id.arm: spec.work.known_text
         for spec in plan(demo(way, arms, "comparison.labels=[all]"), LABELLED).values()
-        if isinstance(spec.work, TrainClassifier)
+        if isinstance(spec.work, TrainTarget)
     }
     assert known == {
         "scratch": None,
@@ -133,7 +133,7 @@ def test_only_ways_that_ask_what_matters_to_a_start_read_the_text_that_it_knows(
     assert all(
         spec.work.known_text is None
         for spec in plan(demo(arms), LABELLED).values()
-        if isinstance(spec.work, TrainClassifier)
+        if isinstance(spec.work, TrainTarget)
     )
 
 

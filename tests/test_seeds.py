@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.model.checkpoint import get_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.seeds import derived, masks, stream
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Maps, Model
 from rnnlm.tokens import Text, Vocabulary
@@ -56,7 +56,7 @@ def random_numbers(seed: int, cell: str) -> dict[str, bytes]:
     found = {}
     for kind, model in (
         ("language model", LanguageModel(settings, 9, seed)),
-        ("classifier", Classifier(settings, training, 9, 3, seed)),
+        ("classifier", TargetModel(settings, training, 9, 3, seed)),
     ):
         for name, block in blocks(get_weights(model), gates):
             # A bias and the statistics of the normalisation are the same for all.

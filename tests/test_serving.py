@@ -13,8 +13,8 @@ from mlflow.pyfunc import PythonModelContext
 
 from rnnlm import settings as config
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.serving import TextModel
 from rnnlm.tokens import TextTokenizer
 from rnnlm.tokens.kinds import train
@@ -42,10 +42,10 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
             folder = tmp_path_factory.mktemp("checkpoint")
             train(config.Tokenizer(kind=kind, vocabulary_size=400), [TEXTS] * 3).save(str(folder / "own.json"))
             size = TextTokenizer.load(folder / "own.json").size
-            model: LanguageModel | Classifier
+            model: LanguageModel | TargetModel
             if classes:
                 training = config.ClassifierTraining(max_tokens=16)
-                model = Classifier(SETTINGS, training, size, classes, seed=3)
+                model = TargetModel(SETTINGS, training, size, classes, seed=3)
                 description = Description(
                     kind="classifier",
                     settings=SETTINGS,

@@ -12,12 +12,12 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.serving.task import Serving, lexicon, read, texts
-from rnnlm.inference.classify import classify
+from rnnlm.inference.predict import classify
 from rnnlm.inference.settings import Completing
 from rnnlm.inference.trained import Trained
 from rnnlm.model.checkpoint import Description
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Model
 from rnnlm.tokens import TextTokenizer
 
@@ -37,7 +37,7 @@ def main() -> None:
             classifier=training,
         ),
         tokenizer,
-        Classifier(shape, training, tokenizer.size, classes=2, seed=1),
+        TargetModel(shape, training, tokenizer.size, classes=2, seed=1),
     )
     language_model = Trained(
         Description(kind="language_model", settings=shape, vocabulary_size=tokenizer.size),

@@ -45,7 +45,7 @@ _ARMS = (
         language_model=TrainedLanguageModel(),
         target=Trained(),
     ),
-    Arm("tfidf", "TF-IDF, linear", "logistic regression on TF-IDF", look=4, tradition=True, target=Solved()),
+    Arm("tfidf", "TF-IDF, linear", "a linear model on TF-IDF", look=4, tradition=True, target=Solved()),
     Arm("kneser_ney", "Kneser-Ney", "Kneser-Ney", look=4, tradition=True, language_model=Counted("kneser_ney")),
     Arm(
         "good_turing",
@@ -154,7 +154,7 @@ _ARMS = (
         "parameter transfer + TF-IDF",
         "parameter transfer mixed with TF-IDF",
         look=12,
-        target=MeanOf(("parameter", "tfidf"), by_logits=True),
+        target=MeanOf(("parameter", "tfidf"), weighted=True),
     ),
     Arm(
         "scratch_kneser_ney",

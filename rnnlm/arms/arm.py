@@ -93,12 +93,12 @@ class MeanOf:
 
     Attributes:
         arms: Their names.
-        by_logits: Whether it is the mean of their logits, weighted by the validation split; if not, the plain mean of
-            their probabilities.
+        weighted: Whether the validation split weights them, classifiers by their logits. If not, it is the plain mean,
+            of classifiers that of their probabilities.
     """
 
     arms: tuple[str, ...]
-    by_logits: bool = False
+    weighted: bool = False
 
 
 LanguageModelFit = TrainedLanguageModel | AsItIs | Adapted | Counted | MixedWithNgrams

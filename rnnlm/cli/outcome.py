@@ -13,7 +13,8 @@ from rnnlm.display.screen import terminal
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words
-from rnnlm.report.summary import GAIN_METRIC, summaries
+from rnnlm.report.summary import summaries
+from rnnlm.targets import TARGETS, measure_of
 
 if TYPE_CHECKING:
     from rnnlm.steps.planned import Planned
@@ -32,7 +33,7 @@ def print_verdict(report: ReportRef) -> None:
             typer.echo(sentence)
         else:
             console.print(sentence)
-    for task in ("language_model", "classifier"):
+    for task in words.KINDS:
         table = arms(verdict, task)
         if not table.row_count:
             continue
@@ -88,10 +89,10 @@ def _print(table: Table) -> None:
 
 def arms(verdict: Verdict, task: str) -> Table:
     """Return the arms of a task with their scores and gains."""
-    metric = GAIN_METRIC[task]
+    metric = measure_of(task).name
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    classifier = task == "classifier"
-    if classifier:
+    with_labels = task in TARGETS
+    if with_labels:
         table.add_column("labels", justify="right", no_wrap=True)
     table.add_column(words.task(task), no_wrap=True)
     table.add_column(words.metric(metric), no_wrap=True, justify="right")
@@ -99,9 +100,9 @@ def arms(verdict: Verdict, task: str) -> Table:
     table.add_column("", no_wrap=True)
     above = 0
     for row in summaries(verdict, task):
-        if classifier and above and row.labels != above:
+        if with_labels and above and row.labels != above:
             table.add_section()
-        labels = [words.labels(verdict, row.labels) if row.labels != above else ""] if classifier else []
+        labels = [words.labels(verdict, row.labels) if row.labels != above else ""] if with_labels else []
         above = row.labels
         outcome = row.gain.outcome if row.gain else ""
         gain = Text(words.gain(row.gain) if row.gain else "", style=COLOURS.get(outcome, ""))

@@ -1,4 +1,4 @@
-"""The commands that use a trained model: `rnnlm score`, `classify`, `complete`, `rescore`, `correct` and `export`."""
+"""The commands that use a trained model, from `rnnlm score` to `rnnlm export`."""
 
 import contextlib
 import json
@@ -78,12 +78,31 @@ def classify(
     """Say which class a classifier takes texts for, and how sure it is."""
     with errors_for_people(traceback):
         trained = _load(model)
-        from rnnlm.inference.classify import classify
+        from rnnlm.inference.predict import classify
 
         for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text, said in zip(batch, classify(trained, batch), strict=True):
                 probability = said.probabilities[said.label]
                 _say(f"{said.label}  {probability:.3f}  {_one_line(text)}", asdict(said) if as_json else None)
+
+
+def predict(
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Predict the number of texts, with a model that was trained on numbers."""
+    with errors_for_people(traceback):
+        trained = _load(model)
+        from rnnlm.inference.predict import predict
+
+        for batch in batches(terminal.texts(texts, file, encoding, column)):
+            for text, said in zip(batch, predict(trained, batch), strict=True):
+                _say(f"{said.value:.4g}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
 @options_of(Completing)
@@ -229,7 +248,7 @@ def export(
         typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
 
 
-COMMANDS = (score, classify, complete, rescore, correct, export)
+COMMANDS = (score, classify, predict, complete, rescore, correct, export)
 
 
 def command(name: str) -> Any:

@@ -3,6 +3,17 @@
 from rnnlm.corpus.addresses import fingerprint
 from rnnlm.corpus.classes import check_classes, class_counts
 from rnnlm.corpus.documents import empty_split, ingest
+from rnnlm.corpus.numbers import check_numbers, numbers_of
 from rnnlm.corpus.overlap import leak_sentence, read_before
 
-__all__ = ["check_classes", "class_counts", "empty_split", "fingerprint", "ingest", "leak_sentence", "read_before"]
+__all__ = [
+    "check_classes",
+    "check_numbers",
+    "class_counts",
+    "empty_split",
+    "fingerprint",
+    "ingest",
+    "leak_sentence",
+    "numbers_of",
+    "read_before",
+]

@@ -70,7 +70,7 @@ def check_classes(classes: Classes, corpus: Corpus, name: str) -> list[str]:
         ConfigError: If the labels are not classes, or a split has none.
         DataError: If the classes of the splits do not fit together.
     """
-    _check_labelled(classes, corpus, name)
+    check_labelled({split: sum(counts.values()) for split, counts in classes.items()}, corpus, name)
     _check_spelling(classes, name)
     _check_many(classes, corpus, name)
     warnings = [warning for split in ("test", "valid") if (warning := _check_seen(classes, split, name))]
@@ -84,12 +84,22 @@ def check_classes(classes: Classes, corpus: Corpus, name: str) -> list[str]:
     return warnings
 
 
-def _check_labelled(classes: Classes, corpus: Corpus, name: str) -> None:
+def check_labelled(labelled: Mapping[str, int], corpus: Corpus, name: str) -> None:
+    """Check that the splits that choose and score models have labels.
+
+    Args:
+        labelled: Number of labelled documents of each split.
+        corpus: The corpus that they come from.
+        name: source or target, for messages.
+
+    Raises:
+        ConfigError: If a split has none.
+    """
     for split in ("valid", "test"):
-        if not classes[split]:
+        if not labelled[split]:
             marked = "" if corpus.unlabelled is None else f" (unlabelled: {corpus.unlabelled!r})"
             raise ConfigError(
-                f"no document of the {split} split has a label{marked}, and classifiers are "
+                f"no document of the {split} split has a label{marked}, and models are "
                 f"{'chosen' if split == 'valid' else 'scored'} there",
                 where=f"{name}.corpus",
                 remedy="Where a test set's labels are withheld, leave its documents out and cut the splits from the "

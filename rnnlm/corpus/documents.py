@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import re
 import tempfile
 from collections import Counter
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.corpus.addresses import find, resolve_excluded
 from rnnlm.corpus.clean import cleaner, plain_name
+from rnnlm.corpus.columns import number_of
 from rnnlm.corpus.encoding import no_text
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import aclimdb, format_of, read
@@ -23,7 +25,7 @@ from rnnlm.corpus.formats.record import Record, too_long
 from rnnlm.corpus.schema import DOCUMENTS, with_counts
 from rnnlm.corpus.split import split_of
 from rnnlm.errors import ConfigError, DataError
-from rnnlm.refs import SPLITS, DocumentsRef, Split
+from rnnlm.refs import SPLITS, DocumentsRef, LabelKind, Split
 from rnnlm.settings import Corpus
 from rnnlm.store import whole_folder
 
@@ -44,7 +46,7 @@ _BY_NAME: dict[str, Split] = {"train": "train", "valid": "valid", "test": "test"
 _PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 
 
-def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
+def ingest(corpus: Corpus, final: Path, *, downloads: Path, label_kind: LabelKind = "class") -> DocumentsRef:
     """Read, clean and split a corpus. Write `final/documents.parquet`, in the order train, valid, test.
 
     Documents are processed one by one. For the whole corpus, only a digest of 16 bytes per document is in memory.
@@ -53,6 +55,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
         corpus: What to read and how.
         final: The folder to write. It is written completely or not at all.
         downloads: Folder that keeps archives of the package index.
+        label_kind: What the labels are.
 
     Raises:
         ConfigError: If fields contradict each other, or a file system is not installed.
@@ -67,7 +70,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
     excluded = _digests(corpus, resolve_excluded(corpus, downloads=downloads))
     with whole_folder(final) as work, tempfile.TemporaryDirectory(dir=work) as scratch:
         parts = {split: Path(scratch) / f"{split}.parquet" for split in SPLITS}
-        dropped, duplicates, digests = _write_parts(corpus, files, excluded, parts)
+        dropped, duplicates, digests = _write_parts(corpus, files, excluded, parts, label_kind)
         overlap = {f"{one}+{other}": len(digests[one] & digests[other]) for one, other in _PAIRS}
         # The splits that must not contain a document's text: those after its own.
         barred: dict[str, set[bytes]] = {split: set() for split in SPLITS}
@@ -78,7 +81,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path) -> DocumentsRef:
                 "test": set(),
             }
         dropped = {"junk": junk.total(), **dropped}
-        ref = _summary(corpus, files, parts, barred, dropped, overlap, final)
+        ref = _summary(corpus, files, parts, barred, dropped, overlap, final, label_kind)
         ref = ref.model_copy(update={"duplicates": duplicates})
         with pq.ParquetWriter(work / "documents.parquet", with_counts(ref.documents), compression="zstd") as writer:
             for split in SPLITS:
@@ -130,7 +133,7 @@ def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
 
 
 def _write_parts(
-    corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path]
+    corpus: Corpus, files: list[File], excluded: set[bytes], parts: dict[str, Path], label_kind: LabelKind
 ) -> tuple[dict[str, int], dict[str, int], dict[str, set[bytes]]]:
     """Write the cleaned documents of each split to a file.
 
@@ -167,6 +170,8 @@ def _write_parts(
                 if labels and label not in labels and not without:
                     dropped["unlabelled" if label is None else "label"] += 1
                     continue
+                if label_kind == "number" and label is not None:
+                    label = _number(label, where)
                 digest = digest_of(text, where)
                 if digest in excluded:
                     dropped["excluded"] += 1
@@ -206,6 +211,23 @@ def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None
         )
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
     return label
+
+
+def _number(label: str, where: str) -> str:
+    """Return a label that is a number as Python writes it, so that "4" and "4.0" are one.
+
+    Raises:
+        DataError: If it is no finite number.
+    """
+    number = number_of(label)
+    if number is None or not math.isfinite(number):
+        raise DataError(
+            f"the label {label[:40]!r} is not a number, and the target task is regression.",
+            where=where,
+            remedy="Write numbers as 3.5 (with a point, without a unit), name another column in `label`, or say in "
+            "`unlabelled` which value means that a document has none.",
+        )
+    return repr(number)
 
 
 def digest_of(text: str, where: str) -> bytes:
@@ -300,11 +322,12 @@ def _summary(
     dropped: dict[str, int],
     overlap: dict[str, int],
     final: Path,
+    label_kind: LabelKind,
 ) -> DocumentsRef:
     """Count the documents that are kept, check that they can be trained on, and compute the digest."""
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    content = hashlib.sha256()
+    content = hashlib.sha256(b"" if label_kind == "class" else label_kind.encode())
     read_rows = 0
     for split in SPLITS:
         read_rows += pq.read_metadata(parts[split]).num_rows
@@ -320,7 +343,8 @@ def _summary(
         path=final,
         sha256=content.hexdigest(),
         documents=documents,
-        labels=sorted(set().union(*labels.values())),
+        labels=sorted(set().union(*labels.values())) if label_kind == "class" else [],
+        label_kind=label_kind,
         labelled=labelled,
         dropped=dropped,
         overlap=overlap,
@@ -345,7 +369,7 @@ def _check_trainable(
     by_label = bool(corpus.label or corpus.label_pattern)
     if len(labels) == 1 or (by_label and not labels):
         kept = f"there is only {next(iter(labels))!r}" if labels else "there is none"
-        problem = f"the labelled training documents need at least two classes; {kept}."
+        problem = f"the labelled training documents need at least two different labels; {kept}."
         raise DataError(problem, where=where, remedy="Look at the label column or pattern, and at `labels`.")
 
 

@@ -131,10 +131,12 @@ def warnings_to(shown: Work) -> Iterator[None]:
 def cell(score: ScoreRef) -> tuple[str, str, str, str]:
     """Return a cell's arm, which one of the arm's it is, its scores on the test split, and its time, in words."""
     from rnnlm.report import words
+    from rnnlm.targets import TARGETS
 
     which = f"{score.labels:,} labels, seed {score.seed}" if score.labels else ""
-    if score.task == "classifier":
-        scores = f"accuracy {words.score('accuracy', score.metrics['accuracy'])}"
+    if score.task in TARGETS:
+        measure = TARGETS[score.task].measure
+        scores = f"{measure.words} {words.score(measure.name, score.metrics[measure.name])}"
     else:
         perplexity, bits = (score.metrics.get(name) for name in ("perplexity", "bits_per_character"))
         scores = f"perplexity {words.score('perplexity', perplexity)}, "
@@ -145,6 +147,7 @@ def cell(score: ScoreRef) -> tuple[str, str, str, str]:
 def detail(result: object) -> str:
     """Say what a step has made, in a few words."""
     from rnnlm.report import words
+    from rnnlm.targets import measure_of
 
     match result:
         case DocumentsRef():
@@ -153,7 +156,8 @@ def detail(result: object) -> str:
         case TokensRef():
             return f"{sum(result.tokens.values()):,} tokens, vocabulary {result.vocabulary_size:,}"
         case CheckpointRef():
-            names = [name for name in ("valid/perplexity", "valid/accuracy") if name in result.metrics]
+            measure = "perplexity" if result.kind == "language_model" else measure_of(result.kind).name
+            names = [name for name in (f"valid/{measure}",) if name in result.metrics]
             return ", ".join(f"{words.metric(name)} {words.score(name, result.metrics[name])}" for name in names)
         case ModelRef():
             return result.uri

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from rnnlm.arms import SCRATCH, arm_named
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
-from rnnlm.evaluation.classification import confusion_counts
+from rnnlm.evaluation.classes import confusions, examples_of
 from rnnlm.evaluation.comparison import (
     Predictions,
     gains,
@@ -20,17 +19,16 @@ from rnnlm.evaluation.comparison import (
     gains_over_tradition,
     verdict_sentences,
 )
-from rnnlm.evaluation.confusion import confusion
 from rnnlm.evaluation.enough import judged_on, small_splits
-from rnnlm.evaluation.examples import examples, probabilities_of, said
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
-from rnnlm.evaluation.verdict import Cell, Confusion, Coverage, Examples, Forgetting, Gain, Point, Verdict
+from rnnlm.evaluation.verdict import Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Experiment
 from rnnlm.plan import plan, seconds_before
 from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
+from rnnlm.targets import TARGETS
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
 
@@ -62,10 +60,10 @@ def assemble(
     predictions = [predictions_of(score) for score in scores]
     found, beyond = gains(predictions), gains_beyond_target_text(predictions)
     tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
-    chosen = recommend(scores, experiment.target.classifier.select, judged_on(documents, "valid"))
+    chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
     recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:
-        best = best_cell(scores, experiment.target.classifier.select)
+        best = best_cell(scores, experiment.target.training.select)
         parts = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
         recommended = " ".join(sentence for sentence in parts if sentence)
     seen = read_before(source_documents, documents)
@@ -83,7 +81,7 @@ def assemble(
     ]
     seconds = {"source model": source.seconds}
     for score in scores:
-        part = f"{'language model' if score.task == 'language_model' else 'classifiers'}, {score.arm}"
+        part = f"{'language model' if score.task == 'language_model' else f'{score.task}s'}, {score.arm}"
         seconds[part] = seconds.get(part, 0.0) + score.seconds
     return Verdict(
         experiment=experiment.name,
@@ -100,8 +98,8 @@ def assemble(
         tradition=tradition,
         equivalences=equivalences,
         forgetting=forgotten,
-        confusions=_confusions(scores, tokens.labels),
-        examples=_examples(scores, found, tokens.labels, documents),
+        confusions=confusions(scores, tokens.labels),
+        examples=examples_of(scores, found, tokens.labels, documents),
         coverage=_coverage(scores),
         source={
             "task": experiment.source.task,
@@ -133,57 +131,19 @@ def assemble(
 
 def predictions_of(score: ScoreRef) -> Predictions:
     """Read what a cell said of each test document."""
-    table = pq.read_table(_predictions(score))
+    table = pq.read_table(score.path / "predictions.parquet")
     if score.task == "language_model":
-        values = table["nll"].to_numpy() / np.log(2.0)
+        values = -table["nll"].to_numpy() / np.log(2.0)
         weight = table["n_characters"].to_numpy().astype(np.float64)
     else:
-        values = (probabilities_of(table).argmax(axis=1) == table["label"].to_numpy()).astype(np.float64)
+        task = TARGETS[score.task]
+        values = task.scores(task.said(table), table["label"].to_numpy())
         weight = np.ones(len(values))
     return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
 
 
 def _forgetting(ref: ForgettingRef) -> Forgetting:
     return forgetting(*(pq.read_table(ref.path / f"{when}.parquet") for when in ("before", "after")))
-
-
-def _confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
-    """Return which classes each arm takes for which at its largest number of labels, summed over seeds."""
-    classifiers = [score for score in scores if score.task == "classifier"]
-    found = []
-    for arm in dict.fromkeys(score.arm for score in classifiers):
-        most = max(score.labels for score in classifiers if score.arm == arm)
-        tables = [pq.read_table(_predictions(score)) for score in _cells_of(scores, arm, most).values()]
-        counts = sum(
-            confusion_counts(probabilities_of(table).argmax(axis=1), table["label"].to_numpy(), len(classes))
-            for table in tables
-        )
-        found.append(confusion(arm, most, len(tables), np.asarray(counts), classes))
-    return found
-
-
-def _examples(scores: list[ScoreRef], found: list[Gain], classes: list[str], documents: DocumentsRef) -> list[Examples]:
-    """Return documents that only the best way of transfer gets right, or only scratch, with few and many labels."""
-    transfer = [gain for gain in found if gain.task == "classifier" and arm_named(gain.arm).transfer]
-    numbers = {gain.labels for gain in transfer}
-    chosen = []
-    for labels in sorted({min(numbers), max(numbers)} if numbers else ()):
-        best = max((gain for gain in transfer if gain.labels == labels), key=lambda gain: gain.gain.value)
-        arm, scratch = _cells_of(scores, best.arm, labels), _cells_of(scores, SCRATCH, labels)
-        seeds = sorted(arm.keys() & scratch.keys())
-        both = said([_predictions(arm[n]) for n in seeds]), said([_predictions(scratch[n]) for n in seeds])
-        pair = (best.arm, SCRATCH)
-        chosen.append(examples(pair, labels, len(seeds), both, classes, documents.file))
-    return chosen
-
-
-def _cells_of(scores: list[ScoreRef], arm: str, labels: int) -> dict[int, ScoreRef]:
-    """Return the classifiers of an arm at a number of labels, by seed."""
-    return {one.seed: one for one in scores if (one.task, one.arm, one.labels) == ("classifier", arm, labels)}
-
-
-def _predictions(score: ScoreRef) -> Path:
-    return score.path / "predictions.parquet"
 
 
 def _coverage(scores: list[ScoreRef]) -> list[Coverage]:

@@ -8,6 +8,8 @@ import numpy as np
 from rnnlm.arms import ARMS, SCRATCH, TARGET_TEXT, arm_named
 from rnnlm.evaluation.enough import counted, few
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
+from rnnlm.refs import ModelKind
+from rnnlm.targets import measure_of
 
 RESAMPLES = 2_000
 FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
@@ -19,17 +21,17 @@ class Predictions:
     """What one cell said of each test document.
 
     Attributes:
-        task: Language model or classifier.
+        task: What the model does.
         arm: The arm.
         labels: Number of labels; 0 for a language model.
         seed: The seed.
-        score: (documents,) right or wrong (1 or 0) for a classifier, negative log-likelihood in bits for a language
-            model.
-        weight: (documents,) what the mean is taken over: 1 a document for a classifier, its characters for a
-            language model.
+        score: (documents,) how good each answer is, higher is better: for a classifier 1 or 0 (right or wrong), for
+            numbers minus the absolute error, for a language model the log-likelihood in bits.
+        weight: (documents,) what the mean is taken over: the characters of a document for a language model, 1 for the
+            target task.
     """
 
-    task: str
+    task: ModelKind
     arm: str
     labels: int
     seed: int
@@ -69,9 +71,9 @@ def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str
     return found
 
 
-def _places(cells: list[Predictions]) -> dict[tuple[str, int], dict[str, dict[int, Predictions]]]:
+def _places(cells: list[Predictions]) -> dict[tuple[ModelKind, int], dict[str, dict[int, Predictions]]]:
     """Return the cells by task and number of labels, then by arm, then by seed."""
-    by_place: dict[tuple[str, int], dict[str, dict[int, Predictions]]] = {}
+    by_place: dict[tuple[ModelKind, int], dict[str, dict[int, Predictions]]] = {}
     for cell in cells:
         by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
     return by_place
@@ -91,7 +93,7 @@ def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
 
 
 def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
-    """Compare scratch, transfer and mixtures with Kneser-Ney, or with logistic regression on TF-IDF."""
+    """Compare scratch, transfer and mixtures with Kneser-Ney, or with a linear model on TF-IDF."""
     mixtures = [one.name for one in ARMS.values() if one.mixture]
     return [
         gain
@@ -107,7 +109,7 @@ def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
 
 
 def _compared(
-    task: str,
+    task: ModelKind,
     arm: str,
     baseline: str,
     labels: int,
@@ -116,22 +118,20 @@ def _compared(
     seeds: list[int],
 ) -> tuple[Gain, float]:
     """Return an arm's gain, not judged yet, and the p-value of this comparison alone."""
-    # Bits are saved, right answers are won: above zero is better than the baseline for both.
-    sign = 1.0 if task == "classifier" else -1.0
-    difference = np.stack([sign * (cells[seed].score - against[seed].score) for seed in seeds])
+    difference = np.stack([cells[seed].score - against[seed].score for seed in seeds])
     weight = against[seeds[0]].weight
     by_seed = difference.sum(axis=1) / weight.sum()
     interval, p = paired_bootstrap(difference, weight)
     only_arm = only_baseline = mcnemar_p = None
-    if task == "classifier":
+    if _right_or_wrong([*cells.values(), *against.values()]):
         only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
         mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
         # A bootstrap calls three documents of a thousand a difference. No exact test does: it cannot say less than
         # this of the documents that tell the two apart.
         p = max(p, mcnemar(_tell_apart(difference), 0))
     gain = Gain(
-        task="classifier" if task == "classifier" else "language_model",
-        metric="accuracy" if task == "classifier" else "bits_per_character",
+        task=task,
+        metric=measure_of(task).name,
         arm=arm,
         baseline=baseline,
         labels=labels,
@@ -147,6 +147,11 @@ def _compared(
         mcnemar_p=mcnemar_p,
     )
     return gain, p
+
+
+def _right_or_wrong(cells: Iterable[Predictions]) -> bool:
+    """Return whether every answer is right or wrong, so that McNemar's test applies."""
+    return all(bool(np.isin(cell.score, (0.0, 1.0)).all()) for cell in cells)
 
 
 def _tell_apart(difference: np.ndarray) -> int:
@@ -235,30 +240,23 @@ _THAN = {SCRATCH: "from scratch", TARGET_TEXT: "from the target's own text alone
 
 
 def _sentence(found: Gain, alone: float) -> str:
-    gain = found.gain
-    if found.metric == "accuracy":
-        amount = f"{abs(100 * gain.value):.1f} points of accuracy"
-        interval = f"95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
-        where = f"With {found.labels:,} labels"
-    else:
-        amount = f"{abs(gain.value):.3f} bits per character"
-        interval = f"95 % interval of what is saved {gain.low:+.3f} to {gain.high:+.3f}"
-        where = "For the language model of the target text"
+    gain, measure = found.gain, measure_of(found.task)
+    interval = measure.interval(gain.low, gain.high)
+    where = f"With {found.labels:,} labels" if found.labels else "For the language model of the target text"
     name = arm_named(found.arm)
     than = _THAN.get(found.baseline) or _phrase(found.baseline)
-    more = "better" if gain.value >= 0 else "worse"
+    amount = f"{measure.difference(gain.value)} than {than}"
     if found.outcome == "no claim":
         return (
-            f"{where}, no claim is made about {name.phrase}: {amount} {more} than {than}, on "
+            f"{where}, no claim is made about {name.phrase}: {amount}, on "
             f"{counted(found.documents)} of the test split, which {'is' if found.documents == 1 else 'are'} too few."
         )
     # Only transfer can help or hurt; a baseline is better or worse than another.
     helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT)
     said = {
-        "positive": f"{name.phrase} {'helps' if helps else 'is better'}: {amount} better than {than}",
-        "negative": f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount} worse than {than}",
-        "none found": f"no {'effect' if helps else 'difference'} of {name.phrase} was found: {amount} {more} than "
-        f"{than}",
+        "positive": f"{name.phrase} {'helps' if helps else 'is better'}: {amount}",
+        "negative": f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount}",
+        "none found": f"no {'effect' if helps else 'difference'} of {name.phrase} was found: {amount}",
     }[found.outcome]
     notes = ""
     if found.outcome == "none found" and not gain.low <= 0.0 <= gain.high:
@@ -280,15 +278,21 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
     """
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]
     answers = [
-        _answer(f"Transfer to the target {name}.", [gain for gain in transfer if gain.task == task])
-        for task, name in (("language_model", "language model"), ("classifier", "classifier"))
+        _answer(f"Transfer to the target {task.replace('_', ' ')}.", [gain for gain in transfer if gain.task == task])
+        for task in _tasks(transfer)
     ]
     answers.append(recommended)
     answers.append(_answer("What the source adds to the target's own text.", beyond))
     words = ("Better", "Worse", "No difference was found")
-    for task, name in (("language_model", "Kneser-Ney"), ("classifier", "logistic regression on TF-IDF")):
-        answers.append(_answer(f"Against {name}.", [gain for gain in tradition if gain.task == task], words))
+    for baseline in dict.fromkeys(gain.baseline for gain in tradition):
+        against = [gain for gain in tradition if gain.baseline == baseline]
+        answers.append(_answer(f"Against {_phrase(baseline)}.", against, words))
     return [answer for answer in answers if answer]
+
+
+def _tasks(found: Iterable[Gain]) -> list[ModelKind]:
+    """Return the tasks of gains, language models first."""
+    return sorted({gain.task for gain in found}, key=lambda task: (task != "language_model", task))
 
 
 def _answer(
@@ -344,10 +348,7 @@ def _listed(words: list[str], between: str = ", ") -> str:
 
 
 def _amount(gain: Gain) -> str:
-    if gain.metric == "accuracy":
-        values = [f"{100 * value:+.1f}" for value in (gain.gain.value, gain.gain.low, gain.gain.high)]
-        return f"{values[0]} points of accuracy (95 % interval {values[1]} to {values[2]})"
-    return f"{gain.gain.value:.3f} bits per character saved (95 % interval {gain.gain.low:.3f} to {gain.gain.high:.3f})"
+    return measure_of(gain.task).gained(gain.gain.value, gain.gain.low, gain.gain.high)
 
 
 def _phrase(baseline: str) -> str:

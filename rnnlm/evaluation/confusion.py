@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rnnlm.evaluation.classification import precision_recall_f1
 from rnnlm.evaluation.verdict import ClassScores, Confusion
+from rnnlm.targets.class_scores import precision_recall_f1
 
 MOST_CLASSES = 12  # a larger matrix says nothing to the eye
 

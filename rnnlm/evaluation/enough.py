@@ -2,6 +2,7 @@
 
 from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
+from rnnlm.targets import TARGETS
 
 # Fewest documents that a claim is made from. A bootstrap of few documents draws the same ones again and again, and its
 # interval is too narrow. How often it leaves out zero where there is nothing to find (one arm, one seed, 600 simulated
@@ -17,29 +18,28 @@ def few(documents: int) -> bool:
 
 
 def judged_on(documents: DocumentsRef, split: str) -> dict[str, int]:
-    """Return the number of documents of a split that each task is judged on."""
-    return {"language_model": documents.documents[split], "classifier": documents.labelled[split]}
+    """Return the number of documents of a split that each kind of model is judged on."""
+    return {"language_model": documents.documents[split]} | dict.fromkeys(TARGETS, documents.labelled[split])
 
 
-def small_splits(documents: DocumentsRef, corpus: Corpus, classifiers: bool = True) -> list[str]:
+def small_splits(documents: DocumentsRef, corpus: Corpus, with_labels: bool = True) -> list[str]:
     """Say which of the target's splits are too small for a verdict or a recommendation, and what to do.
 
     Args:
         documents: The target's documents.
         corpus: Where they are from.
-        classifiers: Whether classifiers are compared, where there are labels.
+        with_labels: Whether models of the target task are compared, where there are labels.
     """
-    if not classifiers:
-        documents = documents.model_copy(update={"labels": []})
+    with_labels = with_labels and any(documents.labelled.values())
     said = []
-    number, about = _judged(documents, "test")
+    number, about = _judged(documents, "test", with_labels)
     if few(number):
         said.append(
             f"No claim is made{about}: the target's test split has {counted(number, bool(about))}, and a verdict needs "
             f"at least {LEAST_DOCUMENTS}: with fewer, chance alone looks like a gain. "
             f"{more_documents(corpus, 'target', 'test')}"
         )
-    number, about = _judged(documents, "valid")
+    number, about = _judged(documents, "valid", with_labels)
     if few(number):
         said.append(
             f"No arm is recommended{about}: the target's validation split has {counted(number, bool(about))}, and the "
@@ -48,12 +48,11 @@ def small_splits(documents: DocumentsRef, corpus: Corpus, classifiers: bool = Tr
     return said
 
 
-def _judged(documents: DocumentsRef, split: str) -> tuple[int, str]:
-    """Return the fewest documents that a task is judged on, and which task that is, where the other one has enough."""
-    found = judged_on(documents, split)
-    if few(found["language_model"]) or not documents.labels:
-        return found["language_model"], ""
-    return found["classifier"], " about classifiers"
+def _judged(documents: DocumentsRef, split: str, with_labels: bool) -> tuple[int, str]:
+    """Return the fewest documents that something is judged on, and what that is, where the other has enough."""
+    if few(documents.documents[split]) or not with_labels:
+        return documents.documents[split], ""
+    return documents.labelled[split], " about the target task"
 
 
 def more_documents(corpus: Corpus, name: str, split: str) -> str:

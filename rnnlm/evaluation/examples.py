@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.evaluation.verdict import Example, Examples
+from rnnlm.targets import TASKS
 
 MOST = 5  # documents each way
 LONGEST = 300  # characters of a text that are shown
+CLASSES = TASKS["classification"]
 ZERO_WIDTH_JOINER = "\N{ZERO WIDTH JOINER}"
 
 
@@ -46,7 +48,7 @@ def said(files: Sequence[Path]) -> Said:
     """
     tables = [pq.read_table(file) for file in files]
     labels = tables[0]["label"].to_numpy()
-    each = np.stack([probabilities_of(table) for table in tables])
+    each = np.stack([CLASSES.said(table) for table in tables])
     right = each.argmax(axis=2) == labels
     mean = each.mean(axis=0)
     return Said(
@@ -57,11 +59,6 @@ def said(files: Sequence[Path]) -> Said:
         sure=mean[np.arange(len(labels)), labels],
         predicted=mean.argmax(axis=1),
     )
-
-
-def probabilities_of(table: pa.Table) -> np.ndarray:
-    """Return what a `predictions.parquet` of a classifier holds: (documents, classes) float32."""
-    return np.stack(table["probabilities"].to_numpy(zero_copy_only=False))
 
 
 def examples(

@@ -12,9 +12,9 @@ from rnnlm.evaluation.verdict import Equivalence
 
 
 def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
-    """Return for every way of transfer, at each number of labels, how many labels scratch needs for the same accuracy.
+    """Return for every way of transfer, at each number of labels, how many labels scratch needs to be as good.
 
-    Between two numbers of labels the baseline's accuracy is interpolated over the logarithm of the number; where it
+    Between two numbers of labels the baseline's score is interpolated over the logarithm of the number; where it
     falls with more labels, it is held at its highest so far. Nothing is said of what is beyond the numbers that were
     tried, nor where there are too few test documents. The interval comes from drawing documents and each cell's seeds
     anew, the documents the same for all cells.
@@ -24,7 +24,7 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     """
     arms: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for cell in cells:
-        if cell.task == "classifier" and not few(len(cell.score)):
+        if cell.task != "language_model" and not few(len(cell.score)):
             arms.setdefault(cell.arm, {}).setdefault(cell.labels, {})[cell.seed] = cell.score
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:
@@ -32,7 +32,7 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     sizes = np.array(sorted(baseline))
     compared = [(SCRATCH, int(labels)) for labels in sizes]
     compared += [(arm, labels) for arm in arms if arm_named(arm).transfer for labels in sorted(arms[arm])]
-    value, drawn = _accuracies([list(arms[arm][labels].values()) for arm, labels in compared])
+    value, drawn = _scores([list(arms[arm][labels].values()) for arm, labels in compared])
     curve, curves = value[: len(sizes)], drawn[:, : len(sizes)]
     found = []
     for place, (arm, labels) in enumerate(compared[len(sizes) :], start=len(sizes)):
@@ -88,14 +88,14 @@ def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
     return float(np.exp((1.0 - share) * np.log(sizes[place - 1]) + share * np.log(sizes[place])))
 
 
-def _accuracies(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean accuracy of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
+def _scores(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean score of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
 
     Args:
-        cells: Of each cell the (documents,) right or wrong of each seed.
+        cells: Of each cell the (documents,) scores of each seed.
     """
-    right = np.stack([one for by_seed in cells for one in by_seed]).astype(np.float32)
-    documents = right.shape[1]
+    scores = np.stack([one for by_seed in cells for one in by_seed]).astype(np.float32)
+    documents = scores.shape[1]
     generator = np.random.default_rng(0)
     by_seed_drawn = []
     at_once = max(1, 20_000_000 // documents)  # counts of 80 MB
@@ -104,7 +104,7 @@ def _accuracies(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
         counts = np.empty((min(at_once, RESAMPLES - start), documents), np.float32)
         for draw in counts:
             draw[:] = np.bincount(generator.integers(0, documents, documents), minlength=documents)
-        by_seed_drawn.append(counts @ right.T / documents)
+        by_seed_drawn.append(counts @ scores.T / documents)
     each = np.concatenate(by_seed_drawn)
     drawn = np.empty((RESAMPLES, len(cells)))
     first = 0

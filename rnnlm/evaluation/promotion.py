@@ -1,5 +1,6 @@
 """Whether a new model takes the place of the one in use."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,10 +8,10 @@ import numpy as np
 
 from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
-from rnnlm.evaluation.recommendation import LOWER_IS_BETTER
+from rnnlm.evaluation.recommendation import validated
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
-from rnnlm.settings import Select
+from rnnlm.targets import Measure
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,8 @@ class Decision:
     Attributes:
         promoted: Whether the challenger becomes champion.
         reason: In words.
-        gain: What the challenger gains over the champion on the same documents, in accuracy or in bits per character
-            saved, with its 95 % interval; None if there was no champion, there are too few documents, or the two cannot
+        gain: What the challenger gains over the champion on the same documents, in what the task is judged by, with
+            its 95 % interval; None if there was no champion, there are too few documents, or the two cannot
             be compared.
     """
 
@@ -30,13 +31,14 @@ class Decision:
     gain: Interval | None
 
 
-def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -> Decision:
+def decide(measure: Measure, challenger: np.ndarray, champion: np.ndarray | None, margin: float) -> Decision:
     """Decide by the interval of the gain on the same test documents: only what is surely better takes the place.
 
     Args:
-        challenger: (documents,) 1 where the new model is right, 0 where it is wrong.
+        measure: What models of the target task are judged by.
+        challenger: (documents,) how good each answer of the new model is.
         champion: The same of the model in use, over the same documents; None if there is none.
-        margin: What the gain's interval must be above, as a share of documents.
+        margin: What the gain's interval must be above, in the unit of the measure (a share of documents for accuracy).
     """
     if champion is None:
         return Decision(True, "there was no champion", None)
@@ -44,10 +46,10 @@ def decide(challenger: np.ndarray, champion: np.ndarray | None, margin: float) -
         return _too_few(len(champion))
     gain, _ = paired_bootstrap((challenger - champion)[None], np.ones(len(champion)))
     said = (
-        f"{100 * gain.value:+.1f} points of accuracy over the champion on the same {len(champion):,} test documents "
-        f"(95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}"
+        f"{measure.difference(gain.value)} than the champion on the same {len(champion):,} test documents "
+        f"({measure.interval(gain.low, gain.high)}"
     )
-    return _decided(gain, margin, said, f"{100 * margin:g}")
+    return _decided(gain, margin, said, f"{measure.factor * margin:g}")
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,16 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
     return Decision(False, f"{said}, not above {above})", gain)
 
 
-def best_cell(cells: Sequence[ScoreRef], select: Select) -> ScoreRef:
+def best_cell(cells: Sequence[ScoreRef], select: str) -> ScoreRef:
     """Choose the model to be put to use: of those with the most labels, the best on the validation split.
 
     Arms that leave no model behind (TF-IDF, n-grams, mixtures and means of others) cannot be used.
 
     Args:
-        cells: The classifiers of a comparison, or its language models.
-        select: What the validation split chooses classifiers by; language models by bits per character.
+        cells: The target models of a comparison, or its language models.
+        select: What the validation split chooses target models by; language models by bits per character.
     """
     models = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
     most = max(cell.labels for cell in models)
-    metric = "bits_per_character" if models[0].task == "language_model" else select
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    return max(
-        (cell for cell in models if cell.labels == most), key=lambda cell: sign * cell.metrics[f"valid/{metric}"]
-    )
+    of_most = [(validated(cell, select), cell) for cell in models if cell.labels == most]
+    return max(of_most, key=lambda one: -math.inf if one[0] is None else one[0])[1]

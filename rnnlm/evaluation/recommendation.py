@@ -2,17 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Literal
 
 from rnnlm.arms import arm_named
 from rnnlm.evaluation.comparison import ways
 from rnnlm.evaluation.enough import few
 from rnnlm.evaluation.verdict import Gain, Outcome, Recommendation
-from rnnlm.refs import ScoreRef
-from rnnlm.settings import Select
-
-LOWER_IS_BETTER = ("bits_per_character", "nll")
-_WORDS = {"language_model": "the language model", "classifier": "the classifier"}
+from rnnlm.refs import ModelKind, ScoreRef
+from rnnlm.targets import BITS, TARGETS
 
 
 def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
@@ -21,7 +17,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
     `positive` where some way of transfer helps at some number of labels, `negative` where all hurt at all of them,
     `no claim` where there are too few test documents.
     Measured against a start from the target's own text where there is one: what that gives is not the source's doing.
-    Classifiers decide, where there are any: they are the target task then.
+    Models of the target task decide, where there are any.
 
     Args:
         found: Every arm against scratch.
@@ -35,7 +31,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
     return "negative" if outcomes == {"negative"} else "none found"
 
 
-def recommend(scores: Sequence[ScoreRef], select: Select, documents: Mapping[str, int]) -> list[Recommendation]:
+def recommend(scores: Sequence[ScoreRef], select: str, documents: Mapping[str, int]) -> list[Recommendation]:
     """Choose the arm to use for each task and number of labels: the best on the validation split, mean over seeds.
 
     All arms are considered, the traditional ones and mixtures among them; the test split has no say. Nothing is
@@ -43,21 +39,28 @@ def recommend(scores: Sequence[ScoreRef], select: Select, documents: Mapping[str
 
     Args:
         scores: All cells.
-        select: What the validation split chooses classifiers by; language models by bits per character.
+        select: What the validation split chooses target models by; language models by bits per character.
         documents: Number of validation documents of each task.
     """
-    places: dict[tuple[Literal["language_model", "classifier"], int], dict[str, list[float]]] = {}
+    places: dict[tuple[ModelKind, int], dict[str, list[float]]] = {}
     for score in scores:
         if few(documents[score.task]):
             continue
-        metric = "bits_per_character" if score.task == "language_model" else select
-        if (value := score.metrics.get(f"valid/{metric}")) is not None:
-            arms = places.setdefault((score.task, score.labels), {})
-            arms.setdefault(score.arm, []).append(-value if metric in LOWER_IS_BETTER else value)
+        if (value := validated(score, select)) is not None:
+            places.setdefault((score.task, score.labels), {}).setdefault(score.arm, []).append(value)
     return [
         Recommendation(task=task, labels=labels, arm=max(arms, key=lambda arm: fmean(arms[arm])))
         for (task, labels), arms in sorted(places.items(), key=lambda place: place[0][1])
     ]
+
+
+def validated(score: ScoreRef, select: str) -> float | None:
+    """Return what the validation split says of a cell, higher is better; None if its model was not scored there."""
+    if score.task == "language_model":
+        bits = score.metrics.get(f"valid/{BITS.name}")
+        return None if bits is None else -bits
+    of_valid = {name.removeprefix("valid/"): v for name, v in score.metrics.items() if name.startswith("valid/")}
+    return TARGETS[score.task].rank(of_valid, select)[0] if select in of_valid else None
 
 
 def recommendation_sentence(found: Sequence[Recommendation]) -> str:
@@ -67,9 +70,8 @@ def recommendation_sentence(found: Sequence[Recommendation]) -> str:
         found: The chosen arms.
     """
     parts = [
-        f"for {words} {ways([(one.arm, one.labels) for one in found if one.task == task])}"
-        for task, words in _WORDS.items()
-        if any(one.task == task for one in found)
+        f"for the {task.replace('_', ' ')} {ways([(one.arm, one.labels) for one in found if one.task == task])}"
+        for task in dict.fromkeys(one.task for one in found)
     ]
     return f"What to use, by the validation split: {'; '.join(parts)}." if parts else ""
 
@@ -101,5 +103,5 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
 
 def _judged(found: Sequence[Gain], beyond: Sequence[Gain]) -> list[Gain]:
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]
-    of_classifiers = [gain for gain in transfer if gain.task == "classifier"]
-    return list(beyond) or of_classifiers or transfer
+    of_labels = [gain for gain in transfer if gain.task != "language_model"]
+    return list(beyond) or of_labels or transfer

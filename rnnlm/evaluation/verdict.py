@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from rnnlm.refs import ModelKind
+
 # no claim: there are too few test documents to say any of the others.
 Outcome = Literal["positive", "none found", "negative", "no claim"]
 
@@ -40,13 +42,12 @@ class Cell(BaseModel):
     """One arm at one number of labels with one seed, scored on the test split.
 
     Attributes:
-        task: Language model or classifier.
+        task: What the model does.
         arm: Way of transfer or baseline.
         labels: Number of labelled training documents; 0 for a language model.
         seed: The seed.
-        metrics: accuracy, macro_f1, nll (nats a document), ece (expected calibration error), ece_calibrated and
-            nll_calibrated (with the temperature `valid/temperature`) for a classifier; perplexity, bits_per_character,
-            nll (nats a token) for a language model; `valid/...` for the validation split.
+        metrics: The target task's scores (`rnnlm.targets`), or perplexity, bits_per_character and nll (nats a token) of
+            a language model; `valid/...` for the validation split.
         seconds: Wall-clock time.
         seconds_before: That of what it starts from: the source model, and a language model of the target.
         history: The learning curve.
@@ -55,7 +56,7 @@ class Cell(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    task: Literal["language_model", "classifier"]
+    task: ModelKind
     arm: str
     labels: int
     seed: int
@@ -71,7 +72,8 @@ class Gain(BaseModel):
 
     Attributes:
         baseline: What the arm is compared with: `scratch`, `target_text`, `kneser_ney` or `tfidf`.
-        metric: accuracy (higher is better), or bits_per_character (lower is better: a gain is what is saved).
+        metric: What the arms are judged by: the target task's measure, or bits_per_character. Where lower is better, a
+            gain is what is saved.
         gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where
             the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
         spread: Standard deviation of the gain over seeds; None with a single seed.
@@ -81,15 +83,17 @@ class Gain(BaseModel):
             are compared with this baseline at this number of labels; None where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
-        only_arm: Test documents that the arm alone gets right, summed over seeds; None for a language model.
+        only_arm: Test documents that the arm alone gets right, summed over seeds; None where answers are not right or
+            wrong.
         only_baseline: Those that the baseline alone gets right.
         mcnemar_p: Probability of counts so far apart if neither were better (McNemar's exact test), of this pair by
-            itself; None with several seeds, whose documents are the same ones, and for a language model.
+            itself; None with several seeds, whose documents are the same ones, and where answers are not right or
+            wrong.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    task: Literal["language_model", "classifier"]
+    task: ModelKind
     metric: str
     arm: str
     baseline: str = "scratch"
@@ -110,14 +114,14 @@ class Recommendation(BaseModel):
     """The arm to use at a number of labels.
 
     Attributes:
-        task: Language model or classifier.
+        task: What the model does.
         labels: Number of labels; 0 for a language model.
         arm: The arm.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    task: Literal["language_model", "classifier"]
+    task: ModelKind
     labels: int
     arm: str
 
@@ -287,13 +291,13 @@ class Verdict(BaseModel):
         recommended: The arm to use for each task and number of labels.
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
-        tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (classifiers).
+        tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (target task).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
-        confusions: Which classes each classifier takes for which, at its largest number of labels.
+        confusions: Which classes each classifier takes for which, at its largest number of labels; empty for numbers.
         examples: Documents that only the best way of transfer gets right, or only scratch.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
-        source: What is known of the source model (task, tokens, perplexity or accuracy, seconds).
+        source: What is known of the source model (task, tokens, scores, seconds).
         documents: Documents of the target by split.
         left_out: What was left out of the source and the target when they were read, by reason.
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).

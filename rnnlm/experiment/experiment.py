@@ -24,8 +24,8 @@ class Experiment(Settings):
 
     @field_validator("comparison")
     @classmethod
-    def _no_classifiers_without_labels(cls, comparison: Comparison, info: ValidationInfo) -> Comparison:
-        """Leave classifiers out where there are no labels; the defaults, which a form fills in, ask for none."""
+    def _nothing_without_labels(cls, comparison: Comparison, info: ValidationInfo) -> Comparison:
+        """Leave models of labels out where there are none; the defaults, which a form fills in, ask for none."""
         target: Target | None = info.data.get("target")  # None: it was refused
         if target is None or (comparison.arms and target.corpus.labelled):
             return comparison
@@ -38,7 +38,7 @@ class Experiment(Settings):
                     else "nothing names the target's labels: give target.corpus a `label` column or a `label_pattern`, "
                     "or leave comparison.arms and comparison.labels out to compare language models alone"
                 )
-                raise ValueError(f"comparison.{name}: it is for classifiers, and {why}")
+                raise ValueError(f"comparison.{name}: it is for models of labels, and {why}")
         return comparison.model_copy(update={"arms": [], "labels": []})
 
     @model_validator(mode="after")
@@ -46,7 +46,7 @@ class Experiment(Settings):
         if self.language_models_alone:
             _check_language_models(self)
         else:
-            _check_classifiers(self)
+            _check_target_models(self)
         target = self.target.corpus
         if target.files and target.split is None and target.test_share == 0.0:
             raise ValueError("target.corpus.test_share: the comparison needs a test split; give a share above 0")
@@ -54,7 +54,7 @@ class Experiment(Settings):
 
     @property
     def language_models_alone(self) -> bool:
-        """Whether no classifier of the target is trained."""
+        """Whether no model of the target task is trained."""
         return not self.comparison.arms
 
 
@@ -67,7 +67,7 @@ def _check_language_models(experiment: Experiment) -> None:
     why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
     if experiment.source.task == "classification":
         raise ValueError(
-            f"source.task: a classification source helps classifiers of the target, and {why}: give target.corpus a "
+            f"source.task: a classification source helps models of the target task, and {why}: give target.corpus a "
             "`label` column or a `label_pattern`, or the source the task `language_model`"
         )
     if experiment.target.language_model is None or not experiment.comparison.language_models:
@@ -75,7 +75,7 @@ def _check_language_models(experiment: Experiment) -> None:
         raise ValueError(f"{field}: there is nothing to compare: language models are left out, and {why}")
 
 
-def _check_classifiers(experiment: Experiment) -> None:
+def _check_target_models(experiment: Experiment) -> None:
     """Refuse arms that do not fit source and target.
 
     Raises:
@@ -85,9 +85,9 @@ def _check_classifiers(experiment: Experiment) -> None:
     of_classes = source.task == "classification"
     if of_classes and target.language_model:
         raise ValueError("target.language_model: a classification source has no language model; set it to null")
-    if of_classes and target.classifier.needs_fisher:
+    if of_classes and target.training.needs_fisher:
         raise ValueError(
-            "target.classifier.fine_tuning: `importance: fisher` asks the source's language model, and "
+            f"target.{target.training.model}.fine_tuning: `importance: fisher` asks the source's language model, and "
             "source.task is classification"
         )
     seen: dict[Trained, str] = {}

@@ -10,11 +10,13 @@ from rnnlm.settings import (
     ClassifierTraining,
     Corpus,
     LanguageModelTraining,
+    RegressorTraining,
     Settings,
     Tokenizer,
     WordMap,
     field,
 )
+from rnnlm.targets import TASKS, TargetTask
 
 
 class Source(Settings):
@@ -40,6 +42,9 @@ class Source(Settings):
 class Target(Settings):
     """The task to be helped: labelled documents, and their text for the language model; or text alone."""
 
+    task: Literal["classification", "regression"] = field(
+        "What the labels are. classification: classes. regression: numbers.", default="classification"
+    )
     corpus: Corpus = field("The target text.")
     tokenizer: Tokenizer | None = field(
         "The target's own tokenizer: rows of shared words are copied. None: the source's tokenizer.",
@@ -67,27 +72,55 @@ class Target(Settings):
         "was in the document before becomes likelier. dynamic: it learns from what it has read (slower).",
         default=["cache"],
     )
-    classifier: ClassifierTraining = field("Training of the target classifier.", default=ClassifierTraining())
+    classifier: ClassifierTraining = field(
+        "Training of the target classifier (task: classification).", default=ClassifierTraining()
+    )
+    regressor: RegressorTraining = field(
+        "Training of the model that predicts a number (task: regression).", default=RegressorTraining()
+    )
+
+    @model_validator(mode="after")
+    def _trains_as_its_task(self) -> "Target":
+        for other in TASKS.values():
+            if other.name != self.task and getattr(self, other.model) != type(self).model_fields[other.model].default:
+                raise ValueError(
+                    f"target.{other.model}: it is for the task {other.name}, and target.task is {self.task}: use "
+                    f"target.{self.target_task.model}, or change target.task"
+                )
+        return self
+
+    @property
+    def training(self) -> ClassifierTraining | RegressorTraining:
+        """How models of the target task are trained."""
+        found: ClassifierTraining | RegressorTraining = getattr(self, self.target_task.model)
+        return found
+
+    @property
+    def target_task(self) -> TargetTask:
+        """The target task."""
+        return TASKS[self.task]
 
 
 class Comparison(Settings):
     """What is compared with what, and how often."""
 
     arms: list[ArmName] = field(
-        "How classifiers are trained; empty, or a target without labels: none is, language models alone are compared. "
-        "scratch: random start, what the others are measured against. tfidf: logistic regression on TF-IDF of words. "
+        "How models of the target task are trained; empty, or a target without labels: none is, language models alone "
+        "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF of "
+        "words (logistic regression, or ridge regression for numbers). "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
         "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
         "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two. parameter_tfidf: the mean of the logits of parameter and tfidf, weighted by the validation split.",
+        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by the "
+        "validation split.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(
-        "Whether the target's language models are compared, too. Off: only those are trained that the classifiers of "
-        "these arms start from.",
+        "Whether the target's language models are compared, too. Off: only those are trained that the models of these "
+        "arms start from.",
         default=True,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = field(
@@ -106,7 +139,9 @@ class Comparison(Settings):
         if len(self.arms) == 1:
             raise ValueError("comparison.arms: `scratch` is what others are measured against: name another arm")
         if self.arms and not self.labels:
-            raise ValueError("comparison.labels: classifiers are trained (comparison.arms) on a number of labels")
+            raise ValueError(
+                "comparison.labels: models of the target task are trained (comparison.arms) on a number of labels"
+            )
         for name, values in (("arms", self.arms), ("labels", self.labels)):
             if len(set(values)) != len(values):
                 raise ValueError(f"comparison.{name}: a value is there twice: {values}")
@@ -118,10 +153,11 @@ class Promotion(Settings):
 
     margin: float = field(
         "The new model becomes champion where the 95 % interval of its gain on the same test documents is above "
-        "this: in accuracy, where 0.01 is one point; of a language model in bits per character saved.",
+        "this: in accuracy, where 0.01 is one point; of a model of numbers in mean absolute error saved; of a language "
+        "model in bits per character saved.",
         default=0.0,
         ge=0.0,
-        le=1.0,
+        allow_inf_nan=False,
     )
     approval: bool = field(
         "Ask a person before a better model becomes champion: the run is suspended, and waits a day for the answer "

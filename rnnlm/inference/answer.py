@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rnnlm.inference.classify import classify
 from rnnlm.inference.correct import correct
 from rnnlm.inference.lexicon import Lexicon
+from rnnlm.inference.predict import classify, predict
 from rnnlm.inference.rescore import rescore
 from rnnlm.inference.score import score
 from rnnlm.inference.settings import Completing, Correcting, Rescoring, default_task, parse
@@ -30,6 +30,8 @@ def answer(trained: Trained, texts: Sequence[str], given: Mapping[str, Any]) -> 
     task, how = parse(given, default_task(trained.description.kind))
     if task == "classify":
         return [asdict(one) for one in classify(trained, texts)]
+    if task == "predict":
+        return [asdict(one) for one in predict(trained, texts)]
     if isinstance(how, Completing):
         completer = trained.completer
         return [{"completions": [asdict(one) for one in completer.complete(text, how)]} for text in texts]

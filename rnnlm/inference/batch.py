@@ -1,4 +1,4 @@
-"""A model's scores or classes of all documents in files: a row for each, in their order."""
+"""What a model says of all documents in files: a row for each, in their order."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ AT_ONCE = 2_048  # documents in memory at the same time
 
 
 def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: Path) -> int:
-    """Write a row for each document: the scores of a language model, or the classes of a classifier.
+    """Write a row for each document: the scores of a language model, the classes of a classifier, or numbers.
 
     Args:
         trained: The model.
@@ -56,5 +56,7 @@ def _schema(trained: Trained) -> pa.Schema:
     if trained.description.kind == "classifier":
         probabilities = pa.struct([pa.field(label, pa.float64()) for label in trained.description.labels])
         return pa.schema([*known, pa.field("label", pa.string()), pa.field("probabilities", probabilities)])
+    if trained.description.kind == "regressor":
+        return pa.schema([*known, pa.field("value", pa.float64())])
     numbers = [("nll", pa.float64()), ("tokens", pa.int64()), ("perplexity", pa.float64())]
     return pa.schema([*known, *numbers, ("bits_per_character", pa.float64())])

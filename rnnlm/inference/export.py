@@ -46,7 +46,9 @@ def export(checkpoint: Path, folder: Path, form: ExportFormat = "saved-model") -
 
 def _is_export(folder: Path) -> bool:
     names = {file.name for file in folder.iterdir()}
-    return {"tokenizer.json", "model.json"} <= names and bool(names & {"saved_model.pb", "next.onnx", "classify.onnx"})
+    return {"tokenizer.json", "model.json"} <= names and bool(
+        names & {"saved_model.pb", "next.onnx", "classify.onnx", "predict.onnx"}
+    )
 
 
 def _save_saved_model(trained: Trained, folder: Path) -> None:

@@ -8,24 +8,28 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.evaluation.promotion import Bits
-from rnnlm.inference.classify import classify
+from rnnlm.inference.predict import classify, predict
 from rnnlm.inference.score import score_each
 from rnnlm.inference.trained import Trained
 from rnnlm.refs import DocumentsRef
+from rnnlm.targets import TARGETS
 
 
-def right(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
-    """Return which documents a classifier classifies correctly.
+def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
+    """Return how good the answers of a model of a target task are, as `TargetTask.scores` does.
 
     Args:
-        trained: The classifier, with its own tokenizer and classes.
+        trained: The model, with its own tokenizer and classes.
         documents: The documents, with their text.
         ids: Which of them.
 
     Returns:
-        (ids,) 1 if it is right, 0 if it is wrong. It is always wrong about a class that it does not know.
+        (ids,) higher is better. A classifier is always wrong about a class that it does not know.
     """
     texts, labels = _columns(documents, ids, "text", "label")
+    if trained.description.kind == "regressor":
+        numbers = np.array([one.value for one in predict(trained, texts)])
+        return TARGETS["regressor"].scores(numbers, np.array(labels, np.float64))
     said = classify(trained, texts)
     return np.array([one.label == label for one, label in zip(said, labels, strict=True)], np.float64)
 

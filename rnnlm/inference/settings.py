@@ -5,21 +5,22 @@ They are MLflow's parameters of the registered model, and the options of the com
 
 import typing
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field, ValidationError
 
 from rnnlm.errors import ConfigError
 from rnnlm.settings import Settings
+from rnnlm.targets import TARGETS
 
-Task = Literal["score", "classify", "complete", "rescore", "correct"]
+Task = Literal["score", "classify", "predict", "complete", "rescore", "correct"]
 ExportFormat = Literal["saved-model", "onnx"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Nothing(Settings):
-    """No parameters, for `score` and `classify`."""
+    """No parameters, for `score`, `classify` and `predict`."""
 
 
 class Completing(Settings):
@@ -69,6 +70,7 @@ class Correcting(Settings):
 TASKS: dict[Task, type[Settings]] = {
     "score": Nothing,
     "classify": Nothing,
+    "predict": Nothing,
     "complete": Completing,
     "rescore": Rescoring,
     "correct": Correcting,
@@ -76,8 +78,8 @@ TASKS: dict[Task, type[Settings]] = {
 
 
 def default_task(kind: str) -> Task:
-    """Return the default `task` of a `language_model` or a `classifier`."""
-    return "classify" if kind == "classifier" else "score"
+    """Return the default `task` of a kind of model."""
+    return cast(Task, TARGETS[kind].use) if kind in TARGETS else "score"
 
 
 def parse(given: Mapping[str, Any], default: Task) -> tuple[Task, Settings]:

@@ -13,6 +13,7 @@ The `tokenizers` library turns text into ids, with the `tokenizer.json` of an ex
 - A classifier has the function `classify`. It takes `tokens` (batch, time), padded at the end, and their `lengths`
   (batch,). It returns calibrated `probabilities` (batch, classes). The caller must cut a text that is longer than the
   classifier's `max_tokens` at its beginning.
+- A model that predicts numbers has the function `predict`. It takes the same, and returns `values` (batch,).
 """
 
 from typing import Any
@@ -20,10 +21,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.evaluation.classification import TINY
 from rnnlm.inference.trained import Trained
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
+from rnnlm.targets.class_scores import TINY
 
 
 def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
@@ -34,7 +35,9 @@ def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
         chunked: Whether `nll` computes its logits in chunks of rows, so that a long window needs little memory. If
             False, it computes all of them together, in operations that ONNX has too.
     """
-    if isinstance(trained.model, Classifier):
+    if isinstance(trained.model, TargetModel):
+        if trained.description.kind == "regressor":
+            return {"predict": _predict(trained.model)}
         return {"classify": _classify(trained.model, trained.description.temperature)}
     return {"next": _next(trained.model), "nll": _nll(trained.model, chunked)}
 
@@ -84,11 +87,21 @@ def _nll(model: LanguageModel, chunked: bool) -> Any:
     return tf.function(nll, input_signature=inputs, autograph=False)
 
 
-def _classify(model: Classifier, temperature: float) -> Any:
+def _classify(model: TargetModel, temperature: float) -> Any:
     def classify(tokens: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = model(tf.transpose(tokens), lengths)
         scaled = tf.math.log(tf.maximum(probabilities, np.float32(TINY))) / temperature
         return {"probabilities": tf.nn.softmax(scaled)}
 
-    inputs = [_ids("tokens"), tf.TensorSpec((None,), tf.int32, "lengths")]
-    return tf.function(classify, input_signature=inputs, autograph=False)
+    return tf.function(classify, input_signature=_padded(), autograph=False)
+
+
+def _predict(model: TargetModel) -> Any:
+    def predict(tokens: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"values": model(tf.transpose(tokens), lengths)}
+
+    return tf.function(predict, input_signature=_padded(), autograph=False)
+
+
+def _padded() -> list[tf.TensorSpec]:
+    return [_ids("tokens"), tf.TensorSpec((None,), tf.int32, "lengths")]

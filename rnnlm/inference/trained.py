@@ -9,14 +9,15 @@ from rnnlm.inference.complete import Completer
 from rnnlm.inference.lexicon import Lexicon
 from rnnlm.inference.session import Reader
 from rnnlm.model.checkpoint import Checkpoint, Description
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
+from rnnlm.targets import TARGETS
 from rnnlm.tokens import TextTokenizer
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A language model or a classifier with its tokenizer.
+    """A model with its tokenizer.
 
     Attributes:
         description: The checkpoint's description.
@@ -26,7 +27,7 @@ class Trained:
 
     description: Description
     tokenizer: TextTokenizer
-    model: LanguageModel | Classifier = field(repr=False)
+    model: LanguageModel | TargetModel = field(repr=False)
 
     @classmethod
     def load(cls, folder: Path) -> "Trained":
@@ -38,19 +39,17 @@ class Trained:
         checkpoint = Checkpoint.load(folder)
         return cls(checkpoint.description, TextTokenizer.load(folder / "tokenizer.json"), checkpoint.build())
 
-    @property
-    def classifier(self) -> Classifier:
-        """This model as a classifier.
+    def target_model(self, kind: str) -> TargetModel:
+        """Return this model as one of a target task.
+
+        Args:
+            kind: What such models are called: classifier, regressor.
 
         Raises:
-            ConfigError: If it is a language model.
+            ConfigError: If it is another model.
         """
-        if not isinstance(self.model, Classifier):
-            raise ConfigError(
-                "classes were asked for, but this is a language model",
-                where="task",
-                remedy="A language model answers: score, complete, rescore, correct.",
-            )
+        if not isinstance(self.model, TargetModel) or self.description.kind != kind:
+            raise self._another(f"a {kind}")
         return self.model
 
     @property
@@ -58,15 +57,20 @@ class Trained:
         """This model as a language model.
 
         Raises:
-            ConfigError: If it is a classifier.
+            ConfigError: If it is a model of a target task.
         """
         if not isinstance(self.model, LanguageModel):
-            raise ConfigError(
-                "a language model is needed, but this is a classifier",
-                where="task",
-                remedy="A classifier answers: classify.",
-            )
+            raise self._another("a language model")
         return self.model
+
+    def _another(self, wanted: str) -> ConfigError:
+        kind = self.description.kind
+        answers = TARGETS[kind].use if kind in TARGETS else "score, complete, rescore, correct"
+        return ConfigError(
+            f"{wanted} is needed, but this is a {kind.replace('_', ' ')}",
+            where="task",
+            remedy=f"A {kind.replace('_', ' ')} answers: {answers}.",
+        )
 
     @functools.cached_property
     def reader(self) -> Reader:

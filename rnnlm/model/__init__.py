@@ -1,1 +1,1 @@
-"""The LSTM language model, the classifier on its encoder, and their files."""
+"""The language model, the model of a target task on its encoder, and their files."""

@@ -8,7 +8,6 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import keras
 import numpy as np
@@ -16,9 +15,10 @@ from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save
 
 from rnnlm.errors import DataError
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
-from rnnlm.settings import ClassifierTraining, Model
+from rnnlm.model.target_model import TargetModel
+from rnnlm.refs import ModelKind
+from rnnlm.settings import ClassifierTraining, Model, RegressorTraining, TargetTraining
 from rnnlm.store import made_anew
 
 Weights = dict[str, np.ndarray]
@@ -28,22 +28,31 @@ class Description(BaseModel):
     """What to build before the weights are loaded.
 
     Attributes:
-        kind: A language model or a classifier.
+        kind: What the model does.
         settings: Widths, layers, dropout.
         vocabulary_size: Number of tokens.
-        classifier: The classifier's pooling and limits; None for a language model.
-        labels: The classes; empty for a language model.
-        temperature: What calibrates the classifier's probabilities, chosen on the validation split; 1: as they are.
+        classifier: A classifier's pooling and limits; None for other models.
+        regressor: The same of a model that predicts a number.
+        labels: The classes; empty for other models.
+        temperature: What calibrates a classifier's probabilities, chosen on the validation split; 1: as they are.
+        head: What else belongs to the head of the target task.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["language_model", "classifier"]
+    kind: ModelKind
     settings: Model
     vocabulary_size: int
     classifier: ClassifierTraining | None = None
+    regressor: RegressorTraining | None = None
     labels: list[str] = []
     temperature: float = 1.0
+    head: dict[str, float] = {}
+
+    @property
+    def training(self) -> TargetTraining | None:
+        """Pooling and limits of a model of a target task; None for a language model."""
+        return self.classifier or self.regressor
 
 
 @dataclass(frozen=True)
@@ -53,14 +62,15 @@ class Checkpoint:
     description: Description
     weights: Weights
 
-    def build(self) -> LanguageModel | Classifier:
+    def build(self) -> LanguageModel | TargetModel:
         """Build the model and load the weights into it."""
         d = self.description
-        model: LanguageModel | Classifier
-        if d.classifier is None:
+        model: LanguageModel | TargetModel
+        if d.training is None:
             model = LanguageModel(d.settings, d.vocabulary_size)
         else:
-            model = Classifier(d.settings, d.classifier, d.vocabulary_size, len(d.labels))
+            model = TargetModel(d.settings, d.training, d.vocabulary_size, len(d.labels))
+            model.task_head.restore(d.head)
         set_weights(model, self.weights)
         return model
 
@@ -68,11 +78,11 @@ class Checkpoint:
         """Build the language model that this is.
 
         Raises:
-            DataError: If it is a classifier.
+            DataError: If it is another model.
         """
         model = self.build()
         if not isinstance(model, LanguageModel):
-            raise DataError("a language model is wanted, and this checkpoint is a classifier")
+            raise DataError(f"a language model is wanted, and this checkpoint is a {self.description.kind}")
         return model
 
     def save(self, folder: Path, tokenizer: Path) -> None:

@@ -1,4 +1,4 @@
-"""Embedding and stacked recurrent layers: what a language model and a classifier share, and what is transferred."""
+"""Embedding and stacked recurrent layers: what all models share, and what is transferred."""
 
 from collections.abc import Callable
 from typing import Any

@@ -81,7 +81,7 @@ def check_kind(name: str, kind: str) -> None:
 
     Args:
         name: The name of a registered model, which may not exist yet.
-        kind: What is to be registered under it: language_model or classifier.
+        kind: What is to be registered under it.
 
     Raises:
         ConfigError: If the present champion is of another kind.
@@ -96,10 +96,9 @@ def check_kind(name: str, kind: str) -> None:
         version = client.get_model_version(present.name, str(present.version))
         found = client.get_logged_model(str(version.source).removeprefix("models:/")).model_type
     if found != kind:
-        words = {"language_model": "a language model", "classifier": "a classifier"}
+        there, new = (f"a {str(one).replace('_', ' ')}" for one in (found, kind))
         raise ConfigError(
-            f"name: {name}@champion is {words.get(str(found), found)}, and this experiment would put {words[kind]} in "
-            "its place",
+            f"name: {name}@champion is {there}, and this experiment would put {new} in its place",
             remedy="Give the experiment another name.",
         )
 

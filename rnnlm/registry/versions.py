@@ -245,6 +245,8 @@ def _outputs(checkpoint: CheckpointRef) -> Schema:
     if checkpoint.kind == "classifier":
         probabilities = Object([Property(label, DataType.double) for label in labels])
         return Schema([ColSpec(DataType.string, "label"), ColSpec(probabilities, "probabilities")])
+    if checkpoint.kind == "regressor":
+        return Schema([ColSpec(DataType.double, "value")])
     return Schema(
         [
             ColSpec(DataType.double, "nll"),

@@ -15,7 +15,8 @@ from rnnlm.arms import ARMS
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.report import words
 from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
-from rnnlm.report.summary import Summary, summaries
+from rnnlm.report.summary import Summary, summaries, target_models
+from rnnlm.targets import Measure, measure_of
 
 # Tick marks of a time axis, in seconds: about three for each power of ten.
 TIMES = (0.1, 0.3, 1, 3, 10, 30, 60, 180, 600, 1_800, 3_600, 10_800, 36_000, 86_400, 259_200, 864_000)
@@ -39,7 +40,7 @@ def figures(verdict: Verdict) -> dict[str, Figure]:
 def drawings(verdict: Verdict) -> dict[str, Drawing]:
     """Draw a verdict's figures with their captions, by name, in the order of the report."""
     with style():
-        drawn = {name: draw(verdict) for name, draw in _FIGURES.items()}
+        drawn = {name: draw(verdict) for name, draw in _figures(verdict).items()}
     return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
 
@@ -62,33 +63,46 @@ def _legend(figure: Figure, verdict: Verdict, shown: set[str]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
 
 
-def _accuracy(verdict: Verdict) -> Drawing | None:
-    rows = [row for row in summaries(verdict, "classifier") if row.labels and row.values("accuracy")]
-    if not rows:
-        return None
-    figure = blank_figure(3.9)
-    axes = figure.add_subplot()
-    shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
-    for place, name in enumerate(shown):
-        # The arms are slightly shifted, so that their bands can be distinguished.
-        aside = 1.07 ** (place / max(1, len(shown) - 1) - 0.5)
-        _accuracy_line(axes, [row for row in rows if row.arm == name], aside, _looks(verdict)[name])
-    _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
-    axes.set_xlabel("labelled training documents")
-    axes.set_ylabel("accuracy on the test split (%)")
-    _legend(figure, verdict, set(shown))
-    caption = "Share of test documents that each arm classifies correctly, against the number of labels it learnt from"
-    several = any(len(row.values("accuracy")) > 1 for row in rows)
-    caption += " (log scale): mean over seeds, and from the lowest to the highest seed." if several else " (log scale)."
-    if several and any(len(row.values("accuracy")) == 1 for row in rows):
-        caption += " A point without a band is a single seed."
-    return Drawing(figure, "Accuracy against number of labels", caption)
+def _on_split(measure: Measure, split: str) -> str:
+    return f"{measure.words} on the {split} split{' (%)' if measure.factor == 100.0 else ''}"
 
 
-def _accuracy_line(axes: Axes, rows: list[Summary], aside: float, look: tuple[str, str]) -> None:
+def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
+    measure = measure_of(task)
+
+    def draw(verdict: Verdict) -> Drawing | None:
+        rows = [row for row in summaries(verdict, task) if row.labels and row.values(measure.name)]
+        if not rows:
+            return None
+        figure = blank_figure(3.9)
+        axes = figure.add_subplot()
+        shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
+        for place, name in enumerate(shown):
+            # The arms are slightly shifted, so that their bands can be distinguished.
+            aside = 1.07 ** (place / max(1, len(shown) - 1) - 0.5)
+            _score_line(axes, measure, [row for row in rows if row.arm == name], aside, _looks(verdict)[name])
+        _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
+        axes.set_xlabel("labelled training documents")
+        axes.set_ylabel(_on_split(measure, "test"))
+        _legend(figure, verdict, set(shown))
+        caption = f"Test {measure.words} of each arm against the number of labels it learnt from (log scale)"
+        several = any(len(row.values(measure.name)) > 1 for row in rows)
+        caption += ": mean over seeds, and from the lowest to the highest seed." if several else "."
+        if several and any(len(row.values(measure.name)) == 1 for row in rows):
+            caption += " A point without a band is a single seed."
+        return Drawing(figure, f"{measure.title} against number of labels", caption + _which_is_better(measure))
+
+    return draw
+
+
+def _which_is_better(measure: Measure) -> str:
+    return "" if measure.higher_is_better else " Lower is better."
+
+
+def _score_line(axes: Axes, measure: Measure, rows: list[Summary], aside: float, look: tuple[str, str]) -> None:
     colour, marker = look
     x = [row.labels * aside for row in rows]
-    values = [[100 * value for value in row.values("accuracy")] for row in rows]
+    values = [[measure.factor * value for value in row.values(measure.name)] for row in rows]
     mean = [sum(some) / len(some) for some in values]
     low, high = [min(some) for some in values], [max(some) for some in values]
     # A band that narrows to the point of a single seed would look like certainty, so it ends before.
@@ -111,22 +125,39 @@ def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
     axes.set_xticks(named, [words.labels(verdict, number).replace(" (", "\n(") for number in named])
 
 
-def _cost(verdict: Verdict) -> Drawing | None:
-    rows = [row for row in summaries(verdict, "classifier") if row.labels and row.values("accuracy")]
-    if not rows:
-        return None
-    figure = blank_figure(3.9)
-    axes = figure.add_subplot()
-    numbers = sorted({row.labels for row in rows})
-    shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
-    for name in shown:
-        colour, marker = _looks(verdict)[name]
-        some = [row for row in rows if row.arm == name]
-        x = [max(row.seconds_in_all, SHORTEST) for row in some]
-        y = [100.0 * statistics.fmean(row.values("accuracy")) for row in some]
-        sizes = [30.0 + 70.0 * numbers.index(row.labels) / max(1, len(numbers) - 1) for row in some]
-        axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.6)
-        axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
+def _cost(task: str) -> Callable[[Verdict], Drawing | None]:
+    measure = measure_of(task)
+
+    def draw(verdict: Verdict) -> Drawing | None:
+        rows = [row for row in summaries(verdict, task) if row.labels and row.values(measure.name)]
+        if not rows:
+            return None
+        figure = blank_figure(3.9)
+        axes = figure.add_subplot()
+        numbers = sorted({row.labels for row in rows})
+        shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
+        for name in shown:
+            colour, marker = _looks(verdict)[name]
+            some = [row for row in rows if row.arm == name]
+            x = [max(row.seconds_in_all, SHORTEST) for row in some]
+            y = [measure.factor * statistics.fmean(row.values(measure.name)) for row in some]
+            sizes = [30.0 + 70.0 * numbers.index(row.labels) / max(1, len(numbers) - 1) for row in some]
+            axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.6)
+            axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
+        _time_axis(axes, rows)
+        axes.set_ylabel(_on_split(measure, "test"))
+        _legend(figure, verdict, set(shown))
+        caption = (
+            f"Test {measure.words} of each arm against the time that it takes from nothing (log scale): its own "
+            "training, and that of the models that it starts from, which were trained once for all. "
+            f"Small mark: {numbers[0]:,} labels" + (f"; large mark: {numbers[-1]:,}." if len(numbers) > 1 else ".")
+        )
+        return Drawing(figure, f"{measure.title} against time", caption + _which_is_better(measure))
+
+    return draw
+
+
+def _time_axis(axes: Axes, rows: list[Summary]) -> None:
     axes.set_xscale("log")
     low, high = (limit(max(row.seconds_in_all, SHORTEST) for row in rows) for limit in (min, max))
     axes.set_xlim(low / 1.4, high * 1.4)
@@ -134,14 +165,6 @@ def _cost(verdict: Verdict) -> Drawing | None:
     ticks = [tick for tick in TIMES if low / 1.4 <= tick <= high * 1.4]
     axes.set_xticks(ticks, [words.round_duration(tick) for tick in ticks])
     axes.set_xlabel("time in all")
-    axes.set_ylabel("accuracy on the test split (%)")
-    _legend(figure, verdict, set(shown))
-    caption = (
-        "Test accuracy of each arm against the time that it takes from nothing (log scale): its own training, and that "
-        "of the models that it starts from, which were trained once for all. "
-        f"Small mark: {numbers[0]:,} labels" + (f"; large mark: {numbers[-1]:,}." if len(numbers) > 1 else ".")
-    )
-    return Drawing(figure, "Accuracy against time", caption)
 
 
 def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], Drawing | None]:
@@ -201,7 +224,7 @@ def _forest_lines(verdict: Verdict, rows: list[Summary]) -> list[tuple[str, Summ
 def _forest_line(axes: Axes, row: Summary, place: int, look: tuple[str, str]) -> None:
     assert row.gain is not None
     colour, marker = look
-    factor, _ = words.gain_unit(row.gain.metric)
+    factor = measure_of(row.task).factor
     interval = row.gain.gain
     if row.gain.outcome != "no claim":
         axes.hlines(place, factor * interval.low, factor * interval.high, color=colour, linewidth=2.2)
@@ -280,28 +303,39 @@ def _learning_language_model(verdict: Verdict) -> Drawing | None:
     return Drawing(figure, "Learning curves of the language models", caption)
 
 
-def _learning_classifier(verdict: Verdict) -> Drawing | None:
-    curves = _curves(verdict, "classifier", "accuracy")
-    if not curves:
-        return None
-    numbers = sorted({cell.labels for cell, _, _ in curves})
-    columns = min(2, len(numbers))
-    lines = -(-len(numbers) // columns)
-    figure = blank_figure(1.2 + 2.1 * lines if columns > 1 else 3.9)
-    panels = list(figure.subplots(lines, columns, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08}).flat)
-    for axes, number in zip(panels, numbers, strict=False):
-        some = [(cell, x, [100 * value for value in y]) for cell, x, y in curves if cell.labels == number]
-        _draw_curves(axes, some, _looks(verdict))
-        axes.xaxis.set_major_locator(_round_ticks(3))
-        axes.set_title(f"{words.labels(verdict, number)} labels")
-        axes.yaxis.set_major_locator(_round_ticks(6))
-    for axes in panels[len(numbers) :]:
-        axes.set_axis_off()
-    figure.supxlabel("training documents read", fontsize=10)
-    figure.supylabel("accuracy on the validation split (%)", fontsize=10)
-    _legend(figure, verdict, {cell.arm for cell, _, _ in curves})
-    caption = "Validation accuracy of each classifier while it read its labelled documents; one line a seed."
-    return Drawing(figure, "Learning curves of the classifiers", caption)
+def _learning_target(task: str) -> Callable[[Verdict], Drawing | None]:
+    measure = measure_of(task)
+
+    def draw(verdict: Verdict) -> Drawing | None:
+        curves = _curves(verdict, task, measure.name)
+        if not curves:
+            return None
+        numbers = sorted({cell.labels for cell, _, _ in curves})
+        columns = min(2, len(numbers))
+        lines = -(-len(numbers) // columns)
+        figure = blank_figure(1.2 + 2.1 * lines if columns > 1 else 3.9)
+        panels = list(figure.subplots(lines, columns, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.08}).flat)
+        for axes, number in zip(panels, numbers, strict=False):
+            some = [
+                (cell, x, [measure.factor * value for value in y]) for cell, x, y in curves if cell.labels == number
+            ]
+            _draw_curves(axes, some, _looks(verdict))
+            axes.xaxis.set_major_locator(_round_ticks(3))
+            axes.set_title(f"{words.labels(verdict, number)} labels")
+            axes.yaxis.set_major_locator(_round_ticks(6))
+        for axes in panels[len(numbers) :]:
+            axes.set_axis_off()
+        figure.supxlabel("training documents read", fontsize=10)
+        figure.supylabel(_on_split(measure, "validation"), fontsize=10)
+        _legend(figure, verdict, {cell.arm for cell, _, _ in curves})
+        caption = (
+            f"Validation {measure.words} of each {words.task(task)} while it read its labelled documents; one line a "
+            "seed."
+        )
+        title = f"Learning curves of the {words.task(task)}s"
+        return Drawing(figure, title, caption + _which_is_better(measure))
+
+    return draw
 
 
 def _curves(verdict: Verdict, task: str, metric: str) -> list[tuple[Cell, list[int], list[float]]]:
@@ -329,17 +363,26 @@ def _draw_curves(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-_FIGURES: dict[str, Callable[[Verdict], Drawing | None]] = {
-    "accuracy": _accuracy,
-    "cost": _cost,
-    "gain": _gain("classifier", "Gain in accuracy over scratch", "gain in accuracy (points)", ""),
-    "language_model": _language_model,
-    "language_model_gain": _gain(
-        "language_model",
-        "Gain of the language model over scratch",
-        "bits per character saved",
-        " (fewer bits per character)",
-    ),
-    "learning_classifier": _learning_classifier,
-    "learning_language_model": _learning_language_model,
-}
+def _figures(verdict: Verdict) -> dict[str, Callable[[Verdict], Drawing | None]]:
+    """Return what draws each figure, by its name, in the order of the report."""
+    figures: dict[str, Callable[[Verdict], Drawing | None]] = {}
+    tasks = target_models(verdict)
+    for task in tasks:
+        measure = measure_of(task)
+        axis = f"gain in {measure.words} ({measure.short})" if measure.higher_is_better else f"{measure.words} saved"
+        figures |= {
+            measure.name: _against_labels(task),
+            "cost": _cost(task),
+            "gain": _gain(task, f"Gain in {measure.words} over scratch", axis, ""),
+        }
+    figures |= {
+        "language_model": _language_model,
+        "language_model_gain": _gain(
+            "language_model",
+            "Gain of the language model over scratch",
+            "bits per character saved",
+            " (fewer bits per character)",
+        ),
+    }
+    figures |= {f"learning_{task}": _learning_target(task) for task in tasks}
+    return figures | {"learning_language_model": _learning_language_model}

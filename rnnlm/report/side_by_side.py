@@ -15,9 +15,10 @@ from rnnlm.evaluation.comparison import Predictions, gains_over_run
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.refs import ScoreRef
 from rnnlm.report import words
-from rnnlm.report.summary import GAIN_METRIC, Summary, summaries
+from rnnlm.report.summary import Summary, summaries
 from rnnlm.report.writing import template
 from rnnlm.settings import flat
+from rnnlm.targets import TARGETS, measure_of
 
 SIGNS = {"positive": "▲", "negative": "▼", "none found": "○", "no claim": "·"}
 DIGEST = 12  # digits of a digest that are shown
@@ -93,16 +94,16 @@ def side_by_side(runs: Sequence[Compared], store: Path) -> SideBySide:
     first, *others = runs
     paired = {run.letter: _paired(first, run, store) for run in others}
     differences = {letter: texts for letter, (texts, _) in paired.items() if texts}
-    tasks = [task for task in words.TASKS if any(cell.task == task for run in runs for cell in run.verdict.cells)]
+    tasks = [task for task in words.KINDS if any(cell.task == task for run in runs for cell in run.verdict.cells)]
     return SideBySide(
         runs=[["", "experiment", "run", "began (UTC)"]]
         + [[run.letter, run.verdict.experiment, run.run_id, f"{run.started:%Y-%m-%d %H:%M}"] for run in runs],
         settings=_settings(runs),
         scores=[
-            (words.task(task), words.metric(GAIN_METRIC[task]), _scores(runs, task, differences)) for task in tasks
+            (words.task(task), words.metric(measure_of(task).name), _scores(runs, task, differences)) for task in tasks
         ],
         gains=[
-            (words.task(task), words.metric(GAIN_METRIC[task]), table)
+            (words.task(task), words.metric(measure_of(task).name), table)
             for task in tasks
             if len(table := _table(runs, task, lambda row: words.gain(row.gain) if row.gain else "")) > 1
         ],
@@ -158,7 +159,7 @@ def _text(value: object) -> str:
 
 
 def _scores(runs: Sequence[Compared], task: str, differences: dict[str, dict[Place, str]]) -> Table:
-    table = _table(runs, task, lambda row: row.score(GAIN_METRIC[task]))
+    table = _table(runs, task, lambda row: row.score(measure_of(task).name))
     for letter, texts in differences.items():
         table[0].append(f"{letter} against {runs[0].letter} [95 %]")
         for row, place in zip(table[1:], _rows(runs, task), strict=True):
@@ -172,8 +173,8 @@ def _table(runs: Sequence[Compared], task: str, show: Callable[[Summary], str]) 
     rows = []
     for place in _rows(runs, task):
         texts = [show(one[place]) if place in one else "" for one in of_runs]
-        rows.append([*([f"{place[0]:,}"] if task == "classifier" else []), words.arm(place[1]), *texts])
-    head = [*(["labels"] if task == "classifier" else []), "arm", *(run.letter for run in runs)]
+        rows.append([*([f"{place[0]:,}"] if task in TARGETS else []), words.arm(place[1]), *texts])
+    head = [*(["labels"] if task in TARGETS else []), "arm", *(run.letter for run in runs)]
     texts_at = len(head) - len(runs)
     return [head, *([text or words.NONE for text in row] for row in rows if any(row[texts_at:]))]
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from rnnlm.evaluation.verdict import Cell, Gain, Verdict
 from rnnlm.report import words
-
-GAIN_METRIC = {"classifier": "accuracy", "language_model": "bits_per_character"}
+from rnnlm.targets import TARGETS
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Summary:
     """One arm at one label count, over its seeds.
 
     Attributes:
-        task: Language model or classifier.
+        task: What the models do.
         arm: The arm.
         labels: The label count; 0 for a language model.
         cells: Its cells, by seed.
@@ -62,11 +61,7 @@ def summaries(verdict: Verdict, task: str) -> list[Summary]:
     for cell in verdict.cells:
         if cell.task == task:
             groups.setdefault((cell.labels, cell.arm), []).append(cell)
-    gains = {
-        (gain.labels, gain.arm): gain
-        for gain in verdict.gains
-        if gain.task == task and gain.metric == GAIN_METRIC[task]
-    }
+    gains = {(gain.labels, gain.arm): gain for gain in verdict.gains if gain.task == task}
     order = {name: place for place, name in enumerate(words.arms(verdict))}
     return [
         Summary(task, arm, labels, tuple(sorted(groups[labels, arm], key=_seed)), gains.get((labels, arm)))
@@ -76,3 +71,8 @@ def summaries(verdict: Verdict, task: str) -> list[Summary]:
 
 def _seed(cell: Cell) -> int:
     return cell.seed
+
+
+def target_models(verdict: Verdict) -> list[str]:
+    """Return what the models of the target task are called; empty if language models alone were compared."""
+    return [name for name in TARGETS if any(cell.task == name for cell in verdict.cells)]

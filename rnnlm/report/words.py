@@ -5,24 +5,24 @@ from collections.abc import Iterable
 
 from rnnlm.arms import ARMS, arm_named
 from rnnlm.evaluation.verdict import Equivalence, Gain, Verdict
+from rnnlm.targets import TARGETS, Metric, measure_of
 
-TASKS = {"language_model": "language model", "classifier": "classifier"}
-METRICS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "nll": "negative log-likelihood",
-    "nll_calibrated": "NLL, calibrated",
-    "ece": "calibration error",
-    "ece_calibrated": "error, calibrated",
-    "temperature": "temperature",
-    "perplexity": "perplexity",
-    "bits_per_character": "bits per character",
-    "bits_per_byte": "bits per byte",
-    "word_perplexity": "perplexity of a word",
-    "known_perplexity": "perplexity without unknown words",
-    "unknown_share": "unknown words",
+# Scores of language models; those of target tasks are the tasks' own.
+_LANGUAGE_MODEL = {
+    "nll": Metric("negative log-likelihood", decimals=3),
+    "perplexity": Metric("perplexity"),
+    "bits_per_character": Metric("bits per character", decimals=3),
+    "bits_per_byte": Metric("bits per byte", decimals=3),
+    "word_perplexity": Metric("perplexity of a word"),
+    "known_perplexity": Metric("perplexity without unknown words"),
+    "unknown_share": Metric("unknown words", share=True),
 }
-_SHARES = {"accuracy", "macro_f1", "ece", "ece_calibrated", "unknown_share"}
+# What models do, in the order of a report.
+KINDS = ("language_model", *TARGETS)
+METRICS: dict[str, Metric] = _LANGUAGE_MODEL | {
+    name: found for target in TARGETS.values() for name, found in target.metrics.items()
+}
+_OTHER = Metric("", decimals=3)
 LEFT_OUT = {
     "junk": "files that are not data",
     "blank": "blank rows",
@@ -58,13 +58,13 @@ def arms(verdict: Verdict) -> list[str]:
 
 def task(name: str) -> str:
     """Return a task's name in words."""
-    return TASKS.get(name, plain(name))
+    return plain(name)
 
 
 def metric(name: str) -> str:
     """Return a metric's name in words; `valid/accuracy` is the accuracy on the validation split."""
     split, slash, last = name.rpartition("/")
-    words = METRICS.get(last, plain(last))
+    words = METRICS[last].words if last in METRICS else plain(last)
     return f"{words} ({'validation' if split == 'valid' else split})" if slash else words
 
 
@@ -98,29 +98,30 @@ def score(name: str, value: float | None, spread: float | None = None) -> str:
     """Write a score, with its standard deviation if there is one: `70.3 ± 1.2 %`, `165.3`, `1.412 ± 0.003`."""
     if value is None:
         return NONE
-    last = name.rpartition("/")[2]
-    factor, unit = (100.0, " %") if last in _SHARES else (1.0, "")
-    decimals = _decimals(last, value)
+    found = METRICS.get(name.rpartition("/")[2], _OTHER)
+    factor, unit = (100.0, " %") if found.share else (1.0, "")
+    decimals = _decimals(found, value)
     text = signed(factor * value, decimals, plus=False)
     return f"{text} ± {factor * spread:,.{decimals}f}{unit}" if spread is not None else text + unit
 
 
-def _decimals(name: str, value: float) -> int:
-    if name in _SHARES:
+def _decimals(metric: Metric, value: float) -> int:
+    if metric.share:
         return 1
-    if name.endswith("perplexity"):
-        return 1 if value >= 20 else 2
-    return 2 if name == "temperature" else 3
+    if metric.decimals is not None:
+        return metric.decimals
+    # Three digits: 165.3 has four, because a perplexity is compared with others of its size.
+    return 1 if abs(value) >= 20 else 2 if abs(value) >= 1 else 3
 
 
 def gain(found: Gain | None) -> str:
     """Write a gain with its 95 % interval: `+3.2 points [1.1, 5.4]`. If no claim is made, leave the interval out."""
     if found is None:
         return NONE
-    factor, unit = gain_unit(found.metric)
-    decimals = 1 if found.metric in _SHARES else 3
-    value, low, high = (factor * number for number in (found.gain.value, found.gain.low, found.gain.high))
-    middle = f" {unit}" if unit else ""
+    measure = measure_of(found.task)
+    middle = f" {measure.short}" if measure.short else ""
+    value, low, high = (measure.factor * one for one in (found.gain.value, found.gain.low, found.gain.high))
+    decimals = measure.decimals_of(found.gain.value, found.gain.low, found.gain.high)
     if found.outcome == "no claim":
         return f"{signed(value, decimals)}{middle}"
     return f"{signed(value, decimals)}{middle} [{signed(low, decimals, False)}, {signed(high, decimals, False)}]"
@@ -137,13 +138,6 @@ def equivalence(found: Equivalence | None) -> str:
         return f"\N{LESS-THAN OR EQUAL TO} {found.least:,}" if value <= found.least else f"{value:,.0f}"
 
     return f"{number(found.needed)} [{number(found.low)}, {number(found.high)}]"
-
-
-def gain_unit(name: str) -> tuple[float, str]:
-    """Return the factor for showing a gain in this metric, and the unit."""
-    if name in _SHARES:
-        return 100.0, "points"
-    return 1.0, "bits" if name.startswith("bits") else ""
 
 
 def share(value: float) -> str:

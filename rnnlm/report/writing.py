@@ -16,7 +16,8 @@ from rnnlm.evaluation.verdict import Cell, Confusion, Example, Examples, Verdict
 from rnnlm.report import words
 from rnnlm.report.drawing import drawings
 from rnnlm.report.style import render
-from rnnlm.report.summary import Summary, summaries
+from rnnlm.report.summary import Summary, summaries, target_models
+from rnnlm.targets import TARGETS, measure_of
 
 
 def write_report(verdict: Verdict, folder: Path) -> None:
@@ -61,16 +62,21 @@ def table(verdict: Verdict) -> list[dict[str, str]]:
             "seeds": str(len(row.cells)),
             **{
                 words.metric(name): row.score(name) if row.values(name) else ""
-                for name in ("perplexity", "bits_per_character", "accuracy", "macro_f1")
+                for name in ("perplexity", "bits_per_character", *_first_scores(verdict))
             },
             "gain over scratch": words.gain(row.gain),
             "outcome": _outcome(row),
         }
-        for task in ("language_model", "classifier")
+        for task in words.KINDS
         for row in summaries(verdict, task)
     ]
     empty = [column for column in (rows[0] if rows else {}) if not any(row[column] for row in rows)]
     return [{column: text for column, text in row.items() if column not in empty} for row in rows]
+
+
+def _first_scores(verdict: Verdict) -> list[str]:
+    """Return the scores of the target task that the first table has."""
+    return [name for task in target_models(verdict) for name in (measure_of(task).name, *TARGETS[task].shown)]
 
 
 def markdown(verdict: Verdict) -> str:
@@ -80,9 +86,8 @@ def markdown(verdict: Verdict) -> str:
     language_model = summaries(verdict, "language_model")
     if language_model:
         parts += ["## Language model", _markdown_table(_language_model_table(language_model))]
-    classifier = summaries(verdict, "classifier")
-    if classifier:
-        parts += ["## Classifier", _markdown_table(_classifier_table(verdict, classifier))]
+    for task in target_models(verdict):
+        parts += [f"## {task.capitalize()}", _markdown_table(_target_table(verdict, task))]
     if verdict.coverage:
         parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
     # An indented block has no closing fence, which the command might contain.
@@ -111,35 +116,37 @@ def _text_table(rows: list[Summary]) -> list[list[str]]:
     known = [name for name in names if any(row.values(name) for row in rows)]
     if not known:
         return []
-    return [["arm", *(words.METRICS[name] for name in known)]] + [
+    return [["arm", *(words.metric(name) for name in known)]] + [
         [words.arm(row.arm), *(row.score(name) for name in known)] for row in rows
     ]
 
 
-def _classifier_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
+def _target_table(verdict: Verdict, task: str) -> list[list[str]]:
+    """Return the scores of the models of the target task, and what each gains over scratch."""
+    measure, shown = measure_of(task), TARGETS[task].shown
     worth = {(one.arm, one.labels): one for one in verdict.equivalences}
-    head = ["labels", "arm", "accuracy", "gain over scratch [95 %]", "outcome"]
-    head += [*(["labels scratch needs [95 %]"] if worth else []), "macro-F1", "seeds"]
+    head = ["labels", "arm", words.metric(measure.name), "gain over scratch [95 %]", "outcome"]
+    head += [*(["labels scratch needs [95 %]"] if worth else []), *(words.metric(name) for name in shown), "seeds"]
     return [head] + [
         [
             words.labels(verdict, row.labels),
             words.arm(row.arm),
-            row.score("accuracy"),
+            row.score(measure.name),
             words.gain(row.gain),
             _outcome(row),
             *([words.equivalence(worth.get((row.arm, row.labels)))] if worth else []),
-            row.score("macro_f1"),
+            *(row.score(name) for name in shown),
             str(len(row.cells)),
         ]
-        for row in rows
+        for row in summaries(verdict, task)
     ]
 
 
-def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
-    """Return how well the classifiers are calibrated, and what they cost."""
-    names = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
-    known = [name for name in names if any(row.values(name) for row in rows)]
-    heads = [words.METRICS[name.rpartition("/")[2]] for name in known]
+def _quality_table(verdict: Verdict, task: str) -> list[list[str]]:
+    """Return the other scores of the models of the target task, and what they cost."""
+    rows = summaries(verdict, task)
+    known = [name for name in TARGETS[task].quality if any(row.values(name) for row in rows)]
+    heads = [words.metric(name.rpartition("/")[2]) for name in known]
     return [["labels", "arm", *heads, "time", "time in all"]] + [
         [
             words.labels(verdict, row.labels),
@@ -153,7 +160,7 @@ def _quality_table(verdict: Verdict, rows: list[Summary]) -> list[list[str]]:
 
 
 def _pair_table(verdict: Verdict) -> list[list[str]]:
-    """Return the numbers of documents that only one of two classifiers gets right."""
+    """Return the numbers of documents that only one of two arms gets right."""
     gains = [one for one in (*verdict.gains, *verdict.beyond, *verdict.tradition) if one.only_arm is not None]
     rows = [
         [
@@ -262,15 +269,22 @@ def template(name: str) -> jinja2.Template:
 
 
 def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
-    language_model, classifier = summaries(verdict, "language_model"), summaries(verdict, "classifier")
+    language_model = summaries(verdict, "language_model")
     configuration = verdict.model_dump(mode="json")["configuration"]
     return template("report.html.j2").render(
         verdict=verdict,
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
         over_text=_text_table(language_model),
-        classifier=_classifier_table(verdict, classifier) if classifier else [],
-        quality=_quality_table(verdict, classifier) if classifier else [],
+        targets=[
+            {
+                "name": task,
+                "scores": _target_table(verdict, task),
+                "quality": _quality_table(verdict, task),
+                "about": TARGETS[task].about,
+            }
+            for task in target_models(verdict)
+        ],
         pairs_of_arms=_pair_table(verdict),
         confusions=[(_confusion_title(verdict, one), _confusion_table(one)) for one in verdict.confusions],
         examples=[_example_lists(verdict, one) for one in verdict.examples],
@@ -279,8 +293,8 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         figures=shown,
         cells=[
             (words.task(task), _cell_table(verdict, [cell for row in rows for cell in row.cells]))
-            for task, rows in (("language_model", language_model), ("classifier", classifier))
-            if rows
+            for task in words.KINDS
+            if (rows := summaries(verdict, task))
         ],
         source=[
             (words.plain(name).replace("seconds", "time"), words.fact(name, value))
@@ -303,7 +317,7 @@ def _facts(verdict: Verdict) -> str:
     facts = f"Compared: {words.listing(names)}"
     if numbers:
         facts += f"; at {words.listing(words.labels(verdict, number) for number in numbers)} labels"
-    seeds = sorted({len(row.cells) for task in words.TASKS for row in summaries(verdict, task)})
+    seeds = sorted({len(row.cells) for task in words.KINDS for row in summaries(verdict, task)})
     most = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed{'s' * (seeds[0] > 1)}"
     return f"{facts}; {most} each."
 

@@ -1,6 +1,6 @@
 """How models are trained."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -160,12 +160,16 @@ WordMap = Literal["exact", "pieces", "neighbours", "linear"]
 Trainable = Literal["all", "head", "maps"]
 # How much the training loss of a document counts.
 ClassWeights = Literal["none", "balanced"]
-# What a classifier is chosen by, on the validation split.
-Select = Literal["accuracy", "macro_f1", "nll"]
 
 
-class ClassifierTraining(Settings):
-    """How a classifier is trained on the encoder of a language model, or on a fresh one."""
+class TargetTraining(Settings):
+    """How a model of a target task is trained on the encoder of a language model, or on a fresh one.
+
+    Attributes:
+        model: What such a model is called. Each target task has settings of its own.
+    """
+
+    model: ClassVar[str]
 
     epochs: int = field("Passes over the labelled training documents.", default=2, ge=1, le=1_000)
     min_steps: int = field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
@@ -199,11 +203,6 @@ class ClassifierTraining(Settings):
     encoder_dropout: Dropout | None = field(
         "What is dropped in the encoder while labels are learnt. None: as in the language model.", default=None
     )
-    class_weights: ClassWeights = field(
-        "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
-        default="none",
-    )
-    select: Select = field("What the best checkpoint is best in, on validation.", default="accuracy")
     fine_tuning: list[FineTuning] = field(
         "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and the validation "
         "split chooses. An arm that has no use for them is tried as often, with other random numbers. auto: all at one "
@@ -211,14 +210,12 @@ class ClassifierTraining(Settings):
         default=[FineTuning()],
         min_length=1,
     )
-    label_smoothing: float = field(
-        "Share of each label's probability that training spreads over all classes.", default=0.0, ge=0.0, le=0.5
-    )
     maps: Maps = field("Linear maps of the source's weights, for the arm `linear_map`.", default=Maps())
     precision: Literal["auto", "float32", "bfloat16"] = field(
         "Type of the large products. auto: bfloat16 where a short measurement shows that this machine is faster so.",
         default="auto",
     )
+    select: str = field("What the best checkpoint is best in, on validation.")
 
     @property
     def needs_fisher(self) -> bool:
@@ -229,3 +226,32 @@ class ClassifierTraining(Settings):
     @classmethod
     def _auto(cls, ways: object) -> object:
         return AUTO if ways == "auto" else ways
+
+
+class ClassifierTraining(TargetTraining):
+    """How a classifier is trained."""
+
+    model = "classifier"
+
+    class_weights: ClassWeights = field(
+        "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
+        default="none",
+    )
+    select: Literal["accuracy", "macro_f1", "nll"] = field(
+        "What the best checkpoint is best in, on validation.", default="accuracy"
+    )
+    label_smoothing: float = field(
+        "Share of each label's probability that training spreads over all classes.", default=0.0, ge=0.0, le=0.5
+    )
+
+
+class RegressorTraining(TargetTraining):
+    """How a model that predicts a number is trained."""
+
+    model = "regressor"
+
+    select: Literal["mae", "rmse", "spearman"] = field(
+        "What the best checkpoint is best in, on validation. mae: the mean absolute error. rmse: the root of the mean "
+        "squared error. spearman: the rank correlation.",
+        default="mae",
+    )

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from rnnlm.plan import CellSpec, Plan, SolveTfidf, TrainClassifier, TrainLanguageModel, needs_source
+from rnnlm.plan import CellSpec, Plan, SolveLinear, TrainLanguageModel, TrainTarget, needs_source
 from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, TokensRef
 from rnnlm.steps.progress import Progress
 from rnnlm.steps.recorded import cell_name, cell_settings
@@ -67,7 +67,7 @@ def _compute(
     tags = {"rnnlm.task": cell.task, "rnnlm.arm": cell.arm, "rnnlm.tokens": texts[0].sha256}
     read = {"target tokens": texts[0]}
     with place.tracker.child(cell_name(cell), cell_settings(spec), tags, read) as run:
-        if isinstance(spec.work, TrainClassifier | TrainLanguageModel):
+        if isinstance(spec.work, TrainTarget | TrainLanguageModel):
             with Progress(run, cell.title[0].upper() + cell.title[1:], place.meter) as progress:
                 fitted = run_cell(spec, inputs, place.folder, progress, states_folder())
         else:
@@ -87,7 +87,7 @@ def _compute(
 
 def reads_words(spec: CellSpec) -> bool:
     """Return whether a cell reads the documents themselves, besides their tokens."""
-    return isinstance(spec.work, SolveTfidf)
+    return isinstance(spec.work, SolveLinear)
 
 
 @step(version=4)

@@ -1,22 +1,23 @@
 """Step 1: text files to cleaned and split documents."""
 
 from rnnlm.corpus import ingest as ingest_corpus
-from rnnlm.refs import DocumentsRef
+from rnnlm.refs import DocumentsRef, LabelKind
 from rnnlm.settings import Corpus
 from rnnlm.steps.step import Place, logger, step
 from rnnlm.store import home
 
 
 @step(version=3)
-def ingest(place: Place, corpus: Corpus, fingerprint: str) -> DocumentsRef:
+def ingest(place: Place, corpus: Corpus, fingerprint: str, label_kind: LabelKind = "class") -> DocumentsRef:
     """Read, clean and split the documents of a corpus.
 
     Args:
         place: Where it runs.
         corpus: Where the text is and how it is cleaned and split.
         fingerprint: Digest of what the corpus' addresses hold now; with it new text is seen as new.
+        label_kind: What the labels are.
     """
-    documents = ingest_corpus(corpus, place.folder, downloads=home() / "downloads")
+    documents = ingest_corpus(corpus, place.folder, downloads=home() / "downloads", label_kind=label_kind)
     dropped = {reason: count for reason, count in documents.dropped.items() if count}
     logger.info("Documents %s, dropped %s, overlap %s", documents.documents, dropped, documents.overlap)
     return documents

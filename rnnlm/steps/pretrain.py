@@ -19,7 +19,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
         seed: Seed of the initial weights, the order and dropout.
     """
     # TensorFlow is loaded where it is used: a worker that only reads and tokenizes never waits for it.
-    from rnnlm.transfer.fit import fit_classifier, fit_language_model
+    from rnnlm.transfer.fit import fit_language_model, fit_target_model
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     tags = {"rnnlm.tokens": tokens.sha256}
@@ -39,7 +39,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
                 )
             else:
                 run.log_params({"classifier": source.classifier.model_dump()})
-                fitted = fit_classifier(
+                fitted = fit_target_model(
                     model,
                     tokens,
                     source.classifier,
@@ -57,7 +57,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
     return CheckpointRef(
         path=place.folder,
         sha256=fitted.sha256,
-        kind="language_model" if source.task == "language_model" else "classifier",
+        kind="language_model" if source.task == "language_model" else source.classifier.model,
         metrics=fitted.metrics,
         seconds=fitted.seconds,
         tokens_sha256=tokens.sha256,

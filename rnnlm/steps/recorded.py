@@ -20,7 +20,7 @@ def cell_name(cell: CellId) -> str:
     """Return what the record of a cell is called."""
     if cell.task == "language_model":
         return f"language model {cell.arm}"
-    return f"classifier {cell.arm} labels={cell.labels} seed={cell.seed}"
+    return f"{cell.task} {cell.arm} labels={cell.labels} seed={cell.seed}"
 
 
 def cell_settings(spec: CellSpec) -> dict[str, Any]:

@@ -30,14 +30,15 @@ def compare_on_target(
         runner: What runs the steps.
 
     Returns:
-        The report, and the cells of which one may be put to use: the classifiers, or the language models alone.
+        The report, and the cells of which one may be put to use: the models of the target task, or the language models
+        where there are no others.
     """
     read = {"source documents": texts.source_documents, "target documents": texts.documents}
     runner.tracker.log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
     cells = plan(experiment, texts.documents.labelled["train"])
-    models, classifiers = (
-        [spec for spec in cells.values() if spec.id.task == task] for task in ("language_model", "classifier")
-    )
+    task = "language_model" if experiment.language_models_alone else experiment.target.training.model
+    models = [spec for spec in cells.values() if spec.id.task == "language_model"]
+    of_labels = [spec for spec in cells.values() if spec.id.task != "language_model"]
     made = Made(experiment, cells, texts, runner, source)
     with stage("Language models"):
         made.compute(spec for spec in models if not spec.reads.backward)
@@ -47,8 +48,8 @@ def compare_on_target(
         forgetting = made.forgetting()
     with stage("Source in target's tokens"):
         made.read(readings(cells.values()))
-    with stage("Classifiers"):
-        made.compute(classifiers)
+    with stage(f"{experiment.target.training.model.capitalize()}s"):
+        made.compute(of_labels)
     with stage("Compare"):
         report = runner.run(
             compare,
@@ -62,7 +63,6 @@ def compare_on_target(
             forgetting,
         )
         record_verdict(report, runner.tracker)
-    task = "language_model" if experiment.language_models_alone else "classifier"
     return report, [score for score in made.cells.values() if score.task == task]
 
 

@@ -5,12 +5,21 @@ The steps are the same in all of them: what one has done, the others have from t
 
 from typing import NamedTuple
 
-from rnnlm.corpus import check_classes, class_counts, empty_split, fingerprint, leak_sentence, read_before
+from rnnlm.corpus import (
+    check_classes,
+    check_numbers,
+    class_counts,
+    empty_split,
+    fingerprint,
+    leak_sentence,
+    numbers_of,
+    read_before,
+)
 from rnnlm.errors import ConfigError
 from rnnlm.evaluation.caveats import unknown_sentences
 from rnnlm.evaluation.enough import small_splits
 from rnnlm.experiment import Experiment
-from rnnlm.refs import CheckpointRef, DocumentsRef, TokensRef
+from rnnlm.refs import CheckpointRef, DocumentsRef, LabelKind, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.steps.ingest import ingest
 from rnnlm.steps.observe import stage
@@ -49,10 +58,10 @@ def prepare_texts(experiment: Experiment, runner: Runner) -> Texts:
     return Texts(*documents, *tokenize_both(experiment, *documents, runner))
 
 
-def read(corpus: Corpus, runner: Runner, whose: str = "source") -> DocumentsRef:
+def read(corpus: Corpus, runner: Runner, whose: str = "source", label_kind: LabelKind = "class") -> DocumentsRef:
     """Read a corpus, the source's or the target's; new text at its addresses is seen as new."""
     with stage(f"Read the {whose}"):
-        return runner.run(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"))
+        return runner.run(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"), label_kind)
 
 
 def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, DocumentsRef]:
@@ -65,11 +74,11 @@ def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, Doc
     """
     if experiment.language_models_alone:
         why = "comparison.arms is empty" if experiment.target.corpus.labelled else "the target has no labels"
-        logger.info("Language models alone are compared, no classifiers: %s.", why)
+        logger.info("Language models alone are compared, no models of labels: %s.", why)
     # The target first: it is checked before a large source is read.
-    target = read(experiment.target.corpus, runner, "target")
+    target = read(experiment.target.corpus, runner, "target", experiment.target.target_task.labels)
     check_splits("target", experiment.target.corpus, target)
-    if target.labels and not experiment.language_models_alone:
+    if not experiment.language_models_alone:
         _check_labels(target, experiment)
     for warning in small_splits(target, experiment.target.corpus, not experiment.language_models_alone):
         logger.warning(warning)
@@ -105,16 +114,21 @@ def check_splits(name: str, corpus: Corpus, documents: DocumentsRef) -> None:
 
 
 def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
-    classes = class_counts(target)
-    for warning in check_classes(classes, experiment.target.corpus, "target"):
+    corpus = experiment.target.corpus
+    if target.label_kind == "class":
+        classes = class_counts(target)
+        warnings, fewest, of = check_classes(classes, corpus, "target"), len(classes["train"]), "classes"
+    else:
+        warnings, fewest, of = check_numbers(numbers_of(target), corpus, "target"), 2, "numbers"
+    for warning in warnings:
         logger.warning(warning)
-    labelled, fewest = sum(classes["train"].values()), len(classes["train"])
+    labelled = target.labelled["train"]
     for size in experiment.comparison.labels:
         if isinstance(size, int) and not fewest <= size <= labelled:
             problem = (
                 f"{size:,} labels are wanted, the target's training split has {labelled:,}"
                 if size > labelled
-                else f"{size:,} labels are wanted, the target has {fewest:,} classes: most would be in none of them"
+                else f"{size:,} labels are wanted, the target has {fewest:,} {of}: most would be in none of them"
             )
             raise ConfigError(
                 f"comparison.labels: {problem}", remedy=f"Give numbers from {fewest:,} to {labelled:,}, or `all`."

@@ -244,7 +244,7 @@ def _schema(documents: DocumentsRef, tokenizer: TextTokenizer) -> pa.Schema:
     fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
-        pa.field("label", pa.int16()),
+        pa.field("label", pa.int16() if documents.label_kind == "class" else pa.float64()),
         pa.field("ids", pa.large_list(pa.field("item", id_type, nullable=False)), nullable=False),
         pa.field("n_characters", pa.int64(), nullable=False),
         pa.field("n_bytes", pa.int64(), nullable=False),
@@ -262,7 +262,7 @@ def _encode(batch: pa.RecordBatch, tokenizer: TextTokenizer, documents: Document
     columns = [
         batch["id"].cast(pa.string()),
         batch["split"].cast(pa.string()),
-        _label_indices(batch, documents),
+        _labels(batch, documents),
         pa.LargeListArray.from_arrays(offsets, flat, type=id_list),
         pc.utf8_length(batch["text"]).cast(pa.int64()),
         pc.binary_length(batch["text"]).cast(pa.int64()),
@@ -271,8 +271,11 @@ def _encode(batch: pa.RecordBatch, tokenizer: TextTokenizer, documents: Document
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _label_indices(batch: pa.RecordBatch, documents: DocumentsRef) -> pa.Array:
+def _labels(batch: pa.RecordBatch, documents: DocumentsRef) -> pa.Array:
+    """Return the labels as models take them: the index of the class, or the number."""
     labels = batch["label"].cast(pa.string())
+    if documents.label_kind == "number":
+        return labels.cast(pa.float64())
     indices = pc.index_in(labels, pa.array(documents.labels, pa.string()))
     strange = pc.and_(pc.is_valid(labels), pc.is_null(indices))
     if pc.any(strange).as_py():

@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +48,17 @@ def read_text(tokens: TokensRef, split: str, *, mapped: bool = False) -> Text:
         vocabulary=_vocabulary(tokens.tokenizer, tokens.tokenizer_sha256),
         ids=ids,
         offsets=offsets,
-        labels=table["label"].fill_null(NO_LABEL).to_numpy(),
+        labels=_labels(table["label"]),
         n_characters=table["n_characters"].to_numpy(),
         n_bytes=table["n_bytes"].to_numpy(),
         n_words=table["n_words"].to_numpy(),
         document_ids=table["id"].to_numpy(),
     )
+
+
+def _labels(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return class indices, or numbers, with what means that a document has no label."""
+    return np.asarray(column.fill_null(NO_LABEL if pa.types.is_integer(column.type) else np.nan).to_numpy())
 
 
 @functools.lru_cache(maxsize=8)  # a cell of the comparison reads three splits

@@ -52,7 +52,7 @@ class Text:
         ids: Token ids of all documents, in the smallest unsigned integer type of the vocabulary. Only this room
             indexes them; others call `at`, `read` and `document`.
         offsets: Where each document begins, and the end of the last: one more than there are documents.
-        labels: Class index of each document; -1 if it has no label.
+        labels: Class index of each document, -1 if it has no label; or the number of each, NaN if it has none.
         n_characters: Characters of each document's text.
         n_bytes: Its bytes in UTF-8.
         n_words: Its words, separated by white space.
@@ -62,7 +62,7 @@ class Text:
     vocabulary: Vocabulary
     ids: Ids
     offsets: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int16]
+    labels: npt.NDArray[np.int16] | npt.NDArray[np.float64]
     n_characters: npt.NDArray[np.int64]
     n_bytes: npt.NDArray[np.int64]
     n_words: npt.NDArray[np.int64]
@@ -169,4 +169,9 @@ class Text:
 
     def labelled(self) -> "Text":
         """Return the documents that have a label."""
-        return self.take(np.flatnonzero(self.labels != NO_LABEL))
+        return self.take(np.flatnonzero(has_label(self.labels)))
+
+
+def has_label(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Return which documents have a label, of class indices or numbers."""
+    return np.asarray(labels != NO_LABEL if labels.dtype.kind == "i" else ~np.isnan(labels))

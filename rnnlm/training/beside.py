@@ -1,6 +1,6 @@
-"""Text that is read while labels are learnt: a language model on the classifier's own encoder, in turn with it.
+"""Text that is read while labels are learnt: a language model on the same encoder, in turn with the labels.
 
-With the target's text it keeps what the source knew while the classifier is trained, in one stage (SiATL, Chronopoulou
+With the target's text it keeps what the source knew while labels are learnt, in one stage (SiATL, Chronopoulou
 et al. 2019); with the source's text it is multi-task training of source and target at once (Collobert & Weston 2008,
 who take turns as here).
 """
@@ -9,8 +9,8 @@ import functools
 from collections.abc import Iterator
 
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.seeds import derived
 from rnnlm.settings import LanguageModelTraining
 from rnnlm.tokens import Text
@@ -22,19 +22,19 @@ from rnnlm.training.update import check_finite
 
 
 class Beside:
-    """Trains the classifier's encoder on text, a part of the whole training before each of the classifier's steps.
+    """Trains the model's encoder on text, a part of the whole training before each of the model's steps.
 
     Args:
-        model: The classifier; its weights are set when this is made.
+        model: The model of the target task; its weights are set when this is made.
         softmax: Weights of the softmax by name, as in a language model's checkpoint; what is missing is kept.
         text: The text.
-        training: How it is read: epochs, batch, window, schedule. It is evaluated by the classifier alone.
+        training: How it is read: epochs, batch, window, schedule. It is evaluated by its labels alone.
         seed: Seed of the order and of dropout.
     """
 
     def __init__(
         self,
-        model: Classifier,
+        model: TargetModel,
         softmax: Weights,
         text: Text,
         training: LanguageModelTraining,
@@ -43,8 +43,8 @@ class Beside:
     ) -> None:
         self._step = _step_of(model, training.model_dump_json(), not text.is_running)
         self._step.restart()
-        own, of_classifier = get_weights(self._step.model), get_weights(model)
-        given = {name: softmax[name] for name in own if name in softmax and name not in of_classifier}
+        own, of_model = get_weights(self._step.model), get_weights(model)
+        given = {name: softmax[name] for name in own if name in softmax and name not in of_model}
         set_weights(self._step.model, own | given)
         self._seed = derived(seed, "beside")
         self._plan, self._taken = Plan.of(text.n_tokens, training, self._seed), 0
@@ -57,10 +57,10 @@ class Beside:
         return self._plan.steps
 
     def __call__(self, step: int, steps: int) -> None:
-        """Make the updates that are due before the classifier's step: after its last one, all are made.
+        """Make the updates that are due before the model's step: after its last one, all are made.
 
         Args:
-            step: Steps that the classifier has taken.
+            step: Steps that the model has taken.
             steps: Its steps in all.
 
         Raises:
@@ -77,7 +77,7 @@ class Beside:
         return self._step.arrays()
 
     def restore(self, arrays: Arrays, step: int, steps: int) -> None:
-        """Take up what `arrays` returned after a number of the classifier's steps."""
+        """Take up what `arrays` returned after a number of the model's steps."""
         self._step.restore(arrays)
         self._taken = -(-step * self._plan.steps // steps)
         self._steps = self._read(self._taken)
@@ -90,9 +90,9 @@ class Beside:
 
 
 @functools.lru_cache(maxsize=2)
-def _step_of(model: Classifier, training_json: str, resets: bool) -> LanguageModelStep:
-    """Return the compiled update of a language model on a classifier's encoder; cells load their own weights."""
-    # Which weights are the best is the classifier's matter: an average of them would have to be its own.
+def _step_of(model: TargetModel, training_json: str, resets: bool) -> LanguageModelStep:
+    """Return the compiled update of a language model on a target model's encoder; cells load their own weights."""
+    # Which weights are the best is the target model's matter: an average of them would have to be its own.
     training = LanguageModelTraining.model_validate_json(training_json).model_copy(update={"averaging": "none"})
     size = model.encoder.vocabulary_size
     language_model = LanguageModel(model.settings, size, encoder=model.encoder)

@@ -151,8 +151,10 @@ class Reporting:
 
     def evaluated(self, step: int, points: list[Point], metrics: dict[str, float]) -> None:
         """Warn of a score that is worse than the one before and than the best."""
+        if not self._warns or not points:
+            return
         nlls = [point.metrics["nll"] for point in points]
-        if self._warns and nlls and metrics["nll"] > nlls[-1]:
+        if metrics["nll"] > nlls[-1]:
             logger.warning(
                 "step %d: validation gets worse: perplexity %.4g after %.4g, best %.4g",
                 step,

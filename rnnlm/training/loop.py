@@ -63,7 +63,7 @@ class Learner(Protocol[B]):
         """Put the averaged weights into the model for a while; the raw ones come back."""
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
-        """Return what the best weights are best in: more is better."""
+        """Return what the best weights are best in: more is better. The last part is minus a loss."""
 
     def weights(self) -> Weights:
         """Return the weights that the training changes."""
@@ -135,7 +135,7 @@ def train(learner: Learner[B], hooks: Hooks) -> Outcome:
                             run.update(phase, batch)
                             if run.step in evaluations:
                                 run.evaluate(phase)
-                                if hooks.patience.is_used_up(run.nlls(phase)):
+                                if hooks.patience.is_used_up(run.losses(phase)):
                                     run.skip(phase)
                                     break
                             else:
@@ -167,9 +167,10 @@ class _Run(Generic[B]):
         """Return the learning rate of the step after `step` steps."""
         return self.hooks.divergence.factor * self.learner.rate(phase, step)
 
-    def nlls(self, phase: Phase | None = None) -> list[float]:
-        """Return the losses at the evaluations of a phase, or at all."""
-        return [p.metrics["nll"] for p in self.points if phase is None or p.step > phase.first_step]
+    def losses(self, phase: Phase | None = None) -> list[float]:
+        """Return the losses at the evaluations of a phase, or at all: minus the last part of the score."""
+        points = [p for p in self.points if phase is None or p.step > phase.first_step]
+        return [-self.learner.score(point.metrics)[-1] for point in points]
 
     def waited_for(self, batches: Prefetch[B]) -> Iterable[B]:
         """Iterate over batches, and count the seconds that the training waits for them."""
@@ -193,7 +194,7 @@ class _Run(Generic[B]):
     def evaluate(self, phase: Phase) -> None:
         """Score the validation split, and add a point to the curve."""
         metrics = self._score()
-        if not math.isfinite(metrics["nll"]):
+        if not math.isfinite(self.learner.score(metrics)[-1]):
             # The training loss tells of the weights before the update: this is where the update is seen first.
             self.restart(
                 TrainingError(
@@ -206,7 +207,7 @@ class _Run(Generic[B]):
         loss = self.since[0] / max(1, self.since[1])
         self.points.append(Point(step=self.step, tokens=self.read, train_loss=loss, metrics=metrics))
         self.since = [0.0, 0]
-        self.hooks.averaging.evaluated(self.step, self.nlls())
+        self.hooks.averaging.evaluated(self.step, self.losses())
         self.hooks.reporting.progressed(self.step, self.rate(phase, self.step - 1), metrics)
 
     def _score(self) -> dict[str, float]:
@@ -215,7 +216,7 @@ class _Run(Generic[B]):
         with self.hooks.reporting.meter.paused(), self.learner.averaged_weights() if averaged else nullcontext():
             metrics = self.learner.evaluate()
             score = self.learner.score(metrics)
-            if score > self.best_score and math.isfinite(metrics["nll"]):
+            if score > self.best_score and all(math.isfinite(part) for part in score):
                 self.best, self.best_score = self.learner.weights(), score
         return metrics
 

@@ -1,4 +1,4 @@
-"""The update of a training step: what a language model and a classifier share."""
+"""The update of a training step: what all models share."""
 
 import math
 from typing import Any, Literal

@@ -19,6 +19,7 @@ from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.precision import Precision
 from rnnlm.refs import TokensRef
 from rnnlm.store import file_sha256, whole_folder
+from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.state import StateFolder
 
@@ -111,15 +112,51 @@ def write_language_model(
     return Fitted(sha256, metrics, time.perf_counter() - began)
 
 
-def classifier_predictions(text: Text, probabilities: np.ndarray) -> pa.Table:
-    """Return the table of what a classifier said of each document; `probabilities` is (documents, classes)."""
-    return pa.table(
-        {
-            "id": pa.array(text.document_ids, pa.string()),
-            "label": text.labels,
-            "probabilities": pa.array(list(probabilities), pa.list_(pa.float32())),
-        }
-    )
+def target_predictions(task: TargetTask, text: Text, said: Said) -> pa.Table:
+    """Return the table of what a model of the target task said of each document."""
+    return pa.table({"id": pa.array(text.document_ids, pa.string()), **task.table(said, text.labels)})
+
+
+def write_target_model(
+    final: Path,
+    task: TargetTask,
+    on_valid: tuple[Text, Said],
+    on_test: tuple[Text, Said],
+    began: float,
+    chosen: dict[str, float] | None = None,
+) -> Fitted:
+    """Write the cell of a model of the target task that is not a checkpoint of its own.
+
+    Args:
+        final: Folder to write.
+        task: The target task.
+        on_valid: The validation split, and what the model said of it.
+        on_test: The same of the test split.
+        began: When the work began (`time.perf_counter`).
+        chosen: What the validation split chose, by name.
+    """
+    metrics = target_metrics(task, on_valid, on_test, chosen or {})
+    tables = (target_predictions(task, *on_valid), target_predictions(task, *on_test))
+    sha256 = write_cell(final, *tables, metrics, [])
+    return Fitted(sha256, metrics, time.perf_counter() - began)
+
+
+def target_metrics(
+    task: TargetTask, on_valid: tuple[Text, Said], on_test: tuple[Text, Said], chosen: dict[str, float]
+) -> dict[str, float]:
+    """Return the scores of a model of the target task, with what the validation split chooses.
+
+    Args:
+        task: The target task.
+        on_valid: The validation split, and what the model said of it.
+        on_test: The same of the test split.
+        chosen: What the validation split chose before, by name.
+    """
+    (valid, of_valid), (test, of_test) = on_valid, on_test
+    settled = task.settle(of_valid, valid.labels)
+    metrics = task.score_all(of_test, test.labels) | task.settled(of_test, test.labels, settled)
+    valid_metrics = task.score_all(of_valid, valid.labels) | chosen | settled
+    return metrics | {f"valid/{name}": value for name, value in valid_metrics.items()}
 
 
 def write_cell(

@@ -14,39 +14,38 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
-from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
+from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import SPLITS, TokensRef
 from rnnlm.seeds import derived
-from rnnlm.settings import ClassifierTraining, FineTuning, LanguageModelTraining, Model, Trainable, WordMap
+from rnnlm.settings import FineTuning, LanguageModelTraining, Model, TargetTraining, Trainable, WordMap
 from rnnlm.store import file_sha256
+from rnnlm.targets import TARGETS
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.beside import Beside
-from rnnlm.training.classifier import VERSION as CLASSIFIER_VERSION
-from rnnlm.training.classifier import (
-    average_with_start,
-    pooled_features,
-    predict,
-    reusable_classifier,
-    selection_score,
-    train_classifier,
-)
 from rnnlm.training.fisher import fisher_information
 from rnnlm.training.language_model import VERSION, States, train_language_model
 from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report
 from rnnlm.training.state import StateFolder
+from rnnlm.training.target_model import VERSION as TARGET_VERSION
+from rnnlm.training.target_model import (
+    average_with_start,
+    pooled_features,
+    predict,
+    reusable_target_model,
+    train_target_model,
+)
 from rnnlm.transfer.cell import (
     Fitted,
-    classifier_predictions,
     language_model_predictions,
     read_documents,
+    target_metrics,
+    target_predictions,
     write_cell,
 )
 from rnnlm.transfer.start import encoder_weights, start_weights
@@ -127,10 +126,10 @@ class BesideText(NamedTuple):
     training: LanguageModelTraining
 
 
-def fit_classifier(
+def fit_target_model(
     settings: Model,
     tokens: TokensRef,
-    training: ClassifierTraining,
+    training: TargetTraining,
     final: Path,
     *,
     start: Path | None,
@@ -143,7 +142,7 @@ def fit_classifier(
     beside: BesideText | None = None,
     known_text: TokensRef | None = None,
 ) -> Fitted:
-    """Train a classifier and score it on the test split.
+    """Train a model of the target task and score it on the test split.
 
     The validation split chooses the best of `training.learning_rates` and of all evaluations; the test split is
     scored once, after that.
@@ -153,7 +152,7 @@ def fit_classifier(
         tokens: The labelled documents.
         training: Epochs, batch, learning rates.
         final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
-        start: Folder of a language model or a classifier whose encoder to start from. None: from scratch.
+        start: Folder of a model whose encoder to start from. None: from scratch.
         trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         labels: Number of labelled training documents to use; if None, all.
         seed: Seed of the label subset, the initial weights, the order and dropout.
@@ -165,20 +164,22 @@ def fit_classifier(
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
             weight matters to it.
     """
-    began = time.perf_counter()
+    began, task = time.perf_counter(), TARGETS[training.model]
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
-        train = train.take(label_subset(train.labels, labels, seed))
+        train = train.take(label_subset(task.strata(train.labels), labels, seed))
     mapped, coverage = start_weights(start, tokens, word_map) if start is not None else ({}, {})
 
     @functools.cache  # all learning rates of a try start from the same
     def initial_weights(seed: int) -> Weights:
-        fresh = get_weights(Classifier(settings, training, tokens.vocabulary_size, len(tokens.labels), seed))
+        fresh = get_weights(TargetModel(settings, training, tokens.vocabulary_size, len(tokens.labels), seed))
         # The head and the statistics before it belong to the source's labels: they start anew.
         return fresh | encoder_weights(mapped, settings)
 
     tuned = start is not None and trainable == "all"
-    model = reusable_classifier(settings, training.model_dump_json(), tokens.vocabulary_size, len(tokens.labels))
+    model = reusable_target_model(
+        settings, type(training), training.model_dump_json(), tokens.vocabulary_size, len(tokens.labels)
+    )
     precision: Precision = "float32"
     if trainable != "head":
         precision = choose_precision(
@@ -214,8 +215,8 @@ def fit_classifier(
             return None
         of_text = beside and (beside.tokens.sha256, beside.training.model_dump(), _precision(settings, beside))
         content = [
-            "classifier",
-            CLASSIFIER_VERSION,
+            training.model,
+            TARGET_VERSION,
             settings.model_dump(),
             training.model_dump(exclude={"learning_rates", "fine_tuning"}),
             [way.model_dump(), rate, seed_of_try, seed, precision, trainable, labels],
@@ -226,7 +227,7 @@ def fit_classifier(
         ]
         return _state_folder(states, content)
 
-    training_score = functools.partial(selection_score, select=training.select)
+    training_score = functools.partial(task.rank, select=training.select)
     folders: list[StateFolder] = []
     seconds_before = 0.0
     best: tuple[Weights, list[Point], dict[str, float]] | None = None
@@ -239,7 +240,7 @@ def fit_classifier(
         set_weights(model, first)
         kept = folder(fine_tuning, rate, again)
         folders += [kept] if kept is not None else []
-        history, before = train_classifier(
+        history, before = train_target_model(
             model,
             train,
             valid,
@@ -262,24 +263,19 @@ def fit_classifier(
     assert best is not None  # there is at least one learning rate
     weights, history, on_valid = best
     set_weights(model, weights)
-    of_valid = predict(model, valid, frozen["valid"])
-    temperature = fit_temperature(of_valid, valid.labels)
-    on_valid |= {"temperature": temperature}
-    probabilities = predict(model, test, frozen["test"])
-    metrics = classification_metrics(probabilities, test.labels)
-    metrics |= calibration_metrics(probabilities, test.labels, temperature)
-    metrics |= {f"valid/{name}": value for name, value in on_valid.items()}
-    metrics |= coverage
+    of_valid, of_test = predict(model, valid, frozen["valid"]), predict(model, test, frozen["test"])
+    metrics = target_metrics(task, (valid, of_valid), (test, of_test), on_valid) | coverage
     description = Description(
-        kind="classifier",
+        kind=training.model,
         settings=settings,
         vocabulary_size=tokens.vocabulary_size,
-        classifier=training,
         labels=tokens.labels,
-        temperature=temperature,
+        temperature=metrics.get("valid/temperature", 1.0),
+        head=model.task_head.description(),
+        **{training.model: training},
     )
     checkpoint = Checkpoint(description, weights)
-    tables = (classifier_predictions(valid, of_valid), classifier_predictions(test, probabilities))
+    tables = (target_predictions(task, valid, of_valid), target_predictions(task, test, of_test))
     sha256 = write_cell(final, *tables, metrics, history, checkpoint, tokens.tokenizer)
     seconds = seconds_before + time.perf_counter() - began + not_here
     return Fitted(sha256, metrics, seconds, precision, tuple(folders))
@@ -294,7 +290,7 @@ def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> L
 
 @functools.lru_cache(maxsize=4)  # valid and test, of two arms
 def _frozen_states(
-    model: Classifier, _: tuple[str, WordMap], tokens: TokensRef, split: str
+    model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef, split: str
 ) -> tuple[np.ndarray, float]:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 
@@ -341,7 +337,7 @@ def _start_of(start: Path | None, word_map: WordMap) -> list[str] | None:
 
 
 def _precision(settings: Model, beside: BesideText) -> Precision:
-    """Return the type of the products of the language model beside a classifier."""
+    """Return the type of the products of the language model beside labels."""
     t = beside.training
     return choose_precision(t.precision, settings, beside.tokens.vocabulary_size, t.batch_size, t.window)
 

@@ -6,22 +6,23 @@ from pathlib import Path
 
 from rnnlm.plan import (
     AdaptLanguageModel,
-    AverageClassifiers,
+    AverageModels,
     CellSpec,
     CountNgrams,
     MixWithNgrams,
     Reading,
     ScoreSource,
-    SolveTfidf,
-    TrainClassifier,
+    SolveLinear,
     TrainLanguageModel,
+    TrainTarget,
 )
 from rnnlm.refs import DocumentsRef, Ref, TokensRef
+from rnnlm.targets import TARGETS
 from rnnlm.training.progress import Report, silent
 from rnnlm.transfer.adaptation import fit_adaptation
 from rnnlm.transfer.cell import Fitted
 from rnnlm.transfer.ensemble import fit_ensemble
-from rnnlm.transfer.fit import BesideText, fit_classifier, fit_language_model
+from rnnlm.transfer.fit import BesideText, fit_language_model, fit_target_model
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
 
 
@@ -74,12 +75,12 @@ def run_cell(
             return fit_ngram(work.smoothing, work.order, tokens, final)
         case MixWithNgrams():
             return fit_mixture(needs[0], work.order, tokens, final)
-        case TrainClassifier():
+        case TrainTarget():
             beside_text, known = work.beside_text, work.known_text
-            return fit_classifier(
+            return fit_target_model(
                 work.model,
                 tokens,
-                work.classifier,
+                work.training,
                 final,
                 start=start,
                 trainable=work.trainable,
@@ -91,16 +92,17 @@ def run_cell(
                 beside=BesideText(inputs.texts[beside_text], work.beside) if beside_text and work.beside else None,
                 known_text=inputs.texts[known] if known else None,
             )
-        case SolveTfidf():
+        case SolveLinear():
             assert inputs.documents is not None
             return fit_tfidf(
+                TARGETS[spec.id.task],
                 inputs.documents,
                 tokens,
                 spec.id.labels,
                 seed,
                 final,
-                class_weights=work.class_weights,
                 select=work.select,
+                class_weights=work.class_weights,
             )
-        case AverageClassifiers():
-            return fit_ensemble(needs, tokens, final, by_logits=work.by_logits)
+        case AverageModels():
+            return fit_ensemble(TARGETS[spec.id.task], needs, tokens, final, weighted=work.weighted)

@@ -9,13 +9,13 @@ from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.outlook import Frozen, SourceModel
 from rnnlm.evaluation.transferability import h_score, logme, standardised
 from rnnlm.model.checkpoint import Checkpoint, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import TokensRef
 from rnnlm.seeds import stream
-from rnnlm.settings import ClassifierTraining, Model, WordMap
+from rnnlm.settings import Model, TargetTraining, WordMap
 from rnnlm.tokens import Text
-from rnnlm.training.classifier import pooled_features
+from rnnlm.training.target_model import pooled_features
 from rnnlm.transfer.cell import read_documents
 from rnnlm.transfer.start import encoder_weights, start_weights
 from rnnlm.transfer.subsets import label_subset
@@ -25,7 +25,7 @@ MOST_DOCUMENTS = 2_000
 
 
 def ask_source_model(
-    folder: Path, settings: Model, training: ClassifierTraining, target: TokensRef, word_map: WordMap, seed: int
+    folder: Path, settings: Model, training: TargetTraining, target: TokensRef, word_map: WordMap, seed: int
 ) -> SourceModel:
     """Score a source model on the target's validation text, and its frozen features on labelled training documents.
 
@@ -35,7 +35,7 @@ def ask_source_model(
     Args:
         folder: The source model's checkpoint.
         settings: Widths, layers, dropout.
-        training: The target classifier's pooling and limits.
+        training: Pooling and limits of models of the target task.
         target: The target's tokens.
         word_map: How the words that the source lacks come to their rows.
         seed: Seed of the subset of documents and of the random encoder.
@@ -51,10 +51,10 @@ def ask_source_model(
     if len(target.labels) > 1:
         train = read_documents(target, "train", labelled=True)
         train = train.take(label_subset(train.labels, min(MOST_DOCUMENTS, len(train)), seed))
-        classifier = Classifier(settings, training, target.vocabulary_size, len(target.labels), seed)
-        random = _frozen(_features(classifier, train), train.labels)
-        set_weights(classifier, get_weights(classifier) | encoder_weights(weights, settings))
-        features = _features(classifier, train)
+        model_of_target = TargetModel(settings, training, target.vocabulary_size, len(target.labels), seed)
+        random = _frozen(_features(model_of_target, train), train.labels)
+        set_weights(model_of_target, get_weights(model_of_target) | encoder_weights(weights, settings))
+        features = _features(model_of_target, train)
         found = found.model_copy(
             update={
                 "documents": len(train),
@@ -66,8 +66,8 @@ def ask_source_model(
     return found
 
 
-def _features(model: Classifier, documents: Text) -> np.ndarray:
-    # As the classifier's head sees them: its normalisation gives all features one scale.
+def _features(model: TargetModel, documents: Text) -> np.ndarray:
+    # As the head of a target model sees them: its normalisation gives all features one scale.
     return standardised(pooled_features(model, documents))
 
 

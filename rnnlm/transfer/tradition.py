@@ -1,4 +1,4 @@
-"""What came before neural networks, as cells of the comparison: n-gram models, and TF-IDF with a linear classifier.
+"""What came before neural networks, as cells of the comparison: n-gram models, and a linear model on TF-IDF.
 
 They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
 """
@@ -13,24 +13,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.arms import Smoothing
-from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
-from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney
 from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
-from rnnlm.settings import ClassWeights, Select
+from rnnlm.settings import ClassWeights
+from rnnlm.targets import TargetTask
 from rnnlm.tokens import Text
-from rnnlm.training.classifier import selection_score
-from rnnlm.transfer.cell import Fitted, classifier_predictions, read_documents, write_cell, write_language_model
+from rnnlm.transfer.cell import Fitted, read_documents, write_language_model, write_target_model
 from rnnlm.transfer.subsets import label_subset
 
 SMOOTHINGS: dict[Smoothing, Callable[[Counts], NgramModel]] = {"kneser_ney": kneser_ney, "good_turing": katz}
 
-# Inverse strengths of the L2 penalty to try; the validation split chooses.
-STRENGTHS = (1.0, 10.0, 100.0)
-# Weights of the classifier at most: the solver keeps some 25 numbers for each, hence 0.8 GB.
+# Weights of the linear model at most: the solver keeps some 25 numbers for each, hence 0.8 GB.
 MOST_WEIGHTS = 4_000_000
 WORD = r"(?u)\b\w+\b"  # words of one letter too, which scikit-learn drops otherwise
 
@@ -80,36 +76,37 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
 
 
 def fit_tfidf(
+    task: TargetTask,
     documents: DocumentsRef,
     tokens: TokensRef,
     labels: int | None,
     seed: int,
     final: Path,
     *,
+    select: str,
     class_weights: ClassWeights = "none",
-    select: Select = "accuracy",
 ) -> Fitted:
-    """Train logistic regression on TF-IDF of words and pairs of words, and score it on the test split.
+    """Fit a linear model on TF-IDF of words and pairs of words, and score it on the test split.
 
     It sees the labelled documents that the other arms see. Where a script does not part words, n-grams of one to four
     characters stand in for them.
 
     Args:
+        task: The target task.
         documents: The target's documents, with their text.
         tokens: The same, encoded: they say which documents are compared, and in what order.
         labels: Number of labelled training documents to use; if None, all.
         seed: Seed of the label subset.
         final: Folder to write.
-        class_weights: Whether rare classes count more in training.
         select: What the strength of the penalty is chosen by, on validation.
+        class_weights: Whether rare classes count more in training, for classes.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
     began = time.perf_counter()
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
-        train = train.take(label_subset(train.labels, labels, seed))
+        train = train.take(label_subset(task.strata(train.labels), labels, seed))
     texts = _texts(documents)
     of_train = [texts[n] for n in train.document_ids]
     # Where a script does not part words, n-grams of characters are counted. Emoticons alone are no words either.
@@ -118,32 +115,18 @@ def fit_tfidf(
     )
     words = {"token_pattern": WORD, "ngram_range": (1, 2)}
     kind = {"analyzer": "char", "ngram_range": (1, 4)} if unparted else words
-    most = MOST_WEIGHTS // len(tokens.labels)
+    most = MOST_WEIGHTS // max(1, len(tokens.labels))
     vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float64, max_features=most, **kind)
     features = vectorizer.fit_transform(of_train)
-    on_valid, on_test = (vectorizer.transform([texts[n] for n in d.document_ids]) for d in (valid, test))
+    others = [vectorizer.transform([texts[n] for n in d.document_ids]) for d in (valid, test)]
     found = []
-    for strength in STRENGTHS:
-        probabilities = [np.zeros((len(d), len(tokens.labels))) for d in (valid, test)]
-        classes = np.unique(train.labels)
-        if len(classes) == 1:  # nothing to tell apart
-            for p in probabilities:
-                p[:, classes] = 1.0
-        else:
-            weights = "balanced" if class_weights == "balanced" else None
-            model = LogisticRegression(C=strength, max_iter=1_000, class_weight=weights).fit(features, train.labels)
-            for p, x in zip(probabilities, (on_valid, on_test), strict=True):
-                p[:, model.classes_] = model.predict_proba(x)
-        metrics = classification_metrics(probabilities[0], valid.labels)
-        found.append((selection_score(metrics, select), metrics | {"strength": strength}, probabilities))
-    _, valid_metrics, (of_valid, of_test) = max(found, key=lambda one: one[0])
-    valid_metrics["temperature"] = fit_temperature(of_valid, valid.labels)
-    metrics = classification_metrics(of_test, test.labels)
-    metrics |= calibration_metrics(of_test, test.labels, valid_metrics["temperature"])
-    metrics |= {f"valid/{name}": value for name, value in valid_metrics.items()}
-    tables = (classifier_predictions(valid, of_valid), classifier_predictions(test, of_test))
-    sha256 = write_cell(final, *tables, metrics, [])
-    return Fitted(sha256, metrics, time.perf_counter() - began)
+    for strength in task.strengths:
+        said = task.solve(
+            features, train.labels, others, strength, classes=len(tokens.labels), class_weights=class_weights
+        )
+        found.append((task.rank(task.score_all(said[0], valid.labels), select), strength, said))
+    _, strength, (of_valid, of_test) = max(found, key=lambda one: one[0])
+    return write_target_model(final, task, (valid, of_valid), (test, of_test), began, {"strength": strength})
 
 
 def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:

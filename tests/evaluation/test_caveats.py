@@ -93,7 +93,7 @@ def test_small_splits_are_named_with_what_to_do() -> None:
     assert "No arm is recommended: the target's validation split has 29 documents" in valid
     labelled = {"train": 100, "valid": 40, "test": 5}
     (some,) = small_splits(documents(labelled=labelled), GIVEN)
-    assert some.startswith("No claim is made about classifiers: the target's test split has 5 labelled documents")
+    assert some.startswith("No claim is made about the target task: the target's test split has 5 labelled documents")
     enough = {"train": 100, "valid": 30, "test": 30}
     assert small_splits(documents(documents=enough, labelled=enough), GIVEN) == []
 

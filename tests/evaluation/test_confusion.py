@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.evaluation.classification import confusion_counts
 from rnnlm.evaluation.confusion import MOST_CLASSES, confusion
+from rnnlm.targets.class_scores import confusion_counts
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=50))

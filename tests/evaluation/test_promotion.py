@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation.promotion import Bits, decide, decide_language_model
+from rnnlm.targets import measure_of
+
+ACCURACY = measure_of("classifier")
 
 
 def right(share: float, documents: int = 2_000) -> np.ndarray:
@@ -12,21 +15,21 @@ def right(share: float, documents: int = 2_000) -> np.ndarray:
 
 
 def test_where_there_is_none_the_first_becomes_champion() -> None:
-    assert decide(right(0.5), None, 0.0).promoted
+    assert decide(ACCURACY, right(0.5), None, 0.0).promoted
 
 
 def test_a_handful_of_test_documents_replaces_no_champion() -> None:
-    decision = decide(right(1.0, 29), right(0.0, 29), 0.0)
+    decision = decide(ACCURACY, right(1.0, 29), right(0.0, 29), 0.0)
     assert not decision.promoted
     assert decision.gain is None
     assert decision.reason == "the test split has 29 documents, and to replace the champion takes 30"
-    assert decide(right(1.0, 30), right(0.0, 30), 0.0).promoted
+    assert decide(ACCURACY, right(1.0, 30), right(0.0, 30), 0.0).promoted
 
 
 @pytest.mark.parametrize("margin", [0.0, 0.02])
 def test_the_same_model_and_a_worse_one_stay_challengers(margin: float) -> None:
     for share in (0.8, 0.79, 0.5):
-        decision = decide(right(share), right(0.8), margin)
+        decision = decide(ACCURACY, right(share), right(0.8), margin)
         assert not decision.promoted
         assert decision.gain is not None
         assert decision.gain.value == pytest.approx(share - 0.8)
@@ -36,14 +39,14 @@ def test_the_same_model_and_a_worse_one_stay_challengers(margin: float) -> None:
 def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
     # 80 of 2,000 documents more: a standard error of sqrt(0.04 * 0.96 / 2000) = 0.44 points, so about 3.1 to 4.9.
     challenger, champion = right(0.84), right(0.8)
-    first = decide(challenger, champion, 0.0)
+    first = decide(ACCURACY, challenger, champion, 0.0)
     assert first.promoted
     assert first.gain is not None
     assert first.gain.low == pytest.approx(0.0314, abs=0.001)
     assert first.gain.high == pytest.approx(0.0486, abs=0.001)
-    assert "+4.0 points" in first.reason
-    assert decide(challenger, champion, 0.03).promoted
-    assert not decide(challenger, champion, 0.035).promoted
+    assert "4.0 points of accuracy better than the champion" in first.reason
+    assert decide(ACCURACY, challenger, champion, 0.03).promoted
+    assert not decide(ACCURACY, challenger, champion, 0.035).promoted
 
 
 def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b"), documents: int = 200) -> Bits:

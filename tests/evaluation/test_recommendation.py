@@ -12,7 +12,7 @@ def score(arm: str, valid: float, labels: int = 100, seed: int = 1) -> ScoreRef:
     task: Literal["language_model", "classifier"] = "classifier" if labels else "language_model"
     metric = "valid/accuracy" if labels else "valid/bits_per_character"
     # The test split would choose the other way round.
-    metrics = {metric: valid, "accuracy": 1.0 - valid, "bits_per_character": -valid}
+    metrics = {metric: valid, "valid/nll": 1.0, "accuracy": 1.0 - valid, "bits_per_character": -valid}
     return ScoreRef(
         path=Path("/nowhere"),
         sha256=f"{arm}{labels}{seed}",
@@ -61,7 +61,7 @@ def test_the_best_on_validation_is_recommended() -> None:
     ]
     assert recommendation_sentence(found) == (
         "What to use, by the validation split: for the language model parameter transfer; for the classifier "
-        "logistic regression on TF-IDF with 100 labels; parameter transfer with 500 labels."
+        "a linear model on TF-IDF with 100 labels; parameter transfer with 500 labels."
     )
     assert recommendation_sentence([]) == ""
     few = recommend(scores, "accuracy", {"language_model": 30, "classifier": 29})
@@ -95,7 +95,7 @@ def test_what_the_targets_own_text_gives_does_not_count_for_the_source() -> None
 
 def test_two_sentences_say_what_came_out() -> None:
     chosen = [Recommendation(task="classifier", labels=100, arm="tfidf")]
-    use = "What to use, by the validation split: for the classifier logistic regression on TF-IDF with 100 labels."
+    use = "What to use, by the validation split: for the classifier a linear model on TF-IDF with 100 labels."
     helped = [gain("feature", 0.3, "none found"), gain("parameter", 0.2, "positive")]
     assert summary(helped, [], chosen) == f"With 100 labels, parameter is positive. {use}"
     hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "none found")]

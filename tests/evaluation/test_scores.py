@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.evaluation import language_model
-from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.evaluation.language_model import DocumentScores, by_document, score_documents
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Model
+from rnnlm.targets.class_scores import classification_metrics
 from rnnlm.tokens import Text, Vocabulary
 
 BOS, EOS = 2, 3

@@ -105,7 +105,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     # Of the source model, and of cells.
     for module in (rnnlm.transfer.fit, rnnlm.transfer.run_cell):
         counted(module, "fit_language_model", "language model")
-        counted(module, "fit_classifier", "classifier")
+        counted(module, "fit_target_model", "classifier")
     counted(rnnlm.registry, "register", "register")
     counted(rnnlm.steps.compare, "assemble", "compare")
     return counts

@@ -289,20 +289,20 @@ def test_a_failed_step_is_retried_alone(
     raw["comparison"]["seed"] = 7
     experiment = check_experiment(raw)
 
-    working = rnnlm.transfer.fit.fit_classifier
+    working = rnnlm.transfer.fit.fit_target_model
 
     def failing(*args: Any, **kwargs: Any) -> Any:
         if kwargs["trainable"] == "head":
             raise DataError("this arm is broken today", where="here")
         return working(*args, **kwargs)
 
-    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", failing)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_target_model", failing)
     with pytest.raises(DataError, match="broken today"):
         transfer(experiment)
     done = executed["classifier"]
     assert 0 < done < CLASSIFIERS
     executed.clear()
-    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", working)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_target_model", working)
     transfer(experiment)
     assert executed == {"classifier": CLASSIFIERS - done, "compare": 1}
 
@@ -334,7 +334,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
-    working, calls = rnnlm.transfer.fit.fit_classifier, Counter[str]()
+    working, calls = rnnlm.transfer.fit.fit_target_model, Counter[str]()
 
     def failing_once(*args: Any, **kwargs: Any) -> Any:
         calls["all"] += 1
@@ -344,7 +344,7 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
 
     raw = settings
     raw["comparison"]["seed"] = 11
-    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_classifier", failing_once)
+    monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_target_model", failing_once)
     report = transfer.with_options(retries=1)(check_experiment(raw))
     assert (report.path / "verdict.json").is_file()
     # `executed` counts the cells that worked: each once, and nothing before them twice.

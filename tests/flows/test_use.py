@@ -25,8 +25,8 @@ Start = Callable[..., Result]
 
 def write(folder: Path, labels: list[str]) -> Path:
     from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-    from rnnlm.model.classifier import Classifier
     from rnnlm.model.language_model import LanguageModel
+    from rnnlm.model.target_model import TargetModel
     from rnnlm.tokens import TextTokenizer
     from rnnlm.tokens.kinds import train
 
@@ -34,7 +34,7 @@ def write(folder: Path, labels: list[str]) -> Path:
     size = TextTokenizer.load(folder / "own.json").size
     settings = config.Model(embedding=8, hidden=8, layers=1)
     training = config.ClassifierTraining() if labels else None
-    model = Classifier(settings, training, size, len(labels)) if training else LanguageModel(settings, size)
+    model = TargetModel(settings, training, size, len(labels)) if training else LanguageModel(settings, size)
     description = Description(
         kind="classifier" if labels else "language_model",
         settings=settings,

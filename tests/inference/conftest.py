@@ -52,14 +52,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Make:
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory, trained: Make) -> Trained:
     """Return a classifier of two classes, with the words of `trained("word")`."""
-    from rnnlm.model.classifier import Classifier
+    from rnnlm.model.target_model import TargetModel
 
     training, labels = config.ClassifierTraining(max_tokens=16), ["neg", "pos"]
     settings, words = config.Model(embedding=8, hidden=12, layers=2), trained("word").tokenizer
     description = Description(
         kind="classifier", settings=settings, vocabulary_size=words.size, classifier=training, labels=labels
     )
-    return Trained(description, words, Classifier(settings, training, words.size, 2, seed=3))
+    return Trained(description, words, TargetModel(settings, training, words.size, 2, seed=3))
 
 
 @pytest.fixture

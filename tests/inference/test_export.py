@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from rnnlm.errors import ConfigError, DataError
-from rnnlm.inference.classify import classify
 from rnnlm.inference.export import export
+from rnnlm.inference.predict import classify
 from rnnlm.inference.score import score
 from rnnlm.inference.settings import ExportFormat
 from rnnlm.inference.trained import Trained

@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from rnnlm.errors import DataError
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights, set_weights
-from rnnlm.model.classifier import Classifier, pool
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel, pool
 from rnnlm.settings import ClassifierTraining, Dropout, Model
 
 SMALL = Model(embedding=6, hidden=8, layers=2, dropout=Dropout(input=0.5, hidden=0.5, output=0.5))
@@ -26,7 +26,7 @@ def test_pooling_agrees_with_a_loop_over_true_lengths() -> None:
 
 
 def test_padding_does_not_change_a_document() -> None:
-    classifier = Classifier(SMALL, ClassifierTraining(), 20, 3, seed=1)
+    classifier = TargetModel(SMALL, ClassifierTraining(), 20, 3, seed=1)
     tokens = np.random.default_rng(0).integers(0, 20, (5, 1)).astype(np.int32)
     padded = np.concatenate([tokens, np.full((4, 1), 7, np.int32)])
     lengths = np.array([5], np.int32)
@@ -38,7 +38,7 @@ def test_what_is_dropped_while_labels_are_learnt_may_differ_from_the_language_mo
     tokens, lengths = generator.integers(0, 20, (5, 2)).astype(np.int32), np.array([5, 3], np.int32)
 
     def differ(training: ClassifierTraining) -> bool:
-        classifier = Classifier(SMALL, training, 20, 2)
+        classifier = TargetModel(SMALL, training, 20, 2)
         with_seed, without = classifier.features(tokens, lengths, tf.constant([1, 2])), classifier(tokens, lengths)
         assert without.shape == (2, 2)
         return not np.allclose(with_seed, classifier.features(tokens, lengths))
@@ -49,14 +49,14 @@ def test_what_is_dropped_while_labels_are_learnt_may_differ_from_the_language_mo
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_probabilities_and_losses_agree(classes: int) -> None:
-    classifier = Classifier(SMALL, ClassifierTraining(), 20, classes)
+    classifier = TargetModel(SMALL, ClassifierTraining(), 20, classes)
     logits = tf.constant(np.random.default_rng(0).normal(size=(5, 1 if classes == 2 else classes)).astype(np.float32))
     labels = np.array([0, 1, 1, 0, classes - 1], np.int32)
-    probabilities = np.array(classifier.probabilities(logits))
+    probabilities = np.array(classifier.task_head.said(logits))
     assert probabilities.shape == (5, classes)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-6)
     np.testing.assert_allclose(
-        classifier.losses_of(logits, labels), -np.log(probabilities[np.arange(5), labels]), rtol=1e-5
+        classifier.task_head.losses(logits, labels), -np.log(probabilities[np.arange(5), labels]), rtol=1e-5
     )
 
 

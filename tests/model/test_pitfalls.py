@@ -18,11 +18,11 @@ from rnnlm.evaluation import language_model as evaluation
 from rnnlm.evaluation.language_model import DocumentScores, score_documents
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.dropout import WEIGHTS, WORD_TYPES, drop_weights, drop_word_types
 from rnnlm.model.language_model import LanguageModel, penalties
 from rnnlm.model.lstm import LSTM
 from rnnlm.model.softmax import tied_cross_entropy
+from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import Text, TextTokenizer, Vocabulary, read_text, tokenize
@@ -312,7 +312,7 @@ def test_penalties_reach_validation(trained: tuple[LanguageModel, list[Point]]) 
 
 def test_padding_is_pooled() -> None:
     """P5: the last valid state, not the last one; the mean over the true length; no padding in the maximum."""
-    classifier = Classifier(PLAIN, ClassifierTraining(pooling="concat"), SIZE, 2, seed=1)
+    classifier = TargetModel(PLAIN, ClassifierTraining(pooling="concat"), SIZE, 2, seed=1)
     corpus = encoded([[BOS, 5, 6, EOS], [BOS, *range(4, 14), *range(4, 14), EOS]])
     alone, beside = pad(corpus, np.array([0]), 64), pad(corpus, np.array([0, 1]), 64)
     assert len(alone.tokens) < len(beside.tokens)

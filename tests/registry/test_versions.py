@@ -45,15 +45,15 @@ json.dump({"rows": rows, "code": rnnlm.model.lstm.__file__, "prefect": "prefect"
 def write_checkpoint(folder: Path, labels: list[str]) -> CheckpointRef:
     """Write a real checkpoint of random weights."""
     from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-    from rnnlm.model.classifier import Classifier
     from rnnlm.model.language_model import LanguageModel
+    from rnnlm.model.target_model import TargetModel
 
     folder.mkdir()
     train(config.Tokenizer(vocabulary_size=60), [TEXTS[:-1]] * 3).save(str(folder / "tokenizer.json"))
     size = TextTokenizer.load(folder / "tokenizer.json").size
     settings = config.Model(embedding=8, hidden=8, layers=1)
     training = config.ClassifierTraining(max_tokens=16) if labels else None
-    model = Classifier(settings, training, size, len(labels)) if training else LanguageModel(settings, size)
+    model = TargetModel(settings, training, size, len(labels)) if training else LanguageModel(settings, size)
     kind: Any = "classifier" if labels else "language_model"
     description = Description(kind=kind, settings=settings, vocabulary_size=size, classifier=training, labels=labels)
     Checkpoint(description, get_weights(model)).save(folder, Path(folder / "tokenizer.json").rename(folder / "t"))

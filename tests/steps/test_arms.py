@@ -1,4 +1,4 @@
-"""What every arm does. A new one in `ARMS` is tried here without a line of its own."""
+"""What every arm does, with every target task. A new one of either is tried here without a line of its own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +16,12 @@ from rnnlm.steps.runner import Local
 from rnnlm.steps.target import Made
 from rnnlm.steps.texts import Texts, prepare_texts
 from rnnlm.store import working_in
+from rnnlm.targets import TASKS, TargetTask
 
 LABELS = 20
 
 
-def experiment(folder: Path) -> Experiment:
+def experiment(folder: Path, target: TargetTask) -> Experiment:
     """Return an experiment with every arm, over the texts of `write_news_and_reviews`."""
     training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1, "precision": "float32"}
     shares = {"valid_share": 0.2, "test_share": 0.3}
@@ -33,11 +34,12 @@ def experiment(folder: Path) -> Experiment:
             "language_model": training,
         },
         "target": {
+            "task": target.name,
             "corpus": {"files": [str(folder / "reviews.csv")], "label": "stars", **shares},
             "language_model": training,
             "adaptations": ["cache", "dynamic"],
             "ngram_order": 3,
-            "classifier": {
+            target.model: {
                 "epochs": 1, "min_steps": 4, "batch_size": 8, "learning_rates": [0.02], "evaluations": 1,
                 "precision": "float32",
             },
@@ -54,8 +56,9 @@ def experiment(folder: Path) -> Experiment:
 class Computed:
     """Every cell of the experiment, as one run computes them."""
 
-    def __init__(self, folder: Path) -> None:
-        of = experiment(folder)
+    def __init__(self, folder: Path, target: TargetTask) -> None:
+        of = experiment(folder, target)
+        self.target = target
         with working_in(folder / "work"):
             self.texts: Texts = prepare_texts(of, Local())
             self.plan: Plan = plan(of, self.texts.documents.labelled["train"])
@@ -64,11 +67,15 @@ class Computed:
             self.source = made.source(SourceModel())
 
 
-@pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory, write_news_and_reviews: Callable[[Path], None]) -> Computed:
+@pytest.fixture(scope="module", params=TASKS)
+def computed(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    write_news_and_reviews: Callable[[Path], None],
+) -> Computed:
     folder = tmp_path_factory.mktemp("arms")
     write_news_and_reviews(folder)
-    return Computed(folder)
+    return Computed(folder, TASKS[request.param])
 
 
 def cells_of(computed: Computed, arm: str) -> list[tuple[CellId, ScoreRef]]:
@@ -81,7 +88,7 @@ every_arm = pytest.mark.parametrize("arm", ARMS)
 @every_arm
 def test_an_arm_has_a_cell_for_each_model_that_it_names(arm: str, computed: Computed) -> None:
     cells = [cell for cell, _ in cells_of(computed, arm)]
-    tasks = [("language_model", ARMS[arm].language_model, 0), ("classifier", ARMS[arm].target, LABELS)]
+    tasks = [("language_model", ARMS[arm].language_model, 0), (computed.target.model, ARMS[arm].target, LABELS)]
     assert sorted((cell.task, cell.labels) for cell in cells) == sorted(
         (task, labels) for task, fit, labels in tasks if fit is not None
     )
@@ -96,10 +103,17 @@ def test_a_cell_says_something_of_each_test_and_validation_document(arm: str, co
             table = pq.read_table(score.path / f"{name}.parquet")
             assert table.num_rows == computed.texts.documents.documents[split]
             assert len(set(table["id"].to_pylist())) == table.num_rows
-            if cell.task == "classifier":
-                probabilities = np.array(table["probabilities"].to_pylist())
-                assert probabilities.shape == (table.num_rows, 2)
-                np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+            if cell.task != "language_model":
+                said = computed.target.said(table)
+                assert len(said) == table.num_rows
+                assert np.isfinite(said).all()
+                scores = computed.target.scores(said, table["label"].to_numpy())
+                measure = computed.target.measure
+                assert scores.mean() == pytest.approx(
+                    score.metrics[measure.name if split == "test" else f"valid/{measure.name}"]
+                    * (1 if measure.higher_is_better else -1),
+                    abs=1e-6,
+                )
             else:
                 assert (np.array(table["nll"].to_pylist()) > 0.0).all()
 
@@ -107,8 +121,10 @@ def test_a_cell_says_something_of_each_test_and_validation_document(arm: str, co
 @every_arm
 def test_a_cells_scores_are_finite_and_on_both_splits(arm: str, computed: Computed) -> None:
     for cell, score in cells_of(computed, arm):
-        name = "accuracy" if cell.task == "classifier" else "bits_per_character"
-        assert {name, f"valid/{name}", "nll", "valid/nll"} <= score.metrics.keys()
+        names = {"bits_per_character", "nll"}
+        if cell.task != "language_model":
+            names = {computed.target.measure.name, *computed.target.shown}
+        assert names | {f"valid/{name}" for name in names} <= score.metrics.keys()
         assert all(np.isfinite(value) for value in score.metrics.values())
         assert score.seconds > 0.0
 

@@ -20,7 +20,7 @@ import pytest
 
 from rnnlm.corpus import ingest
 from rnnlm.experiment import Experiment, check_experiment
-from rnnlm.plan import CellSpec, Plan, SourceModel, TrainClassifier, plan
+from rnnlm.plan import CellSpec, Plan, SourceModel, TrainTarget, plan
 from rnnlm.refs import CellId, DocumentsRef, Ref, TokensRef
 from rnnlm.tokens import Shard, encode_shard, learn, tokenize
 from rnnlm.tokens.reverse import reverse
@@ -131,7 +131,7 @@ def of_cells(outputs: Outputs, step: str) -> dict[str, float]:
         if step_of(spec, outputs.cells).name != step:
             continue
         metrics = outputs.need(spec.id)[1]
-        kind = spec.work.trainable if isinstance(spec.work, TrainClassifier) else spec.work.kind
+        kind = spec.work.trainable if isinstance(spec.work, TrainTarget) else spec.work.kind
         for name in ("nll", "valid/nll"):
             found[f"{spec.id.task} {spec.id.arm} ({kind}) {name}"] = metrics[name]
     assert found

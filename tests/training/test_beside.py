@@ -7,12 +7,12 @@ import pytest
 
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
 from rnnlm.tokens import Text
 from rnnlm.training.beside import Beside
-from rnnlm.training.classifier import train_classifier
+from rnnlm.training.target_model import train_target_model
 
 BOS, EOS, SIZE = 2, 3, 30
 MODEL = Model(embedding=8, hidden=6, dropout=Dropout(input=0.1))
@@ -35,16 +35,16 @@ def labelled(encoded: Callable[..., Text]) -> Text:
     return documents.__class__(**(vars(documents) | {"labels": labels}))
 
 
-def trained(labelled: Text, beside: Callable[[Classifier], Beside] | None) -> Weights:
-    model = Classifier(MODEL, TRAINING, SIZE, 2, seed=5)
+def trained(labelled: Text, beside: Callable[[TargetModel], Beside] | None) -> Weights:
+    model = TargetModel(MODEL, TRAINING, SIZE, 2, seed=5)
     reading = beside(model) if beside else None
-    train_classifier(model, labelled, labelled, 0.01, trainable="all", seed=1, beside=reading)
+    train_target_model(model, labelled, labelled, 0.01, trainable="all", seed=1, beside=reading)
     return get_weights(model)
 
 
 def test_each_part_is_read_when_it_is_due(text: Text) -> None:
     """However many steps the classifier takes, the whole plan is read, evenly."""
-    model = Classifier(MODEL, TRAINING, SIZE, 2)
+    model = TargetModel(MODEL, TRAINING, SIZE, 2)
     for steps in (1, 7, 100):
         reading = Beside(model, {}, text, READING, seed=3)
         taken = []
@@ -59,7 +59,7 @@ def test_each_part_is_read_when_it_is_due(text: Text) -> None:
 def test_the_encoder_learns_from_both(text: Text, labelled: Text) -> None:
     softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts()))
 
-    def reading(model: Classifier) -> Beside:
+    def reading(model: TargetModel) -> Beside:
         return Beside(model, softmax, text, READING, seed=3)
 
     alone, both = trained(labelled, None), trained(labelled, reading)
@@ -87,7 +87,7 @@ def test_a_rate_of_nothing_changes_nothing(text: Text, labelled: Text) -> None:
 
 
 def test_the_softmax_begins_as_given(text: Text) -> None:
-    model = Classifier(MODEL, TRAINING, SIZE, 2, seed=5)
+    model = TargetModel(MODEL, TRAINING, SIZE, 2, seed=5)
     before = get_weights(model)
     softmax = get_weights(LanguageModel(MODEL, SIZE, 9, text.counts()))
     reading = Beside(model, softmax, text, READING, seed=3)

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, Model
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training.classifier import average_with_start, predict, train_classifier
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
+from rnnlm.training.target_model import average_with_start, predict, train_target_model
 from rnnlm.training.update import clipped_update, make_optimizer
 
 SMALL = Model(embedding=8, hidden=12, layers=2, dropout=Dropout(input=0.2, hidden=0.2, output=0.2))
@@ -83,9 +83,11 @@ def test_what_is_frozen_stays_frozen(
 ) -> None:
     # The whole of the training in its first phase.
     monkeypatch.setattr("rnnlm.training.fine_tuning.THAWING", 1_000.0)
-    model = Classifier(SMALL, TRAINING, SIZE, 2, seed=1)
+    model = TargetModel(SMALL, TRAINING, SIZE, 2, seed=1)
     before = get_weights(model)
-    train_classifier(model, TRAIN, VALID, 0.02, trainable="all", seed=1, fine_tuning=FineTuning(unfreezing=unfreezing))
+    train_target_model(
+        model, TRAIN, VALID, 0.02, trainable="all", seed=1, fine_tuning=FineTuning(unfreezing=unfreezing)
+    )
     assert changed(before, get_weights(model)) == ([True] * 4 if unfreezing == "none" else [False] * 3 + [True])
 
 
@@ -118,21 +120,21 @@ def test_nothing_draws_a_weight_from_its_start_and_all_draws_back_to_it() -> Non
 
 
 def test_the_nearer_it_is_held_the_nearer_it_stays() -> None:
-    model = Classifier(SMALL, TRAINING, SIZE, 2, seed=1)
+    model = TargetModel(SMALL, TRAINING, SIZE, 2, seed=1)
     start = get_weights(model)
     away = []
     for near in (0.0, 10.0, 40.0):  # at a rate of 0.02 the last one takes back most of each step
         set_weights(model, start)
-        train_classifier(model, TRAIN, VALID, 0.02, trainable="all", seed=1, fine_tuning=FineTuning(stay_near=near))
+        train_target_model(model, TRAIN, VALID, 0.02, trainable="all", seed=1, fine_tuning=FineTuning(stay_near=near))
         away.append(np.linalg.norm(get_weights(model)["lstm_0/kernel"] - start["lstm_0/kernel"]))
     assert away[0] > away[1] > away[2] > 0.0
 
 
 def test_an_average_lies_between_start_and_end_and_is_the_best_on_validation() -> None:
     training = TRAINING.model_copy(update={"select": "nll"})
-    model = Classifier(SMALL, training, SIZE, 2, seed=1)
+    model = TargetModel(SMALL, training, SIZE, 2, seed=1)
     start = get_weights(model)
-    train_classifier(model, TRAIN, VALID, 0.02, trainable="all", seed=1)
+    train_target_model(model, TRAIN, VALID, 0.02, trainable="all", seed=1)
     end = get_weights(model)
     metrics = average_with_start(model, start, TRAIN, VALID, seed=1)
     after = get_weights(model)
@@ -148,11 +150,11 @@ def test_an_average_lies_between_start_and_end_and_is_the_best_on_validation() -
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_label_smoothing_is_the_cross_entropy_to_mixed_labels(classes: int) -> None:
-    model = Classifier(SMALL, TRAINING.model_copy(update={"label_smoothing": 0.3}), SIZE, classes, seed=1)
+    model = TargetModel(SMALL, TRAINING.model_copy(update={"label_smoothing": 0.3}), SIZE, classes, seed=1)
     logits = np.random.default_rng(0).normal(size=(4, 1 if classes == 2 else classes)).astype(np.float32)
     labels = np.array([0, 1, classes - 1, 0])
-    probabilities = np.array(model.probabilities(tf.constant(logits)), np.float64)
+    probabilities = np.array(model.task_head.said(tf.constant(logits)), np.float64)
     wanted = 0.7 * np.eye(classes)[labels] + 0.3 / classes
     expected = -(wanted * np.log(probabilities)).sum(axis=1)
-    found = model.losses_of(tf.constant(logits), tf.constant(labels, tf.int32))
+    found = model.task_head.losses(tf.constant(logits), tf.constant(labels, tf.int32))
     np.testing.assert_allclose(np.array(found), expected, rtol=1e-4)

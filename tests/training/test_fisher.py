@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 
 from rnnlm.model.checkpoint import get_weights, named_variables
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.seeds import stream
 from rnnlm.settings import ClassifierTraining, FineTuning, Model
 from rnnlm.tokens import Text
 from rnnlm.training import fisher
-from rnnlm.training.classifier import train_classifier
 from rnnlm.training.fisher import fisher_information
+from rnnlm.training.target_model import train_target_model
 
 MODEL = Model(embedding=4, hidden=5)
 
@@ -51,12 +51,12 @@ def test_what_matters_stays_where_it_was(text: Text) -> None:
     training = ClassifierTraining(epochs=1, min_steps=20, batch_size=4, evaluations=1)
     moved = {}
     for held in ("lstm_0/kernel", "lstm_1/kernel"):
-        model = Classifier(MODEL, training, 14, 2, seed=1)
+        model = TargetModel(MODEL, training, 14, 2, seed=1)
         before = get_weights(model)
         importance = {name: np.zeros_like(array) for name, array in before.items() if name.startswith(("lstm", "emb"))}
         importance[held] = np.full_like(importance[held], 1e6)
         way = FineTuning(stay_near=1.0, importance="fisher")
-        train_classifier(
+        train_target_model(
             model, documents, documents, 0.02, trainable="all", seed=1, fine_tuning=way, importance=importance
         )
         after = get_weights(model)

@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 
 from rnnlm.model.checkpoint import get_weights
-from rnnlm.model.classifier import Classifier
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Maps, Model
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training.classifier import predict, train_classifier
 from rnnlm.training.maps import LinearMaps
+from rnnlm.training.target_model import predict, train_target_model
 
 Kind = Literal["multiplicative", "additive", "diagonal", "full"]
 KINDS = get_args(Kind)
@@ -123,9 +123,9 @@ def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -
     training = ClassifierTraining(
         epochs=15, batch_size=16, evaluations=3, dropout=0.0, precision="float32", maps=Maps(kind=kind, rank=RANK)
     )
-    model = Classifier(settings, training, vocabulary_size=22, classes=2, seed=5)
+    model = TargetModel(settings, training, vocabulary_size=22, classes=2, seed=5)
     source = get_weights(model)
-    train_classifier(model, documents, documents, 0.05, trainable="maps", seed=1)
+    train_target_model(model, documents, documents, 0.05, trainable="maps", seed=1)
     trained = get_weights(model)
     accuracy = (predict(model, documents).argmax(axis=1) == documents.labels).mean()
     assert accuracy > 0.9
@@ -133,8 +133,8 @@ def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -
     assert np.abs(kernel - before).max() > 1e-3
     if kind in ("multiplicative", "additive"):
         assert np.linalg.matrix_rank(kernel - before, tol=1e-4) <= RANK
-    again = Classifier(settings, training, vocabulary_size=22, classes=2, seed=5)
-    train_classifier(again, documents, documents, 0.05, trainable="maps", seed=1)
+    again = TargetModel(settings, training, vocabulary_size=22, classes=2, seed=5)
+    train_target_model(again, documents, documents, 0.05, trainable="maps", seed=1)
     for name, weight in get_weights(again).items():
         np.testing.assert_array_equal(weight, trained[name], err_msg=name)
 
@@ -142,9 +142,9 @@ def test_a_classifier_trained_by_maps_keeps_within_them_and_learns(kind: Kind) -
 def test_kernels_alone_may_be_mapped_and_the_rest_trained_beside_them() -> None:
     documents = labelled_documents()
     training = ClassifierTraining(batch_size=16, precision="float32", maps=Maps(rank=RANK, of="kernels"))
-    model = Classifier(Model(embedding=8, hidden=8, layers=2), training, vocabulary_size=22, classes=2, seed=5)
+    model = TargetModel(Model(embedding=8, hidden=8, layers=2), training, vocabulary_size=22, classes=2, seed=5)
     source = get_weights(model)
-    train_classifier(model, documents, documents, 0.05, trainable="maps", seed=1)
+    train_target_model(model, documents, documents, 0.05, trainable="maps", seed=1)
     change = {name: value - source[name] for name, value in get_weights(model).items()}
     kernels = [name for name in change if name.endswith("kernel") and not name.startswith("head")]
     assert len(kernels) == 4

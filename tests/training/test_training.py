@@ -5,19 +5,19 @@ import pytest
 
 from rnnlm.errors import TrainingError
 from rnnlm.model.checkpoint import get_weights, set_weights
-from rnnlm.model.classifier import Classifier
+from rnnlm.model.heads import class_weights
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, LanguageModelTraining, Model
+from rnnlm.targets import TASKS
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training.classifier import (
-    class_weights,
-    predict,
-    reusable_classifier,
-    selection_score,
-    train_classifier,
-)
 from rnnlm.training.language_model import train_language_model
 from rnnlm.training.progress import Progress
+from rnnlm.training.target_model import (
+    predict,
+    reusable_target_model,
+    train_target_model,
+)
 
 BOS, EOS, SIZE = 2, 3, 14
 VOCABULARY = Vocabulary(SIZE, EOS, unk=1, bos=BOS)
@@ -118,10 +118,10 @@ def test_running_text_is_trained_in_its_order() -> None:
 @pytest.mark.parametrize("trainable", ["all", "head", "maps"])
 def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
     results = []
-    model = reusable_classifier(SMALL, CLASSIFIER.model_dump_json(), SIZE, 2)
+    model = reusable_target_model(SMALL, ClassifierTraining, CLASSIFIER.model_dump_json(), SIZE, 2)
     for seed in (1, 2, 1):  # the second training must leave nothing behind in the reused model
-        set_weights(model, get_weights(Classifier(SMALL, CLASSIFIER, SIZE, 2, seed)))
-        points = train_classifier(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed).points  # type: ignore[arg-type]
+        set_weights(model, get_weights(TargetModel(SMALL, CLASSIFIER, SIZE, 2, seed)))
+        points = train_target_model(model, TRAIN, VALID, 0.02, trainable=trainable, seed=seed).points  # type: ignore[arg-type]
         results.append(get_weights(model))
         accuracy = (predict(model, VALID).argmax(axis=1) == VALID.labels).mean()
         assert accuracy == pytest.approx(max(point.metrics["accuracy"] for point in points))
@@ -131,9 +131,9 @@ def test_a_classifier_learns_and_repeats_to_the_bit(trainable: str) -> None:
 
 
 def test_frozen_stays_frozen() -> None:
-    model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
+    model = TargetModel(SMALL, CLASSIFIER, SIZE, 2, seed=1)
     before = get_weights(model)
-    train_classifier(model, TRAIN, VALID, 0.02, trainable="head", seed=1)
+    train_target_model(model, TRAIN, VALID, 0.02, trainable="head", seed=1)
     after = get_weights(model)
     for name in before:
         changed = (before[name] != after[name]).any()
@@ -141,8 +141,8 @@ def test_frozen_stays_frozen() -> None:
 
 
 def test_few_labels_are_trained_for_min_steps() -> None:
-    model = Classifier(SMALL, CLASSIFIER, SIZE, 2, seed=1)
-    points = train_classifier(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1).points
+    model = TargetModel(SMALL, CLASSIFIER, SIZE, 2, seed=1)
+    points = train_target_model(model, TRAIN.take(np.arange(16)), VALID, 0.01, trainable="all", seed=1).points
     assert points[-1].step == CLASSIFIER.min_steps
 
 
@@ -150,9 +150,9 @@ def test_few_labels_are_trained_for_min_steps() -> None:
 def test_a_rest_of_one_document_does_not_lose_the_last_evaluation(trainable: str) -> None:
     """33 documents in batches of 8 are 4 batches, for the last document joins another: no fifth step is waited for."""
     settings = CLASSIFIER.model_copy(update={"epochs": 1, "min_steps": 1, "evaluations": 1})
-    model = Classifier(SMALL, settings, SIZE, 2, seed=1)
+    model = TargetModel(SMALL, settings, SIZE, 2, seed=1)
     train = TRAIN.take(np.arange(33))
-    points = train_classifier(model, train, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
+    points = train_target_model(model, train, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert [(point.step, point.tokens) for point in points] == [(4, 33)]
 
 
@@ -174,15 +174,15 @@ def test_the_training_loss_is_weighted(trainable: str) -> None:
     whole: dict[str, object] = {"class_weights": "balanced", "epochs": 1, "min_steps": 1, "evaluations": 1}
     whole |= {"batch_size": len(rare), "dropout": 0.0, "normalise": False, "precision": "float32"}
     dry = SMALL.model_copy(update={"dropout": Dropout(input=0.0, hidden=0.0, output=0.0)})
-    model = Classifier(dry, CLASSIFIER.model_copy(update=whole), SIZE, 2, seed=1)
+    model = TargetModel(dry, CLASSIFIER.model_copy(update=whole), SIZE, 2, seed=1)
     before = predict(model, rare)[np.arange(len(rare)), rare.labels]
     weight = np.where(rare.labels == 1, 120 / (2 * 12), 120 / (2 * 108))
-    (point,) = train_classifier(model, rare, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
+    (point,) = train_target_model(model, rare, VALID, 0.01, trainable=trainable, seed=1).points  # type: ignore[arg-type]
     assert point.train_loss == pytest.approx((weight * -np.log(before)).mean(), rel=1e-5)
 
 
 def test_what_is_selected_by() -> None:
     metrics = {"accuracy": 0.7, "macro_f1": 0.4, "nll": 0.5}
-    assert selection_score(metrics, "accuracy") == (0.7, -0.5)
-    assert selection_score(metrics, "macro_f1") == (0.4, -0.5)
-    assert selection_score(metrics, "nll") == (0.0, -0.5)
+    assert TASKS["classification"].rank(metrics, "accuracy") == (0.7, -0.5)
+    assert TASKS["classification"].rank(metrics, "macro_f1") == (0.4, -0.5)
+    assert TASKS["classification"].rank(metrics, "nll") == (-0.5, -0.5)

@@ -10,14 +10,16 @@ import pytest
 
 from rnnlm.corpus import ingest
 from rnnlm.errors import DataError
-from rnnlm.evaluation.calibration import with_temperature
-from rnnlm.evaluation.examples import probabilities_of
-from rnnlm.evaluation.weighting import fit_weights, weighted
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Corpus, Tokenizer
+from rnnlm.targets import TASKS
+from rnnlm.targets.calibration import with_temperature
+from rnnlm.targets.weighting import fit_weights, weighted
 from rnnlm.tokens import tokenize
-from rnnlm.transfer.cell import PREDICTIONS, VALID, classifier_predictions, read_documents, write_cell
+from rnnlm.transfer.cell import PREDICTIONS, VALID, read_documents, target_predictions, write_cell
 from rnnlm.transfer.ensemble import fit_ensemble
+
+CLASSES = TASKS["classification"]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def cell(tokens: TokensRef, tmp_path: Path) -> Callable[[str, int, float], Path]
             logits = generator.normal(size=(len(text), 2))
             logits[np.arange(len(text)), text.labels] += strength
             powers = np.exp(logits)
-            tables.append(classifier_predictions(text, powers / powers.sum(axis=1, keepdims=True)))
+            tables.append(target_predictions(CLASSES, text, powers / powers.sum(axis=1, keepdims=True)))
         write_cell(tmp_path / name, tables[0], tables[1], {}, [])
         return tmp_path / name
 
@@ -48,14 +50,14 @@ def cell(tokens: TokensRef, tmp_path: Path) -> Callable[[str, int, float], Path]
 
 
 def said(folder: Path, name: str = PREDICTIONS) -> np.ndarray:
-    return probabilities_of(pq.read_table(folder / name))
+    return CLASSES.said(pq.read_table(folder / name))
 
 
 def test_a_plain_mean_is_one_of_probabilities(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.0), cell("other", 2, 1.0)]
-    fitted = fit_ensemble(parts, tokens, tmp_path / "mean")
+    fitted = fit_ensemble(CLASSES, parts, tokens, tmp_path / "mean")
     for name in (VALID, PREDICTIONS):
         mean = (said(parts[0], name) + said(parts[1], name)) / 2
         np.testing.assert_allclose(said(tmp_path / "mean", name), mean, atol=1e-6)
@@ -68,7 +70,7 @@ def test_weights_come_from_the_validation_split_alone(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.5), cell("other", 2, 0.7)]
-    fitted = fit_ensemble(parts, tokens, tmp_path / "mean", by_logits=True)
+    fitted = fit_ensemble(CLASSES, parts, tokens, tmp_path / "mean", weighted=True)
     valid = read_documents(tokens, "valid", labelled=True)
     weights = fit_weights([said(part, VALID) for part in parts], valid.labels)
     shares = weights / weights.sum()
@@ -87,5 +89,5 @@ def test_cells_of_other_documents_are_refused(
 ) -> None:
     whole = cell("whole", 1, 1.0)
     pq.write_table(pq.read_table(whole / VALID).slice(1), whole / VALID)
-    with pytest.raises(DataError, match="the classifier saw other documents"):
-        fit_ensemble([whole, whole], tokens, tmp_path / "mean")
+    with pytest.raises(DataError, match="the model saw other documents"):
+        fit_ensemble(CLASSES, [whole, whole], tokens, tmp_path / "mean")

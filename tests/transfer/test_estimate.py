@@ -9,8 +9,8 @@ from rnnlm.corpus import ingest
 from rnnlm.errors import DataError
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import TokensRef
 from rnnlm.settings import ClassifierTraining, Corpus, Model, Tokenizer
 from rnnlm.tokens import TextTokenizer, tokenize
@@ -104,9 +104,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> TokensRef:
     return tokenize(documents, Tokenizer(kind="word", vocabulary_size=80), folder / "tokens")
 
 
-def save_model(folder: Path, model: LanguageModel | Classifier, tokens: TokensRef) -> Path:
+def save_model(folder: Path, model: LanguageModel | TargetModel, tokens: TokensRef) -> Path:
     folder.mkdir()
-    classifier = isinstance(model, Classifier)
+    classifier = isinstance(model, TargetModel)
     description = Description(
         kind="classifier" if classifier else "language_model",
         settings=SMALL,
@@ -145,7 +145,7 @@ def test_a_source_model_is_scored_as_it_is_and_beside_random_weights(labelled: T
 
 
 def test_a_random_source_model_is_as_good_as_random_weights(labelled: TokensRef, tmp_path: Path) -> None:
-    model = Classifier(SMALL, TRAINING, labelled.vocabulary_size, 2, seed=1)
+    model = TargetModel(SMALL, TRAINING, labelled.vocabulary_size, 2, seed=1)
     found = ask_source_model(
         save_model(tmp_path / "source", model, labelled), SMALL, TRAINING, labelled, "linear", seed=1
     )

@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.corpus import ingest
-from rnnlm.evaluation.calibration import calibration_metrics, fit_temperature
-from rnnlm.evaluation.examples import probabilities_of
 from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
-from rnnlm.model.classifier import Classifier
+from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import TokensRef
 from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, Model, Tokenizer, Trainable
+from rnnlm.targets import TASKS
+from rnnlm.targets.calibration import calibration_metrics, fit_temperature
 from rnnlm.tokens import Text, tokenize
-from rnnlm.training.classifier import pooled_features, predict, train_classifier
 from rnnlm.training.progress import silent
+from rnnlm.training.target_model import pooled_features, predict, train_target_model
 from rnnlm.transfer.cell import read_documents
-from rnnlm.transfer.fit import _frozen_states, fit_classifier
+from rnnlm.transfer.fit import _frozen_states, fit_target_model
 
 WAYS = [FineTuning(), FineTuning(unfreezing="gradual", stay_near=1.0), FineTuning(average=True)]
 MODEL = Model(embedding=8, hidden=8, layers=2)
@@ -42,7 +42,7 @@ def test_every_arm_has_as_many_tries(
     pretrained: bool, trainable: Trainable, tokens: TokensRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cell(name: str, start: Path | None, training: ClassifierTraining, trainable: Trainable) -> dict[str, float]:
-        return fit_classifier(
+        return fit_target_model(
             MODEL,
             tokens,
             training,
@@ -59,13 +59,13 @@ def test_every_arm_has_as_many_tries(
         cell("source", None, TRAINING.model_copy(update={"fine_tuning": [FineTuning()]}), "all")
         start = tmp_path / "source"
     seen: list[tuple[int, float, FineTuning, Weights]] = []
-    train = train_classifier
+    train = train_target_model
 
     def recorded(model: Any, documents: Any, valid: Any, rate: float, **rest: Any) -> Any:
         seen.append((rest["seed"], rate, rest["fine_tuning"], get_weights(model)))
         return train(model, documents, valid, rate, **rest)
 
-    monkeypatch.setattr("rnnlm.transfer.fit.train_classifier", recorded)
+    monkeypatch.setattr("rnnlm.transfer.fit.train_target_model", recorded)
     metrics = cell("cell", start, TRAINING, trainable)
     assert [rate for _, rate, _, _ in seen] == [0.01, 0.02] * 3
     heads = [weights["head/kernel"].tobytes() for _, _, _, weights in seen]
@@ -92,17 +92,17 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
     def cell(name: str, start: Path | None, trainable: Trainable, labels: int, seed: int) -> dict[str, float]:
         arguments: dict[str, Any] = {"start": start, "trainable": trainable, "labels": labels, "seed": seed}
         training = TRAINING.model_copy(update={"fine_tuning": [FineTuning()]})
-        return fit_classifier(MODEL, tokens, training, tmp_path / name, report=silent, **arguments).metrics
+        return fit_target_model(MODEL, tokens, training, tmp_path / name, report=silent, **arguments).metrics
 
     for seed in (1, 2):
         cell(f"source {seed}", None, "all", 20, seed)
     read: list[int] = []
 
-    def recorded(model: Classifier, documents: Text) -> np.ndarray:
+    def recorded(model: TargetModel, documents: Text) -> np.ndarray:
         read.append(len(documents))
         return pooled_features(model, documents)
 
-    for module in ("rnnlm.transfer.fit", "rnnlm.training.classifier"):
+    for module in ("rnnlm.transfer.fit", "rnnlm.training.target_model"):
         monkeypatch.setattr(f"{module}.pooled_features", recorded)
     valid, test = (len(read_documents(tokens, split, labelled=True)) for split in ("valid", "test"))
     _frozen_states.cache_clear()
@@ -118,17 +118,17 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
 def test_the_validation_split_chooses_the_temperature(tokens: TokensRef, tmp_path: Path) -> None:
     """The metrics are those of the probabilities on disk, which are without it; the checkpoint holds it."""
     training = TRAINING.model_copy(update={"learning_rates": [0.02], "fine_tuning": [FineTuning()]})
-    metrics = fit_classifier(
+    metrics = fit_target_model(
         MODEL, tokens, training, tmp_path / "cell", start=None, trainable="all", labels=None, seed=3, report=silent
     ).metrics
     checkpoint = Checkpoint.load(tmp_path / "cell")
     temperature = metrics["valid/temperature"]
     assert checkpoint.description.temperature == temperature
     model = checkpoint.build()
-    assert isinstance(model, Classifier)
+    assert isinstance(model, TargetModel)
     valid, test = (read_documents(tokens, split, labelled=True) for split in ("valid", "test"))
     assert temperature == pytest.approx(fit_temperature(predict(model, valid), valid.labels))
-    probabilities = probabilities_of(pq.read_table(tmp_path / "cell" / "predictions.parquet"))
+    probabilities = TASKS["classification"].said(pq.read_table(tmp_path / "cell" / "predictions.parquet"))
     np.testing.assert_allclose(probabilities, predict(model, test), rtol=1e-6)
     expected = calibration_metrics(probabilities, test.labels, temperature)
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)

@@ -14,12 +14,12 @@ from rnnlm.corpus import ingest
 from rnnlm.refs import TokensRef
 from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, LanguageModelTraining, Model, Tokenizer, Trainable
 from rnnlm.tokens import tokenize
-from rnnlm.training import classifier, hooks
-from rnnlm.training.classifier import _Step
+from rnnlm.training import hooks, target_model
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder
+from rnnlm.training.target_model import _Step
 from rnnlm.transfer.cell import Fitted
-from rnnlm.transfer.fit import BesideText, fit_classifier
+from rnnlm.transfer.fit import BesideText, fit_target_model
 
 MODEL = Model(embedding=6, hidden=6)
 READING = LanguageModelTraining(epochs=1, batch_size=2, window=8, precision="float32")
@@ -52,7 +52,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokensRef:
 def start(tokens: TokensRef, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start") / "model"
     training = TRAINING.model_copy(update={"learning_rates": [0.01], "fine_tuning": [FineTuning()]})
-    fit_classifier(MODEL, tokens, training, folder, start=None, trainable="all", labels=None, seed=9, report=silent)
+    fit_target_model(MODEL, tokens, training, folder, start=None, trainable="all", labels=None, seed=9, report=silent)
     return folder
 
 
@@ -72,13 +72,13 @@ def cell(
         "settings": MODEL,
         "tokens": tokens,
     } | changes
-    return fit_classifier(final=folder, start=start, trainable=trainable, report=report, states=states, **arguments)
+    return fit_target_model(final=folder, start=start, trainable=trainable, report=report, states=states, **arguments)
 
 
 @pytest.fixture(autouse=True)
 def a_save_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes."""
-    monkeypatch.setattr(classifier, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(target_model, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(hooks, "SAVING_SHARE", math.inf)
 
 
@@ -137,7 +137,7 @@ def test_a_state_belongs_to_all_that_the_result_depends_on(
             identities[name] = states.identity
             raise Stop
 
-        monkeypatch.setattr("rnnlm.transfer.fit.train_classifier", record)
+        monkeypatch.setattr("rnnlm.transfer.fit.train_target_model", record)
         with pytest.raises(Stop):
             cell(changes.pop("tokens", tokens), tmp_path / name, tmp_path / "states", **changes)
 
@@ -200,7 +200,7 @@ def test_killed_in_its_second_try_a_cell_goes_on_there(tokens: TokensRef, tmp_pa
 
 
 def _main(tokens: TokensRef, folder: Path) -> None:
-    classifier.SAVE_EVERY, hooks.SAVING_SHARE = 0.0, math.inf
+    target_model.SAVE_EVERY, hooks.SAVING_SHARE = 0.0, math.inf
     made: list[int] = []
     call = _Step.__call__
 

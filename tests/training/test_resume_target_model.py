@@ -17,15 +17,15 @@ import pytest
 
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, LanguageModelTraining, Maps, Model, Trainable
 from rnnlm.tokens import Text, Vocabulary
-from rnnlm.training import classifier, hooks
+from rnnlm.training import hooks, target_model
 from rnnlm.training.beside import Beside
-from rnnlm.training.classifier import _Step, reusable_classifier, train_classifier
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder, TrainingState
+from rnnlm.training.target_model import _Step, reusable_target_model, train_target_model
 
 SIZE = 14
 VOCABULARY = Vocabulary(SIZE, eos=3, unk=1, bos=2)
@@ -72,10 +72,10 @@ class Stop(BaseException):
 def train(kind: str, folder: Path | None = None, report: Report = silent) -> tuple[Weights, list[Point]]:
     """Train from the same weights, in a model that others have used before."""
     trainable, fine_tuning = KINDS[kind]
-    model = reusable_classifier(MODEL, TRAINING.model_dump_json(), SIZE, 2)
-    set_weights(model, get_weights(Classifier(MODEL, TRAINING, SIZE, 2, 5)))
+    model = reusable_target_model(MODEL, ClassifierTraining, TRAINING.model_dump_json(), SIZE, 2)
+    set_weights(model, get_weights(TargetModel(MODEL, TRAINING, SIZE, 2, 5)))
     importance = {name: np.abs(w) for name, w in get_weights(model).items() if name.startswith("lstm")}
-    points = train_classifier(
+    points = train_target_model(
         model,
         TRAIN,
         VALID,
@@ -108,7 +108,7 @@ def assert_same(got: tuple[Weights, list[Point]], expected: tuple[Weights, list[
 @pytest.fixture(autouse=True)
 def a_save_after_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes."""
-    monkeypatch.setattr(classifier, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(target_model, "SAVE_EVERY", 0.0)
     monkeypatch.setattr(hooks, "SAVING_SHARE", math.inf)
 
 
@@ -272,7 +272,7 @@ def _kill_in(count: int) -> Any:
 
 
 def _main(kind: str, states: Path, out: Path, how: str) -> None:
-    classifier.SAVE_EVERY, hooks.SAVING_SHARE = 0.0, math.inf
+    target_model.SAVE_EVERY, hooks.SAVING_SHARE = 0.0, math.inf
     if how.startswith("in "):
         StateFolder._write = _kill_in(int(how.split()[2]))  # type: ignore[method-assign]
     seen: list[Progress] = []

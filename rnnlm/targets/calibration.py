@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from rnnlm.evaluation.classification import TINY, classification_metrics
+from rnnlm.targets.class_scores import TINY, classification_metrics
 
 BINS = 15
 # Temperatures to choose from: a validation split without an error would ask for zero, one without any sense for

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.evaluation.calibration import fit_temperature, with_temperature
-from rnnlm.evaluation.weighting import fit_weights, weighted
+from rnnlm.targets.calibration import fit_temperature, with_temperature
+from rnnlm.targets.weighting import fit_weights, weighted
 
 
 def some(seed: int, documents: int = 300, classes: int = 3) -> tuple[list[np.ndarray], np.ndarray]:

@@ -1,4 +1,4 @@
-"""The classifier: the encoder's states of a document, pooled, and a dense head."""
+"""The model of a target task: the encoder's states of a document, pooled, and a dense head."""
 
 import keras
 import numpy as np
@@ -6,31 +6,30 @@ import tensorflow as tf
 
 from rnnlm.model.dropout import locked_dropout
 from rnnlm.model.encoder import Encoder
+from rnnlm.model.heads import HEADS
 from rnnlm.model.precision import Precision, float32
 from rnnlm.seeds import derived
-from rnnlm.settings import ClassifierTraining, Model
+from rnnlm.settings import Model, TargetTraining
 
 
-class Classifier(keras.layers.Layer):
-    """Probability of each class of a document.
-
-    Two classes get one logit and a sigmoid, more get a softmax; `probabilities` gives one column a class for both.
+class TargetModel(keras.layers.Layer):
+    """What a document's label is, by the states of an encoder.
 
     Args:
         settings: The language model's widths, layers and dropout.
-        training: The classifier's pooling and dropout.
+        training: Pooling and dropout of the target task's model, whose head follows from it.
         vocabulary_size: Number of tokens.
-        classes: Number of classes.
+        classes: Number of classes; 0 where labels are numbers.
         seed: Seed of the initial weights.
     """
 
     def __init__(
-        self, settings: Model, training: ClassifierTraining, vocabulary_size: int, classes: int, seed: int = 0
+        self, settings: Model, training: TargetTraining, vocabulary_size: int, classes: int, seed: int = 0
     ) -> None:
-        super().__init__(name="classifier")
+        super().__init__(name="target_model")
         self.settings = settings
         self.training = training
-        self.classes = classes
+        self.task_head = HEADS[training.model](training, classes)
         dropout = training.encoder_dropout or settings.dropout
         self.encoder = Encoder(settings.model_copy(update={"dropout": dropout}), vocabulary_size, seed)
         # ELMo (Peters et al. 2018) sums its layers, which are equally wide; here they are side by side.
@@ -44,7 +43,7 @@ class Classifier(keras.layers.Layer):
         # suits both. Scale and offset are left to the head.
         self.normalise = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False, name="normalise")
         self.head = keras.layers.Dense(
-            1 if classes == 2 else classes,
+            self.task_head.outputs,
             kernel_initializer=keras.initializers.GlorotUniform(derived(seed, "head")),
             name="head",
         )
@@ -78,8 +77,8 @@ class Classifier(keras.layers.Layer):
         layers = outputs if self.layer_weights is not None else [outputs]
         return tf.concat([pool(float32(hidden), lengths, self.training.pooling) for hidden in layers], axis=1)
 
-    def logits(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the logits of pooled features: (batch, 1) for two classes, (batch, classes) for more.
+    def outputs_of(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Return the head's outputs for pooled features: (batch, outputs).
 
         Args:
             features: (batch, width).
@@ -109,30 +108,9 @@ class Classifier(keras.layers.Layer):
         self.normalise.moving_mean.assign(features.mean(axis=0))
         self.normalise.moving_variance.assign(features.var(axis=0))
 
-    def losses_of(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Return the loss of each document, in nats: (batch,).
-
-        The negative log-likelihood of its label, or with label smoothing of the label mixed with all classes alike
-        (Szegedy et al. 2016).
-        """
-        spread = self.training.label_smoothing / self.classes
-        if self.classes == 2:
-            wanted = tf.cast(labels, logits.dtype) * (1.0 - 2.0 * spread) + spread
-            return tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits[:, 0])
-        if not spread:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-        wanted = tf.one_hot(labels, self.classes, 1.0 - spread * (self.classes - 1), spread)
-        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
-
-    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
-        """Return the probability of each class: (batch, classes)."""
-        if self.classes == 2:
-            return tf.concat([tf.sigmoid(-logits), tf.sigmoid(logits)], axis=1)
-        return tf.nn.softmax(logits)
-
     def call(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Return the probability of each class of padded documents."""
-        return self.probabilities(self.logits(self.features(tokens, lengths)))
+        """Return what is said of padded documents: the probability of each class, or a number each."""
+        return self.task_head.said(self.outputs_of(self.features(tokens, lengths)))
 
 
 def pool(hidden: tf.Tensor, lengths: tf.Tensor, pooling: str) -> tf.Tensor:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.evaluation.calibration import (
+from rnnlm.targets.calibration import (
     COLDEST,
     HOTTEST,
     calibration_metrics,
@@ -15,7 +15,7 @@ from rnnlm.evaluation.calibration import (
     fit_temperature,
     with_temperature,
 )
-from rnnlm.evaluation.classification import classification_metrics
+from rnnlm.targets.class_scores import classification_metrics
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

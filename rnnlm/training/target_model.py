@@ -1,4 +1,4 @@
-"""Training of a classifier: all of it, or the head alone on features that are computed once."""
+"""Training of a model of a target task: all of it, or the head alone on features that are computed once."""
 
 import functools
 import math
@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.evaluation.classification import classification_metrics
 from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
-from rnnlm.model.classifier import Classifier
 from rnnlm.model.precision import Precision
+from rnnlm.model.target_model import TargetModel
 from rnnlm.seeds import masks, stream
-from rnnlm.settings import ClassifierTraining, ClassWeights, FineTuning, Model, Select, Trainable
+from rnnlm.settings import FineTuning, Model, TargetTraining, Trainable
+from rnnlm.targets import TARGETS, Said, TargetTask
 from rnnlm.tokens import Text
-from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
+from rnnlm.training.batches import batch_count, labels_for_model, shuffled_batches, sorted_batches
 from rnnlm.training.beside import Beside
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
 from rnnlm.training.hooks import Reporting, Saving
@@ -45,8 +45,8 @@ STATISTICS = 512  # training documents that the statistics of the normalisation 
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
 
 
-def train_classifier(
-    model: Classifier,
+def train_target_model(
+    model: TargetModel,
     text: Text,
     valid: Text,
     learning_rate: float,
@@ -60,10 +60,10 @@ def train_classifier(
     report: Report = silent,
     states: StateFolder | None = None,
 ) -> Outcome:
-    """Train a classifier; it ends with the weights that were best on the validation split.
+    """Train a model of a target task; it ends with the weights that were best on the validation split.
 
     Args:
-        model: The classifier, with its training settings; its weights are where the training starts.
+        model: The model, with its training settings; its weights are where the training starts.
         text: Labelled training documents.
         valid: Labelled validation documents.
         learning_rate: Peak of the one-cycle schedule.
@@ -78,7 +78,7 @@ def train_classifier(
         states: Where states are saved; if None, nothing is saved.
 
     Returns:
-        The learning curve, with `accuracy`, `macro_f1` and `nll` of the validation split, and other reports.
+        The learning curve, with the target task's scores of the validation split, and other reports.
 
     Raises:
         TrainingError: If the loss is no longer a number.
@@ -97,9 +97,9 @@ Inputs = tuple[tuple[np.ndarray, ...], np.ndarray]  # of the model or of the hea
 
 @dataclass(eq=False)
 class _Learner:
-    """A classifier that is trained: all of it, maps of its encoder, or its head; an epoch is a pass over documents."""
+    """A model that is trained: all of it, maps of its encoder, or its head; an epoch is a pass over documents."""
 
-    model: Classifier
+    model: TargetModel
     text: Text
     valid: Text
     learning_rate: float
@@ -122,8 +122,8 @@ class _Learner:
     def step(self) -> "_Step":
         """The compiled update, made when it is needed first: the model has the weights that it starts from then."""
         step = _Step.of(self.model, self.trainable)
-        of_classes = class_weights(self.text.labels, self.model.classes, self.model.training.class_weights)
-        step.restart(self.seed, of_classes, self.importance)
+        self.model.task_head.prepare(self.text.labels)
+        step.restart(self.seed, self.importance)
         return step
 
     @functools.cached_property
@@ -169,13 +169,13 @@ class _Learner:
         else:
             of_train, of_valid = _features_of(self.model, _sample(self.text, self.seed), self.valid)
         self.model.settle_statistics(of_train)
-        return classification_metrics(_predict_features(self.model, of_valid), self.valid.labels)
+        return _task(self.model).score_all(_predict_features(self.model, of_valid), self.valid.labels)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         return nullcontext()  # nothing is averaged
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
-        return selection_score(metrics, self.model.training.select)
+        return _task(self.model).rank(metrics, self.model.training.select)
 
     def weights(self) -> Weights:
         weights = get_weights(self.model)
@@ -185,7 +185,7 @@ class _Learner:
         set_weights(self.model, get_weights(self.model) | weights)
 
     def restart(self) -> None:
-        raise NotImplementedError("no classifier goes on after a divergence")
+        raise NotImplementedError("no model of a target task goes on after a divergence")
 
     def arrays(self) -> Arrays:
         arrays = {f"weights/{name}": array for name, array in self.weights().items()} | self.step.arrays()
@@ -211,17 +211,17 @@ def _part(arrays: Arrays, prefix: str) -> Arrays:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-def _is_of_encoder(model: Classifier, name: str) -> bool:
+def _is_of_encoder(model: TargetModel, name: str) -> bool:
     return not name.startswith((model.head.name, model.normalise.name, "layer_weights"))
 
 
-def average_with_start(model: Classifier, start: Weights, train: Text, valid: Text, seed: int) -> dict[str, float]:
-    """Average the encoder of a trained classifier with the one it started from (WiSE-FT, Wortsman et al. 2022).
+def average_with_start(model: TargetModel, start: Weights, train: Text, valid: Text, seed: int) -> dict[str, float]:
+    """Average the encoder of a trained model with the one it started from (WiSE-FT, Wortsman et al. 2022).
 
     The model ends with the average that is best on the validation split, which may be the trained one itself.
 
     Args:
-        model: The trained classifier.
+        model: The trained model.
         start: The weights that its training started from, by name; only the encoder's are used.
         train: Its training documents, from which the statistics of the normalisation are taken.
         valid: Labelled validation documents.
@@ -238,8 +238,10 @@ def average_with_start(model: Classifier, start: Weights, train: Text, valid: Te
         set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
         train_features, valid_features = _features_of(model, sample, valid)
         model.settle_statistics(train_features)
-        metrics = classification_metrics(_predict_features(model, valid_features), valid.labels)
-        found.append((selection_score(metrics, model.training.select), metrics | {"share": share}, get_weights(model)))
+        metrics = _task(model).score_all(_predict_features(model, valid_features), valid.labels)
+        found.append(
+            (_task(model).rank(metrics, model.training.select), metrics | {"share": share}, get_weights(model))
+        )
     _, metrics, weights = max(found, key=lambda one: one[0])
     set_weights(model, weights)
     return metrics
@@ -250,25 +252,12 @@ def _sample(train: Text, seed: int) -> Text:
     return train.take(stream(seed, "statistics").permutation(len(train))[:STATISTICS])
 
 
-def selection_score(metrics: dict[str, float], select: Select) -> tuple[float, float]:
-    """Return what the best checkpoint is best in; of two with the same accuracy, the one with the lower NLL."""
-    return (0.0 if select == "nll" else metrics[select]), -metrics["nll"]
-
-
-def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:
-    """Return what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
-
-    Balanced: n / (k n_c) for n documents of k classes, n_c of this one (King & Zeng 2001), as scikit-learn does it.
-    """
-    if weights == "none":
-        return np.ones(classes, np.float32)
-    counts = np.bincount(labels, minlength=classes)
-    # The weight of a class without a document is never asked for.
-    return np.asarray(len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), np.float32)
+def _task(model: TargetModel) -> TargetTask:
+    return TARGETS[model.training.model]
 
 
 def _document_batches(
-    text: Text, settings: ClassifierTraining, generator: np.random.Generator, skipped: int
+    text: Text, settings: TargetTraining, generator: np.random.Generator, skipped: int
 ) -> Iterator[Inputs]:
     """Yield the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
     for batch in shuffled_batches(text, settings.batch_size, settings.max_tokens, generator, skipped):
@@ -280,21 +269,21 @@ def _feature_batches(
 ) -> Iterator[Inputs]:
     """Yield the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
     for chosen in np.array_split(generator.permutation(len(labels)), batches)[skipped:]:
-        yield (features[chosen],), labels[chosen].astype(np.int32)
+        yield (features[chosen],), labels_for_model(labels[chosen])
 
 
-def predict(model: Classifier, documents: Text, features: np.ndarray | None = None) -> np.ndarray:
-    """Return the probability of each class of each document: (documents, classes).
+def predict(model: TargetModel, documents: Text, features: np.ndarray | None = None) -> Said:
+    """Return what a model says of documents: the probability of each class, (documents, classes), or a number each.
 
     Args:
-        model: The classifier.
+        model: The model.
         documents: The documents.
         features: Their pooled states, where they are known already.
     """
     return _predict_features(model, pooled_features(model, documents) if features is None else features)
 
 
-def pooled_features(model: Classifier, documents: Text) -> np.ndarray:
+def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
     """Return the pooled states of each document, without dropout: (documents, width)."""
     features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
@@ -313,18 +302,18 @@ def pooled_features(model: Classifier, documents: Text) -> np.ndarray:
     return features
 
 
-def _features_of(model: Classifier, train: Text, valid: Text) -> tuple[np.ndarray, np.ndarray]:
+def _features_of(model: TargetModel, train: Text, valid: Text) -> tuple[np.ndarray, np.ndarray]:
     return pooled_features(model, train), pooled_features(model, valid)
 
 
-def _predict_features(model: Classifier, features: np.ndarray) -> np.ndarray:
-    return np.array(model.probabilities(model.logits(tf.constant(features))))
+def _predict_features(model: TargetModel, features: np.ndarray) -> Said:
+    return np.array(model.task_head.said(model.outputs_of(tf.constant(features))))
 
 
 class _Step:
     """A compiled training step of a model, traced once and used for every cell of the comparison."""
 
-    def __init__(self, model: Classifier, trainable: Trainable) -> None:
+    def __init__(self, model: TargetModel, trainable: Trainable) -> None:
         settings = model.training
         # The gradient is taken of these; `updated` is what the optimizer changes.
         variables = model.head_variables if trainable == "head" else model.trainable_variables
@@ -353,7 +342,6 @@ class _Step:
             depths = [depth[id(variable)] for variable in updated]
         else:
             self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
-        self._class_weights = tf.Variable(tf.ones(model.classes), trainable=False)
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable != "head":
@@ -361,7 +349,7 @@ class _Step:
         else:
             inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
         labels, seed, rate, rates, near = (
-            tf.TensorSpec((None,), tf.int32),
+            tf.TensorSpec((None,), model.task_head.label_type),
             tf.TensorSpec((2,), tf.int32),
             tf.TensorSpec((), tf.float32),
             tf.TensorSpec((len(layers),), tf.float32),
@@ -372,8 +360,7 @@ class _Step:
         def train_step(inputs, labels, seed, learning_rate, rates, near):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
                 features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
-                losses = model.losses_of(model.logits(features, seed), labels)
-                loss = tf.reduce_mean(losses * tf.gather(self._class_weights, labels))
+                loss = tf.reduce_mean(model.task_head.losses(model.outputs_of(features, seed), labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             if trainable == "all":
                 layered.anchors.rates, layered.anchors.stay_near = [rates[n] for n in depths], near
@@ -391,19 +378,17 @@ class _Step:
 
     @staticmethod
     @functools.lru_cache(maxsize=4)
-    def of(model: Classifier, trainable: Trainable) -> "_Step":
+    def of(model: TargetModel, trainable: Trainable) -> "_Step":
         """Return the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 
-    def restart(self, seed: int, weights: np.ndarray, importance: Weights) -> None:
+    def restart(self, seed: int, importance: Weights) -> None:
         """Forget what was gathered in an earlier training; maps begin at the weights as they are now.
 
         Args:
             seed: Seed of the maps' factors that are not zero at the start.
-            weights: (classes,) what a document of each class counts in the loss.
             importance: How much the encoder's weights are held where they start, by name; those not named: alike.
         """
-        self._class_weights.assign(weights)
         if self._maps is not None:
             self._maps.restart(seed)
         for variable in self.optimizer.variables:
@@ -434,6 +419,8 @@ class _Step:
 
 
 @functools.lru_cache(maxsize=2)
-def reusable_classifier(settings: Model, training_json: str, vocabulary_size: int, classes: int) -> Classifier:
-    """Return one classifier of an architecture, for cells that load their own weights into it."""
-    return Classifier(settings, ClassifierTraining.model_validate_json(training_json), vocabulary_size, classes)
+def reusable_target_model(
+    settings: Model, kind: type[TargetTraining], training_json: str, vocabulary_size: int, classes: int
+) -> TargetModel:
+    """Return one model of an architecture, for cells that load their own weights into it."""
+    return TargetModel(settings, kind.model_validate_json(training_json), vocabulary_size, classes)

@@ -1,0 +1,152 @@
+"""What is above the encoder of a model of a target task: how wide it is, its loss, and what its outputs say."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from rnnlm.settings import ClassifierTraining, ClassWeights, RegressorTraining
+
+# Standard deviations of the training labels: beyond, an error counts in proportion, so that a few far labels do not
+# rule the training (Huber 1964).
+HUBER = 1.0
+
+
+class Head(Protocol):
+    """A target task's head.
+
+    Attributes:
+        outputs: Its width.
+        label_type: The type of the labels that its loss takes.
+    """
+
+    outputs: int
+    label_type: tf.DType
+
+    def prepare(self, labels: np.ndarray) -> None:
+        """Take from the training labels what the loss depends on."""
+
+    def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each document: (batch,)."""
+
+    def said(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return what the outputs say: probabilities (batch, classes), or numbers (batch,)."""
+
+    def description(self) -> dict[str, float]:
+        """Return what belongs to the trained model beside its weights, by its name in the model's description."""
+
+    def restore(self, description: Any) -> None:
+        """Take up what `description` returned."""
+
+
+class ClassHead:
+    """Two classes get one logit and a sigmoid, more get a softmax; `said` gives one column a class for both.
+
+    Args:
+        training: Label smoothing, weights of the classes.
+        classes: Number of classes.
+    """
+
+    label_type = tf.int32
+
+    def __init__(self, training: ClassifierTraining, classes: int) -> None:
+        self.classes = classes
+        self.outputs = 1 if classes == 2 else classes
+        self._smoothing, self._weighting = training.label_smoothing, training.class_weights
+        self._weights = tf.Variable(tf.ones(classes), trainable=False)
+
+    def prepare(self, labels: np.ndarray) -> None:
+        """Take the weights of the classes."""
+        self._weights.assign(class_weights(labels, self.classes, self._weighting))
+
+    def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Return the loss of each document, in nats, times the weight of its class: (batch,).
+
+        The negative log-likelihood of its label, or with label smoothing of the label mixed with all classes alike
+        (Szegedy et al. 2016).
+        """
+        return self._nll(outputs, labels) * tf.gather(self._weights, labels)
+
+    def _nll(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        spread = self._smoothing / self.classes
+        if self.classes == 2:
+            wanted = tf.cast(labels, logits.dtype) * (1.0 - 2.0 * spread) + spread
+            return tf.nn.sigmoid_cross_entropy_with_logits(wanted, logits[:, 0])
+        if not spread:
+            return tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        wanted = tf.one_hot(labels, self.classes, 1.0 - spread * (self.classes - 1), spread)
+        return tf.nn.softmax_cross_entropy_with_logits(wanted, logits)
+
+    def said(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return the probability of each class: (batch, classes)."""
+        if self.classes == 2:
+            return tf.concat([tf.sigmoid(-outputs), tf.sigmoid(outputs)], axis=1)
+        return tf.nn.softmax(outputs)
+
+    def description(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, description: Any) -> None:
+        """Take up nothing."""
+
+
+class NumberHead:
+    """One output, in standard deviations of the training labels from their mean."""
+
+    label_type = tf.float32
+    outputs = 1
+
+    def __init__(self, _training: RegressorTraining, _classes: int) -> None:
+        # Plain numbers for answers, so that an exported function holds them as constants; variables for the loss,
+        # because a compiled training step serves the cells of a comparison one after the other.
+        self._numbers = {"mean": 0.0, "deviation": 1.0, "low": -np.inf, "high": np.inf}
+        self._mean, self._deviation = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
+
+    def prepare(self, labels: np.ndarray) -> None:
+        """Take the mean, the standard deviation and the range of the labels."""
+        self.restore(
+            {
+                "mean": float(labels.mean()),
+                "deviation": float(labels.std()) or 1.0,
+                "low": float(labels.min()),
+                "high": float(labels.max()),
+            }
+        )
+
+    def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Return Huber's loss of each document, in squared standard deviations: (batch,)."""
+        error = tf.abs(outputs[:, 0] - (labels - self._mean) / self._deviation)
+        return tf.where(error <= HUBER, 0.5 * error**2, HUBER * (error - 0.5 * HUBER))
+
+    def said(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Return a number each, (batch,), within the range of the training labels."""
+        n = self._numbers
+        return tf.clip_by_value(n["mean"] + n["deviation"] * outputs[:, 0], n["low"], n["high"])
+
+    def description(self) -> dict[str, float]:
+        """Return how outputs become numbers."""
+        return dict(self._numbers)
+
+    def restore(self, description: Any) -> None:
+        """Take up how outputs become numbers."""
+        self._numbers = dict(description)
+        self._mean.assign(description["mean"])
+        self._deviation.assign(description["deviation"])
+
+
+# By what models of the task are called.
+HEADS: dict[str, Callable[[Any, int], Head]] = {"classifier": ClassHead, "regressor": NumberHead}
+
+
+def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:
+    """Return what a document of each class counts in the loss: (classes,), 1 in the mean over documents.
+
+    Balanced: n / (k n_c) for n documents of k classes, n_c of this one (King & Zeng 2001), as scikit-learn does it.
+    """
+    if weights == "none":
+        return np.ones(classes, np.float32)
+    counts = np.bincount(labels, minlength=classes)
+    # The weight of a class without a document is never asked for.
+    return np.asarray(len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), np.float32)

@@ -1,0 +1,101 @@
+"""Regression: each document has a number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from rnnlm.targets.measure import Measure
+from rnnlm.targets.task import Metric, Said, TargetTask
+
+STRATA = 10  # groups of equal size, by their labels, that a subset takes alike
+
+
+class Regression(TargetTask):
+    """The number of a document. What a model says is a number each, (documents,)."""
+
+    name = "regression"
+    model = "regressor"
+    use = "predict"
+    labels = "number"
+    measure = Measure("mae", "mean absolute error", False)
+    metrics: ClassVar = {
+        "mae": Metric("mean absolute error"),
+        "rmse": Metric("RMSE"),
+        "spearman": Metric("rank correlation", decimals=3),
+        "r2": Metric("R²", decimals=3),
+    }
+    shown = ("rmse", "spearman")
+    quality = ("r2",)
+    strengths = (0.1, 1.0, 10.0, 100.0, 1_000.0)
+    about = (
+        "RMSE is the root of the mean squared error. The rank correlation is Spearman's. R² is the share of the "
+        "labels' variance that a model explains: 0 is as good as the mean of the test labels, below 0 is worse."
+    )
+
+    def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return minus the absolute error of each document."""
+        return np.asarray(-np.abs(said.astype(np.float64) - labels))
+
+    def score_all(self, said: Said, labels: np.ndarray) -> dict[str, float]:
+        """Return mean absolute error, root mean squared error, Spearman's rank correlation and R².
+
+        Where all labels or all answers are the same, no correlation is defined, and 0 is returned. R² is 0 where all
+        labels are the same.
+        """
+        from scipy.stats import spearmanr
+
+        said, labels = said.astype(np.float64), labels.astype(np.float64)
+        error, varies = said - labels, bool(np.ptp(labels) > 0.0)
+        explained = 1.0 - float((error**2).mean() / labels.var()) if varies else 0.0
+        return {
+            "mae": float(np.abs(error).mean()),
+            "rmse": float(np.sqrt((error**2).mean())),
+            "spearman": float(spearmanr(said, labels).statistic) if varies and np.ptp(said) > 0.0 else 0.0,
+            "r2": explained,
+        }
+
+    def rank(self, metrics: Mapping[str, float], select: str) -> tuple[float, ...]:
+        """Return the chosen score, and the mean absolute error where two are equal."""
+        return (metrics[select] if select == "spearman" else -metrics[select]), -metrics["mae"]
+
+    def settle(self, said: Said, labels: np.ndarray) -> dict[str, float]:  # noqa: ARG002
+        """Return nothing: there is nothing to choose."""
+        return {}
+
+    def settled(self, said: Said, labels: np.ndarray, chosen: Mapping[str, float]) -> dict[str, float]:  # noqa: ARG002
+        """Return nothing."""
+        return {}
+
+    def strata(self, labels: np.ndarray) -> np.ndarray:
+        """Return ten groups of about the same size, from the lowest to the highest numbers."""
+        edges = np.quantile(labels, np.arange(1, STRATA) / STRATA)
+        return np.searchsorted(edges, labels, side="right")
+
+    def fit_weights(self, said: Sequence[Said], labels: np.ndarray) -> np.ndarray:
+        """Return weights, zero or above, with the least squared error (stacking, Breiman 1996)."""
+        from scipy.optimize import nnls
+
+        weights, _ = nnls(np.stack(said, axis=1).astype(np.float64), labels.astype(np.float64))
+        return np.asarray(weights) if weights.sum() > 0.0 else np.full(len(said), 1.0 / len(said))
+
+    def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
+        """Return the weighted mean of the numbers."""
+        return np.average(np.stack(said).astype(np.float64), axis=0, weights=weights)
+
+    def solve(self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, **_: Any) -> list[Said]:
+        """Fit ridge regression; its answers stay within the range of the training labels."""
+        from sklearn.linear_model import Ridge
+
+        # Conjugate gradients: the one solver for sparse features with an intercept that draws no random numbers.
+        model = Ridge(alpha=1.0 / strength, solver="sparse_cg", tol=1e-6).fit(features, labels)
+        return [np.clip(model.predict(other), labels.min(), labels.max()) for other in others]
+
+    def table(self, said: Said, labels: np.ndarray) -> dict[str, pa.Array]:
+        """Return the columns `label` and `value`."""
+        return {"label": pa.array(labels, pa.float64()), "value": pa.array(said, pa.float64())}
+
+    def said(self, table: pa.Table) -> Said:
+        """Return the numbers."""
+        return np.asarray(table["value"].to_numpy())
