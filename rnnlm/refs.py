@@ -95,6 +95,8 @@ class ShardRef(TokenizerRef):
 class TokensRef(TokenizerRef):
     """Encoded documents `path/tokens.parquet` and the tokenizer `path/tokenizer.json`.
 
+    A large text is in several files, `path/tokens-00000.parquet` and so on; each split goes on from file to file.
+
     Attributes:
         tokenizer_sha256: Digest of the tokenizer's file.
         documents_sha256: Digest of the documents that were encoded.
@@ -103,6 +105,7 @@ class TokensRef(TokenizerRef):
         unknown: Number of unknown tokens of each split.
         documents: Number of documents of each split.
         labels: The classes, sorted: a label is an index into them; empty where labels are numbers.
+        n_files: Number of Parquet files.
     """
 
     tokenizer_sha256: str
@@ -112,11 +115,22 @@ class TokensRef(TokenizerRef):
     unknown: dict[str, int]
     documents: dict[str, int]
     labels: list[str]
+    n_files: int = 1
+
+    @property
+    def files(self) -> list[Path]:
+        """The Parquet files of the tokens, in the order of the documents."""
+        return token_files(self.path, self.n_files)
 
     @property
     def file(self) -> Path:
-        """The Parquet file of the tokens."""
-        return self.path / "tokens.parquet"
+        """What a person is shown as the place of the tokens: their Parquet file, or the folder of several."""
+        return self.path if self.n_files > 1 else self.files[0]
+
+
+def token_files(folder: Path, count: int) -> list[Path]:
+    """Return the names of the Parquet files that a folder has where it has so many: a single one has no number."""
+    return [folder / (f"tokens-{n:05d}.parquet" if count > 1 else "tokens.parquet") for n in range(count)]
 
 
 class CheckpointRef(TokenizerRef):

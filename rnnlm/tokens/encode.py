@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from rnnlm import settings
 from rnnlm.apart import apart
 from rnnlm.errors import DataError
-from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef
-from rnnlm.store import file_sha256, made_anew, whole_folder
+from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef, token_files
+from rnnlm.store import file_sha256, files_sha256, made_anew, whole_folder
 from rnnlm.tokens.kinds import SPECIAL_TOKENS, train
 from rnnlm.tokens.reader import split_row_groups, unreadable
 from rnnlm.tokens.tokenizer import TextTokenizer
@@ -26,6 +26,8 @@ from rnnlm.tokens.tokenizer import TextTokenizer
 _BATCH = 256
 _COLUMNS = ["id", "text", "label", "split"]
 _ROW_GROUP_TOKENS = 2**22
+# Tokens of a file, at most. Its flat copy, which is mapped, has 200 MB at two bytes a token.
+_FILE_TOKENS = 100_000_000
 # Bytes of the documents' file up to which a tokenizer is trained in this process: a second or two.
 _TRAINED_HERE = 2**18
 # They hold up to four million characters each: a shard is ten seconds of work or so.
@@ -106,7 +108,8 @@ def tokenize(
     """Encode all documents, with a tokenizer that is trained on the training split, or with one that is given.
 
     Writes `tokens.parquet` (id, split, label, ids, n_characters, n_bytes, n_words; train, valid, test) and
-    `tokenizer.json`. Every document is `<bos> tokens <eos>`; of the kind whitespace it is `tokens <eos>`.
+    `tokenizer.json`. A text of more than a hundred million tokens is written into several files. Every document is
+    `<bos> tokens <eos>`; of the kind whitespace it is `tokens <eos>`.
 
     WikiText's published counts hold an `<eos>` for empty lines too (2,088,628 tokens in WikiText-2's training split):
     ingest keeps those with `drop_empty` off.
@@ -125,9 +128,9 @@ def tokenize(
     """
     with whole_folder(final) as work:
         text_tokenizer = _tokenizer(documents, encoded[0].tokenizer if encoded else tokenizer, work)
-        tokens, unknown = _write_tokens(documents, text_tokenizer, work / "tokens.parquet", encoded, report)
-        # The file's metadata hold the tokenizer's digest, so this digest is of both.
-        sha256 = file_sha256(work / "tokens.parquet")
+        n_files, tokens, unknown = _write_tokens(documents, text_tokenizer, work, encoded, report)
+        # The files' metadata hold the tokenizer's digest, so this digest is of both.
+        sha256 = files_sha256(token_files(work, n_files))
     return TokensRef(
         path=final,
         sha256=sha256,
@@ -138,6 +141,7 @@ def tokenize(
         unknown=unknown,
         documents={split: documents.documents.get(split, 0) for split in SPLITS},
         labels=documents.labels,
+        n_files=n_files,
     )
 
 
@@ -185,16 +189,16 @@ def _check_vocabulary(tokenizer: TextTokenizer, file: Path) -> None:
 def _write_tokens(
     documents: DocumentsRef,
     tokenizer: TextTokenizer,
-    file: Path,
+    folder: Path,
     encoded: Sequence[ShardRef] | None,
     report: Callable[[int, int], None],
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Write the tokens of all splits, and return the numbers of tokens and of unknown tokens of each."""
+) -> tuple[int, dict[str, int], dict[str, int]]:
+    """Write the tokens of all splits; return the number of files, and of each split the tokens and unknown tokens."""
     schema = _schema(documents, tokenizer)
     tokens: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     rows: Counter[str] = Counter()
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    with _Files(folder, schema) as files:
         for split in SPLITS:
             pending: list[pa.Table] = []
             pending_tokens = 0
@@ -212,10 +216,10 @@ def _write_tokens(
                 rows[split] += len(table)
                 report(rows.total(), sum(documents.documents.values()))
                 if pending_tokens >= _ROW_GROUP_TOKENS:
-                    _write_row_group(writer, pending)
+                    files.write_row_group(pending, pending_tokens)
                     pending, pending_tokens = [], 0
             # No row group holds two splits, so that a split is read without the others.
-            _write_row_group(writer, pending)
+            files.write_row_group(pending, pending_tokens)
     found = {split: rows[split] for split in SPLITS}
     promised = {split: documents.documents.get(split, 0) for split in SPLITS}
     if found != promised:
@@ -224,13 +228,53 @@ def _write_tokens(
             where=str(documents.file),
             remedy=made_anew(documents.file),
         )
-    return {split: tokens[split] for split in SPLITS}, {split: unknown[split] for split in SPLITS}
+    return files.count, {split: tokens[split] for split in SPLITS}, {split: unknown[split] for split in SPLITS}
 
 
-def _write_row_group(writer: pq.ParquetWriter, tables: list[pa.Table]) -> None:
-    if tables:
+class _Files:
+    """The Parquet files of a text while they are written: a row group that would make one too long begins another.
+
+    Args:
+        folder: Where they are written.
+        schema: Their columns and metadata.
+
+    Attributes:
+        count: Number of files.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.count = 0
+        self._folder, self._schema = folder, schema
+
+    def __enter__(self) -> "_Files":
+        self._begin()
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        self._writer.close()
+        if failed is None:
+            # How a single file is called is known when no second one was begun.
+            for number, file in enumerate(token_files(self._folder, self.count)):
+                self._numbered(number).rename(file)
+
+    def write_row_group(self, tables: list[pa.Table], n_tokens: int) -> None:
+        """Write tables as one row group, which is never parted; nothing if there are none."""
+        if not tables:
+            return
+        if self._tokens and self._tokens + n_tokens > _FILE_TOKENS:
+            self._writer.close()
+            self._begin()
         table = pa.concat_tables(tables)
-        writer.write_table(table, row_group_size=len(table))
+        self._writer.write_table(table, row_group_size=len(table))
+        self._tokens += n_tokens
+
+    def _begin(self) -> None:
+        self._writer = pq.ParquetWriter(self._numbered(self.count), self._schema, compression="zstd")
+        self._tokens = 0
+        self.count += 1
+
+    def _numbered(self, number: int) -> Path:
+        return self._folder / f"{number}.parquet"
 
 
 def _schema(documents: DocumentsRef, tokenizer: TextTokenizer) -> pa.Schema:

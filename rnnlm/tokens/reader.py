@@ -1,8 +1,8 @@
-"""Reading `tokens.parquet`: the text of one split, in memory or memory-mapped."""
+"""Reading `tokens.parquet`, or the files that a large text is in: one split, in memory or memory-mapped."""
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,8 @@ from rnnlm.errors import DataError
 from rnnlm.process import alone
 from rnnlm.refs import TokensRef
 from rnnlm.store import home, made_anew, whole_folder
-from rnnlm.tokens.text import NO_LABEL, Text, Tokens, Vocabulary
+from rnnlm.tokens.mapped import FlatFile, damaged, mapped_ids
+from rnnlm.tokens.text import NO_LABEL, Text, Vocabulary
 from rnnlm.tokens.tokenizer import TextTokenizer
 
 
@@ -23,27 +24,22 @@ def read_text(tokens: TokensRef, split: str, *, mapped: bool = False) -> Text:
 
     Args:
         tokens: The output.
-        split: train, valid or test; the rest of the file is not touched.
+        split: train, valid or test; the rest of the files is not touched.
         mapped: Whether the ids are memory-mapped, for text that is larger than the memory.
 
     Raises:
         DataError: If a file cannot be read.
         StoreError: If the ids are to be mapped and the disk is full.
     """
-    try:
-        with pq.ParquetFile(tokens.file, memory_map=True) as parquet:
-            groups = split_row_groups(parquet, split)
-            others = [name for name in parquet.schema_arrow.names if name != "ids"]
-            columns = others if mapped else [*others, "ids"]
-            table = parquet.read_row_groups(groups, columns=columns)
-            table = table.filter(pc.equal(table["split"], split)).combine_chunks()
-            if mapped:
-                ids, offsets = _mapped_ids(parquet, groups, split, tokens.sha256)
-            else:
-                lists = table["ids"].combine_chunks()
-                ids, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise unreadable(tokens.file, error) from error
+    found = [_read_file(tokens, number, split, mapped) for number in range(tokens.n_files)]
+    table = pa.concat_tables([of_file.table for of_file in found]).combine_chunks()
+    if mapped:
+        copies = [of_file.copy for of_file in found if of_file.copy]
+        ids = mapped_ids([copy.ids for copy in copies])
+        offsets = np.concatenate(([0], np.cumsum(np.concatenate([copy.lengths for copy in copies]))))
+    else:
+        lists = table["ids"].combine_chunks()
+        ids, offsets = lists.values.to_numpy(), lists.offsets.to_numpy()
     return Text(
         vocabulary=_vocabulary(tokens.tokenizer, tokens.tokenizer_sha256),
         ids=ids,
@@ -67,26 +63,74 @@ def _vocabulary(tokenizer: Path, _: str) -> Vocabulary:
     return TextTokenizer.load(tokenizer).vocabulary
 
 
-def _mapped_ids(
-    parquet: pq.ParquetFile, groups: list[int], split: str, sha256: str
-) -> tuple[Tokens, npt.NDArray[np.int64]]:
-    """Return the ids of a split memory-mapped, and the documents' offsets.
+class _Copy(NamedTuple):
+    """The ids of one split in one file, copied flat.
 
-    Parquet cannot be mapped: at the first call the ids are copied to a flat file, a row group at a time. It is not
-    part of the step's output, which is never written to again: its place follows from the digest of the content.
+    Attributes:
+        ids: Where they are.
+        lengths: Number of tokens of each document.
     """
-    flat = home() / "mapped" / f"{sha256[:32]}-{split}"
+
+    ids: FlatFile
+    lengths: npt.NDArray[np.int64]
+
+
+class _OfFile(NamedTuple):
+    """What one file holds of a split.
+
+    Attributes:
+        table: Its documents; their ids only if they are not mapped.
+        copy: Its ids, if they are mapped.
+    """
+
+    table: pa.Table
+    copy: _Copy | None
+
+
+def _read_file(tokens: TokensRef, number: int, split: str, mapped: bool) -> _OfFile:
+    file = tokens.files[number]
+    try:
+        with pq.ParquetFile(file, memory_map=True) as parquet:
+            groups = split_row_groups(parquet, split)
+            parquet.schema_arrow.field("ids")  # a file of other columns has none
+            columns = [name for name in parquet.schema_arrow.names if not mapped or name != "ids"]
+            table = parquet.read_row_groups(groups, columns=columns)
+            table = table.filter(pc.equal(table["split"], split))
+            if not mapped:
+                return _OfFile(table, None)
+            copy = _copied(parquet, groups, split, _name(tokens, number, split))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise unreadable(file, error) from error
+    if len(copy.lengths) != len(table):
+        problem = f"has the lengths of {len(copy.lengths):,} documents, not of {len(table):,}"
+        raise damaged(copy.ids.path.with_name("lengths"), problem)
+    return _OfFile(table, copy)
+
+
+def _name(tokens: TokensRef, number: int, split: str) -> str:
+    """Return the name of a copy, which follows from the digest of the content."""
+    return f"{tokens.sha256[:32]}-{split}" + (f"-{number:05d}" if tokens.n_files > 1 else "")
+
+
+def _copied(parquet: pq.ParquetFile, groups: list[int], split: str, name: str) -> _Copy:
+    """Return the ids of a split in a flat file, which can be mapped as Parquet cannot, and the documents' lengths.
+
+    The first call copies them, a row group at a time. The copy is not part of the step's output, which is never
+    written to again.
+    """
+    flat = home() / "mapped" / name
+    dtype = np.dtype(parquet.schema_arrow.field("ids").type.value_type.to_pandas_dtype())
+    if not groups:
+        return _Copy(FlatFile(flat / "ids", dtype, 0), np.zeros(0, np.int64))
     if not flat.exists():
         # Cells that run at the same time read the same text: one of them copies it, the others wait.
         with alone(f"mapped-{flat.name}", lambda: None):
             if not flat.exists():
                 with whole_folder(flat) as work:
                     _copy_ids(parquet, groups, split, work)
-    dtype = parquet.schema_arrow.field("ids").type.value_type.to_pandas_dtype()
-    offsets = np.concatenate(([0], np.cumsum(np.fromfile(flat / "lengths", np.int64))))
-    # An empty file cannot be mapped.
-    ids = np.memmap(flat / "ids", dtype, mode="r") if offsets[-1] else np.zeros(0, dtype)
-    return ids, offsets
+    written = flat / "lengths"
+    lengths = np.fromfile(written, np.int64) if written.exists() else np.zeros(0, np.int64)
+    return _Copy(FlatFile(flat / "ids", dtype, int(lengths.sum())), lengths)
 
 
 def _copy_ids(parquet: pq.ParquetFile, groups: list[int], split: str, folder: Path) -> None:

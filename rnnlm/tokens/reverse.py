@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.errors import ConfigError
-from rnnlm.refs import TokensRef
-from rnnlm.store import file_sha256, whole_folder
+from rnnlm.refs import TokensRef, token_files
+from rnnlm.store import files_sha256, whole_folder
 from rnnlm.tokens.reader import unreadable
 from rnnlm.tokens.tokenizer import TextTokenizer
 
@@ -35,18 +35,24 @@ def reverse(tokens: TokensRef, final: Path) -> TokensRef:
         )
     with whole_folder(final) as work:
         shutil.copyfile(tokens.tokenizer, work / tokens.tokenizer.name)
-        try:
-            with pq.ParquetFile(tokens.file, memory_map=True) as parquet:
-                schema = parquet.schema_arrow
-                schema = schema.with_metadata((schema.metadata or {}) | {b"direction": b"backward"})
-                with pq.ParquetWriter(work / tokens.file.name, schema, compression="zstd") as writer:
-                    for group in range(parquet.num_row_groups):
-                        table = _reversed(parquet.read_row_group(group), schema)
-                        writer.write_table(table, row_group_size=max(1, len(table)))
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise unreadable(tokens.file, error) from error
-        sha256 = file_sha256(work / tokens.file.name)
+        written = token_files(work, tokens.n_files)
+        for file, new in zip(tokens.files, written, strict=True):
+            _reverse_file(file, new)
+        sha256 = files_sha256(written)
     return tokens.model_copy(update={"path": final, "sha256": sha256})
+
+
+def _reverse_file(file: Path, new: Path) -> None:
+    try:
+        with pq.ParquetFile(file, memory_map=True) as parquet:
+            schema = parquet.schema_arrow
+            schema = schema.with_metadata((schema.metadata or {}) | {b"direction": b"backward"})
+            with pq.ParquetWriter(new, schema, compression="zstd") as writer:
+                for group in range(parquet.num_row_groups):
+                    table = _reversed(parquet.read_row_group(group), schema)
+                    writer.write_table(table, row_group_size=max(1, len(table)))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise unreadable(file, error) from error
 
 
 def _reversed(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -22,7 +22,7 @@ SIZE = 20
 
 
 class InParts:
-    """Ids in several arrays, as a reader of shards would have them; it is no array itself."""
+    """Ids in several arrays, as the reader of several files has them; it is no array itself."""
 
     def __init__(self, ids: npt.NDArray[np.uint8], edges: list[int]) -> None:
         self._parts = np.split(ids, edges)
