@@ -22,8 +22,8 @@ demo: $(installed) ## run the whole pipeline on real text, and print the verdict
 up: $(installed) ## start Prefect, MLflow, a worker and the deployments, with the runs in them
 	$(bin)/rnnlm up
 
-test: $(installed) ## run the tests, except the slow ones
-	$(bin)/python -m pytest
+test: $(installed) ## run the tests, except the slow ones, on all cores
+	$(bin)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow

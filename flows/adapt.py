@@ -9,11 +9,11 @@ from rnnlm.flows.approval import ask, check_can_wait
 from rnnlm.flows.demo import DEMO
 from rnnlm.flows.recording import ended, recorded_run
 from rnnlm.flows.runners import task_runner
-from rnnlm.refs import ModelRef
+from rnnlm.refs import ModelRef, Texts
 from rnnlm.registry.aliases import CHAMPION, champion
 from rnnlm.registry.registered import check_kind, registered
 from rnnlm.steps.target import compare_on_target
-from rnnlm.steps.texts import Texts, read_both, tokenize_corpus
+from rnnlm.steps.texts import read_both, tokenize_corpus
 from rnnlm.tasks.compare import compare, show
 from rnnlm.tasks.promote import challenge, promote
 

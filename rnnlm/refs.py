@@ -5,7 +5,7 @@ step is made of the digests alone, so moving the store never computes anything a
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -131,6 +131,22 @@ class TokensRef(TokenizerRef):
 def token_files(folder: Path, count: int) -> list[Path]:
     """Return the names of the Parquet files that a folder has where it has so many: a single one has no number."""
     return [folder / (f"tokens-{n:05d}.parquet" if count > 1 else "tokens.parquet") for n in range(count)]
+
+
+class Texts(NamedTuple):
+    """What was read and tokenized for an experiment.
+
+    Attributes:
+        source_documents: The source's documents.
+        documents: The target's documents.
+        source_tokens: The source's documents, encoded.
+        tokens: The target's documents, encoded.
+    """
+
+    source_documents: DocumentsRef
+    documents: DocumentsRef
+    source_tokens: TokensRef
+    tokens: TokensRef
 
 
 class CheckpointRef(TokenizerRef):

@@ -27,7 +27,7 @@ from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_s
 from rnnlm.evaluation.verdict import Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Experiment
 from rnnlm.plan import plan, seconds_before
-from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ScoreRef, TokensRef
+from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
 from rnnlm.targets import TARGETS
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -35,11 +35,8 @@ LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-lear
 
 def assemble(
     experiment: Experiment,
-    source_tokens: TokensRef,
+    texts: Texts,
     source: CheckpointRef,
-    source_documents: DocumentsRef,
-    documents: DocumentsRef,
-    tokens: TokensRef,
     scores: list[ScoreRef],
     forgetting_ref: ForgettingRef | None = None,
 ) -> Verdict:
@@ -47,14 +44,12 @@ def assemble(
 
     Args:
         experiment: The experiment.
-        source_tokens: The source text.
+        texts: What was read and tokenized.
         source: The source model.
-        source_documents: The source's documents.
-        documents: The target's documents.
-        tokens: The target's tokens.
         scores: All cells, those of the baseline among them.
         forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
+    source_documents, documents, source_tokens, tokens = texts
     cells = plan(experiment, documents.labelled["train"])
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]

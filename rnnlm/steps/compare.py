@@ -5,22 +5,19 @@ import yaml
 from rnnlm.evaluation.assemble import assemble
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.experiment import Experiment
-from rnnlm.refs import CheckpointRef, DocumentsRef, ForgettingRef, ReportRef, ScoreRef, TokensRef
+from rnnlm.refs import CheckpointRef, ForgettingRef, ReportRef, ScoreRef, Texts
 from rnnlm.report import write_report
 from rnnlm.steps.step import Place, step
 from rnnlm.store import file_sha256, home, whole_folder
 from rnnlm.tracking import Tracker
 
 
-@step(version=11)
+@step(version=12)
 def compare(
     place: Place,
     experiment: Experiment,
-    source_tokens: TokensRef,
+    texts: Texts,
     source: CheckpointRef,
-    source_documents: DocumentsRef,
-    documents: DocumentsRef,
-    tokens: TokensRef,
     scores: list[ScoreRef],
     forgetting: ForgettingRef | None,
 ) -> ReportRef:
@@ -29,15 +26,12 @@ def compare(
     Args:
         place: Where it runs.
         experiment: The experiment.
-        source_tokens: The source text.
+        texts: What was read and tokenized.
         source: The source model.
-        source_documents: The source's documents.
-        documents: The target's documents.
-        tokens: The target's tokens.
         scores: All cells.
         forgetting: The fine-tuned language model on the source's text; None if there is none.
     """
-    verdict = assemble(experiment, source_tokens, source, source_documents, documents, tokens, scores, forgetting)
+    verdict = assemble(experiment, texts, source, scores, forgetting)
     folder = home() / "runs" / experiment.name / place.folder.name.removeprefix("compare-")[:12]
     with whole_folder(folder) as work:
         (work / "experiment.yaml").write_text(

@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterable
 from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
 from rnnlm.experiment import Experiment
 from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, plan, readings
-from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ReportRef, ScoreRef, TokensRef
+from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ReportRef, ScoreRef, Texts, TokensRef
 from rnnlm.steps.cells import measure_forgetting, reads_words, step_of
 from rnnlm.steps.compare import compare, record_verdict
 from rnnlm.steps.observe import observer, stage
 from rnnlm.steps.pretrain import pretrain
 from rnnlm.steps.runner import Runner
-from rnnlm.steps.texts import Texts
 from rnnlm.steps.tokenize import reverse, tokenize
 
 
@@ -54,11 +53,8 @@ def compare_on_target(
         report = runner.run(
             compare,
             experiment,
-            texts.source_tokens,
+            texts,
             source,
-            texts.source_documents,
-            texts.documents,
-            texts.tokens,
             list(made.cells.values()),
             forgetting,
         )

@@ -3,8 +3,6 @@
 The steps are the same in all of them: what one has done, the others have from the cache.
 """
 
-from typing import NamedTuple
-
 from rnnlm.corpus import (
     check_classes,
     check_numbers,
@@ -19,7 +17,7 @@ from rnnlm.errors import ConfigError
 from rnnlm.evaluation.caveats import unknown_sentences
 from rnnlm.evaluation.enough import small_splits
 from rnnlm.experiment import Experiment
-from rnnlm.refs import CheckpointRef, DocumentsRef, LabelKind, TokensRef
+from rnnlm.refs import CheckpointRef, DocumentsRef, LabelKind, Texts, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.steps.ingest import ingest
 from rnnlm.steps.observe import stage
@@ -28,22 +26,6 @@ from rnnlm.steps.step import logger
 from rnnlm.steps.tokenize import encode, tokenize, train_tokenizer
 from rnnlm.store import home
 from rnnlm.tokens import shards
-
-
-class Texts(NamedTuple):
-    """What was read and tokenized.
-
-    Attributes:
-        source_documents: The source's documents.
-        documents: The target's documents.
-        source_tokens: The source's documents, encoded.
-        tokens: The target's documents, encoded.
-    """
-
-    source_documents: DocumentsRef
-    documents: DocumentsRef
-    source_tokens: TokensRef
-    tokens: TokensRef
 
 
 def prepare_texts(experiment: Experiment, runner: Runner) -> Texts:

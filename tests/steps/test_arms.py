@@ -11,10 +11,10 @@ import pytest
 from rnnlm.arms import ARMS
 from rnnlm.experiment import Experiment, check_experiment
 from rnnlm.plan import Plan, SourceModel, needs_source, plan
-from rnnlm.refs import CellId, ScoreRef
+from rnnlm.refs import CellId, ScoreRef, Texts
 from rnnlm.steps.runner import Local
 from rnnlm.steps.target import Made
-from rnnlm.steps.texts import Texts, prepare_texts
+from rnnlm.steps.texts import prepare_texts
 from rnnlm.store import working_in
 from rnnlm.targets import TASKS, TargetTask
 
