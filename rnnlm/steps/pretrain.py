@@ -19,7 +19,8 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
         seed: Seed of the initial weights, the order and dropout.
     """
     # TensorFlow is loaded where it is used: a worker that only reads and tokenizes never waits for it.
-    from rnnlm.transfer.fit import fit_language_model, fit_target_model
+    from rnnlm.transfer.fit import fit_language_model
+    from rnnlm.transfer.fit_target import TargetFit, fit_target_model
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     tags = {"rnnlm.tokens": tokens.sha256}
@@ -39,18 +40,8 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
                 )
             else:
                 run.log_params({"classifier": source.classifier.model_dump()})
-                fitted = fit_target_model(
-                    model,
-                    tokens,
-                    source.classifier,
-                    place.folder,
-                    start=None,
-                    trainable="all",
-                    labels=None,
-                    seed=seed,
-                    report=progress,
-                    states=states_folder(),
-                )
+                fit = TargetFit(model, tokens, source.classifier, seed)
+                fitted = fit_target_model(fit, place.folder, progress, states_folder())
         run.log_metrics(fitted.metrics)
         run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
         fitted.forget()

@@ -22,7 +22,8 @@ from rnnlm.training.progress import Report, silent
 from rnnlm.transfer.adaptation import fit_adaptation
 from rnnlm.transfer.cell import Fitted
 from rnnlm.transfer.ensemble import fit_ensemble
-from rnnlm.transfer.fit import BesideText, fit_language_model, fit_target_model
+from rnnlm.transfer.fit import fit_language_model
+from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
 
 
@@ -77,21 +78,19 @@ def run_cell(
             return fit_mixture(needs[0], work.order, tokens, final)
         case TrainTarget():
             beside_text, known = work.beside_text, work.known_text
-            return fit_target_model(
+            fit = TargetFit(
                 work.model,
                 tokens,
                 work.training,
-                final,
+                seed,
+                labels=spec.id.labels,
                 start=start,
                 trainable=work.trainable,
-                labels=spec.id.labels,
-                seed=seed,
-                report=report,
-                states=states,
                 word_map=work.word_map,
                 beside=BesideText(inputs.texts[beside_text], work.beside) if beside_text and work.beside else None,
                 known_text=inputs.texts[known] if known else None,
             )
+            return fit_target_model(fit, final, report, states)
         case SolveLinear():
             assert inputs.documents is not None
             return fit_tfidf(

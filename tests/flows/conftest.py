@@ -87,6 +87,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     import rnnlm.steps.ingest
     import rnnlm.steps.tokenize
     import rnnlm.transfer.fit
+    import rnnlm.transfer.fit_target
     import rnnlm.transfer.run_cell
 
     counts: Counter[str] = Counter()
@@ -105,6 +106,7 @@ def executed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     # Of the source model, and of cells.
     for module in (rnnlm.transfer.fit, rnnlm.transfer.run_cell):
         counted(module, "fit_language_model", "language model")
+    for module in (rnnlm.transfer.fit_target, rnnlm.transfer.run_cell):
         counted(module, "fit_target_model", "classifier")
     counted(rnnlm.registry, "register", "register")
     counted(rnnlm.steps.compare, "assemble", "compare")

@@ -280,7 +280,7 @@ def test_a_failed_step_is_retried_alone(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
 ) -> None:
-    import rnnlm.transfer.fit
+    import rnnlm.transfer.fit_target
     import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
@@ -289,12 +289,12 @@ def test_a_failed_step_is_retried_alone(
     raw["comparison"]["seed"] = 7
     experiment = check_experiment(raw)
 
-    working = rnnlm.transfer.fit.fit_target_model
+    working = rnnlm.transfer.fit_target.fit_target_model
 
-    def failing(*args: Any, **kwargs: Any) -> Any:
-        if kwargs["trainable"] == "head":
+    def failing(fit: rnnlm.transfer.fit_target.TargetFit, *args: Any) -> Any:
+        if fit.trainable == "head":
             raise DataError("this arm is broken today", where="here")
-        return working(*args, **kwargs)
+        return working(fit, *args)
 
     monkeypatch.setattr(rnnlm.transfer.run_cell, "fit_target_model", failing)
     with pytest.raises(DataError, match="broken today"):
@@ -330,11 +330,11 @@ def test_a_retried_flow_run_goes_on_where_it_failed(
     settings: dict[str, Any],
 ) -> None:
     """The same flow run, begun again as Prefect's Retry does, takes from the cache all but the step that failed."""
-    import rnnlm.transfer.fit
+    import rnnlm.transfer.fit_target
     import rnnlm.transfer.run_cell
     from rnnlm.flows.transfer import transfer
 
-    working, calls = rnnlm.transfer.fit.fit_target_model, Counter[str]()
+    working, calls = rnnlm.transfer.fit_target.fit_target_model, Counter[str]()
 
     def failing_once(*args: Any, **kwargs: Any) -> Any:
         calls["all"] += 1

@@ -15,10 +15,9 @@ from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, Model, Tokeni
 from rnnlm.targets import TASKS
 from rnnlm.targets.calibration import calibration_metrics, fit_temperature
 from rnnlm.tokens import Text, tokenize
-from rnnlm.training.progress import silent
 from rnnlm.training.target_model import pooled_features, predict, train_target_model
 from rnnlm.transfer.cell import read_documents
-from rnnlm.transfer.fit import _frozen_states, fit_target_model
+from rnnlm.transfer.fit_target import TargetFit, _frozen_states, fit_target_model
 
 WAYS = [FineTuning(), FineTuning(unfreezing="gradual", stay_near=1.0), FineTuning(average=True)]
 MODEL = Model(embedding=8, hidden=8, layers=2)
@@ -42,17 +41,8 @@ def test_every_arm_has_as_many_tries(
     pretrained: bool, trainable: Trainable, tokens: TokensRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cell(name: str, start: Path | None, training: ClassifierTraining, trainable: Trainable) -> dict[str, float]:
-        return fit_target_model(
-            MODEL,
-            tokens,
-            training,
-            tmp_path / name,
-            start=start,
-            trainable=trainable,
-            labels=None,
-            seed=3,
-            report=silent,
-        ).metrics
+        fit = TargetFit(MODEL, tokens, training, 3, start=start, trainable=trainable)
+        return fit_target_model(fit, tmp_path / name).metrics
 
     start = None
     if pretrained:
@@ -65,7 +55,7 @@ def test_every_arm_has_as_many_tries(
         seen.append((rest["seed"], rate, rest["fine_tuning"], get_weights(model)))
         return train(model, documents, valid, rate, **rest)
 
-    monkeypatch.setattr("rnnlm.transfer.fit.train_target_model", recorded)
+    monkeypatch.setattr("rnnlm.transfer.fit_target.train_target_model", recorded)
     metrics = cell("cell", start, TRAINING, trainable)
     assert [rate for _, rate, _, _ in seen] == [0.01, 0.02] * 3
     heads = [weights["head/kernel"].tobytes() for _, _, _, weights in seen]
@@ -90,9 +80,9 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
     """The cells of other seeds and numbers of labels get what was computed; another encoder gets its own."""
 
     def cell(name: str, start: Path | None, trainable: Trainable, labels: int, seed: int) -> dict[str, float]:
-        arguments: dict[str, Any] = {"start": start, "trainable": trainable, "labels": labels, "seed": seed}
         training = TRAINING.model_copy(update={"fine_tuning": [FineTuning()]})
-        return fit_target_model(MODEL, tokens, training, tmp_path / name, report=silent, **arguments).metrics
+        fit = TargetFit(MODEL, tokens, training, seed, labels=labels, start=start, trainable=trainable)
+        return fit_target_model(fit, tmp_path / name).metrics
 
     for seed in (1, 2):
         cell(f"source {seed}", None, "all", 20, seed)
@@ -102,7 +92,7 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
         read.append(len(documents))
         return pooled_features(model, documents)
 
-    for module in ("rnnlm.transfer.fit", "rnnlm.training.target_model"):
+    for module in ("rnnlm.transfer.fit_target", "rnnlm.training.target_model"):
         monkeypatch.setattr(f"{module}.pooled_features", recorded)
     valid, test = (len(read_documents(tokens, split, labelled=True)) for split in ("valid", "test"))
     _frozen_states.cache_clear()
@@ -118,9 +108,7 @@ def test_a_frozen_encoder_reads_valid_and_test_once(
 def test_the_validation_split_chooses_the_temperature(tokens: TokensRef, tmp_path: Path) -> None:
     """The metrics are those of the probabilities on disk, which are without it; the checkpoint holds it."""
     training = TRAINING.model_copy(update={"learning_rates": [0.02], "fine_tuning": [FineTuning()]})
-    metrics = fit_target_model(
-        MODEL, tokens, training, tmp_path / "cell", start=None, trainable="all", labels=None, seed=3, report=silent
-    ).metrics
+    metrics = fit_target_model(TargetFit(MODEL, tokens, training, 3), tmp_path / "cell").metrics
     checkpoint = Checkpoint.load(tmp_path / "cell")
     temperature = metrics["valid/temperature"]
     assert checkpoint.description.temperature == temperature

@@ -19,7 +19,7 @@ from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder
 from rnnlm.training.target_model import _Step
 from rnnlm.transfer.cell import Fitted
-from rnnlm.transfer.fit import BesideText, fit_target_model
+from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
 
 MODEL = Model(embedding=6, hidden=6)
 READING = LanguageModelTraining(epochs=1, batch_size=2, window=8, precision="float32")
@@ -52,7 +52,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> TokensRef:
 def start(tokens: TokensRef, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start") / "model"
     training = TRAINING.model_copy(update={"learning_rates": [0.01], "fine_tuning": [FineTuning()]})
-    fit_target_model(MODEL, tokens, training, folder, start=None, trainable="all", labels=None, seed=9, report=silent)
+    fit_target_model(TargetFit(MODEL, tokens, training, 9), folder)
     return folder
 
 
@@ -72,7 +72,7 @@ def cell(
         "settings": MODEL,
         "tokens": tokens,
     } | changes
-    return fit_target_model(final=folder, start=start, trainable=trainable, report=report, states=states, **arguments)
+    return fit_target_model(TargetFit(start=start, trainable=trainable, **arguments), folder, report, states)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ def test_a_state_belongs_to_all_that_the_result_depends_on(
             identities[name] = states.identity
             raise Stop
 
-        monkeypatch.setattr("rnnlm.transfer.fit.train_target_model", record)
+        monkeypatch.setattr("rnnlm.transfer.fit_target.train_target_model", record)
         with pytest.raises(Stop):
             cell(changes.pop("tokens", tokens), tmp_path / name, tmp_path / "states", **changes)
 
