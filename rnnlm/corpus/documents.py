@@ -246,12 +246,17 @@ def digest_of(text: str, where: str) -> bytes:
 
 def _assigner(corpus: Corpus, files: list[File]) -> Callable[[File, Record, bytes, str], Split]:
     """Return the function that returns the split of a document."""
+    given: set[str | None]
     if corpus.format == "aclimdb":
         given = {aclimdb.split_and_label(file)[0] for file in files}
+    elif corpus.split:
+        # Many sets have train and test rows alone. To know it, the rows are read until one is marked valid.
+        every = (record.split for file in files for record, _ in records(corpus, file))
+        given = {"test", "valid" if any(split == "valid" for split in every) else None}
     else:
         given = {file.split for file in files if file.split}
-    valid_share = 0.0 if corpus.split or "valid" in given else corpus.valid_share
-    test_share = 0.0 if corpus.split or "test" in given else corpus.test_share
+    valid_share = 0.0 if "valid" in given else corpus.valid_share
+    test_share = 0.0 if "test" in given else corpus.test_share
 
     def assign(file: File, record: Record, digest: bytes, where: str) -> Split:
         stated = _stated(corpus, file, record, where)

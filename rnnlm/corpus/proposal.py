@@ -106,8 +106,8 @@ def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Su
 def divided(survey: Survey, valid_share: float, test_share: float) -> dict[str, list[Seen]]:
     """Return the documents of each split as reading divides them, without duplicates and overlaps."""
     corpus = survey.corpus
-    given = set(survey.splits) if corpus.train or corpus.format == "aclimdb" else set()
-    valid_share = 0.0 if corpus.split or "valid" in given else valid_share
+    given = set(survey.splits) if corpus.train or corpus.split or corpus.format == "aclimdb" else set()
+    valid_share = 0.0 if "valid" in given else valid_share
     test_share = 0.0 if corpus.split or "test" in given else test_share
     parts: dict[str, dict[bytes, Seen]] = {split: {} for split in SPLITS}
     # Of two copies the one that has a label is kept.
@@ -260,11 +260,11 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
     if of == "source":
         for key in ("label", "unlabelled", "label_pattern"):
             fields.pop(key, None)
-    if not survey.corpus.split:
-        if not survey.corpus.valid and not (survey.corpus.format == "aclimdb" and survey.splits.get("valid")):
-            fields["valid_share"] = valid_share
-        if not survey.corpus.test and survey.corpus.format != "aclimdb":
-            fields["test_share"] = test_share
+    marked = survey.corpus.split or survey.corpus.format == "aclimdb"
+    if not survey.corpus.valid and not (marked and survey.splits.get("valid")):
+        fields["valid_share"] = valid_share
+    if not survey.corpus.test and not marked:
+        fields["test_share"] = test_share
     counts = ", ".join(f"{len(parts[split]):,} {split}" for split in SPLITS)
     about = f"{'' if survey.whole else 'of the first '}{documents:,} different documents: {counts}"
     if labelled:
@@ -273,10 +273,13 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
 
 
 def _refuse_split(survey: Survey) -> None:
-    """Leave out a split column that an experiment cannot use: one without all splits, or without labels in test."""
+    """Leave out a split column that an experiment cannot use: one without train or test rows, or without labels there.
+
+    Where no row is marked valid, the validation split is cut from train.
+    """
     if not survey.corpus.split:
         return
-    parts = divided(survey, 0.0, 0.0)
+    parts = divided(survey, 0.2, 0.0)
     labelled = all(_labelled(parts[split]) for split in SPLITS) if survey.has_labels else True
     if not all(parts.values()) or not labelled:
         survey.corpus = survey.corpus.model_copy(update={"split": None})

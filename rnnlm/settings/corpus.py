@@ -93,7 +93,9 @@ class Corpus(Settings):
         default=None,
     )
     group: str | None = field("Column whose documents stay in one split together (a film, an author).", default=None)
-    split: str | None = field("Column that holds train, valid or test.", default=None)
+    split: str | None = field(
+        "Column that holds train, valid or test. Where no row is valid, valid_share is cut from train.", default=None
+    )
     valid_share: float = field("Share of documents in the validation split.", default=0.05, ge=0.0, le=0.5)
     test_share: float = field(
         "Share of documents in the test split, where none is given.", default=0.05, ge=0.0, le=0.5

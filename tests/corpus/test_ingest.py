@@ -156,6 +156,21 @@ def test_split_column(tmp_path: Path) -> None:
     assert _texts(ref) == ["train 1", "train 2", "valid 1", "test 1"]
 
 
+def test_a_split_column_without_valid_rows_gets_them_from_train(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"{part} {n}", "part": part} for n in range(200) for part in ("train", "test")
+    ]
+    path = _jsonl(tmp_path / "x.jsonl", rows)
+    ref = _ingest(tmp_path, files=[path], split="part", valid_share=0.2, test_share=0.3)
+    # The test rows are as they were marked, whatever test_share says.
+    assert ref.documents["test"] == 200
+    assert 20 <= ref.documents["valid"] <= 60
+    assert ref.documents["train"] == 200 - ref.documents["valid"]
+    texts = _texts(ref)
+    assert all(text.startswith("test") for text in texts[200:])
+    assert all(text.startswith("train") for text in texts[:200])
+
+
 @pytest.fixture
 def aclimdb(tmp_path: Path) -> Path:
     root = tmp_path / "aclImdb"

@@ -169,6 +169,14 @@ def test_a_split_column_is_used_if_it_has_all_splits(source: Survey, tmp_path: P
     assert target.corpus.split == "part"
 
 
+def test_a_split_column_without_valid_rows_is_used_and_valid_is_cut_from_train(source: Survey, tmp_path: Path) -> None:
+    rows = _rows(400, label=lambda n: "ab"[n % 8 > 3], part=lambda n: ["train", "test"][n % 4 > 2])
+    target = _look(_write(tmp_path, "csv", rows), tmp_path)
+    assert target.splits == {"train": 300, "test": 100}
+    _proposed(target, source, tmp_path)
+    assert target.corpus.split == "part"
+
+
 def test_a_split_column_without_test_rows_is_said_and_not_used(source: Survey, tmp_path: Path) -> None:
     rows = _rows(160, label=lambda n: "ab"[n % 8 > 3], split=lambda n: ["train", "valid"][n % 4 > 2])
     target = _look(_write(tmp_path, "csv", rows), tmp_path)
