@@ -11,6 +11,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner, ThreadPoolTa
 
 from rnnlm.environment import prepare
 from rnnlm.errors import ConfigError
+from rnnlm.model.native import load_tensorflow_quietly
 
 RUNNER, WORKERS, SCHEDULER = "RNNLM_RUNNER", "RNNLM_RUNNER_WORKERS", "RNNLM_DASK_SCHEDULER"
 
@@ -48,7 +49,13 @@ def _sequential(_: int) -> TaskRunner[Any]:
 
 
 def _processes(workers: int) -> TaskRunner[Any]:
-    return ProcessPoolTaskRunner(max_workers=workers, initializer=prepare)
+    return ProcessPoolTaskRunner(max_workers=workers, initializer=_begin)
+
+
+def _begin() -> None:
+    """Prepare a process of a pool."""
+    prepare()
+    load_tensorflow_quietly()
 
 
 def _dask(workers: int) -> TaskRunner[Any]:
