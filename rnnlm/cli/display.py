@@ -60,7 +60,7 @@ def work_shown(log: bool, traceback: bool) -> Iterator[None]:
 def _silence_prefect() -> None:
     """Take Prefect's log from the terminal; its pages still have it."""
     # For the processes that a task runner starts: each sets its own handlers.
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     import prefect.main  # noqa: F401  (sets the handlers)
     from prefect.logging.handlers import PrefectConsoleHandler
 

@@ -95,14 +95,16 @@ def predict(
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Predict the number of texts, with a model that was trained on numbers."""
+    """Predict a number for each text, with a model that was trained on numbers."""
     with errors_for_people(traceback):
         trained = _load(model)
         from rnnlm.inference.predict import predict
+        from rnnlm.targets import three_digits
 
         for batch in batches(terminal.texts(texts, file, encoding, column)):
             for text, said in zip(batch, predict(trained, batch), strict=True):
-                _say(f"{said.value:.4g}  {_one_line(text)}", asdict(said) if as_json else None)
+                decimals = three_digits(said.value)
+                _say(f"{said.value:,.{decimals}f}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
 @options_of(Completing)

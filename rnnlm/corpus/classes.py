@@ -142,7 +142,9 @@ def _check_many(classes: Classes, corpus: Corpus, name: str) -> None:
             f"{labelled:,} labelled documents have {len(every):,} different labels ({shown(dict.fromkeys(every, 0))}): "
             f"the {what} holds ids, texts or measured numbers, not classes",
             where=f"{name}.corpus.label",
-            remedy="Name the column of the class.",
+            remedy="Name the column of the class. If they are numbers to predict, set target.task to regression."
+            if name == "target"
+            else "Name the column of the class.",
         )
 
 

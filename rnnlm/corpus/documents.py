@@ -107,13 +107,18 @@ def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
     return {digest_of(text, place) for text, place in texts if text}
 
 
-def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
+def records(corpus: Corpus, file: File, label_kind: LabelKind = "class") -> Iterator[tuple[Record, str]]:
     """Read the documents of a file, each with its place in it. Names of labels, groups and splits are cleaned.
+
+    Args:
+        corpus: How the file is read.
+        file: The file.
+        label_kind: What the labels are; numbers are written in one way, so that "-1" and "-1.0" are the same.
 
     Raises:
         DataError: If a document is too long, or much of the file is not text.
     """
-    unlabelled = None if corpus.unlabelled is None else plain_name(corpus.unlabelled)
+    unlabelled = None if corpus.unlabelled is None else _plain_label(corpus.unlabelled, label_kind)
     characters = strange = 0
     for record in read(file, corpus):
         where = f"{file.address}, {record.place}" if record.place else file.address
@@ -121,9 +126,8 @@ def records(corpus: Corpus, file: File) -> Iterator[tuple[Record, str]]:
             raise too_long(corpus.max_characters, where)
         characters += len(record.text)
         strange += no_text(record.text)
-        label, group, split = (
-            None if name is None else plain_name(name) for name in (record.label, record.group, record.split)
-        )
+        label = None if record.label is None else _plain_label(record.label, label_kind)
+        group, split = (None if name is None else plain_name(name) for name in (record.group, record.split))
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
     if strange > _STRANGE * characters:
@@ -142,7 +146,7 @@ def _write_parts(
     """
     clean = cleaner(corpus)
     assign = _assigner(corpus, files)
-    labels = {plain_name(label) for label in corpus.labels}
+    labels = {_plain_label(label, label_kind) for label in corpus.labels}
     dropped = {"blank": 0, "empty": 0, "label": 0, "unlabelled": 0, "excluded": 0, "duplicate": 0, "overlap": 0}
     missing: list[str] = []
     duplicates = dict.fromkeys(SPLITS, 0)
@@ -152,7 +156,7 @@ def _write_parts(
         writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
         # Documents with a label are read first, so that of two copies the one with a label is kept.
         for file, without_label in [(file, without) for without in kinds for file in files]:
-            for record, where in records(corpus, file):
+            for record, where in records(corpus, file, label_kind):
                 if without_label is not None and record.unlabelled is not without_label:
                     continue
                 if record.nothing == "blank":
@@ -165,13 +169,11 @@ def _write_parts(
                 if record.nothing:
                     missing.append(where)
                     continue
-                label = _label(corpus, file, record, where)
+                label = _label(corpus, file, record, where, label_kind)
                 without = corpus.unlabelled is not None and record.unlabelled
                 if labels and label not in labels and not without:
                     dropped["unlabelled" if label is None else "label"] += 1
                     continue
-                if label_kind == "number" and label is not None:
-                    label = _number(label, where)
                 digest = digest_of(text, where)
                 if digest in excluded:
                     dropped["excluded"] += 1
@@ -194,32 +196,40 @@ def _write_parts(
     return dropped, duplicates, digests
 
 
-def _label(corpus: Corpus, file: File, record: Record, where: str) -> str | None:
-    """Return a document's label. None if the corpus has no labels, or this document needs none."""
+def _plain_label(label: str, label_kind: LabelKind) -> str:
+    """Return a label without what does not belong to it; a number as Python writes it."""
+    plain = plain_name(label)
+    number = number_of(plain) if label_kind == "number" else None
+    return plain if number is None else repr(number)
+
+
+def _label(corpus: Corpus, file: File, record: Record, where: str, label_kind: LabelKind) -> str | None:
+    """Return a document's label. None if the corpus has no labels, or this document needs none.
+
+    Raises:
+        DataError: If there is none where there must be one, or it is not a number where it must be.
+    """
     if corpus.label_pattern is not None:
         # The address below the corpus' own folder comes first: the place of that folder must not decide a label.
         match = re.search(corpus.label_pattern, file.name) or re.search(corpus.label_pattern, file.address)
         if match is None or not match[1]:
             raise DataError("`label_pattern` finds no label in the address.", where=file.address)
-        return plain_name(match[1])
+        return _checked(_plain_label(match[1], label_kind), where, label_kind)
     if (corpus.label is None and corpus.format != "aclimdb") or record.unlabelled:
         return None
     label = record.label or None
     if not label and not corpus.labels:
         remedy = (
             "Give the document a label, or name all classes in `labels`: documents without a label are then dropped."
+            if label_kind == "class"
+            else 'Give the document a number, or set `unlabelled: ""`: it is then text without a label.'
         )
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)
-    return label
+    return None if label is None else _checked(label, where, label_kind)
 
 
-def _number(label: str, where: str) -> str:
-    """Return a label that is a number as Python writes it, so that "4" and "4.0" are one.
-
-    Raises:
-        DataError: If it is no finite number.
-    """
-    number = number_of(label)
+def _checked(label: str, where: str, label_kind: LabelKind) -> str:
+    number = number_of(label) if label_kind == "number" else 0.0
     if number is None or not math.isfinite(number):
         raise DataError(
             f"the label {label[:40]!r} is not a number, and the target task is regression.",
@@ -227,7 +237,7 @@ def _number(label: str, where: str) -> str:
             remedy="Write numbers as 3.5 (with a point, without a unit), name another column in `label`, or say in "
             "`unlabelled` which value means that a document has none.",
         )
-    return repr(number)
+    return label
 
 
 def digest_of(text: str, where: str) -> bytes:
@@ -382,7 +392,8 @@ def empty_split(corpus: Corpus, documents: DocumentsRef, split: str) -> tuple[st
     """Return which field of the corpus makes a split empty, and what to do about it."""
     if corpus.split:
         remedy = f"No document is marked {split!r} in the column {corpus.split!r}: mark some, or leave `split` out and "
-        return "split", f"{remedy}have the splits cut by share."
+        share = " A valid_share above 0 cuts the validation split from train." if split == "valid" else ""
+        return "split", f"{remedy}have the splits cut by share.{share}"
     if getattr(corpus, split):
         counts = ", ".join(f"{count:,} {reason}" for reason, count in documents.dropped.items() if count)
         return split, f"None of the documents in its files was kept (dropped in all: {counts or 'none'})."

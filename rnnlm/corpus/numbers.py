@@ -13,7 +13,7 @@ from rnnlm.settings import Corpus
 
 # Fewer different numbers are classes, most likely.
 FEW = 3
-# A number so many standard deviations from the mean is a slip of the pen, or a code for "unknown" such as 999.
+# A number so many standard deviations from the mean is a typing error, or a code for "unknown" such as 999.
 FAR = 10.0
 
 Numbers = Mapping[str, np.ndarray]
@@ -52,14 +52,14 @@ def check_numbers(numbers: Numbers, corpus: Corpus, name: str) -> list[str]:
     for split in ("train", "test"):
         if np.ptp(numbers[split]) == 0.0:
             raise DataError(
-                f"all labels of the {split} split are {numbers[split][0]:g}: there is nothing to predict",
+                f"all labels of the {split} split are {numbers[split][0]:,.10g}: there is nothing to predict",
                 where=f"{name}.corpus.label",
                 remedy="Look at the label column, and at how the splits are cut.",
             )
     warnings = []
     different = np.unique(np.concatenate(list(numbers.values())))
     if len(different) < FEW:
-        shown = " and ".join(f"{value:g}" for value in different)
+        shown = " and ".join(f"{value:,.10g}" for value in different)
         warnings.append(
             f"{name}.corpus: the labels have two values only, {shown}. If they are classes, set {name}.task to "
             "classification."
@@ -72,7 +72,7 @@ def check_numbers(numbers: Numbers, corpus: Corpus, name: str) -> list[str]:
         )
         warnings.append(
             f"{name}.corpus: {far:,} {'label is' if far == 1 else 'labels are'} more than {FAR:g} standard deviations "
-            f"from the mean {mean:.4g} (the furthest: {furthest:g}). If that means that there is no label, say so in "
-            f"{name}.corpus.unlabelled."
+            f"from the mean {mean:,.10g} (the furthest: {furthest:,.10g}). If that means that there is no label, say "
+            f"so in {name}.corpus.unlabelled."
         )
     return warnings

@@ -221,7 +221,8 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         chosen["labels"] = "no label column was found: language models alone are compared"
         lines += [
             "",
-            "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus.",
+            "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus;",
+            "# if it holds numbers to predict, add `task: regression` to target, too.",
         ]
     text = "\n".join(lines) + "\n"
     check_experiment(yaml.safe_load(text))

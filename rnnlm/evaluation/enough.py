@@ -66,6 +66,8 @@ def more_documents(corpus: Corpus, name: str, split: str) -> str:
     field = f"{name}.corpus"
     if corpus.split:
         ways = [f"give more rows whose column {corpus.split!r} says {split}"]
+        if split == "valid":
+            ways.append(f"where no row says so, a larger {field}.valid_share")
     elif corpus.format == "aclimdb" and split == "test":
         ways = ["put more files into the folder test/"]
     elif getattr(corpus, split) or (split == "test" and corpus.train):

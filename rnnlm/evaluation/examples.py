@@ -20,7 +20,7 @@ ZERO_WIDTH_JOINER = "\N{ZERO WIDTH JOINER}"
 
 
 @dataclass(frozen=True)
-class Said:
+class Answers:
     """What one arm said of each test document, at one number of labels.
 
     Attributes:
@@ -40,7 +40,7 @@ class Said:
     predicted: np.ndarray
 
 
-def said(files: Sequence[Path]) -> Said:
+def said(files: Sequence[Path]) -> Answers:
     """Read what the seeds of one arm said of the same documents.
 
     Args:
@@ -51,7 +51,7 @@ def said(files: Sequence[Path]) -> Said:
     each = np.stack([CLASSES.said(table) for table in tables])
     right = each.argmax(axis=2) == labels
     mean = each.mean(axis=0)
-    return Said(
+    return Answers(
         ids=tables[0]["id"].to_numpy(zero_copy_only=False),
         labels=labels,
         right=right.all(axis=0),
@@ -62,7 +62,7 @@ def said(files: Sequence[Path]) -> Said:
 
 
 def examples(
-    arms: tuple[str, str], labels: int, seeds: int, both: tuple[Said, Said], names: Sequence[str], documents: Path
+    arms: tuple[str, str], labels: int, seeds: int, both: tuple[Answers, Answers], names: Sequence[str], documents: Path
 ) -> Examples:
     """Choose the documents that one arm gets right with every seed and the other with none, the surest first.
 
@@ -79,7 +79,7 @@ def examples(
     of_arm, of_baseline = _surest(only_arm, arm), _surest(only_baseline, baseline)
     texts = _texts(documents, [arm.ids[place] for place in (*of_arm, *of_baseline)])
 
-    def shown(place: int, knows: Said, errs: Said) -> Example:
+    def shown(place: int, knows: Answers, errs: Answers) -> Example:
         return Example(
             id=str(knows.ids[place]),
             label=names[knows.labels[place]],
@@ -101,7 +101,7 @@ def examples(
     )
 
 
-def _surest(places: np.ndarray, knows: Said) -> list[int]:
+def _surest(places: np.ndarray, knows: Answers) -> list[int]:
     order = np.argsort(-knows.sure[places], kind="stable")
     return [int(place) for place in places[order[:MOST]]]
 

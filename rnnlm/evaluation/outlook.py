@@ -27,7 +27,7 @@ class SourceModel(BaseModel):
     Attributes:
         perplexity: Of a source language model as it is, on the target's validation text; None for a classifier.
         bits: The same as bits per character.
-        documents: Number of labelled training documents that the features are of; 0 without labels.
+        documents: Number of labelled training documents that the features are of; 0 without classes.
         pretrained: Features of the source model's encoder.
         random: Features of an encoder of the same shape with random weights.
         shuffled: The source model's features, with the labels shuffled: what features that tell nothing score.

@@ -11,7 +11,7 @@ from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
 from rnnlm.evaluation.recommendation import validated
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.refs import ScoreRef
-from rnnlm.targets import Measure
+from rnnlm.targets import BITS, Measure
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Deci
     weight = champion.characters.astype(np.float64)
     gain, _ = paired_bootstrap((champion.bits - challenger.bits)[None], weight)
     said = (
-        f"{gain.value:+.3f} bits per character saved against the champion on the same {len(weight):,} test documents "
-        f"(95 % interval {gain.low:+.3f} to {gain.high:+.3f}"
+        f"{BITS.difference(gain.value)} than the champion on the same {len(weight):,} test documents "
+        f"({BITS.interval(gain.low, gain.high)}"
     )
     return _decided(gain, margin, said, f"{margin:g}")
 

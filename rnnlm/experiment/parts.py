@@ -1,6 +1,6 @@
 """The parts of an experiment: what is learnt first, what it is to help, and what is compared."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,9 @@ from rnnlm.settings import (
     WordMap,
     field,
 )
-from rnnlm.targets import TASKS, TargetTask
+
+if TYPE_CHECKING:
+    from rnnlm.targets import TargetTask
 
 
 class Source(Settings):
@@ -81,23 +83,25 @@ class Target(Settings):
 
     @model_validator(mode="after")
     def _trains_as_its_task(self) -> "Target":
-        for other in TASKS.values():
-            if other.name != self.task and getattr(self, other.model) != type(self).model_fields[other.model].default:
+        for other in (self.classifier, self.regressor):
+            if other.task != self.task and other != type(other)():
                 raise ValueError(
-                    f"target.{other.model}: it is for the task {other.name}, and target.task is {self.task}: use "
-                    f"target.{self.target_task.model}, or change target.task"
+                    f"target.{other.model}: it is for the task {other.task}, and target.task is {self.task}: use "
+                    f"target.{self.training.model}, or change target.task"
                 )
         return self
 
     @property
     def training(self) -> ClassifierTraining | RegressorTraining:
         """How models of the target task are trained."""
-        found: ClassifierTraining | RegressorTraining = getattr(self, self.target_task.model)
-        return found
+        return self.classifier if self.task == self.classifier.task else self.regressor
 
     @property
-    def target_task(self) -> TargetTask:
+    def target_task(self) -> "TargetTask":
         """The target task."""
+        # Imported here: NumPy is not for those who only read settings.
+        from rnnlm.targets import TASKS
+
         return TASKS[self.task]
 
 

@@ -11,7 +11,6 @@ from pydantic import Field, ValidationError
 
 from rnnlm.errors import ConfigError
 from rnnlm.settings import Settings
-from rnnlm.targets import TARGETS
 
 Task = Literal["score", "classify", "predict", "complete", "rescore", "correct"]
 ExportFormat = Literal["saved-model", "onnx"]
@@ -79,6 +78,8 @@ TASKS: dict[Task, type[Settings]] = {
 
 def default_task(kind: str) -> Task:
     """Return the default `task` of a kind of model."""
+    from rnnlm.targets import TARGETS  # imported here: the command line's options need no NumPy
+
     return cast(Task, TARGETS[kind].use) if kind in TARGETS else "score"
 
 

@@ -1,4 +1,4 @@
-"""What is above the encoder of a model of a target task: how wide it is, its loss, and what its outputs say."""
+"""The heads of target models: width, loss, and what the outputs mean."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -24,8 +24,8 @@ class Head(Protocol):
     outputs: int
     label_type: tf.DType
 
-    def prepare(self, labels: np.ndarray) -> None:
-        """Take from the training labels what the loss depends on."""
+    def prepare(self, labels: np.ndarray) -> np.ndarray:
+        """Take from the training labels what the loss depends on, and return them as the loss takes them."""
 
     def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Return the loss of each document: (batch,)."""
@@ -56,9 +56,10 @@ class ClassHead:
         self._smoothing, self._weighting = training.label_smoothing, training.class_weights
         self._weights = tf.Variable(tf.ones(classes), trainable=False)
 
-    def prepare(self, labels: np.ndarray) -> None:
-        """Take the weights of the classes."""
+    def prepare(self, labels: np.ndarray) -> np.ndarray:
+        """Take the weights of the classes, and return class indices."""
         self._weights.assign(class_weights(labels, self.classes, self._weighting))
+        return labels.astype(np.int32)
 
     def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Return the loss of each document, in nats, times the weight of its class: (batch,).
@@ -99,31 +100,25 @@ class NumberHead:
     outputs = 1
 
     def __init__(self, _training: RegressorTraining, _classes: int) -> None:
-        # Plain numbers for answers, so that an exported function holds them as constants; variables for the loss,
-        # because a compiled training step serves the cells of a comparison one after the other.
+        # Plain numbers, so that an exported function holds them as constants.
         self._numbers = {"mean": 0.0, "deviation": 1.0, "low": -np.inf, "high": np.inf}
-        self._mean, self._deviation = tf.Variable(0.0, trainable=False), tf.Variable(1.0, trainable=False)
 
-    def prepare(self, labels: np.ndarray) -> None:
-        """Take the mean, the standard deviation and the range of the labels."""
-        self.restore(
-            {
-                "mean": float(labels.mean()),
-                "deviation": float(labels.std()) or 1.0,
-                "low": float(labels.min()),
-                "high": float(labels.max()),
-            }
-        )
+    def prepare(self, labels: np.ndarray) -> np.ndarray:
+        """Take mean, standard deviation and range of the labels, and return them standardised."""
+        mean, deviation = float(labels.mean()), float(labels.std()) or 1.0
+        self._numbers = {"mean": mean, "deviation": deviation, "low": float(labels.min()), "high": float(labels.max())}
+        # In float64 until here: labels such as dates may differ by little beside their size.
+        return ((labels - mean) / deviation).astype(np.float32)
 
     def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Return Huber's loss of each document, in squared standard deviations: (batch,)."""
-        error = tf.abs(outputs[:, 0] - (labels - self._mean) / self._deviation)
+        error = tf.abs(outputs[:, 0] - labels)
         return tf.where(error <= HUBER, 0.5 * error**2, HUBER * (error - 0.5 * HUBER))
 
     def said(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Return a number each, (batch,), within the range of the training labels."""
+        """Return a number each, (batch,) float64, within the range of the training labels."""
         n = self._numbers
-        return tf.clip_by_value(n["mean"] + n["deviation"] * outputs[:, 0], n["low"], n["high"])
+        return tf.clip_by_value(n["mean"] + n["deviation"] * tf.cast(outputs[:, 0], tf.float64), n["low"], n["high"])
 
     def description(self) -> dict[str, float]:
         """Return how outputs become numbers."""
@@ -132,8 +127,6 @@ class NumberHead:
     def restore(self, description: Any) -> None:
         """Take up how outputs become numbers."""
         self._numbers = dict(description)
-        self._mean.assign(description["mean"])
-        self._deviation.assign(description["deviation"])
 
 
 # By what models of the task are called.

@@ -370,10 +370,12 @@ def _figures(verdict: Verdict) -> dict[str, Callable[[Verdict], Drawing | None]]
     for task in tasks:
         measure = measure_of(task)
         axis = f"gain in {measure.words} ({measure.short})" if measure.higher_is_better else f"{measure.words} saved"
+        gain = f"Gain in {measure.words}" if measure.higher_is_better else f"{measure.title} saved"
+        title = f"{gain} over scratch"
         figures |= {
             measure.name: _against_labels(task),
             "cost": _cost(task),
-            "gain": _gain(task, f"Gain in {measure.words} over scratch", axis, ""),
+            "gain": _gain(task, title, axis, ""),
         }
     figures |= {
         "language_model": _language_model,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from rnnlm.arms import ARMS, arm_named
 from rnnlm.evaluation.verdict import Equivalence, Gain, Verdict
-from rnnlm.targets import TARGETS, Metric, measure_of
+from rnnlm.targets import TARGETS, Metric, measure_of, three_digits
 
 # Scores of language models; those of target tasks are the tasks' own.
 _LANGUAGE_MODEL = {
@@ -110,8 +110,8 @@ def _decimals(metric: Metric, value: float) -> int:
         return 1
     if metric.decimals is not None:
         return metric.decimals
-    # Three digits: 165.3 has four, because a perplexity is compared with others of its size.
-    return 1 if abs(value) >= 20 else 2 if abs(value) >= 1 else 3
+    # Three digits or more: 165.3 has four, because a perplexity is compared with others of its size.
+    return 1 if abs(value) >= 20 else max(2 if abs(value) >= 1 else 3, three_digits(value))
 
 
 def gain(found: Gain | None) -> str:

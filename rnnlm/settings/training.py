@@ -166,9 +166,11 @@ class TargetTraining(Settings):
     """How a model of a target task is trained on the encoder of a language model, or on a fresh one.
 
     Attributes:
-        model: What such a model is called. Each target task has settings of its own.
+        task: The target task. Each has settings of its own.
+        model: What its models are called.
     """
 
+    task: ClassVar[str]
     model: ClassVar[str]
 
     epochs: int = field("Passes over the labelled training documents.", default=2, ge=1, le=1_000)
@@ -231,7 +233,7 @@ class TargetTraining(Settings):
 class ClassifierTraining(TargetTraining):
     """How a classifier is trained."""
 
-    model = "classifier"
+    task, model = "classification", "classifier"
 
     class_weights: ClassWeights = field(
         "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
@@ -248,7 +250,7 @@ class ClassifierTraining(TargetTraining):
 class RegressorTraining(TargetTraining):
     """How a model that predicts a number is trained."""
 
-    model = "regressor"
+    task, model = "regression", "regressor"
 
     select: Literal["mae", "rmse", "spearman"] = field(
         "What the best checkpoint is best in, on validation. mae: the mean absolute error. rmse: the root of the mean "

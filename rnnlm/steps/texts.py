@@ -99,9 +99,9 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
     corpus = experiment.target.corpus
     if target.label_kind == "class":
         classes = class_counts(target)
-        warnings, fewest, of = check_classes(classes, corpus, "target"), len(classes["train"]), "classes"
+        warnings, fewest = check_classes(classes, corpus, "target"), len(classes["train"])
     else:
-        warnings, fewest, of = check_numbers(numbers_of(target), corpus, "target"), 2, "numbers"
+        warnings, fewest = check_numbers(numbers_of(target), corpus, "target"), 2
     for warning in warnings:
         logger.warning(warning)
     labelled = target.labelled["train"]
@@ -110,7 +110,7 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
             problem = (
                 f"{size:,} labels are wanted, the target's training split has {labelled:,}"
                 if size > labelled
-                else f"{size:,} labels are wanted, the target has {fewest:,} {of}: most would be in none of them"
+                else f"{size:,} labels are wanted, the target has {fewest:,} classes: most would be in none of them"
             )
             raise ConfigError(
                 f"comparison.labels: {problem}", remedy=f"Give numbers from {fewest:,} to {labelled:,}, or `all`."

@@ -1,11 +1,11 @@
 """The target tasks. A new one is a module here, an entry of TARGETS, settings for its training, and a head."""
 
 from rnnlm.targets.classification import Classification
-from rnnlm.targets.measure import BITS, Measure
+from rnnlm.targets.measure import BITS, Measure, three_digits
 from rnnlm.targets.regression import Regression
 from rnnlm.targets.task import Metric, Said, TargetTask
 
-__all__ = ["BITS", "TARGETS", "TASKS", "Measure", "Metric", "Said", "TargetTask", "measure_of"]
+__all__ = ["BITS", "TARGETS", "TASKS", "Measure", "Metric", "Said", "TargetTask", "measure_of", "three_digits"]
 
 # By what their models are called (`classifier`), and by what experiments call them (`classification`).
 TARGETS: dict[str, TargetTask] = {one.model: one for one in (Classification(), Regression())}

@@ -1,4 +1,4 @@
-"""Whether a classifier is as sure as it is right, and the temperature that mends it (Guo et al. 2017)."""
+"""Whether a classifier's confidence agrees with its accuracy, and what corrects it (Guo et al. 2017)."""
 
 import math
 

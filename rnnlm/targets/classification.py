@@ -88,7 +88,7 @@ class Classification(TargetTask):
 
         said = [np.zeros((other.shape[0], classes)) for other in others]
         there = np.unique(labels)
-        if len(there) == 1:  # nothing to tell apart
+        if len(there) == 1:  # only one class
             for one in said:
                 one[:, there] = 1.0
             return said

@@ -40,9 +40,7 @@ class Measure:
     def decimals_of(self, *values: float) -> int:
         """Return the decimals that scores, or differences of scores, are written with."""
         largest = max(abs(self.factor * value) for value in values)
-        if self.decimals is not None or largest == 0.0:
-            return self.decimals or 0
-        return max(0, 2 - math.floor(math.log10(largest)))
+        return three_digits(largest) if self.decimals is None else self.decimals
 
     def difference(self, gain: float) -> str:
         """Say how much better or worse something is: `3.2 points of accuracy better`, `0.12 less absolute error`."""
@@ -61,6 +59,11 @@ class Measure:
         saved = "" if self.higher_is_better else " saved"
         middle, first, last = self.numbers(value, low, high, plus=self.higher_is_better)
         return f"{middle} {self.unit or f'of {self.words}'}{saved} (95 % interval {first} to {last})"
+
+
+def three_digits(value: float) -> int:
+    """Return the decimals that show three digits of a number, or all before its point."""
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
 
 
 # What language models are judged by.

@@ -9,7 +9,7 @@ import pyarrow as pa
 from rnnlm.targets.measure import Measure
 from rnnlm.targets.task import Metric, Said, TargetTask
 
-STRATA = 10  # groups of equal size, by their labels, that a subset takes alike
+STRATA = 10  # groups by their labels, of which a subset takes the same share
 
 
 class Regression(TargetTask):
@@ -69,20 +69,24 @@ class Regression(TargetTask):
         return {}
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
-        """Return ten groups of about the same size, from the lowest to the highest numbers."""
+        """Return up to ten groups, from the lowest to the highest numbers; equal labels are in one."""
         edges = np.quantile(labels, np.arange(1, STRATA) / STRATA)
         return np.searchsorted(edges, labels, side="right")
 
     def fit_weights(self, said: Sequence[Said], labels: np.ndarray) -> np.ndarray:
-        """Return weights, zero or above, with the least squared error (stacking, Breiman 1996)."""
+        """Return weights, zero or above and one in all, with the least squared error (stacking, Breiman 1996)."""
         from scipy.optimize import nnls
 
-        weights, _ = nnls(np.stack(said, axis=1).astype(np.float64), labels.astype(np.float64))
-        return np.asarray(weights) if weights.sum() > 0.0 else np.full(len(said), 1.0 / len(said))
+        # With weights that are one in all, the error is a weighted sum of the models' errors: their mean is to be zero.
+        errors = np.stack([one.astype(np.float64) - labels for one in said], axis=1)
+        # The last row says so; beside it the errors are small, so it is met to six digits.
+        heavy = 1e6 * (np.abs(errors).max() or 1.0) * np.sqrt(len(errors))
+        weights, _ = nnls(np.vstack([errors, np.full(len(said), heavy)]), np.append(np.zeros(len(errors)), heavy))
+        return np.asarray(weights / weights.sum())
 
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of the numbers."""
-        return np.average(np.stack(said).astype(np.float64), axis=0, weights=weights)
+        return np.asarray(np.tensordot(weights, np.stack(said).astype(np.float64), axes=1))
 
     def solve(self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, **_: Any) -> list[Said]:
         """Fit ridge regression; its answers stay within the range of the training labels."""

@@ -22,7 +22,7 @@ class Metric:
     Attributes:
         words: Its name in words.
         share: Whether it is a share, which is written in per cent.
-        decimals: Decimals where it is written; if None, three digits.
+        decimals: Decimals where it is written; if None, three digits or more.
     """
 
     words: str

@@ -77,13 +77,11 @@ class Batch:
     Attributes:
         tokens: (time, batch) token ids, padded behind with zeros.
         lengths: (batch,) true lengths.
-        labels: (batch,) class indices, int32, -1 without a label; or numbers, float32.
         documents: (batch,) which documents they are.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
-    labels: np.ndarray
     documents: np.ndarray
 
 
@@ -94,12 +92,7 @@ def pad(documents: Text, chosen: np.ndarray, max_tokens: int) -> Batch:
     starts = documents.ends[chosen] - lengths
     inside = time[:, None] < lengths[None, :]
     tokens = documents.at(np.where(inside, starts[None, :] + time[:, None], 0))
-    return Batch(np.where(inside, tokens, 0), lengths, labels_for_model(documents.labels[chosen]), chosen)
-
-
-def labels_for_model(labels: np.ndarray) -> np.ndarray:
-    """Return labels in the type that a model's loss takes: int32 for classes, float32 for numbers."""
-    return labels.astype(np.int32 if labels.dtype.kind == "i" else np.float32)
+    return Batch(np.where(inside, tokens, 0), lengths, chosen)
 
 
 def _padded(lengths: Any) -> Any:

@@ -19,7 +19,7 @@ from rnnlm.seeds import masks, stream
 from rnnlm.settings import FineTuning, Model, TargetTraining, Trainable
 from rnnlm.targets import TARGETS, Said, TargetTask
 from rnnlm.tokens import Text
-from rnnlm.training.batches import batch_count, labels_for_model, shuffled_batches, sorted_batches
+from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.beside import Beside
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
 from rnnlm.training.hooks import Reporting, Saving
@@ -117,12 +117,12 @@ class _Learner:
         self.epochs = max(settings.epochs, math.ceil(settings.min_steps / self.per_epoch))
         self.steps = self.epochs * self.per_epoch
         self.phases = [Phase(0, self.steps, 0, [])]
+        self.labels = self.model.task_head.prepare(self.text.labels)
 
     @functools.cached_property
     def step(self) -> "_Step":
         """The compiled update, made when it is needed first: the model has the weights that it starts from then."""
         step = _Step.of(self.model, self.trainable)
-        self.model.task_head.prepare(self.text.labels)
         step.restart(self.seed, self.importance)
         return step
 
@@ -147,9 +147,9 @@ class _Learner:
             generator = stream(self.seed, "order", epoch)
             skipped = max(0, taken - epoch * self.per_epoch)
             if features is None:
-                yield from _document_batches(self.text, self.model.training, generator, skipped)
+                yield from _document_batches(self.text, self.labels, self.model.training, generator, skipped)
             else:
-                yield from _feature_batches(features, self.text.labels, self.per_epoch, generator, skipped)
+                yield from _feature_batches(features, self.labels, self.per_epoch, generator, skipped)
 
     def where(self, _batch: Inputs, /) -> str:
         return ""
@@ -257,11 +257,11 @@ def _task(model: TargetModel) -> TargetTask:
 
 
 def _document_batches(
-    text: Text, settings: TargetTraining, generator: np.random.Generator, skipped: int
+    text: Text, labels: np.ndarray, settings: TargetTraining, generator: np.random.Generator, skipped: int
 ) -> Iterator[Inputs]:
     """Yield the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
     for batch in shuffled_batches(text, settings.batch_size, settings.max_tokens, generator, skipped):
-        yield (batch.tokens, batch.lengths), batch.labels
+        yield (batch.tokens, batch.lengths), labels[batch.documents]
 
 
 def _feature_batches(
@@ -269,7 +269,7 @@ def _feature_batches(
 ) -> Iterator[Inputs]:
     """Yield the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
     for chosen in np.array_split(generator.permutation(len(labels)), batches)[skipped:]:
-        yield (features[chosen],), labels_for_model(labels[chosen])
+        yield (features[chosen],), labels[chosen]
 
 
 def predict(model: TargetModel, documents: Text, features: np.ndarray | None = None) -> Said:

@@ -29,9 +29,6 @@ from rnnlm.transfer.cell import (
 from rnnlm.transfer.start import start_weights
 from rnnlm.transfer.vocabulary import BY_GROUP
 
-# Numbers of a split's pooled states that are kept from cell to cell: 500 MB.
-MOST_STATES = 125_000_000
-
 
 def fit_language_model(
     settings: Model,

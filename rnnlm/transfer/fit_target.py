@@ -163,7 +163,7 @@ class _Tries:
     Attributes:
         valid: The validation documents.
         test: The test documents.
-        model: The model, which other cells of its architecture use, too.
+        model: The model; other cells of its architecture use it, too.
         coverage: What each rung of the word map took.
         precision: Type of the large products.
         frozen: The pooled states of the validation and test documents, where the encoder stays as it is.
@@ -290,7 +290,7 @@ def _frozen_states(
 ) -> tuple[np.ndarray, float]:
     """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
 
-    Encoders are told apart by their digest and by how their words were mapped. The seconds that it took are given too.
+    The encoder's digest and word map are in the cache's key. Returns the seconds that it took, too.
     """
     began = time.perf_counter()
     states = pooled_features(model, read_text(tokens, split).labelled())

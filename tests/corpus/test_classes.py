@@ -21,7 +21,7 @@ def check(
 def test_classes_are_counted_by_split(tmp_path: Path) -> None:
     rows = [f"text {n},{'pos' if n % 3 else 'neg'},{'test' if n < 30 else 'train'}" for n in range(90)]
     (tmp_path / "x.csv").write_text("\n".join(["text,label,split", *rows]), encoding="utf-8")
-    corpus = Corpus(files=[str(tmp_path / "x.csv")], label="label", split="split")
+    corpus = Corpus(files=[str(tmp_path / "x.csv")], label="label", split="split", valid_share=0.0)
     counts = class_counts(ingest(corpus, tmp_path / "out", downloads=tmp_path))
     assert counts == {"train": {"neg": 20, "pos": 40}, "valid": {}, "test": {"neg": 10, "pos": 20}}
 

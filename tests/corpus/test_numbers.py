@@ -12,8 +12,8 @@ from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
 
 
-def read(folder: Path, labels: list[str], kind: str = "number", **fields: Any) -> DocumentsRef:
-    rows = [f"text {n},{label}" for n, label in enumerate(labels)]
+def read(folder: Path, written: list[str], kind: str = "number", **fields: Any) -> DocumentsRef:
+    rows = [f"text {n},{label}" for n, label in enumerate(written)]
     (folder / "x.csv").write_text("\n".join(["text,grade", *rows]), encoding="utf-8")
     corpus = Corpus(files=[str(folder / "x.csv")], label="grade", **fields)
     return ingest(corpus, folder / f"out-{kind}", downloads=folder, label_kind=kind)  # type: ignore[arg-type]
@@ -39,6 +39,22 @@ def test_a_value_can_mean_that_there_is_no_number(tmp_path: Path) -> None:
     ref = read(tmp_path, ["1", "2", "?"] * 20, unlabelled="?", valid_share=0.2, test_share=0.2)
     assert sum(ref.documents.values()) == 60
     assert sum(ref.labelled.values()) == 40
+
+
+def test_no_label_is_recognised_however_its_number_is_written(tmp_path: Path) -> None:
+    """Programs write -1.0 for -1 where a column has empty fields."""
+    ref = read(tmp_path, ["1.0", "2.0", "-1.0"] * 20, unlabelled="-1", valid_share=0.2, test_share=0.2)
+    assert sum(ref.labelled.values()) == 40
+    kept = read(tmp_path, ["1", "2.0", "3.00"] * 20, labels=["1.0", "2", "3"], valid_share=0.2, test_share=0.2)
+    assert sum(kept.labelled.values()) == 60
+
+
+def test_an_empty_number_is_answered_by_what_helps(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='set `unlabelled: ""`'):
+        read(tmp_path, ["1", "", *["3"] * 30])
+    assert (
+        sum(read(tmp_path, ["1", "", "3"] * 20, unlabelled="", valid_share=0.2, test_share=0.2).labelled.values()) == 40
+    )
 
 
 def test_the_same_labels_as_classes_and_as_numbers_are_two_outputs(tmp_path: Path) -> None:
@@ -70,4 +86,4 @@ def test_two_values_and_a_far_one_are_named() -> None:
     assert "two values only, 0 and 1" in warning
     (warning,) = check_numbers(GOOD | {"train": np.array([*range(20)] * 20 + [9_999.0])}, CORPUS, "target")
     assert "1 label is more than 10 standard deviations" in warning
-    assert "9999" in warning
+    assert "9,999" in warning

@@ -61,7 +61,7 @@ def test_a_language_model_takes_the_place_by_bits_saved() -> None:
     assert better.promoted
     assert better.gain is not None
     assert better.gain.value == pytest.approx(0.1)
-    assert "+0.100 bits per character saved against the champion on the same 200 test documents" in better.reason
+    assert "0.100 bits per character better than the champion on the same 200 test documents" in better.reason
     for challenger, margin in ((1.4, 0.2), (1.5, 0.0), (1.6, 0.0)):
         assert not decide_language_model((of(challenger), of(1.5)), margin).promoted
 

@@ -51,7 +51,7 @@ def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
         ({"comparison": {"language_models": False}}, r"^comparison\.language_models: there is nothing to compare"),
         (
             {"source": {"task": "classification", "corpus": CLASSIFIED}},
-            r"^source\.task: a classification source helps classifiers of the target, and the target has no labels",
+            r"^source\.task: a classification source helps models of the target task, and the target has no labels",
         ),
         ({"target": {"corpus": {**TEXT, "labels": ["good"]}}}, r"^target\.corpus: `labels` keeps documents by their"),
         (
@@ -60,7 +60,7 @@ def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
         ),
         (
             {"target": {"corpus": CLASSIFIED}, "comparison": {"labels": []}},
-            r"^comparison\.labels: classifiers are trained",
+            r"^comparison\.labels: models of the target task are trained",
         ),
         ({"target": {"corpus": CLASSIFIED}, "comparison": {"arms": ["scratch"]}}, r"^comparison\.arms: .* another arm"),
     ],
@@ -160,7 +160,7 @@ def test_language_models_from_text_to_use_and_promotion(
     assert register(other, name="alone-target", alias="champion", run_id=other.recorded_as, tags={}).version == 2
     challenger = adapt(source, "alone", alone.target, alone.comparison, Promotion(margin=1.0))
     assert (challenger.alias, challenger.version) == ("challenger", 1)
-    assert "bits per character saved against the champion" in lineage(challenger.uri).facts["promotion"]
+    assert "bits per character better than the champion" in lineage(challenger.uri).facts["promotion"]
     # The texts are read by the registered model's own tokenizer; nothing is trained.
     assert executed == {"tokenize": 2, "register": 2}
 

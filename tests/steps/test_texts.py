@@ -9,7 +9,7 @@ import pytest
 from rnnlm.corpus import ingest
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import check_experiment
-from rnnlm.refs import DocumentsRef
+from rnnlm.refs import DocumentsRef, LabelKind
 from rnnlm.settings import Corpus
 from rnnlm.steps import texts
 from rnnlm.steps.runner import Local, Runner
@@ -22,9 +22,9 @@ def read_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Read without a flow; return the first file of each corpus that was read."""
     numbers, seen = iter(range(9)), list[str]()
 
-    def read(corpus: Corpus, _: Runner, whose: str = "source") -> DocumentsRef:
+    def read(corpus: Corpus, _: Runner, whose: str = "source", kind: LabelKind = "class") -> DocumentsRef:
         seen.append(Path((corpus.files or corpus.train)[0]).name)
-        return ingest(corpus, tmp_path / f"out {next(numbers)}", downloads=tmp_path)
+        return ingest(corpus, tmp_path / f"out {next(numbers)}", downloads=tmp_path, label_kind=kind)
 
     monkeypatch.setattr(texts, "read", read)
     return seen

@@ -60,8 +60,21 @@ def test_a_weighted_mean_is_no_worse_than_either_and_weights_follow_the_noise() 
     mean = TASK.weighted([first, second], shares)
     error = TASK.score_all(mean, LABELS)["rmse"]
     assert error < min(TASK.score_all(one, LABELS)["rmse"] for one in (first, second))
-    # Where no weight helps, they are equal.
-    np.testing.assert_array_equal(TASK.fit_weights([-LABELS, -LABELS], LABELS), [0.5, 0.5])
+    assert weights.sum() == pytest.approx(1.0)
+
+
+def test_a_model_that_says_too_little_gets_no_large_weight() -> None:
+    """Shrunken answers would need a factor; the weights of a mean are one in all, so they get a small share."""
+    noise = np.random.default_rng(3).normal(0, 0.3, (2, 300))
+    centred = LABELS - LABELS.mean()
+    said = [0.3 * centred + noise[0], 0.9 * centred + noise[1]]
+    weights = TASK.fit_weights(said, centred)
+    grid = np.linspace(0, 1, 1_001)
+    errors = [TASK.score_all(share * said[0] + (1 - share) * said[1], centred)["rmse"] for share in grid]
+    assert weights[0] == pytest.approx(grid[int(np.argmin(errors))], abs=1e-3)
+    # Another zero of the scale changes nothing.
+    moved = TASK.fit_weights([one + 1_000.0 for one in said], centred + 1_000.0)
+    np.testing.assert_allclose(moved, weights, atol=1e-4)
 
 
 def test_ridge_regression_is_solved_to_its_optimum_and_stays_in_range() -> None:

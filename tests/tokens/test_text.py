@@ -63,7 +63,7 @@ def test_a_text_in_parts_is_the_same_to_every_reader(texts: tuple[Text, Text]) -
                 for w in windows(text, order, 2, np.full(9, 8))
                 for array in (w.tokens, w.targets, w.weights, w.keep)
             ),
-            *(array for batches in classifier for b in batches for array in (b.tokens, b.lengths, b.labels)),
+            *(array for batches in classifier for b in batches for array in (b.tokens, b.lengths, b.documents)),
             *(text.document(n) for n in range(len(text))),
             text.predicted,
             text.counts(),

@@ -65,12 +65,12 @@ def test_the_state_is_reset_where_a_document_begins_and_bos_is_no_target() -> No
 
 
 def test_a_batch_is_padded_behind_and_reads_the_end_of_long_documents() -> None:
-    batch = pad(encoded([[BOS, 5, EOS], [BOS, 6, 7, 8, EOS], [BOS, EOS]], [1, 0, 1]), np.array([1, 0]), max_tokens=4)
+    batch = pad(encoded([[BOS, 5, EOS], [BOS, 6, 7, 8, EOS], [BOS, EOS]]), np.array([1, 0]), max_tokens=4)
     np.testing.assert_array_equal(batch.tokens.T[:, :4], [[6, 7, 8, EOS], [BOS, 5, EOS, 0]])
     assert batch.tokens.shape == (8, 2)  # padded to a multiple of 8
     assert not batch.tokens[4:].any()
     np.testing.assert_array_equal(batch.lengths, [4, 3])
-    np.testing.assert_array_equal(batch.labels, [0, 1])
+    np.testing.assert_array_equal(batch.documents, [1, 0])
 
 
 @given(lengths=st.lists(st.integers(2, 30), min_size=2, max_size=150), size=st.integers(2, 9), seed=st.integers(0, 9))
