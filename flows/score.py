@@ -1,4 +1,4 @@
-"""A registered model over files of text: scores of a language model, classes of a classifier."""
+"""A registered model over files of text: scores of a language model, classes or numbers of a target model."""
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact

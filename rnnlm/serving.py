@@ -1,4 +1,4 @@
-"""The registered model: text in; scores, classes, completions, better orders or corrected text out.
+"""The registered model: text in; scores, classes, numbers, completions, better orders or corrected text out.
 
 MLflow runs this file as the model's code, with a copy of this package beside it. So a caller needs nothing of ours:
 

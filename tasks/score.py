@@ -8,7 +8,7 @@ from rnnlm.store import file_sha256, home
 
 @step(version=1)
 def score(place: Place, checkpoint: CheckpointRef, corpus: Corpus, fingerprint: str) -> ScoredRef:
-    """Score, or classify, each document.
+    """Ask a model about each document: scores, classes or numbers.
 
     Args:
         place: Where it runs.

@@ -25,7 +25,7 @@ class Point(BaseModel):
 
     Attributes:
         step: Training steps taken.
-        tokens: Training tokens read (or documents, for a classifier).
+        tokens: Training tokens read (or documents, for a target model).
         train_loss: Mean training loss since the last point, in nats.
         metrics: Scores on the validation split, by name.
     """
