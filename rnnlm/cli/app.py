@@ -45,8 +45,7 @@ USE = {
     "complete": "Go on with texts: the likeliest words, or with --temperature words drawn by their probability.",
     "rescore": "Put n-best lists in a better order: their scores and the language model's, added up; the best first.",
     "correct": "Correct the spelling of texts, going by the letters of each word and by the words around it.",
-    "export": "Write a model for programs without our Python: token ids to log-probabilities or to probabilities of "
-    "classes.",
+    "export": "Write a model for programs without our Python: token ids to probabilities or numbers.",
 }
 for _name, _help in USE.items():
     app.command(_name, help=_help, rich_help_panel="Using a model")(lambda: None)

@@ -240,7 +240,7 @@ def export(
     form: Annotated[ExportFormat, typer.Option("--format", help="What other programs read.")] = "saved-model",
     traceback: Traceback = False,
 ) -> None:
-    """Write a model for programs without our Python: token ids to log-probabilities, probabilities of classes or numbers."""
+    """Write a model for programs without our Python: token ids to probabilities or numbers."""
     with errors_for_people(traceback):
         environment.prepare()
         with _folder(model) as checkpoint, native_messages_held():
