@@ -129,7 +129,7 @@ class TokensRef(TokenizerRef):
 
 
 def token_files(folder: Path, count: int) -> list[Path]:
-    """Return the names of the Parquet files that a folder has where it has so many: a single one has no number."""
+    """Return the Parquet files of a folder, given their number; the name of a single one has no number."""
     return [folder / (f"tokens-{n:05d}.parquet" if count > 1 else "tokens.parquet") for n in range(count)]
 
 

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +22,8 @@ from rnnlm.model.native import native_messages_held
 
 if TYPE_CHECKING:
     from rnnlm.inference.trained import Trained
+
+A = TypeVar("A")
 
 Model = Annotated[
     str,
@@ -59,11 +62,10 @@ def score(
         trained = _load(model)
         from rnnlm.inference.score import score
 
-        for batch in batches(terminal.texts(texts, file, encoding, column)):
-            for text, scored in zip(batch, score(trained, batch), strict=True):
-                bits = "-" if scored.bits_per_character is None else f"{scored.bits_per_character:.3f}"
-                numbers = f"perplexity {scored.perplexity:<9.4g} bits/character {bits:<6} nll {scored.nll:<8.2f}"
-                _say(f"{numbers} {_one_line(text)}", asdict(scored) if as_json else None)
+        for text, scored in _asked(partial(score, trained), terminal.texts(texts, file, encoding, column)):
+            bits = "-" if scored.bits_per_character is None else f"{scored.bits_per_character:.3f}"
+            numbers = f"perplexity {scored.perplexity:<9.4g} bits/character {bits:<6} nll {scored.nll:<8.2f}"
+            _say(f"{numbers} {_one_line(text)}", asdict(scored) if as_json else None)
 
 
 def classify(
@@ -80,10 +82,9 @@ def classify(
         trained = _load(model)
         from rnnlm.inference.predict import classify
 
-        for batch in batches(terminal.texts(texts, file, encoding, column)):
-            for text, said in zip(batch, classify(trained, batch), strict=True):
-                probability = said.probabilities[said.label]
-                _say(f"{said.label}  {probability:.3f}  {_one_line(text)}", asdict(said) if as_json else None)
+        for text, said in _asked(partial(classify, trained), terminal.texts(texts, file, encoding, column)):
+            probability = said.probabilities[said.label]
+            _say(f"{said.label}  {probability:.3f}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
 def predict(
@@ -101,10 +102,9 @@ def predict(
         from rnnlm.inference.predict import predict
         from rnnlm.targets import three_digits
 
-        for batch in batches(terminal.texts(texts, file, encoding, column)):
-            for text, said in zip(batch, predict(trained, batch), strict=True):
-                decimals = three_digits(said.value)
-                _say(f"{said.value:,.{decimals}f}  {_one_line(text)}", asdict(said) if as_json else None)
+        for text, said in _asked(partial(predict, trained), terminal.texts(texts, file, encoding, column)):
+            decimals = three_digits(said.value)
+            _say(f"{said.value:,.{decimals}f}  {_one_line(text)}", asdict(said) if as_json else None)
 
 
 @options_of(Completing)
@@ -264,6 +264,12 @@ def command(name: str) -> Any:
 def _one_line(text: str) -> str:
     """Return a text, which may be the field of a table, without its line ends."""
     return " ".join(text.splitlines())
+
+
+def _asked(ask: Callable[[Sequence[str]], list[A]], texts: Iterable[str]) -> Iterator[tuple[str, A]]:
+    """Yield each text with what a model says of it."""
+    for batch in batches(texts):
+        yield from zip(batch, ask(batch), strict=True)
 
 
 def _say(text: str, row: dict[str, Any] | None = None) -> None:

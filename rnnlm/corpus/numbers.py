@@ -13,7 +13,7 @@ from rnnlm.settings import Corpus
 
 # Fewer different numbers are classes, most likely.
 FEW = 3
-# A number so many standard deviations from the mean is a typing error, or a code for "unknown" such as 999.
+# A number this many standard deviations from the mean is probably a typing error, or a code for "unknown" such as 999.
 FAR = 10.0
 
 Numbers = Mapping[str, np.ndarray]

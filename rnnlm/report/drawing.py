@@ -71,20 +71,20 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
     measure = measure_of(task)
 
     def draw(verdict: Verdict) -> Drawing | None:
-        rows = [row for row in summaries(verdict, task) if row.labels and row.values(measure.name)]
-        if not rows:
+        by_arm = _by_arm(verdict, task)
+        if not by_arm:
             return None
+        rows = [row for some in by_arm.values() for row in some]
         figure = blank_figure(3.9)
         axes = figure.add_subplot()
-        shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
-        for place, name in enumerate(shown):
+        for place, (name, some) in enumerate(by_arm.items()):
             # The arms are slightly shifted, so that their bands can be distinguished.
-            aside = 1.07 ** (place / max(1, len(shown) - 1) - 0.5)
-            _score_line(axes, measure, [row for row in rows if row.arm == name], aside, _looks(verdict)[name])
+            aside = 1.07 ** (place / max(1, len(by_arm) - 1) - 0.5)
+            _score_line(axes, measure, some, aside, _looks(verdict)[name])
         _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
         axes.set_xlabel("labelled training documents")
         axes.set_ylabel(_on_split(measure, "test"))
-        _legend(figure, verdict, set(shown))
+        _legend(figure, verdict, set(by_arm))
         caption = f"Test {measure.words} of each arm against the number of labels it learnt from (log scale)"
         several = any(len(row.values(measure.name)) > 1 for row in rows)
         caption += ": mean over seeds, and from the lowest to the highest seed." if several else "."
@@ -93,6 +93,13 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
         return Drawing(figure, f"{measure.title} against number of labels", caption + _which_is_better(measure))
 
     return draw
+
+
+def _by_arm(verdict: Verdict, task: str) -> dict[str, list[Summary]]:
+    """Return the scored cells of a target task by arm, in the order of the report, each arm's by label count."""
+    rows = [row for row in summaries(verdict, task) if row.labels and row.values(measure_of(task).name)]
+    found = {name: [row for row in rows if row.arm == name] for name in words.arms(verdict)}
+    return {name: some for name, some in found.items() if some}
 
 
 def _which_is_better(measure: Measure) -> str:
@@ -129,16 +136,15 @@ def _cost(task: str) -> Callable[[Verdict], Drawing | None]:
     measure = measure_of(task)
 
     def draw(verdict: Verdict) -> Drawing | None:
-        rows = [row for row in summaries(verdict, task) if row.labels and row.values(measure.name)]
-        if not rows:
+        by_arm = _by_arm(verdict, task)
+        if not by_arm:
             return None
+        rows = [row for some in by_arm.values() for row in some]
         figure = blank_figure(3.9)
         axes = figure.add_subplot()
         numbers = sorted({row.labels for row in rows})
-        shown = [name for name in words.arms(verdict) if any(row.arm == name for row in rows)]
-        for name in shown:
+        for name, some in by_arm.items():
             colour, marker = _looks(verdict)[name]
-            some = [row for row in rows if row.arm == name]
             x = [max(row.seconds_in_all, SHORTEST) for row in some]
             y = [measure.factor * statistics.fmean(row.values(measure.name)) for row in some]
             sizes = [30.0 + 70.0 * numbers.index(row.labels) / max(1, len(numbers) - 1) for row in some]
@@ -146,7 +152,7 @@ def _cost(task: str) -> Callable[[Verdict], Drawing | None]:
             axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
         _time_axis(axes, rows)
         axes.set_ylabel(_on_split(measure, "test"))
-        _legend(figure, verdict, set(shown))
+        _legend(figure, verdict, set(by_arm))
         caption = (
             f"Test {measure.words} of each arm against the time that it takes from nothing (log scale): its own "
             "training, and that of the models that it starts from, which were trained once for all. "

@@ -50,7 +50,7 @@ def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
 
 
 def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b"), documents: int = 200) -> Bits:
-    """Find so many bits in each of 500 characters of each document, give or take a little."""
+    """Return documents of 500 characters with this number of bits in each, give or take a little."""
     noise = np.random.default_rng(1).normal(0.0, 0.02, documents)
     return Bits(500 * (bits_each + noise), np.full(documents, 500), unknown, vocabulary)
 

@@ -64,7 +64,7 @@ def tokenizer(kind: str) -> str:
 
 
 def encode(folder: Path, kind: str, rows: dict[str, list[str]], group: int, *file_tokens: int) -> list[TokensRef]:
-    """Return the tokens in one file, and in files of so many tokens."""
+    """Return the tokens in one file, then in files of each of these sizes."""
     given, file = documents(folder / "documents", rows), folder / "given.json"
     file.write_text(tokenizer(kind), encoding="utf-8")
     found = []
