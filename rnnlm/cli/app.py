@@ -138,12 +138,13 @@ def pretrain(
             model = pretrain(settings.name, settings.source, settings.model, settings.comparison.seed)
         from rnnlm.registry.registered import registered
         from rnnlm.report import words
+        from rnnlm.targets import measure_of
 
-        scores = registered(model.uri).checkpoint.metrics
+        source = registered(model.uri).checkpoint
         said = [
-            f"{words.metric(name)} {words.score(name, scores[name])}"
-            for name in ("perplexity", "bits_per_character", "accuracy")
-            if name in scores
+            f"{words.metric(name)} {words.score(name, source.metrics[name])}"
+            for name in ("perplexity", measure_of(source.kind).name)
+            if name in source.metrics
         ]
         typer.echo()
         typer.echo(f"Scores   {', '.join(said)}, on its test split")
