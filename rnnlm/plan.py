@@ -28,6 +28,7 @@ from rnnlm.settings import (
     LanguageModelTraining,
     Model,
     RegressorTraining,
+    TaggerTraining,
     Trainable,
     WordMap,
 )
@@ -119,14 +120,14 @@ class TrainTarget(_Value):
     model: Model
     word_map: WordMap
     trainable: Trainable
-    training: ClassifierTraining | RegressorTraining
+    training: ClassifierTraining | RegressorTraining | TaggerTraining
     beside: LanguageModelTraining | None = None
     beside_text: Reading | None = None
     known_text: Reading | None = None
 
 
 class SolveLinear(_Value):
-    """Fit a linear model on TF-IDF of the target's words.
+    """Fit what the tradition has for the target task: a linear model on TF-IDF of words, or a CRF for tags.
 
     Attributes:
         select: The score on the validation split that chooses the strength of the penalty.

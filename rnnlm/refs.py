@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 SPLITS = ("train", "valid", "test")
 Split = Literal["train", "valid", "test"]
-# What a label is: one of some classes, or a number.
-LabelKind = Literal["class", "number"]
+# What a label is: one of some classes, a number, or a tag for each word.
+LabelKind = Literal["class", "number", "tags"]
 # What a model does: it predicts the next token, or one of the target tasks.
-ModelKind = Literal["language_model", "classifier", "regressor"]
+ModelKind = Literal["language_model", "classifier", "regressor", "tagger"]
 
 
 class Ref(BaseModel):
@@ -44,7 +44,8 @@ class DocumentsRef(Ref):
 
     Attributes:
         documents: Number of documents of each split.
-        labels: The classes, sorted; empty for text without labels, and where labels are numbers.
+        labels: The classes, sorted, or the tags in the order of `rnnlm.corpus.bio`; empty for text without labels, and
+            where labels are numbers.
         label_kind: What its labels are.
         labelled: Number of labelled documents of each split.
         dropped: What was taken out, by reason: files that are no data (`junk`), `blank` rows, and documents that are
@@ -104,7 +105,7 @@ class TokensRef(TokenizerRef):
         tokens: Number of tokens of each split, special tokens included.
         unknown: Number of unknown tokens of each split.
         documents: Number of documents of each split.
-        labels: The classes, sorted: a label is an index into them; empty where labels are numbers.
+        labels: The classes or tags: a label is an index into them; empty where labels are numbers.
         n_files: Number of Parquet files.
     """
 

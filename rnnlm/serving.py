@@ -1,4 +1,4 @@
-"""The registered model: text in; scores, classes, numbers, completions, better orders or corrected text out.
+"""The registered model: text in; scores, classes, numbers, tags, completions, better orders or corrected text out.
 
 MLflow runs this file as the model's code, with a copy of this package beside it. So a caller needs nothing of ours:
 
@@ -15,6 +15,8 @@ Every text gets one row, in the order in which the texts came. What a row holds 
   calibrated with the temperature that the validation split chose. Of a text longer than the classifier's `max_tokens`
   the end is read, as in training.
 - `predict`, of a model that predicts numbers: `value`.
+- `tag`, of a model that tags words: `words`, the `tags` of these, their `probabilities`, and the `entities` that they
+  mark, each with `type`, `text`, its `first` word and its number of `words`.
 - `complete`: `completions`, a list of `text` (prefix and completion), `completion`, `log_probability`, `tokens` and
   `ended`.
 - `rescore`: the texts are one n-best list; `text`, `score`, `log_probability`, `total` and `rank`.

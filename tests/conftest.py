@@ -148,7 +148,9 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
 
 @pytest.fixture(scope="session")
 def write_news_and_reviews() -> Callable[[Path], None]:
-    """Return what writes two small texts into a folder: `news/`, and `reviews.csv` whose words tell their stars."""
+    """Return what writes small texts into a folder: `news/`, `reviews.csv` whose words tell their stars, and
+    `tagged.jsonl` whose words have tags.
+    """
     import numpy as np
 
     things, said = ("film", "story", "plot", "actor", "scene"), (("great", "lovely", "funny"), ("dull", "weak", "flat"))
@@ -161,6 +163,12 @@ def write_news_and_reviews() -> Callable[[Path], None]:
             (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
         rows = [f"{generator.choice(things)} so {generator.choice(said[n % 2])} {n},{n % 2 + 1}" for n in range(180)]
         (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+        tagged = []
+        for n in range(180):
+            words = [generator.choice(things), "so", generator.choice(said[n % 2]), "indeed", str(n)]
+            tags = ["B-thing", "O", f"B-{('praise', 'blame')[n % 2]}", f"I-{('praise', 'blame')[n % 2]}", "O"]
+            tagged.append(json.dumps({"text": words, "stars": tags}))
+        (folder / "tagged.jsonl").write_text("\n".join(tagged), encoding="utf-8")
 
     return write
 

@@ -46,6 +46,14 @@ _ARMS = (
         target=Trained(),
     ),
     Arm("tfidf", "TF-IDF, linear", "a linear model on TF-IDF", look=4, tradition=True, target=Solved()),
+    Arm(
+        "crf",
+        "CRF",
+        "a conditional random field",
+        look=4,
+        tradition=True,
+        target=Solved("crf"),
+    ),
     Arm("kneser_ney", "Kneser-Ney", "Kneser-Ney", look=4, tradition=True, language_model=Counted("kneser_ney")),
     Arm(
         "good_turing",
@@ -155,6 +163,13 @@ _ARMS = (
         "parameter transfer mixed with TF-IDF",
         look=12,
         target=MeanOf(("parameter", "tfidf"), weighted=True),
+    ),
+    Arm(
+        "parameter_crf",
+        "parameter transfer + CRF",
+        "parameter transfer mixed with a conditional random field",
+        look=12,
+        target=MeanOf(("parameter", "crf"), weighted=True),
     ),
     Arm(
         "scratch_kneser_ney",

@@ -84,7 +84,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class Solved:
-    """A linear model of the words in each document, solved to its optimum."""
+    """A model of the words in each document that is linear in its features, solved to its optimum.
+
+    Attributes:
+        model: A linear model on TF-IDF, or a conditional random field; each is for target tasks that name it.
+    """
+
+    model: Literal["tfidf", "crf"] = "tfidf"
 
 
 @dataclass(frozen=True)

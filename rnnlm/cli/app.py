@@ -42,6 +42,7 @@ USE = {
     "score": "Say how probable a language model finds texts: perplexity of a token, bits per character, nats of all.",
     "classify": "Say which class a classifier takes texts for, and how sure it is.",
     "predict": "Predict a number for each text, with a model that was trained on numbers.",
+    "tag": "Find the entities in texts, with a model that was trained on tags of words.",
     "complete": "Go on with texts: the likeliest words, or with --temperature words drawn by their probability.",
     "rescore": "Put n-best lists in a better order: their scores and the language model's, added up; the best first.",
     "correct": "Correct the spelling of texts, going by the letters of each word and by the words around it.",

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ from rnnlm.errors import DataError, FullDiskError, RnnlmError
 from rnnlm.model.native import load_tensorflow_quietly
 from rnnlm.signals import interrupted_by_signals
 from rnnlm.store import FULL, home, is_full
+
+T = TypeVar("T")
 
 Log = Annotated[bool, typer.Option("--log", help="Print a plain line for each event, as into a pipe.")]
 Traceback = Annotated[bool, typer.Option("--traceback", help="Show where in the code an error arose.")]
@@ -81,8 +83,13 @@ def _explain(error: RnnlmError | OSError) -> str:
 
 
 def texts(
-    given: list[str] | None, file: Path | None, encoding: str = "auto", column: str | None = None
-) -> Iterator[str]:
+    given: list[str] | None,
+    file: Path | None,
+    encoding: str = "auto",
+    column: str | None = None,
+    *,
+    in_words: bool = False,
+) -> Iterator[Any]:
     """Yield the texts of a command: its arguments, else those of a file, else the lines of standard input.
 
     Args:
@@ -90,6 +97,7 @@ def texts(
         file: The file.
         encoding: The encoding of the file, or of standard input.
         column: Column of the text, where the file is a table; None: it is read by line, whatever it is.
+        in_words: Whether texts that the file cuts into words are tuples of these.
 
     Raises:
         DataError: If the file, or standard input, is no text.
@@ -105,7 +113,7 @@ def texts(
         elif column is None:
             yield from lines_of(file, encoding)
         else:
-            yield from texts_of(file, column, encoding)
+            yield from texts_of(file, column, encoding, in_words=in_words)
     except DataError as error:
         # An experiment has fields where these commands have options.
         remedy = re.sub(r"`encoding: (\S+)`", r"`--encoding \1`", error.remedy).partition(" If the first row is")[0]
@@ -113,7 +121,7 @@ def texts(
         raise DataError(error.problem, where=error.where, remedy=remedy) from error
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
+def batches(texts: Iterable[T]) -> Iterator[list[T]]:
     """Yield texts, as many at a time as are worth computing together; to one who types, an answer to each."""
     at_once, rest = 1 if sys.stdin.isatty() else 256, iter(texts)
     while batch := list(itertools.islice(rest, at_once)):

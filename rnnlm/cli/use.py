@@ -37,7 +37,7 @@ File = Annotated[
     Path | None,
     typer.Option(
         "--file",
-        help="Texts: one a line, or a table by its ending (.csv, .tsv, .jsonl, .parquet; .gz).",
+        help="Texts: one a line, or a table by its ending (.csv, .tsv, .jsonl, .parquet, .conll; .gz).",
         dir_okay=False,
     ),
 ]
@@ -105,6 +105,30 @@ def predict(
         for text, said in _asked(partial(predict, trained), terminal.texts(texts, file, encoding, column)):
             decimals = three_digits(said.value)
             _say(f"{said.value:,.{decimals}f}  {_one_line(text)}", asdict(said) if as_json else None)
+
+
+def tag(
+    model: Model,
+    texts: Texts = None,
+    file: File = None,
+    column: Column = "text",
+    encoding: Encoding = "auto",
+    as_json: Json = False,
+    traceback: Traceback = False,
+) -> None:
+    """Find the entities in texts, with a model that was trained on tags of words.
+
+    A file of CoNLL columns, or a column of lists, has the words. Other texts are cut into words: signs are words of
+    their own, and so is each character of a script without spaces.
+    """
+    with errors_for_people(traceback):
+        trained = _load(model)
+        from rnnlm.inference.predict import marked, tag
+
+        given = terminal.texts(texts, file, encoding, column, in_words=True)
+        for batch in batches(given):
+            for found in tag(trained, batch):
+                _say(marked(found), asdict(found) if as_json else None)
 
 
 @options_of(Completing)
@@ -250,7 +274,7 @@ def export(
         typer.echo(f"{'ONNX' if form == 'onnx' else 'SavedModel'}  {folder}")
 
 
-COMMANDS = (score, classify, predict, complete, rescore, correct, export)
+COMMANDS = (score, classify, predict, tag, complete, rescore, correct, export)
 
 
 def command(name: str) -> Any:

@@ -16,14 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnlm.corpus.addresses import find, resolve_excluded
+from rnnlm.corpus.bio import classes_of, iob2
 from rnnlm.corpus.clean import cleaner, plain_name
 from rnnlm.corpus.columns import number_of
 from rnnlm.corpus.encoding import no_text
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import aclimdb, format_of, read
 from rnnlm.corpus.formats.record import Record, too_long
-from rnnlm.corpus.schema import DOCUMENTS, with_counts
+from rnnlm.corpus.schema import schema_of, with_counts
 from rnnlm.corpus.split import split_of
+from rnnlm.corpus.words import UNSEEN, joined, spans
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, LabelKind, Split
 from rnnlm.settings import Corpus
@@ -62,7 +64,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path, label_kind: LabelKin
         DataError: If a file, a row or a document cannot be used, or nothing is left to train on.
         StoreError: If a remote store does not answer, or the disk is full.
     """
-    _check(corpus)
+    _check(corpus, label_kind)
     files, junk = find(corpus, downloads=downloads)
     if junk:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in junk.most_common())
@@ -83,20 +85,26 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path, label_kind: LabelKin
         dropped = {"junk": junk.total(), **dropped}
         ref = _summary(corpus, files, parts, barred, dropped, overlap, final, label_kind)
         ref = ref.model_copy(update={"duplicates": duplicates})
-        with pq.ParquetWriter(work / "documents.parquet", with_counts(ref.documents), compression="zstd") as writer:
+        schema = with_counts(schema_of(label_kind), ref.documents)
+        with pq.ParquetWriter(work / "documents.parquet", schema, compression="zstd") as writer:
             for split in SPLITS:
                 for table in _kept(parts[split], barred[split]):
                     writer.write_table(table.cast(writer.schema))
     return ref
 
 
-def _check(corpus: Corpus) -> None:
+def _check(corpus: Corpus, label_kind: LabelKind) -> None:
     by_files = bool(corpus.train)
     if corpus.format == "aclimdb" and by_files:
         remedy = "Give the folder that holds train/ and test/ in `files`."
         raise ConfigError("the layout aclimdb knows its splits itself.", where="train, valid, test", remedy=remedy)
     if corpus.split and by_files:
         raise ConfigError("the splits are given as files, and as a column too.", where="split", remedy="Give one.")
+    if label_kind == "tags":
+        for field in ("labels", "label_pattern"):
+            if getattr(corpus, field):
+                problem = "it is for documents with one label, and the target task is tagging."
+                raise ConfigError(problem, where=field, remedy=f"Leave `{field}` out.")
 
 
 def _digests(corpus: Corpus, files: list[File]) -> set[bytes]:
@@ -127,6 +135,8 @@ def records(corpus: Corpus, file: File, label_kind: LabelKind = "class") -> Iter
         characters += len(record.text)
         strange += no_text(record.text)
         label = None if record.label is None else _plain_label(record.label, label_kind)
+        if label_kind == "tags" and record.tags:
+            label = _tags(record, where)
         group, split = (None if name is None else plain_name(name) for name in (record.group, record.split))
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
@@ -153,7 +163,7 @@ def _write_parts(
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
     kinds = (False, True) if corpus.unlabelled is not None else (None,)
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(_Writer(path)) for split, path in parts.items()}
+        writers = {split: stack.enter_context(_Writer(path, label_kind)) for split, path in parts.items()}
         # Documents with a label are read first, so that of two copies the one with a label is kept.
         for file, without_label in [(file, without) for without in kinds for file in files]:
             for record, where in records(corpus, file, label_kind):
@@ -162,7 +172,8 @@ def _write_parts(
                 if record.nothing == "blank":
                     dropped["blank"] += 1
                     continue
-                text = clean(record.text)
+                words = [clean(word) or UNSEEN for word in record.words or ()] if label_kind == "tags" else []
+                text = joined(words) or clean(record.text)
                 if not text and corpus.drop_empty:
                     dropped["empty"] += 1
                     continue
@@ -186,7 +197,7 @@ def _write_parts(
                     continue
                 digests[split].add(digest)
                 name = f"{file.name}, {record.place}" if record.place else file.name
-                writers[split].add((name, text, label, group, split, digest))
+                writers[split].add((name, text, label, group, split, digest, spans(words)))
     if missing:
         named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         count = "a document has" if len(missing) == 1 else f"{len(missing):,} documents have"
@@ -201,6 +212,26 @@ def _plain_label(label: str, label_kind: LabelKind) -> str:
     plain = plain_name(label)
     number = number_of(plain) if label_kind == "number" else None
     return plain if number is None else repr(number)
+
+
+def _tags(record: Record, where: str) -> str:
+    """Return the tags of a document's words in IOB2, with spaces between them.
+
+    Raises:
+        DataError: If there are no words, another number of them, or a tag marks no entity.
+    """
+    words, tags = record.words or (), [plain_name(tag) for tag in record.tags or ()]
+    if len(words) != len(tags):
+        problem = f"there are {len(tags):,} tags for {len(words):,} words."
+        remedy = "Write a tag for each word." if record.words else "Name a column of lists of words in `text`."
+        raise DataError(problem, where=where, remedy=remedy)
+    try:
+        return " ".join(iob2(tags))
+    except ValueError as error:
+        remedy = (
+            "Write O for a word that is in no entity, B-PER for the first word of a person's name, I-PER for others."
+        )
+        raise DataError(f"{error}.", where=where, remedy=remedy) from error
 
 
 def _label(corpus: Corpus, file: File, record: Record, where: str, label_kind: LabelKind) -> str | None:
@@ -218,6 +249,12 @@ def _label(corpus: Corpus, file: File, record: Record, where: str, label_kind: L
     if (corpus.label is None and corpus.format != "aclimdb") or record.unlabelled:
         return None
     label = record.label or None
+    if label and label_kind == "tags" and record.tags is None:
+        problem = f"the label ({corpus.label!r}) is {label[:40]!r}, not a list of tags, and the target task is tagging."
+        raise DataError(problem, where=where, remedy="Name a column of lists in `label`, or read CoNLL columns.")
+    if record.tags is not None and label_kind != "tags":
+        problem = f"the label ({corpus.label!r}) is a list of tags, not one label."
+        raise DataError(problem, where=where, remedy="Set target.task to tagging, or name another column in `label`.")
     if not label and not corpus.labels:
         remedy = (
             "Give the document a label, or name all classes in `labels`: documents without a label are then dropped."
@@ -292,20 +329,22 @@ def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | N
 class _Writer:
     """Writes documents to a Parquet file, in small row groups."""
 
-    def __init__(self, path: Path) -> None:
-        self._parquet = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
+    def __init__(self, path: Path, label_kind: LabelKind) -> None:
+        self._schema = schema_of(label_kind)
+        self._parquet = pq.ParquetWriter(path, self._schema, compression="zstd")
         self._rows: list[tuple[Any, ...]] = []
         self._characters = 0
 
-    def add(self, row: tuple[str, str, str | None, str | None, str, bytes]) -> None:
+    def add(self, row: tuple[str, str, str | None, str | None, str, bytes, list[tuple[int, int]]]) -> None:
         self._rows.append(row)
         self._characters += len(row[1])
         if len(self._rows) >= _ROWS or self._characters >= _CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:
-        rows = [dict(zip(DOCUMENTS.names, row, strict=True)) for row in self._rows]
-        self._parquet.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS))
+        # Only the schema of tagged documents has their words, the last column.
+        rows = [dict(zip(self._schema.names, row, strict=False)) for row in self._rows]
+        self._parquet.write_table(pa.Table.from_pylist(rows, schema=self._schema))
         self._rows = []
         self._characters = 0
 
@@ -340,30 +379,42 @@ def _summary(
     label_kind: LabelKind,
 ) -> DocumentsRef:
     """Count the documents that are kept, check that they can be trained on, and compute the digest."""
+    columns = [name for name in schema_of(label_kind).names if name not in ("id", "text")]
+    columns = ["id", *columns]
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     content = hashlib.sha256(b"" if label_kind == "class" else label_kind.encode())
     read_rows = 0
     for split in SPLITS:
+        count = 0
         read_rows += pq.read_metadata(parts[split]).num_rows
-        for table in _kept(parts[split], barred[split], ["id", "label", "group", "split", "digest"]):
+        for table in _kept(parts[split], barred[split], columns):
             documents[split] += table.num_rows
-            labels[split].update(label for label in table["label"].to_pylist() if label is not None)
+            given = [label for label in table["label"].to_pylist() if label is not None]
+            count += len(given)
+            labels[split].update(given if label_kind != "tags" else (tag for label in given for tag in label.split()))
             for row in table.to_pylist():
                 content.update(json.dumps([*row.values()], default=bytes.hex).encode() + b"\n")
-        labelled[split] = labels[split].total()
+        labelled[split] = count
     dropped = dropped | {"overlap": read_rows - sum(documents.values())}
     _check_trainable(corpus, files, documents, labels["train"], dropped)
     return DocumentsRef(
         path=final,
         sha256=content.hexdigest(),
         documents=documents,
-        labels=sorted(set().union(*labels.values())) if label_kind == "class" else [],
+        labels=_classes(set().union(*labels.values()), label_kind),
         label_kind=label_kind,
         labelled=labelled,
         dropped=dropped,
         overlap=overlap,
     )
+
+
+def _classes(labels: set[str], label_kind: LabelKind) -> list[str]:
+    """Return the classes that labels of a kind are indices of."""
+    if label_kind == "tags":
+        return classes_of(labels)
+    return sorted(labels) if label_kind == "class" else []
 
 
 def _check_trainable(

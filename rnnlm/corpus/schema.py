@@ -4,6 +4,8 @@ import json
 
 import pyarrow as pa
 
+from rnnlm.refs import LabelKind
+
 COUNTS = b"rnnlm.documents"
 
 DOCUMENTS = pa.schema(
@@ -23,7 +25,16 @@ DOCUMENTS = pa.schema(
     ]
 )
 
+# The same with the words that the text is made of: the first character of each, and the one after its last. `label`
+# then holds their tags, with spaces between them.
+TAGGED = DOCUMENTS.append(pa.field("words", pa.list_(pa.list_(pa.int32(), 2)), nullable=False))
 
-def with_counts(documents: dict[str, int]) -> pa.Schema:
-    """Return the schema with the number of documents of each split in its metadata."""
-    return DOCUMENTS.with_metadata({COUNTS: json.dumps(documents).encode()})
+
+def schema_of(label_kind: LabelKind) -> pa.Schema:
+    """Return the schema of documents whose labels are of a kind."""
+    return TAGGED if label_kind == "tags" else DOCUMENTS
+
+
+def with_counts(schema: pa.Schema, documents: dict[str, int]) -> pa.Schema:
+    """Return a schema with the number of documents of each split in its metadata."""
+    return schema.with_metadata({COUNTS: json.dumps(documents).encode()})

@@ -19,13 +19,16 @@ def local_file(path: Path) -> File:
     return File(path.name, str(path), str(path.absolute()), LocalFileSystem())
 
 
-def texts_of(path: Path, column: str = "text", encoding: str = "auto") -> Iterator[str]:
+def texts_of(
+    path: Path, column: str = "text", encoding: str = "auto", *, in_words: bool = False
+) -> Iterator[str | tuple[str, ...]]:
     """Return the texts of a file: the column of a table, or the lines of any other file.
 
     Args:
         path: The file. Its endings say what it is and how it is compressed (`.csv.gz`).
         column: Column of the text, in tables.
         encoding: The encoding's name. auto: UTF-8, or what a byte order mark says.
+        in_words: Whether texts that the file cuts into words are tuples of these.
 
     Raises:
         ConfigError: If there is no such encoding.
@@ -35,7 +38,8 @@ def texts_of(path: Path, column: str = "text", encoding: str = "auto") -> Iterat
     if format_of(file, corpus) in (None, "text"):
         yield from lines_of(path, encoding)
     else:
-        yield from (record.text for record in read(file, corpus) if record.nothing != "blank")
+        records = (record for record in read(file, corpus) if record.nothing != "blank")
+        yield from (record.words if in_words and record.words else record.text for record in records)
 
 
 def lines_of(path: Path, encoding: str = "auto") -> Iterator[str]:

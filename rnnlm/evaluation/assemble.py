@@ -132,7 +132,7 @@ def predictions_of(score: ScoreRef) -> Predictions:
         weight = table["n_characters"].to_numpy().astype(np.float64)
     else:
         task = TARGETS[score.task]
-        values = task.scores(task.said(table), table["label"].to_numpy())
+        values = task.scores(task.said(table), task.labels_of(table))
         weight = np.ones(len(values))
     return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
 

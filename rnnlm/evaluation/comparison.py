@@ -123,7 +123,7 @@ def _compared(
     by_seed = difference.sum(axis=1) / weight.sum()
     interval, p = paired_bootstrap(difference, weight)
     only_arm = only_baseline = mcnemar_p = None
-    if _right_or_wrong([*cells.values(), *against.values()]):
+    if measure_of(task).share_right:
         only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
         mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
         # A bootstrap calls three documents of a thousand a difference. No exact test does: it cannot say less than
@@ -147,11 +147,6 @@ def _compared(
         mcnemar_p=mcnemar_p,
     )
     return gain, p
-
-
-def _right_or_wrong(cells: Iterable[Predictions]) -> bool:
-    """Return whether every answer is right or wrong, so that McNemar's test applies."""
-    return all(bool(np.isin(cell.score, (0.0, 1.0)).all()) for cell in cells)
 
 
 def _tell_apart(difference: np.ndarray) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rnnlm.arms import ARMS, MeanOf, Trained
+from rnnlm.arms import ARMS, MeanOf, Solved, Trained
 from rnnlm.experiment.parts import Comparison, Source, Target
 from rnnlm.settings import Model, Settings, field
 
@@ -28,7 +28,7 @@ class Experiment(Settings):
         """Leave models of labels out where there are none; the defaults, which a form fills in, ask for none."""
         target: Target | None = info.data.get("target")  # None: it was refused
         if target is None or (comparison.arms and target.corpus.labelled):
-            return comparison
+            return comparison if target is None else _with_its_tradition(comparison, target)
         for name in ("arms", "labels"):
             asked = getattr(comparison, name)
             if asked and asked != Comparison.model_fields[name].default:
@@ -56,6 +56,14 @@ class Experiment(Settings):
     def language_models_alone(self) -> bool:
         """Whether no model of the target task is trained."""
         return not self.comparison.arms
+
+
+def _with_its_tradition(comparison: Comparison, target: Target) -> Comparison:
+    """Put what the tradition has for the target task in the place of TF-IDF, where the arms are the default ones."""
+    if comparison.arms != Comparison.model_fields["arms"].default:
+        return comparison
+    arms = [target.training.tradition if isinstance(ARMS[name].target, Solved) else name for name in comparison.arms]
+    return comparison.model_copy(update={"arms": arms})
 
 
 def _check_language_models(experiment: Experiment) -> None:
@@ -93,6 +101,10 @@ def _check_target_models(experiment: Experiment) -> None:
     seen: dict[Trained, str] = {}
     for name in experiment.comparison.arms:
         match ARMS[name].target:
+            case Solved(model=model) if model != target.training.tradition:
+                raise ValueError(
+                    f"comparison.arms: `{name}` is not for the task {target.task}: take `{target.training.tradition}`"
+                )
             case MeanOf(arms=arms):
                 if missing := [part for part in arms if part not in experiment.comparison.arms]:
                     raise ValueError(

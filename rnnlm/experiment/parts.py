@@ -12,6 +12,7 @@ from rnnlm.settings import (
     LanguageModelTraining,
     RegressorTraining,
     Settings,
+    TaggerTraining,
     Tokenizer,
     WordMap,
     field,
@@ -44,8 +45,10 @@ class Source(Settings):
 class Target(Settings):
     """The task to be helped: labelled documents, and their text for the language model; or text alone."""
 
-    task: Literal["classification", "regression"] = field(
-        "What the labels are. classification: classes. regression: numbers.", default="classification"
+    task: Literal["classification", "regression", "tagging"] = field(
+        "What the labels are. classification: classes. regression: numbers. tagging: tags of words, which mark "
+        "entities.",
+        default="classification",
     )
     corpus: Corpus = field("The target text.")
     tokenizer: Tokenizer | None = field(
@@ -80,10 +83,11 @@ class Target(Settings):
     regressor: RegressorTraining = field(
         "Training of the model that predicts a number (task: regression).", default=RegressorTraining()
     )
+    tagger: TaggerTraining = field("Training of the model that tags words (task: tagging).", default=TaggerTraining())
 
     @model_validator(mode="after")
     def _trains_as_its_task(self) -> "Target":
-        for other in (self.classifier, self.regressor):
+        for other in self._trainings:
             if other.task != self.task and other != type(other)():
                 raise ValueError(
                     f"target.{other.model}: it is for the task {other.task}, and target.task is {self.task}: use "
@@ -92,9 +96,13 @@ class Target(Settings):
         return self
 
     @property
-    def training(self) -> ClassifierTraining | RegressorTraining:
+    def _trainings(self) -> tuple[ClassifierTraining, RegressorTraining, TaggerTraining]:
+        return self.classifier, self.regressor, self.tagger
+
+    @property
+    def training(self) -> ClassifierTraining | RegressorTraining | TaggerTraining:
         """How models of the target task are trained."""
-        return self.classifier if self.task == self.classifier.task else self.regressor
+        return next(training for training in self._trainings if training.task == self.task)
 
     @property
     def target_task(self) -> "TargetTask":
@@ -111,15 +119,16 @@ class Comparison(Settings):
     arms: list[ArmName] = field(
         "How models of the target task are trained; empty, or a target without labels: none is, language models alone "
         "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF of "
-        "words (logistic regression, or ridge regression for numbers). "
+        "words (logistic regression, or ridge regression for numbers). crf: a conditional random field on hand-made "
+        "features, which takes its place for tags. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
         "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
         "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by the "
-        "validation split.",
+        "two. parameter_tfidf and parameter_crf: the mean of parameter and of tfidf or crf (of their logits; of "
+        "numbers as they are), weighted by the validation split.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(

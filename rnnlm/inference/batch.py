@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import read
+from rnnlm.corpus.formats.record import Record
 from rnnlm.inference.answer import answer
 from rnnlm.inference.trained import Trained
 from rnnlm.settings import Corpus
@@ -18,7 +19,7 @@ AT_ONCE = 2_048  # documents in memory at the same time
 
 
 def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: Path) -> int:
-    """Write a row for each document: the scores of a language model, the classes of a classifier, or numbers.
+    """Write a row for each document: the scores of a language model, classes, numbers, or the tags of words.
 
     Args:
         trained: The model.
@@ -37,18 +38,18 @@ def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: 
     with whole_folder(final) as folder, pq.ParquetWriter(folder / "scores.parquet", _schema(trained)) as writer:
         documents = _documents(files, corpus)
         while batch := list(itertools.islice(documents, AT_ONCE)):
-            answers = answer(trained, [text for _, text in batch], {})
-            found = [{"id": id_, "text": text, **row} for (id_, text), row in zip(batch, answers, strict=True)]
+            answers = answer(trained, [record.words or record.text for _, record in batch], {})
+            found = [{"id": id_, "text": record.text, **row} for (id_, record), row in zip(batch, answers, strict=True)]
             writer.write_table(pa.Table.from_pylist(found, writer.schema))
             rows += len(batch)
     return rows
 
 
-def _documents(files: Sequence[File], corpus: Corpus) -> Iterator[tuple[str, str]]:
+def _documents(files: Sequence[File], corpus: Corpus) -> Iterator[tuple[str, Record]]:
     for file in files:
         for record in read(file, corpus):
             if record.nothing != "blank":
-                yield (f"{file.name}, {record.place}" if record.place else file.name), record.text
+                yield (f"{file.name}, {record.place}" if record.place else file.name), record
 
 
 def _schema(trained: Trained) -> pa.Schema:
@@ -58,5 +59,9 @@ def _schema(trained: Trained) -> pa.Schema:
         return pa.schema([*known, pa.field("label", pa.string()), pa.field("probabilities", probabilities)])
     if trained.description.kind == "regressor":
         return pa.schema([*known, pa.field("value", pa.float64())])
+    if trained.description.kind == "tagger":
+        entity = pa.struct([("type", pa.string()), ("text", pa.string()), ("first", pa.int64()), ("words", pa.int64())])
+        lists = {"words": pa.string(), "tags": pa.string(), "probabilities": pa.float64(), "entities": entity}
+        return pa.schema([*known, *(pa.field(name, pa.list_(kind)) for name, kind in lists.items())])
     numbers = [("nll", pa.float64()), ("tokens", pa.int64()), ("perplexity", pa.float64())]
     return pa.schema([*known, *numbers, ("bits_per_character", pa.float64())])

@@ -47,7 +47,7 @@ def export(checkpoint: Path, folder: Path, form: ExportFormat = "saved-model") -
 def _is_export(folder: Path) -> bool:
     names = {file.name for file in folder.iterdir()}
     return {"tokenizer.json", "model.json"} <= names and bool(
-        names & {"saved_model.pb", "next.onnx", "classify.onnx", "predict.onnx"}
+        names & {"saved_model.pb", "next.onnx", "classify.onnx", "predict.onnx", "tag.onnx"}
     )
 
 

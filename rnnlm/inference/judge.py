@@ -1,18 +1,21 @@
 """How good a model is on documents of another corpus."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.corpus.bio import classes_of
 from rnnlm.evaluation.promotion import Bits
-from rnnlm.inference.predict import classify, predict
+from rnnlm.inference.predict import classify, predict, tag
 from rnnlm.inference.score import score_each
 from rnnlm.inference.trained import Trained
 from rnnlm.refs import DocumentsRef
 from rnnlm.targets import TARGETS
+from rnnlm.targets.entities import found
 
 
 def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
@@ -24,14 +27,27 @@ def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.
         ids: Which of them.
 
     Returns:
-        (ids,) higher is better. A classifier is always wrong about a class that it does not know.
+        (ids,) higher is better. A classifier is always wrong about a class that it does not know, and a tagger finds
+        no entity of a type that it does not know.
     """
+    if trained.description.kind == "tagger":
+        return _tagged(trained, documents, ids)
     texts, labels = _columns(documents, ids, "text", "label")
     if trained.description.kind == "regressor":
         numbers = np.array([one.value for one in predict(trained, texts)])
         return TARGETS["regressor"].scores(numbers, np.array(labels, np.float64))
     said = classify(trained, texts)
     return np.array([one.label == label for one, label in zip(said, labels, strict=True)], np.float64)
+
+
+def _tagged(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
+    texts, labels, places = _columns(documents, ids, "text", "label", "words")
+    words = [[text[begin:end] for begin, end in of] for text, of in zip(texts, places, strict=True)]
+    true = [tags.split() for tags in labels]
+    said = [one.tags for one in tag(trained, words)]
+    classes = {name: n for n, name in enumerate(classes_of(one for tags in (*true, *said) for one in tags))}
+    of_said, of_true = (np.array([classes[one] for tags in both for one in tags], np.int64) for both in (said, true))
+    return found(of_said, of_true, np.array([len(tags) for tags in true], np.int64)).f1_by_document()
 
 
 def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
@@ -48,7 +64,7 @@ def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
     return Bits(scores.nll / np.log(2.0), scores.n_characters, unknown, trained.tokenizer.tokens)
 
 
-def _columns(documents: DocumentsRef, ids: Sequence[str], *names: str) -> list[list[str]]:
+def _columns(documents: DocumentsRef, ids: Sequence[str], *names: str) -> list[list[Any]]:
     """Return columns of the documents with these ids, in the order of the ids."""
     table = pq.read_table(documents.file, columns=["id", *names])
     place = pc.index_in(pa.array(ids, pa.string()), value_set=table["id"].combine_chunks())

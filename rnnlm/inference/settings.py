@@ -12,14 +12,14 @@ from pydantic import Field, ValidationError
 from rnnlm.errors import ConfigError
 from rnnlm.settings import Settings
 
-Task = Literal["score", "classify", "predict", "complete", "rescore", "correct"]
+Task = Literal["score", "classify", "predict", "tag", "complete", "rescore", "correct"]
 ExportFormat = Literal["saved-model", "onnx"]
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Nothing(Settings):
-    """No parameters, for `score`, `classify` and `predict`."""
+    """No parameters, for `score`, `classify`, `predict` and `tag`."""
 
 
 class Completing(Settings):
@@ -70,6 +70,7 @@ TASKS: dict[Task, type[Settings]] = {
     "score": Nothing,
     "classify": Nothing,
     "predict": Nothing,
+    "tag": Nothing,
     "complete": Completing,
     "rescore": Rescoring,
     "correct": Correcting,

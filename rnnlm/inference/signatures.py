@@ -14,6 +14,10 @@ The `tokenizers` library turns text into ids, with the `tokenizer.json` of an ex
   (batch,). It returns calibrated `probabilities` (batch, classes). The caller must cut a text that is longer than the
   classifier's `max_tokens` at its beginning.
 - A model that predicts numbers has the function `predict`. It takes the same, and returns `values` (batch,).
+- A model that tags words has the function `tag`. It takes `tokens` (batch, time) and `places` (words, 2): of each word
+  the place of its last token among those of its text, and the text's place in the batch. It returns calibrated
+  `probabilities` (words, tags). A model that reads backwards takes the tokens in that order, and the first token of
+  each word.
 """
 
 from typing import Any
@@ -24,6 +28,7 @@ import tensorflow as tf
 from rnnlm.inference.trained import Trained
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
+from rnnlm.targets import TARGETS
 from rnnlm.targets.class_scores import TINY
 
 
@@ -38,7 +43,8 @@ def signatures(trained: Trained, chunked: bool = True) -> dict[str, Any]:
     if isinstance(trained.model, TargetModel):
         if trained.description.kind == "regressor":
             return {"predict": _predict(trained.model)}
-        return {"classify": _classify(trained.model, trained.description.temperature)}
+        # The probabilities of classes, or of tags.
+        return {TARGETS[trained.description.kind].use: _classify(trained.model, trained.description.temperature)}
     return {"next": _next(trained.model), "nll": _nll(trained.model, chunked)}
 
 
@@ -88,20 +94,21 @@ def _nll(model: LanguageModel, chunked: bool) -> Any:
 
 
 def _classify(model: TargetModel, temperature: float) -> Any:
-    def classify(tokens: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = model(tf.transpose(tokens), lengths)
+    def classify(tokens: tf.Tensor, places: tf.Tensor) -> dict[str, tf.Tensor]:
+        probabilities = model(tf.transpose(tokens), places)
         scaled = tf.math.log(tf.maximum(probabilities, np.float32(TINY))) / temperature
         return {"probabilities": tf.nn.softmax(scaled)}
 
-    return tf.function(classify, input_signature=_padded(), autograph=False)
+    return tf.function(classify, input_signature=_padded(model), autograph=False)
 
 
 def _predict(model: TargetModel) -> Any:
     def predict(tokens: tf.Tensor, lengths: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"values": model(tf.transpose(tokens), lengths)}
 
-    return tf.function(predict, input_signature=_padded(), autograph=False)
+    return tf.function(predict, input_signature=_padded(model), autograph=False)
 
 
-def _padded() -> list[tf.TensorSpec]:
-    return [_ids("tokens"), tf.TensorSpec((None,), tf.int32, "lengths")]
+def _padded(model: TargetModel) -> list[tf.TensorSpec]:
+    of_words = model.training.pooling == "word"
+    return [_ids("tokens"), tf.TensorSpec(model.places.shape, tf.int32, "places" if of_words else "lengths")]

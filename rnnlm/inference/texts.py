@@ -11,6 +11,7 @@ import numpy as np
 from tokenizers import Regex, pre_tokenizers
 
 from rnnlm.corpus.clean import cleaner
+from rnnlm.corpus.words import joined, spans
 from rnnlm.settings import Corpus
 from rnnlm.tokens import Text, TextTokenizer
 from rnnlm.tokens.kinds import WORD
@@ -61,3 +62,22 @@ def encode(tokenizer: TextTokenizer, texts: Sequence[str], *, apart: bool = Fals
         for tokens in tokenizer.encode(list(texts[start : start + _TOKENIZED_AT_ONCE]))
     ]
     return Text.of(texts, encoded, vocabulary)
+
+
+def encode_words(tokenizer: TextTokenizer, words: Sequence[Sequence[str]]) -> Text:
+    """Encode texts that are cut into words as the tokenize step does, in memory and without labels.
+
+    Args:
+        tokenizer: The checkpoint's tokenizer.
+        words: The cleaned words of each text.
+    """
+    texts = [joined(one) for one in words]
+    encoded = [
+        one
+        for start in range(0, len(texts), _TOKENIZED_AT_ONCE)
+        for one in tokenizer.encode_words(
+            texts[start : start + _TOKENIZED_AT_ONCE],
+            [spans(one) for one in words[start : start + _TOKENIZED_AT_ONCE]],
+        )
+    ]
+    return Text.of(texts, [one.ids for one in encoded], tokenizer.vocabulary, [one.lasts for one in encoded])

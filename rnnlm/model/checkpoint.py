@@ -18,7 +18,7 @@ from rnnlm.errors import DataError
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import ModelKind
-from rnnlm.settings import ClassifierTraining, Model, RegressorTraining, TargetTraining
+from rnnlm.settings import ClassifierTraining, Model, RegressorTraining, TaggerTraining, TargetTraining
 from rnnlm.store import made_anew
 
 Weights = dict[str, np.ndarray]
@@ -33,8 +33,10 @@ class Description(BaseModel):
         vocabulary_size: Number of tokens.
         classifier: A classifier's pooling and limits; None for other models.
         regressor: The same of a model that predicts a number.
-        labels: The classes; empty for other models.
-        temperature: What calibrates a classifier's probabilities, chosen on the validation split; 1: as they are.
+        tagger: The same of a model that tags words.
+        labels: The classes or tags; empty for other models.
+        temperature: What calibrates the probabilities of classes or tags, chosen on the validation split; 1: as they
+            are.
         head: What else belongs to the head of the target task.
     """
 
@@ -45,6 +47,7 @@ class Description(BaseModel):
     vocabulary_size: int
     classifier: ClassifierTraining | None = None
     regressor: RegressorTraining | None = None
+    tagger: TaggerTraining | None = None
     labels: list[str] = []
     temperature: float = 1.0
     head: dict[str, float] = {}
@@ -52,7 +55,7 @@ class Description(BaseModel):
     @property
     def training(self) -> TargetTraining | None:
         """Pooling and limits of a model of a target task; None for a language model."""
-        return self.classifier or self.regressor
+        return self.classifier or self.regressor or self.tagger
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
-from rnnlm.settings import ClassifierTraining, ClassWeights, RegressorTraining
+from rnnlm.settings import ClassifierTraining, ClassWeights, RegressorTraining, TaggerTraining
 
 # Standard deviations of the training labels: beyond, an error counts in proportion, so that a few far labels do not
 # rule the training (Huber 1964).
@@ -41,7 +41,9 @@ class Head(Protocol):
 
 
 class ClassHead:
-    """Two classes get one logit and a sigmoid, more get a softmax; `said` gives one column a class for both.
+    """Two classes get one logit and a sigmoid, more get a softmax; `said` returns one column a class for both.
+
+    The tags of words are classes, too.
 
     Args:
         training: Label smoothing, weights of the classes.
@@ -50,7 +52,7 @@ class ClassHead:
 
     label_type = tf.int32
 
-    def __init__(self, training: ClassifierTraining, classes: int) -> None:
+    def __init__(self, training: ClassifierTraining | TaggerTraining, classes: int) -> None:
         self.classes = classes
         self.outputs = 1 if classes == 2 else classes
         self._smoothing, self._weighting = training.label_smoothing, training.class_weights
@@ -130,7 +132,7 @@ class NumberHead:
 
 
 # By what models of the task are called.
-HEADS: dict[str, Callable[[Any, int], Head]] = {"classifier": ClassHead, "regressor": NumberHead}
+HEADS: dict[str, Callable[[Any, int], Head]] = {"classifier": ClassHead, "regressor": NumberHead, "tagger": ClassHead}
 
 
 def class_weights(labels: np.ndarray, classes: int, weights: ClassWeights) -> np.ndarray:

@@ -52,36 +52,44 @@ class TargetModel(keras.layers.Layer):
         self.built = True
         self.compiled_features = tf.function(
             self.features,
-            input_signature=[tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32)],
+            input_signature=[tf.TensorSpec((None, None), tf.int32), self.places],
             autograph=False,
         )
+
+    @property
+    def places(self) -> tf.TensorSpec:
+        """What `features` takes beside the tokens."""
+        return tf.TensorSpec((None, 2) if self.training.pooling == "word" else (None,), tf.int32, "places")
 
     def features(
         self,
         tokens: tf.Tensor,
-        lengths: tf.Tensor,
+        places: tf.Tensor,
         seed: tf.Tensor | None = None,
         precision: Precision = "float32",
     ) -> tf.Tensor:
-        """Return the pooled states of documents: (batch, width); those of several layers side by side.
+        """Return the pooled states of documents, or the states of words; those of several layers side by side.
 
         Args:
             tokens: (time, batch) token ids, padded behind.
-            lengths: (batch,) true lengths, at least 1.
+            places: (batch,) true lengths, at least 1; or where the words are, (words, 2): the time and the document.
             seed: Two integers that choose the encoder's dropout masks; if None, nothing is dropped.
             precision: Type of the products.
+
+        Returns:
+            (batch, width) or (words, width).
         """
         outputs, _ = self.encoder(
             tokens, seed=seed, precision=precision, training=seed is not None, all_layers=self.layer_weights is not None
         )
         layers = outputs if self.layer_weights is not None else [outputs]
-        return tf.concat([pool(float32(hidden), lengths, self.training.pooling) for hidden in layers], axis=1)
+        return tf.concat([pool(float32(hidden), places, self.training.pooling) for hidden in layers], axis=1)
 
     def outputs_of(self, features: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Return the head's outputs for pooled features: (batch, outputs).
+        """Return the head's outputs for pooled features: (rows, outputs).
 
         Args:
-            features: (batch, width).
+            features: (rows, width), of documents or words.
             seed: Two integers that choose the dropout mask and mean training; if None, it is an evaluation.
         """
         if self.training.normalise:
@@ -108,19 +116,25 @@ class TargetModel(keras.layers.Layer):
         self.normalise.moving_mean.assign(features.mean(axis=0))
         self.normalise.moving_variance.assign(features.var(axis=0))
 
-    def call(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
-        """Return what is said of padded documents: the probability of each class, or a number each."""
-        return self.task_head.said(self.outputs_of(self.features(tokens, lengths)))
+    def call(self, tokens: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
+        """Return what is said of padded documents or their words: the probability of each class, or a number each."""
+        return self.task_head.said(self.outputs_of(self.features(tokens, places)))
 
 
-def pool(hidden: tf.Tensor, lengths: tf.Tensor, pooling: str) -> tf.Tensor:
+def pool(hidden: tf.Tensor, places: tf.Tensor, pooling: str) -> tf.Tensor:
     """Pool states over the true lengths: `last`, or `concat` of last, maximum and mean (Howard & Ruder 2018).
+
+    `word` pools nothing: it takes the states of words.
 
     Args:
         hidden: (time, batch, width).
-        lengths: (batch,) true lengths, at least 1; what follows does not count.
-        pooling: concat or last.
+        places: (batch,) true lengths, at least 1; what follows does not count. For `word` where the words are,
+            (words, 2): the time and the document.
+        pooling: concat, last or word.
     """
+    if pooling == "word":
+        return tf.gather_nd(hidden, places)
+    lengths = places
     last = tf.gather_nd(hidden, tf.stack([lengths - 1, tf.range(tf.shape(lengths)[0])], axis=1))
     if pooling == "last":
         return last

@@ -17,7 +17,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Object, ParamSchema, ParamSpec, Property
+from mlflow.types.schema import Array, Object, ParamSchema, ParamSpec, Property
 from mlflow.utils.git_utils import get_git_commit
 
 from rnnlm.errors import DataError
@@ -245,6 +245,15 @@ def _outputs(checkpoint: CheckpointRef) -> Schema:
     if checkpoint.kind == "classifier":
         probabilities = Object([Property(label, DataType.double) for label in labels])
         return Schema([ColSpec(DataType.string, "label"), ColSpec(probabilities, "probabilities")])
+    if checkpoint.kind == "tagger":
+        entity = {"type": DataType.string, "text": DataType.string, "first": DataType.long, "words": DataType.long}
+        lists = {"words": DataType.string, "tags": DataType.string, "probabilities": DataType.double}
+        return Schema(
+            [
+                *(ColSpec(Array(kind), name) for name, kind in lists.items()),
+                ColSpec(Array(Object([Property(name, kind) for name, kind in entity.items()])), "entities"),
+            ]
+        )
     if checkpoint.kind == "regressor":
         return Schema([ColSpec(DataType.double, "value")])
     return Schema(

@@ -55,9 +55,10 @@ class Corpus(Settings):
         "cleaned as its own.",
         default=[],
     )
-    format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "aclimdb"] = field(
+    format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "conll", "aclimdb"] = field(
         "Format of the files; auto goes by the ending. csv: separated by commas, semicolons, TABs or |, whichever the "
-        "first line shows. tsv: separated by TABs, without quoting.",
+        "first line shows. tsv: separated by TABs, without quoting. conll: a word a line with its tags, an empty line "
+        "behind each sentence.",
         default="auto",
     )
     encoding: str = field(
@@ -74,10 +75,15 @@ class Corpus(Settings):
         default="file",
     )
     text: str | list[str] = field(
-        "Column of the text, in tables; several are joined by line ends, the empty ones left out.",
+        "Column of the text, in tables; several are joined by line ends, the empty ones left out. A column of lists "
+        "holds words. Of CoNLL columns it is the number, from 1; if left out, the first.",
         default="text",
     )
-    label: str | None = field("Column of the label, in tables; if null, the text has no labels.", default=None)
+    label: str | None = field(
+        "Column of the label, in tables; if null, the text has no labels. A column of lists holds the tags of words. "
+        "Of CoNLL columns it is the number, from 1, or -1: the last.",
+        default=None,
+    )
     label_pattern: str | None = field(
         "Regular expression whose first group, found in the file's address, is the label (for text files).",
         default=None,

@@ -168,10 +168,12 @@ class TargetTraining(Settings):
     Attributes:
         task: The target task. Each has settings of its own.
         model: What its models are called.
+        tradition: The arm that is what the tradition has for it.
     """
 
     task: ClassVar[str]
     model: ClassVar[str]
+    tradition: ClassVar[str] = "tfidf"
 
     epochs: int = field("Passes over the labelled training documents.", default=2, ge=1, le=1_000)
     min_steps: int = field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
@@ -192,9 +194,7 @@ class TargetTraining(Settings):
         ge=4,
         le=65_536,
     )
-    pooling: Literal["concat", "last"] = field(
-        "concat: last state, maximum and mean over the true length. last: the last state.", default="concat"
-    )
+    pooling: str = field("Which states a label is predicted from.", default="concat")
     layers: Literal["last", "mixed"] = field(
         "What is pooled. last: the last layer's states. mixed: those of the embedding and of all layers, side by side, "
         "each times a weight that is learnt (after ELMo).",
@@ -230,11 +230,17 @@ class TargetTraining(Settings):
         return AUTO if ways == "auto" else ways
 
 
+# Which states of a document its label is predicted from.
+Pooling = Literal["concat", "last"]
+_POOLING = "concat: last state, maximum and mean over the true length. last: the last state."
+
+
 class ClassifierTraining(TargetTraining):
     """How a classifier is trained."""
 
     task, model = "classification", "classifier"
 
+    pooling: Pooling = field(_POOLING, default="concat")
     class_weights: ClassWeights = field(
         "balanced: each class counts the same in the training loss, however few documents it has. none: each document.",
         default="none",
@@ -252,8 +258,34 @@ class RegressorTraining(TargetTraining):
 
     task, model = "regression", "regressor"
 
+    pooling: Pooling = field(_POOLING, default="concat")
     select: Literal["mae", "rmse", "spearman"] = field(
         "What the best checkpoint is best in, on validation. mae: the mean absolute error. rmse: the root of the mean "
         "squared error. spearman: the rank correlation.",
         default="mae",
+    )
+
+
+class TaggerTraining(TargetTraining):
+    """How a model that tags words is trained."""
+
+    task, model, tradition = "tagging", "tagger", "crf"
+
+    pooling: Literal["word"] = field(
+        "word: the state behind the last piece of each word, where the whole word has been read; of models that read "
+        "backwards, behind its first piece.",
+        default="word",
+    )
+    max_tokens: int = field(
+        "Longest document, in tokens: it is read whole, and a longer one is an error.", default=1_024, ge=4, le=65_536
+    )
+    class_weights: ClassWeights = field(
+        "balanced: each tag counts the same in the training loss, however few words have it. none: each word.",
+        default="none",
+    )
+    select: Literal["entity_f1", "token_accuracy", "nll"] = field(
+        "What the best checkpoint is best in, on validation.", default="entity_f1"
+    )
+    label_smoothing: float = field(
+        "Share of each tag's probability that training spreads over all tags.", default=0.0, ge=0.0, le=0.5
     )

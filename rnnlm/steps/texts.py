@@ -6,8 +6,10 @@ The steps are the same in all of them: what one has done, the others have from t
 from rnnlm.corpus import (
     check_classes,
     check_numbers,
+    check_tags,
     class_counts,
     empty_split,
+    entity_counts,
     fingerprint,
     leak_sentence,
     numbers_of,
@@ -100,8 +102,10 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
     if target.label_kind == "class":
         classes = class_counts(target)
         warnings, fewest = check_classes(classes, corpus, "target"), len(classes["train"])
-    else:
+    elif target.label_kind == "number":
         warnings, fewest = check_numbers(numbers_of(target), corpus, "target"), 2
+    else:
+        warnings, fewest = check_tags(entity_counts(target), target.labelled, corpus, "target"), 2
     for warning in warnings:
         logger.warning(warning)
     labelled = target.labelled["train"]

@@ -17,6 +17,7 @@ class Measure:
         short: The unit in tables.
         factor: What a score is multiplied by where it is written.
         decimals: Decimals of a difference; if None, three digits are written, whatever the unit of the labels.
+        share_right: Whether it is the share of answers that are right, so that each answer is right or wrong.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Measure:
     short: str = ""
     factor: float = 1.0
     decimals: int | None = None
+    share_right: bool = False
 
     @property
     def title(self) -> str:

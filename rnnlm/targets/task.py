@@ -10,8 +10,10 @@ import pyarrow as pa
 
 from rnnlm.refs import LabelKind
 from rnnlm.targets.measure import Measure
+from rnnlm.targets.tfidf import tfidf
 
 # What a model says of documents: the probability of each class, (documents, classes), or a number each, (documents,).
+# Or what it says of their words, one after the other: the probability of each tag, (words, tags).
 Said = np.ndarray
 
 
@@ -38,18 +40,21 @@ class TargetTask(ABC):
         model: What its models are called: the `task` of their cells, the `kind` of their checkpoints.
         use: What its models are asked to do (`rnnlm classify`).
         labels: How labels are kept.
+        unit: What a model says something of each of.
         measure: What arms are judged by.
         metrics: All scores of a model, by name.
         shown: Those in the first table beside the measure.
         quality: Those in the second table.
-        strengths: Inverse strengths of the L2 penalty of the linear model that are tried; the validation split chooses.
+        strengths: Inverse strengths of the L2 penalty of the tradition's model that are tried; the validation split
+            chooses.
         about: What a reader of the report has to know of the second table.
     """
 
-    name: ClassVar[Literal["classification", "regression"]]
-    model: ClassVar[Literal["classifier", "regressor"]]
+    name: ClassVar[Literal["classification", "regression", "tagging"]]
+    model: ClassVar[Literal["classifier", "regressor", "tagger"]]
     use: ClassVar[str]
     labels: ClassVar[LabelKind]
+    unit: ClassVar[Literal["documents", "words"]] = "documents"
     measure: ClassVar[Measure]
     metrics: ClassVar[Mapping[str, Metric]]
     shown: ClassVar[tuple[str, ...]]
@@ -67,7 +72,7 @@ class TargetTask(ABC):
 
         Args:
             said: What the model says of the documents.
-            labels: (documents,) their labels.
+            labels: (documents,) their labels; an array of tags each, where words have tags.
         """
 
     @abstractmethod
@@ -99,14 +104,27 @@ class TargetTask(ABC):
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of what models say."""
 
+    def features(
+        self, train: Sequence[Any], others: Sequence[Sequence[Any]], *, classes: int, parted: bool
+    ) -> list[Any]:
+        """Return the features of documents that `solve` takes: of the training documents, then of each other group.
+
+        Args:
+            train: The training documents: a text each, or the words of each where words have tags.
+            others: Further groups of documents.
+            classes: Number of classes; 0 where labels are numbers.
+            parted: Whether their script parts words by spaces.
+        """
+        return tfidf(train, others, classes=classes, parted=parted)
+
     @abstractmethod
     def solve(
         self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, **settings: Any
     ) -> list[Said]:
-        """Fit a linear model to its optimum, and return what it says of other documents.
+        """Fit a model that is linear in its features to its optimum, and return what it says of other documents.
 
         Args:
-            features: (documents, features) a sparse matrix.
+            features: What `features` returns of the training documents.
             labels: (documents,) their labels.
             others: Features of the documents that are asked about.
             strength: Inverse strength of the L2 penalty.
@@ -120,3 +138,7 @@ class TargetTask(ABC):
     @abstractmethod
     def said(self, table: pa.Table) -> Said:
         """Return what a model said, from such a table."""
+
+    def labels_of(self, table: pa.Table) -> np.ndarray:
+        """Return the labels, from such a table: (documents,)."""
+        return np.asarray(table["label"].to_numpy())

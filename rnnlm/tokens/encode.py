@@ -25,6 +25,7 @@ from rnnlm.tokens.tokenizer import TextTokenizer
 # Documents that are in memory as text at a time, and tokens that are written at a time.
 _BATCH = 256
 _COLUMNS = ["id", "text", "label", "split"]
+_LABELS = {"class": pa.int16(), "number": pa.float64(), "tags": pa.list_(pa.int16())}
 _ROW_GROUP_TOKENS = 2**22
 # Tokens of a file, at most. Its flat copy, which is mapped, has 200 MB at two bytes a token.
 _FILE_TOKENS = 100_000_000
@@ -92,7 +93,7 @@ def encode_shard(documents: DocumentsRef, tokenizer: Path, shard: Shard, final: 
         schema = _schema(documents, text_tokenizer)
         ref = ShardRef(path=work, sha256="", split=shard.split)
         with pa.ipc.new_file(str(ref.file), schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-            for batch in _batches(documents.file, shard.split, _COLUMNS, shard.row_groups):
+            for batch in _batches(documents.file, shard.split, _columns(documents), shard.row_groups):
                 writer.write_table(_encode(batch, text_tokenizer, documents, schema))
         sha256 = file_sha256(ref.file)
     return ref.model_copy(update={"path": final, "sha256": sha256})
@@ -203,7 +204,7 @@ def _write_tokens(
             pending: list[pa.Table] = []
             pending_tokens = 0
             if encoded is None:
-                batches = _batches(documents.file, split, _COLUMNS)
+                batches = _batches(documents.file, split, _columns(documents))
                 tables = (_encode(batch, tokenizer, documents, schema) for batch in batches)
             else:
                 tables = (table for shard in encoded if shard.split == split for table in _tables(shard))
@@ -288,18 +289,33 @@ def _schema(documents: DocumentsRef, tokenizer: TextTokenizer) -> pa.Schema:
     fields = [
         pa.field("id", pa.string(), nullable=False),
         pa.field("split", pa.string(), nullable=False),
-        pa.field("label", pa.int16() if documents.label_kind == "class" else pa.float64()),
+        pa.field("label", _LABELS[documents.label_kind]),
         pa.field("ids", pa.large_list(pa.field("item", id_type, nullable=False)), nullable=False),
         pa.field("n_characters", pa.int64(), nullable=False),
         pa.field("n_bytes", pa.int64(), nullable=False),
         pa.field("n_words", pa.int64(), nullable=False),
     ]
+    if documents.label_kind == "tags":
+        # The first token of each word and its last, by their places in the document.
+        fields += [pa.field(name, pa.list_(pa.int32()), nullable=False) for name in ("firsts", "lasts")]
     return pa.schema(fields, metadata=metadata)
+
+
+def _columns(documents: DocumentsRef) -> list[str]:
+    return [*_COLUMNS, "words"] if documents.label_kind == "tags" else _COLUMNS
 
 
 def _encode(batch: pa.RecordBatch, tokenizer: TextTokenizer, documents: DocumentsRef, schema: pa.Schema) -> pa.Table:
     texts = batch["text"].to_pylist()
-    encoded = tokenizer.encode(texts)
+    places: list[pa.Array] = []
+    if documents.label_kind == "tags":
+        of_words = tokenizer.encode_words(texts, batch["words"].to_pylist())
+        encoded = [one.ids for one in of_words]
+        places = [
+            pa.array([getattr(one, name) for one in of_words], schema.field(name).type) for name in ("firsts", "lasts")
+        ]
+    else:
+        encoded = tokenizer.encode(texts)
     id_list = schema.field("ids").type
     offsets = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
     flat = np.fromiter(chain.from_iterable(encoded), id_list.value_type.to_pandas_dtype(), count=offsets[-1])
@@ -311,13 +327,22 @@ def _encode(batch: pa.RecordBatch, tokenizer: TextTokenizer, documents: Document
         pc.utf8_length(batch["text"]).cast(pa.int64()),
         pc.binary_length(batch["text"]).cast(pa.int64()),
         pa.array([len(text.split()) for text in texts], pa.int64()),
+        *places,
     ]
     return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _labels(batch: pa.RecordBatch, documents: DocumentsRef) -> pa.Array:
-    """Return the labels as models take them: the index of the class, or the number."""
+    """Return the labels as models take them: the index of the class, the number, or the indices of the tags."""
     labels = batch["label"].cast(pa.string())
+    if documents.label_kind == "tags":
+        lists = pc.split_pattern(labels, " ")
+        indices = pc.index_in(lists.flatten(), pa.array(documents.labels, pa.string())).cast(pa.int16())
+        if indices.null_count:
+            raise DataError(
+                "has tags that its reference does not know", where=str(documents.file), remedy=made_anew(documents.file)
+            )
+        return pa.ListArray.from_arrays(lists.offsets, indices, mask=lists.is_null()).cast(_LABELS["tags"])
     if documents.label_kind == "number":
         return labels.cast(pa.float64())
     indices = pc.index_in(labels, pa.array(documents.labels, pa.string()))

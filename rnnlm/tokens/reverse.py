@@ -65,4 +65,21 @@ def _reversed(table: pa.Table, schema: pa.Schema) -> pa.Table:
     kind = schema.field("ids").type
     values = pa.array(ids.flatten().to_numpy()[places], kind.value_type)
     column = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values).cast(kind)
-    return table.set_column(table.schema.get_field_index("ids"), "ids", column).cast(schema)
+    table = table.set_column(table.schema.get_field_index("ids"), "ids", column)
+    if "lasts" in table.column_names:
+        # The token of a word that is read last is now its first one.
+        firsts, lasts = (_turned(table[name].combine_chunks(), lengths) for name in ("lasts", "firsts"))
+        table = table.set_column(table.schema.get_field_index("firsts"), "firsts", firsts)
+        table = table.set_column(table.schema.get_field_index("lasts"), "lasts", lasts)
+    return table.cast(schema)
+
+
+def _turned(places: pa.ListArray, lengths: np.ndarray) -> pa.ListArray:
+    """Return places among the tokens of documents as they are when the documents are turned round."""
+    of_document = np.repeat(lengths, np.diff(places.offsets.to_numpy()))
+    old = places.flatten().to_numpy()
+    # Those of `<bos>` and `<eos>` stay.
+    new = np.where((old == 0) | (old == of_document - 1), old, of_document - 1 - old)
+    return pa.ListArray.from_arrays(
+        pa.array(places.offsets.to_numpy() - places.offsets[0].as_py()), pa.array(new)
+    ).cast(places.type)

@@ -1,5 +1,6 @@
 """A text as every model reads it: encoded documents, together with their vocabulary."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -52,30 +53,40 @@ class Text:
         ids: Token ids of all documents, in the smallest unsigned integer type of the vocabulary. Only this room
             indexes them; others call `at`, `read` and `document`.
         offsets: Where each document begins, and the end of the last: one more than there are documents.
-        labels: Class index of each document, -1 if it has no label; or the number of each, NaN if it has none.
+        labels: Class index of each document, -1 if it has no label; or the number of each, NaN if it has none; or the
+            tags of the words of each as an array of indices, None if it has none.
         n_characters: Characters of each document's text.
         n_bytes: Its bytes in UTF-8.
         n_words: Its words, separated by white space.
         document_ids: The id that each document got when it was ingested.
+        words: Where a model has read each word of a document, as an array of places among its tokens; None if the words
+            have no tags.
     """
 
     vocabulary: Vocabulary
     ids: Ids
     offsets: npt.NDArray[np.int64]
-    labels: npt.NDArray[np.int16] | npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int16] | npt.NDArray[np.float64] | npt.NDArray[np.object_]
     n_characters: npt.NDArray[np.int64]
     n_bytes: npt.NDArray[np.int64]
     n_words: npt.NDArray[np.int64]
     document_ids: npt.NDArray[np.object_]
+    words: npt.NDArray[np.object_] | None = None
 
     @staticmethod
-    def of(texts: Sequence[str], encoded: Sequence[npt.ArrayLike], vocabulary: Vocabulary) -> "Text":
+    def of(
+        texts: Sequence[str],
+        encoded: Sequence[npt.ArrayLike],
+        vocabulary: Vocabulary,
+        words: Sequence[npt.NDArray[np.int32]] | None = None,
+    ) -> "Text":
         """Return texts in memory, without labels; their ids are their places.
 
         Args:
             texts: The texts.
             encoded: The tokens of each.
             vocabulary: The vocabulary of the tokens.
+            words: Where a model has read each word, if words are to be tagged.
         """
         dtype = np.min_scalar_type(vocabulary.size - 1)
         ids = [np.asarray(tokens, dtype) for tokens in encoded]
@@ -88,6 +99,7 @@ class Text:
             n_bytes=np.array([len(text.encode()) for text in texts], np.int64),
             n_words=np.array([len(text.split()) for text in texts], np.int64),
             document_ids=np.array([str(place) for place in range(len(texts))], object),
+            words=None if words is None else listed(words),
         )
 
     def __len__(self) -> int:
@@ -117,6 +129,16 @@ class Text:
     def ends(self) -> npt.NDArray[np.int64]:
         """Where each document ends."""
         return self.offsets[1:]
+
+    @functools.cached_property
+    def first_words(self) -> npt.NDArray[np.int64]:
+        """The place of each document's first word among the words of all documents, and the number of them all."""
+        return np.cumsum([0, *map(len, [] if self.words is None else self.words)], dtype=np.int64)
+
+    @property
+    def n_rows(self) -> int:
+        """How much a model of the target task says something of: the documents, or their words if these have tags."""
+        return len(self) if self.words is None else int(self.first_words[-1])
 
     @property
     def predicted(self) -> npt.NDArray[np.bool_]:
@@ -165,6 +187,7 @@ class Text:
             n_bytes=self.n_bytes[places],
             n_words=self.n_words[places],
             document_ids=self.document_ids[places],
+            words=None if self.words is None else self.words[places],
         )
 
     def labelled(self) -> "Text":
@@ -173,5 +196,21 @@ class Text:
 
 
 def has_label(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Return which documents have a label, of class indices or numbers."""
+    """Return which documents have a label, of class indices, numbers or tags."""
+    if labels.dtype == object:
+        return np.array([tags is not None for tags in labels], bool)
     return np.asarray(labels != NO_LABEL if labels.dtype.kind == "i" else ~np.isnan(labels))
+
+
+def flat(arrays: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what there is of all documents, one after the other: an array each, or a single value each."""
+    if arrays.dtype != object:
+        return arrays
+    return np.concatenate(list(arrays)) if len(arrays) else np.zeros(0, np.int64)
+
+
+def listed(arrays: Sequence[npt.NDArray[Any] | None]) -> npt.NDArray[np.object_]:
+    """Return arrays of any lengths as an array of them: (documents,)."""
+    found = np.empty(len(arrays), object)
+    found[:] = list(arrays)
+    return found

@@ -4,13 +4,30 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-from tokenizers import Tokenizer, decoders, models
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer, decoders, models
 
 from rnnlm.errors import DataError
 from rnnlm.store import file_sha256, made_anew
 from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface, written
 from rnnlm.tokens.text import Vocabulary
+
+
+class EncodedWords(NamedTuple):
+    """A text as token ids, and where its words are among them.
+
+    Attributes:
+        ids: The ids, from the text's `<bos>` (if there is one) to its `<eos>`.
+        firsts: (words,) the first token of each word.
+        lasts: (words,) its last token.
+    """
+
+    ids: list[int]
+    firsts: npt.NDArray[np.int32]
+    lasts: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -124,6 +141,16 @@ class TextTokenizer:
         """Return the ids of each text, from its `<bos>` (if there is one) to its `<eos>`."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
 
+    def encode_words(self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]) -> list["EncodedWords"]:
+        """Return the ids of each text, and where its words are among them.
+
+        Args:
+            texts: The texts.
+            spans: The first character of each of their words, and the one after its last.
+        """
+        encodings = self._tokenizer.encode_batch(list(texts))
+        return [_of_words(encoding, words) for encoding, words in zip(encodings, spans, strict=True)]
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without padding, starts and ends of documents; `<unk>` stays visible.
 
@@ -131,3 +158,24 @@ class TextTokenizer:
         """
         silent = {self.pad, self.bos, self.eos}
         return self._tokenizer.decode([int(i) for i in ids if int(i) not in silent], skip_special_tokens=False)
+
+
+def _of_words(encoding: Encoding, words: Sequence[tuple[int, int]]) -> EncodedWords:
+    """Find the tokens that have characters of a word.
+
+    A token may have characters of two words. A word without a token, such as one that the tokenizer leaves out, has the
+    place of the token before it, and read backwards that of the token behind it.
+    """
+    # Tokens of the text alone: `<bos>` and `<eos>` have no characters.
+    own = np.flatnonzero(np.asarray(encoding.special_tokens_mask) == 0)
+    characters = np.asarray(encoding.offsets, np.int64).reshape(-1, 2)[own]
+    begins, ends = np.asarray(words, np.int64).reshape(-1, 2).T
+    first = np.searchsorted(characters[:, 1], begins, side="right")
+    last = np.searchsorted(characters[:, 0], ends, side="left") - 1
+    before, behind = (int(own[0]), int(own[-1]) + 1) if len(own) else (0, 0)
+    last_place = len(encoding.ids) - 1
+    return EncodedWords(
+        encoding.ids,
+        np.clip(before + first, 0, min(behind, last_place)).astype(np.int32),
+        np.clip(before + last, 0, last_place).astype(np.int32),
+    )

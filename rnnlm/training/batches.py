@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnlm.errors import DataError
 from rnnlm.tokens import Text
 
 # Padded lengths are multiples of it: few shapes of products, for each of which the library makes a kernel.
@@ -78,11 +79,21 @@ class Batch:
         tokens: (time, batch) token ids, padded behind with zeros.
         lengths: (batch,) true lengths.
         documents: (batch,) which documents they are.
+        words: (words, 2) where their words are: the time and the document; None if the words have no tags.
+        rows: What a model says something of: (batch,) the documents, or (words,) the words, by their places among those
+            of all documents.
     """
 
     tokens: np.ndarray
     lengths: np.ndarray
     documents: np.ndarray
+    words: np.ndarray | None
+    rows: np.ndarray
+
+    @property
+    def inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """What a model of a target task takes."""
+        return self.tokens, self.lengths if self.words is None else self.words
 
 
 def pad(documents: Text, chosen: np.ndarray, max_tokens: int) -> Batch:
@@ -92,7 +103,27 @@ def pad(documents: Text, chosen: np.ndarray, max_tokens: int) -> Batch:
     starts = documents.ends[chosen] - lengths
     inside = time[:, None] < lengths[None, :]
     tokens = documents.at(np.where(inside, starts[None, :] + time[:, None], 0))
-    return Batch(np.where(inside, tokens, 0), lengths, chosen)
+    words, rows = (None, chosen) if documents.words is None else _words_of(documents, chosen, lengths)
+    return Batch(np.where(inside, tokens, 0), lengths, chosen, words, rows)
+
+
+def _words_of(documents: Text, chosen: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the words of the chosen documents are in a batch, and among those of all documents."""
+    assert documents.words is not None
+    cut = documents.lengths[chosen] - lengths
+    if cut.any():
+        which = chosen[int(cut.argmax())]
+        raise DataError(
+            f"a document has {documents.lengths[which]:,} tokens, more than the {lengths.max():,} that are read",
+            where=str(documents.document_ids[which]),
+            remedy="Part it into sentences, or set a larger target.tagger.max_tokens.",
+        )
+    times = [documents.words[one] for one in chosen]
+    counts = np.array([len(one) for one in times])
+    columns = np.repeat(np.arange(len(chosen)), counts)
+    first = documents.first_words[chosen]
+    rows = np.concatenate([np.arange(begin, begin + count) for begin, count in zip(first, counts, strict=True)])
+    return np.stack([np.concatenate(times), columns], axis=1).astype(np.int32), rows
 
 
 def _padded(lengths: Any) -> Any:

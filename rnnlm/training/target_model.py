@@ -19,6 +19,7 @@ from rnnlm.seeds import masks, stream
 from rnnlm.settings import FineTuning, Model, TargetTraining, Trainable
 from rnnlm.targets import TARGETS, Said, TargetTask
 from rnnlm.tokens import Text
+from rnnlm.tokens.text import flat
 from rnnlm.training.batches import batch_count, shuffled_batches, sorted_batches
 from rnnlm.training.beside import Beside
 from rnnlm.training.fine_tuning import LayeredAdamW, layer_rates
@@ -87,7 +88,7 @@ def train_target_model(
     learner = _Learner(
         model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, frozen_valid, beside
     )
-    meter = Meter("documents", learner.steps, model.training.clip_norm)
+    meter = Meter(_task(model).unit, learner.steps, model.training.clip_norm)
     saving = Saving([states] if states else [], SAVE_EVERY)
     return train(learner, Hooks(Reporting(meter, report), saving))
 
@@ -117,7 +118,7 @@ class _Learner:
         self.epochs = max(settings.epochs, math.ceil(settings.min_steps / self.per_epoch))
         self.steps = self.epochs * self.per_epoch
         self.phases = [Phase(0, self.steps, 0, [])]
-        self.labels = self.model.task_head.prepare(self.text.labels)
+        self.labels = self.model.task_head.prepare(flat(self.text.labels))
 
     @functools.cached_property
     def step(self) -> "_Step":
@@ -261,7 +262,7 @@ def _document_batches(
 ) -> Iterator[Inputs]:
     """Yield the inputs of the whole model, and the labels, of an epoch, but for some batches at its beginning."""
     for batch in shuffled_batches(text, settings.batch_size, settings.max_tokens, generator, skipped):
-        yield (batch.tokens, batch.lengths), labels[batch.documents]
+        yield batch.inputs, labels[batch.rows]
 
 
 def _feature_batches(
@@ -273,7 +274,7 @@ def _feature_batches(
 
 
 def predict(model: TargetModel, documents: Text, features: np.ndarray | None = None) -> Said:
-    """Return what a model says of documents: the probability of each class, (documents, classes), or a number each.
+    """Return what a model says of documents or of their words, as `Said` has it.
 
     Args:
         model: The model.
@@ -284,8 +285,8 @@ def predict(model: TargetModel, documents: Text, features: np.ndarray | None = N
 
 
 def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
-    """Return the pooled states of each document, without dropout: (documents, width)."""
-    features = np.zeros((len(documents), model.head.kernel.shape[0]), np.float32)
+    """Return the pooled states of each document, or the states of each word, without dropout: (rows, width)."""
+    features = np.zeros((documents.n_rows, model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
 
     def compute() -> None:
@@ -294,7 +295,7 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
                 batch = next(batches, None)
             if batch is None:
                 return
-            features[batch.documents] = model.compiled_features(batch.tokens, batch.lengths).numpy()
+            features[batch.rows] = model.compiled_features(*batch.inputs).numpy()
 
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         for thread in [threads.submit(compute) for _ in range(AT_A_TIME)]:
@@ -345,7 +346,7 @@ class _Step:
         # Any batch size and length: one trace for all.
         inputs: tuple[tf.TensorSpec, ...]
         if trainable != "head":
-            inputs = (tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((None,), tf.int32))
+            inputs = (tf.TensorSpec((None, None), tf.int32), model.places)
         else:
             inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
         labels, seed, rate, rates, near = (

@@ -203,7 +203,7 @@ class _Tries:
         return self._initial[seed]
 
     def _read_frozen(self, start: Path) -> None:
-        if max(len(self.valid), len(self.test)) * self.model.width > MOST_STATES:
+        if max(self.valid.n_rows, self.test.n_rows) * self.model.width > MOST_STATES:
             return
         set_weights(self.model, self._initial_weights(self._fit.seed))
         encoder = file_sha256(start / "weights.safetensors"), self._fit.word_map

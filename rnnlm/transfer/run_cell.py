@@ -24,7 +24,7 @@ from rnnlm.transfer.cell import Fitted
 from rnnlm.transfer.ensemble import fit_ensemble
 from rnnlm.transfer.fit import fit_language_model
 from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
-from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
+from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_solved
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def run_cell(
             return fit_target_model(fit, final, report, states)
         case SolveLinear():
             assert inputs.documents is not None
-            return fit_tfidf(
+            return fit_solved(
                 TARGETS[spec.id.task],
                 inputs.documents,
                 tokens,

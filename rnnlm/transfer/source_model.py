@@ -48,7 +48,8 @@ def ask_source_model(
         scores = score_documents(model, read_documents(target, "valid")).metrics
         update = {"perplexity": scores["perplexity"], "bits": scores["bits_per_character"]}
         found = found.model_copy(update=update)
-    if len(target.labels) > 1:
+    # Scores of features are for classes of documents.
+    if training.model == "classifier" and len(target.labels) > 1:
         train = read_documents(target, "train", labelled=True)
         train = train.take(label_subset(train.labels, min(MOST_DOCUMENTS, len(train)), seed))
         model_of_target = TargetModel(settings, training, target.vocabulary_size, len(target.labels), seed)

@@ -1,12 +1,12 @@
-"""What came before neural networks, as cells of the comparison: n-gram models, and a linear model on TF-IDF.
+"""What came before neural networks, as cells of the comparison: n-gram models, linear models, and for tags a CRF.
 
 They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
 """
 
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -25,10 +25,6 @@ from rnnlm.transfer.cell import Fitted, read_documents, write_language_model, wr
 from rnnlm.transfer.subsets import label_subset
 
 SMOOTHINGS: dict[Smoothing, Callable[[Counts], NgramModel]] = {"kneser_ney": kneser_ney, "good_turing": katz}
-
-# Weights of the linear model at most: the solver keeps some 25 numbers for each, hence 0.8 GB.
-MOST_WEIGHTS = 4_000_000
-WORD = r"(?u)\b\w+\b"  # words of one letter too, which scikit-learn drops otherwise
 
 
 def fit_ngram(smoothing: Smoothing, order: int, tokens: TokensRef, final: Path) -> Fitted:
@@ -75,7 +71,7 @@ def fit_mixture(language_model: Path, order: int, tokens: TokensRef, final: Path
     )
 
 
-def fit_tfidf(
+def fit_solved(
     task: TargetTask,
     documents: DocumentsRef,
     tokens: TokensRef,
@@ -86,10 +82,10 @@ def fit_tfidf(
     select: str,
     class_weights: ClassWeights = "none",
 ) -> Fitted:
-    """Fit a linear model on TF-IDF of words and pairs of words, and score it on the test split.
+    """Fit what the tradition has for a target task, and score it on the test split.
 
-    It sees the labelled documents that the other arms see. Where a script does not part words, n-grams of one to four
-    characters stand in for them.
+    It is a linear model on TF-IDF of words and pairs of words, or for tags a conditional random field. It sees the
+    labelled documents that the other arms see.
 
     Args:
         task: The target task.
@@ -101,29 +97,18 @@ def fit_tfidf(
         select: What the strength of the penalty is chosen by, on validation.
         class_weights: Whether rare classes count more in training, for classes.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     began = time.perf_counter()
     train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
     if labels is not None:
         train = train.take(label_subset(task.strata(train.labels), labels, seed))
-    texts = _texts(documents)
-    of_train = [texts[n] for n in train.document_ids]
-    # Where a script does not part words, n-grams of characters are counted. Emoticons alone are no words either.
-    unparted = train.n_characters.sum() / max(1, train.n_words.sum()) > LONGEST_WORDS or not any(
-        re.search(WORD, text) for text in of_train
-    )
-    words = {"token_pattern": WORD, "ngram_range": (1, 2)}
-    kind = {"analyzer": "char", "ngram_range": (1, 4)} if unparted else words
-    most = MOST_WEIGHTS // max(1, len(tokens.labels))
-    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float64, max_features=most, **kind)
-    features = vectorizer.fit_transform(of_train)
-    others = [vectorizer.transform([texts[n] for n in d.document_ids]) for d in (valid, test)]
+    read = _read(documents)
+    of_train, *others = ([read[n] for n in text.document_ids] for text in (train, valid, test))
+    settings = {"classes": len(tokens.labels), "class_weights": class_weights}
+    parted = train.n_characters.sum() / max(1, train.n_words.sum()) <= LONGEST_WORDS
+    features, *of_others = task.features(of_train, others, classes=len(tokens.labels), parted=bool(parted))
     found = []
     for strength in task.strengths:
-        said = task.solve(
-            features, train.labels, others, strength, classes=len(tokens.labels), class_weights=class_weights
-        )
+        said = task.solve(features, train.labels, of_others, strength, **settings)
         found.append((task.rank(task.score_all(said[0], valid.labels), select), strength, said))
     _, strength, (of_valid, of_test) = max(found, key=lambda one: one[0])
     return write_target_model(final, task, (valid, of_valid), (test, of_test), began, {"strength": strength})
@@ -134,8 +119,13 @@ def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:
     return SMOOTHINGS[smoothing](count(train, order))
 
 
-def _texts(documents: DocumentsRef) -> dict[str, str]:
-    """Return the text of each labelled document by its id."""
-    table = pq.read_table(documents.file, columns=["id", "text", "label"])
+def _read(documents: DocumentsRef) -> dict[str, Any]:
+    """Return the text of each labelled document by its id, or its words if it has tags."""
+    tagged = documents.label_kind == "tags"
+    table = pq.read_table(documents.file, columns=["id", "text", "label", *(["words"] if tagged else [])])
     table = table.filter(pc.is_valid(table["label"]))
-    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+    found = table["text"].to_pylist()
+    if tagged:
+        places = table["words"].to_pylist()
+        found = [[text[begin:end] for begin, end in words] for text, words in zip(found, places, strict=True)]
+    return dict(zip(table["id"].to_pylist(), found, strict=True))

@@ -17,7 +17,7 @@ from rnnlm.targets import TASKS
 from rnnlm.targets.calibration import calibration_metrics
 from rnnlm.tokens import TextTokenizer, read_text, tokenize
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_tfidf
+from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_solved
 
 GOOD, BAD = ["great", "lovely", "moving"], ["dull", "boring", "weak"]
 
@@ -83,7 +83,7 @@ def test_a_mixture_is_better_than_both_on_validation(reviews: tuple[DocumentsRef
 @pytest.mark.parametrize("chinese", [False, True])
 def test_tfidf_learns_what_one_word_tells(chinese: bool, tmp_path: Path) -> None:
     documents, tokens = corpus(tmp_path / "data", chinese)
-    fitted = fit_tfidf(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy")
+    fitted = fit_solved(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy")
     assert fitted.metrics["accuracy"] >= 0.95
     table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
     test = read_text(tokens, "test")
@@ -113,7 +113,7 @@ def test_tfidf_sees_the_labels_that_the_other_arms_see(
 
     monkeypatch.setattr(TfidfVectorizer, "fit_transform", spy)
     documents, tokens = reviews
-    fit_tfidf(CLASSES, documents, tokens, 12, 5, tmp_path / "cell", select="accuracy")
+    fit_solved(CLASSES, documents, tokens, 12, 5, tmp_path / "cell", select="accuracy")
     train = read_text(tokens, "train")
     table = pq.read_table(documents.file)
     texts = dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
@@ -134,15 +134,15 @@ def test_tfidf_weighs_classes_as_it_is_told(
 
     monkeypatch.setattr(LogisticRegression, "fit", spy)
     documents, tokens = reviews
-    fit_tfidf(CLASSES, documents, tokens, 12, 5, tmp_path / "plain", select="accuracy")
-    fit_tfidf(CLASSES, documents, tokens, 12, 5, tmp_path / "balanced", class_weights="balanced", select="macro_f1")
+    fit_solved(CLASSES, documents, tokens, 12, 5, tmp_path / "plain", select="accuracy")
+    fit_solved(CLASSES, documents, tokens, 12, 5, tmp_path / "balanced", class_weights="balanced", select="macro_f1")
     assert set(seen[:3]) == {None}
     assert set(seen[3:]) == {"balanced"}
 
 
 def test_a_subset_of_one_class_is_no_error(reviews: tuple[DocumentsRef, TokensRef], tmp_path: Path) -> None:
     documents, tokens = reviews
-    metrics = fit_tfidf(CLASSES, documents, tokens, 1, 1, tmp_path / "cell", select="accuracy").metrics
+    metrics = fit_solved(CLASSES, documents, tokens, 1, 1, tmp_path / "cell", select="accuracy").metrics
     test = read_text(tokens, "test")
     assert metrics["accuracy"] in [pytest.approx((test.labels == label).mean()) for label in (0, 1)]
 
@@ -167,5 +167,5 @@ def test_text_without_a_word_is_counted_by_characters(tmp_path: Path) -> None:
     documents = ingest(settings, tmp_path / "documents", downloads=tmp_path)
     tokens = tokenize(documents, Tokenizer(kind="character", vocabulary_size=60), tmp_path / "tokens")
     assert (
-        fit_tfidf(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy").metrics["accuracy"] == 1.0
+        fit_solved(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy").metrics["accuracy"] == 1.0
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from rnnlm.corpus.encoding import foreign
 from rnnlm.corpus.files import COMPRESSIONS, EmptyFileError, File
-from rnnlm.corpus.formats import aclimdb, jsonl, parquet, table, text
+from rnnlm.corpus.formats import aclimdb, conll, jsonl, parquet, table, text
 from rnnlm.corpus.formats.record import Record
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.settings import Corpus
@@ -25,6 +25,7 @@ FORMATS = {
     "tsv": Format(table.read_tsv, (".tsv",)),
     "jsonl": Format(jsonl.read, (".jsonl", ".ndjson")),
     "parquet": Format(parquet.read, (".parquet",)),
+    "conll": Format(conll.read, (".conll", ".iob", ".iob2", ".bio")),
     "aclimdb": Format(aclimdb.read, (".txt",), aclimdb.belongs),
 }
 _BY_ENDING = {ending: name for name, each in FORMATS.items() if name != "aclimdb" for ending in each.endings}

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from rnnlm.corpus.clean import plain_name
 from rnnlm.corpus.files import File
+from rnnlm.corpus.words import joined
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.settings import Corpus
 
@@ -23,6 +24,8 @@ class Record(NamedTuple):
         split: The split that the file names.
         unlabelled: Whether it has no label by design, so that it is text for the language model alone.
         nothing: Why there is no text. `missing`: a null or an empty file. `blank`: a row whose fields are all empty.
+        words: Its words, where the file cuts the text into words.
+        tags: The tags of its words, where its label is a list.
     """
 
     text: str
@@ -32,6 +35,8 @@ class Record(NamedTuple):
     split: str | None = None
     unlabelled: bool = False
     nothing: Literal["", "missing", "blank"] = ""
+    words: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
 
 
 def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str = "") -> dict[str, str]:
@@ -101,26 +106,54 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
         place: The row's place in it.
 
     Raises:
-        DataError: If a text is not a string, or a label, group or split is neither a string nor a whole number.
+        DataError: If a text is neither a string nor a list of words, or a label, group or split is neither a string
+            nor a whole number, nor the label a list of tags.
     """
     where = f"{file.address}, {place}"
     texts = []
+    words = tags = None
     for name in corpus.texts:
         text = values.get(found.get(name, name))
+        if isinstance(text, list) and len(corpus.texts) == 1:
+            words = _list(text, name, where)
+            text = joined(words)
         if text is not None and not isinstance(text, str):
             raise DataError(f"the text ({name!r}) is no string; it is {text!r:.50}.", where=where)
         texts.append(text)
     label, group, split = (
-        None if name is None else _name(values.get(found.get(name, name)), name, where)
+        None if name is None else values.get(found.get(name, name))
         for name in (corpus.label, corpus.group, corpus.split)
     )
+    if isinstance(label, list) and corpus.label:
+        tags, label = _list(label, corpus.label, where), None
     given = [text for text in texts if text is not None]
     # A single column is taken as it is. Joined columns leave out those without text.
     text = given[0] if given and len(texts) == 1 else "\n".join(text for text in given if text.strip())
-    return Record(text, place, label, group, split, nothing="" if given else "missing")
+    return Record(
+        text,
+        place,
+        _name(label, corpus.label, where),
+        _name(group, corpus.group, where),
+        _name(split, corpus.split, where),
+        nothing="" if given else "missing",
+        words=words,
+        tags=tags,
+    )
 
 
-def _name(value: object, column: str, where: str) -> str | None:
+def _list(values: list[object], column: str, where: str) -> tuple[str, ...]:
+    """Return a list of words or tags."""
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, str):
+            raise DataError(
+                f"item {number} of the list in {column!r} is no string; it is {value!r:.50}.",
+                where=where,
+                remedy="Write words and tags as strings. (Numbers of classes must be replaced by their names.)",
+            )
+    return tuple(map(str, values))
+
+
+def _name(value: object, column: str | None, where: str) -> str | None:
     match value:
         case None | str():
             return value

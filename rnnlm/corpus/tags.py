@@ -1,0 +1,62 @@
+"""Checks that the tags of a corpus can be learnt, before anything is trained."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from rnnlm.corpus.classes import check_labelled, shown
+from rnnlm.errors import DataError
+from rnnlm.refs import SPLITS, DocumentsRef
+from rnnlm.settings import Corpus
+
+Entities = Mapping[str, Mapping[str, int]]
+
+
+def entity_counts(documents: DocumentsRef) -> dict[str, Counter[str]]:
+    """Count the entities of each type in each split.
+
+    Args:
+        documents: The documents, whose labels are tags.
+    """
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    with pq.ParquetFile(documents.file) as parquet:
+        for group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(group, columns=["label", "split"])
+            table = table.filter(pc.is_valid(table["label"]))
+            for tags, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True):
+                counts[split].update(tag[2:] for tag in tags.split() if tag.startswith("B-"))
+    return counts
+
+
+def check_tags(entities: Entities, labelled: Mapping[str, int], corpus: Corpus, name: str) -> list[str]:
+    """Check that a tagger can be trained and scored on these tags.
+
+    Args:
+        entities: Number of entities by split and type.
+        labelled: Number of documents with tags of each split.
+        corpus: The corpus that they come from.
+        name: source or target, for messages.
+
+    Returns:
+        Warnings about what may be intended, but may also be a mistake.
+
+    Raises:
+        ConfigError: If a split has no documents with tags.
+        DataError: If a split has no entity.
+    """
+    check_labelled(labelled, corpus, name)
+    for split in SPLITS:
+        if not entities[split]:
+            raise DataError(
+                f"none of the {labelled[split]:,} {split} documents with tags has an entity: all tags are O",
+                where=f"{name}.corpus.label",
+                remedy="Look at the column of the tags, and at how the splits are cut.",
+            )
+    return [
+        f"{name}.corpus: the {split} split has types of entity that the training split does not have, and no model can "
+        f"find them: {shown(unseen)}."
+        for split in ("valid", "test")
+        if (unseen := {kind: n for kind, n in entities[split].items() if kind not in entities["train"]})
+    ]
