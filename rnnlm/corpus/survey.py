@@ -259,6 +259,13 @@ def _kinds(addresses: Sequence[str], downloads: Path) -> list[Survey]:
         by_format[format_of(file, Corpus(files=[file.address]))].append(file)
     kinds: dict[tuple[object, ...], Survey] = {}
     problems: list[DataError] = []
+    if "conll" in by_format:
+        raise ConfigError(
+            "CoNLL columns hold words with tags, which experiments are not written for.",
+            where=by_format["conll"][0].address,
+            remedy="Write one by hand: `target: {task: tagging, corpus: {files: [...], label: -1}}`. docs/comparison.md "
+            "has an example.",
+        )
     for name, some in by_format.items():
         first: tuple[object, ...] | None = None
         looked_at = set(range(0, len(some), max(1, math.ceil(len(some) / _HEADS))))
