@@ -263,8 +263,8 @@ def _kinds(addresses: Sequence[str], downloads: Path) -> list[Survey]:
         raise ConfigError(
             "CoNLL columns hold words with tags, which experiments are not written for.",
             where=by_format["conll"][0].address,
-            remedy="Write one by hand: `target: {task: tagging, corpus: {files: [...], label: -1}}`. docs/comparison.md "
-            "has an example.",
+            remedy="Write one by hand: `target: {task: tagging, corpus: {files: [...], label: -1}}`. There is an "
+            "example in docs/comparison.md.",
         )
     for name, some in by_format.items():
         first: tuple[object, ...] | None = None
