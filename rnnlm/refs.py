@@ -193,26 +193,18 @@ class CellId(BaseModel):
         return f"{self.task}, {self.arm}, {self.labels} labels, seed {self.seed}"
 
 
-class ScoreRef(Ref):
-    """One cell of the comparison: an arm, a number of labels and a seed.
+class ScoreRef(Ref, CellId):
+    """A cell of the comparison that is computed.
 
     `predictions.parquet` and `valid.parquet` hold what the arm said of each test and validation document,
     `metrics.json` its scores, `history.json` the learning curve.
 
     Attributes:
-        task: What its model does.
-        arm: The way of transfer, or a baseline.
-        labels: Number of labelled training documents; 0 for a language model.
-        seed: Seed of the label subset, the initialisation and the order of documents.
         metrics: Scores on the test split, by name (`accuracy`), and on the validation split (`valid/accuracy`).
         seconds: Wall-clock time of the cell.
         recorded_as: What identifies the record of the cell: its MLflow run.
     """
 
-    task: ModelKind
-    arm: str
-    labels: int
-    seed: int
     metrics: dict[str, float]
     seconds: float
     recorded_as: str

@@ -15,8 +15,8 @@ Every text gets one row, in the order in which the texts came. What a row holds 
   calibrated with the temperature that the validation split chose. Of a text longer than the classifier's `max_tokens`
   the end is read, as in training.
 - `predict`, of a model that predicts numbers: `value`.
-- `tag`, of a model that tags words: `words`, the `tags` of these, their `probabilities`, and the `entities` that they
-  mark, each with `type`, `text`, its `first` word and its number of `words`.
+- `tag`, of a model that tags words: the cleaned `text`, its `words`, their `tags` and `probabilities`, and the
+  `entities` that they mark, each with `type`, `text`, and its `start` and `end` in the text.
 - `complete`: `completions`, a list of `text` (prefix and completion), `completion`, `log_probability`, `tokens` and
   `ended`.
 - `rescore`: the texts are one n-best list; `text`, `score`, `log_probability`, `total` and `rank`.

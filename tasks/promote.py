@@ -35,7 +35,7 @@ def challenge(
         flow_run_id: The Prefect flow run.
     """
     from rnnlm.evaluation.assemble import predictions_of
-    from rnnlm.evaluation.promotion import decide, decide_language_model
+    from rnnlm.evaluation.promotion import Judged, decide, decide_language_model
     from rnnlm.inference.judge import bits, scores
     from rnnlm.inference.trained import Trained
     from rnnlm.registry import checkpoint_folder
@@ -47,8 +47,9 @@ def challenge(
         present = Trained.load(checkpoint_folder(champion.uri))
     ids = pq.read_table(cell.path / "predictions.parquet", columns=["id"])["id"].to_pylist()
     if cell.task in TARGETS:
+        of_cell = predictions_of(cell)
         of_present = None if present is None else scores(present, documents, ids)
-        decision = decide(TARGETS[cell.task].measure, predictions_of(cell).score, of_present, margin)
+        decision = decide(TARGETS[cell.task].measure, Judged(of_cell.score, of_cell.counts), of_present, margin)
     else:
         both = (
             None if present is None else (bits(Trained.load(cell.path), documents, ids), bits(present, documents, ids))

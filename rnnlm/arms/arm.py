@@ -143,6 +143,11 @@ class Arm:
         return isinstance(self.language_model, MixedWithNgrams) or isinstance(self.target, MeanOf)
 
     @property
+    def backward(self) -> bool:
+        """Whether its model reads from the last token to the first."""
+        return isinstance(self.target, Trained) and self.target.backward
+
+    @property
     def without_target_text(self) -> bool:
         """Whether it is a way of transfer that has not read the target's text but for its labelled documents.
 

@@ -116,11 +116,7 @@ def tag(
     as_json: Json = False,
     traceback: Traceback = False,
 ) -> None:
-    """Find the entities in texts, with a model that was trained on tags of words.
-
-    A file of CoNLL columns, or a column of lists, has the words. Other texts are cut into words: signs are words of
-    their own, and so is each character of a script without spaces.
-    """
+    """Find the entities in texts, with a model that was trained on tags of words."""
     with errors_for_people(traceback):
         trained = _load(model)
         from rnnlm.inference.predict import marked, tag

@@ -25,7 +25,7 @@ from rnnlm.corpus.formats import aclimdb, format_of, read
 from rnnlm.corpus.formats.record import Record, too_long
 from rnnlm.corpus.schema import schema_of, with_counts
 from rnnlm.corpus.split import split_of
-from rnnlm.corpus.words import UNSEEN, joined, spans
+from rnnlm.corpus.words import cleaned, joined, spans
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, LabelKind, Split
 from rnnlm.settings import Corpus
@@ -135,8 +135,8 @@ def records(corpus: Corpus, file: File, label_kind: LabelKind = "class") -> Iter
         characters += len(record.text)
         strange += no_text(record.text)
         label = None if record.label is None else _plain_label(record.label, label_kind)
-        if label_kind == "tags" and record.tags:
-            label = _tags(record, where)
+        if label_kind == "tags" and record.tags is not None:
+            label = _tags(corpus, record, where)
         group, split = (None if name is None else plain_name(name) for name in (record.group, record.split))
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
@@ -172,7 +172,7 @@ def _write_parts(
                 if record.nothing == "blank":
                     dropped["blank"] += 1
                     continue
-                words = [clean(word) or UNSEEN for word in record.words or ()] if label_kind == "tags" else []
+                words = cleaned(record.words or (), clean) if label_kind == "tags" else []
                 text = joined(words) or clean(record.text)
                 if not text and corpus.drop_empty:
                     dropped["empty"] += 1
@@ -214,7 +214,7 @@ def _plain_label(label: str, label_kind: LabelKind) -> str:
     return plain if number is None else repr(number)
 
 
-def _tags(record: Record, where: str) -> str:
+def _tags(corpus: Corpus, record: Record, where: str) -> str:
     """Return the tags of a document's words in IOB2, with spaces between them.
 
     Raises:
@@ -222,14 +222,15 @@ def _tags(record: Record, where: str) -> str:
     """
     words, tags = record.words or (), [plain_name(tag) for tag in record.tags or ()]
     if len(words) != len(tags):
-        problem = f"there are {len(tags):,} tags for {len(words):,} words."
+        problem = f"the numbers of words and tags differ: {len(words):,} and {len(tags):,}."
         remedy = "Write a tag for each word." if record.words else "Name a column of lists of words in `text`."
         raise DataError(problem, where=where, remedy=remedy)
     try:
         return " ".join(iob2(tags))
     except ValueError as error:
         remedy = (
-            "Write O for a word that is in no entity, B-PER for the first word of a person's name, I-PER for others."
+            f"Look whether `label` names the column of the tags (it is {corpus.label!r}). Write O for a word that is "
+            "in no entity, B-PER for the first word of a person's name and I-PER for the others, without spaces."
         )
         raise DataError(f"{error}.", where=where, remedy=remedy) from error
 
@@ -254,11 +255,17 @@ def _label(corpus: Corpus, file: File, record: Record, where: str, label_kind: L
         raise DataError(problem, where=where, remedy="Name a column of lists in `label`, or read CoNLL columns.")
     if record.tags is not None and label_kind != "tags":
         problem = f"the label ({corpus.label!r}) is a list of tags, not one label."
-        raise DataError(problem, where=where, remedy="Set target.task to tagging, or name another column in `label`.")
+        raise DataError(
+            problem,
+            where=where,
+            remedy="Set target.task to tagging, or name another `label`; a source needs none.",
+        )
     if not label and not corpus.labels:
         remedy = (
             "Give the document a label, or name all classes in `labels`: documents without a label are then dropped."
             if label_kind == "class"
+            else 'Write a tag for each word, or set `unlabelled: ""`: such a document is then text without tags.'
+            if label_kind == "tags"
             else 'Give the document a number, or set `unlabelled: ""`: it is then text without a label.'
         )
         raise DataError(f"the label ({corpus.label!r}) is missing.", where=where, remedy=remedy)

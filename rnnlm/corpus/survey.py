@@ -261,10 +261,10 @@ def _kinds(addresses: Sequence[str], downloads: Path) -> list[Survey]:
     problems: list[DataError] = []
     if "conll" in by_format:
         raise ConfigError(
-            "CoNLL columns hold words with tags, which experiments are not written for.",
+            "These are words with tags, in CoNLL columns, and `rnnlm look` and `rnnlm new` do not read them.",
             where=by_format["conll"][0].address,
-            remedy="Write one by hand: `target: {task: tagging, corpus: {files: [...], label: -1}}`. There is an "
-            "example in docs/comparison.md.",
+            remedy="Write the experiment by hand. As a target: `target: {task: tagging, corpus: {files: [...], "
+            "label: -1}}`. As a source: `source: {corpus: {files: [...]}}`.",
         )
     for name, some in by_format.items():
         first: tuple[object, ...] | None = None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm.corpus.classes import check_labelled, shown
+from rnnlm.corpus.classes import MOST_UNSEEN, RARE, check_labelled, shown
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import Corpus
@@ -53,6 +53,16 @@ def check_tags(entities: Entities, labelled: Mapping[str, int], corpus: Corpus, 
                 f"none of the {labelled[split]:,} {split} documents with tags has an entity: all tags are O",
                 where=f"{name}.corpus.label",
                 remedy="Look at the column of the tags, and at how the splits are cut.",
+            )
+    for split in ("valid", "test"):
+        unseen = {kind: n for kind, n in entities[split].items() if kind not in entities["train"]}
+        number, of = sum(unseen.values()), sum(entities[split].values())
+        if number >= RARE and number > MOST_UNSEEN * of:
+            raise DataError(
+                f"{number:,} of the {of:,} entities of the {split} split are of types that the training split does not "
+                f"have: {shown(unseen)}; it has {shown(entities['train'])}",
+                where=f"{name}.corpus",
+                remedy="Write types in the same way in all files, or use the files of one data set.",
             )
     return [
         f"{name}.corpus: the {split} split has types of entity that the training split does not have, and no model can "

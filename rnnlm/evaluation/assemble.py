@@ -127,14 +127,16 @@ def assemble(
 def predictions_of(score: ScoreRef) -> Predictions:
     """Read what a cell said of each test document."""
     table = pq.read_table(score.path / "predictions.parquet")
+    counts = None
     if score.task == "language_model":
         values = -table["nll"].to_numpy() / np.log(2.0)
         weight = table["n_characters"].to_numpy().astype(np.float64)
     else:
         task = TARGETS[score.task]
-        values = task.scores(task.said(table), task.labels_of(table))
+        said, labels = task.said(table), task.labels_of(table)
+        values, counts = task.scores(said, labels), task.counts(said, labels)
         weight = np.ones(len(values))
-    return Predictions(score.task, score.arm, score.labels, score.seed, values, weight)
+    return Predictions(score.task, score.arm, score.labels, score.seed, values, weight, counts)
 
 
 def _forgetting(ref: ForgettingRef) -> Forgetting:

@@ -26,9 +26,12 @@ class Predictions:
         labels: Number of labels; 0 for a language model.
         seed: The seed.
         score: (documents,) how good each answer is, higher is better: for a classifier 1 or 0 (right or wrong), for
-            numbers minus the absolute error, for a language model the log-likelihood in bits.
+            numbers minus the absolute error, for tags a value whose mean is entity F1, for a language model the
+            log-likelihood in bits.
         weight: (documents,) what the mean is taken over: the characters of a document for a language model, 1 for the
             target task.
+        counts: (documents, counts) what the score is counted from, as `TargetTask.counts` returns it; None if every
+            document says something.
     """
 
     task: ModelKind
@@ -37,6 +40,29 @@ class Predictions:
     seed: int
     score: np.ndarray
     weight: np.ndarray
+    counts: np.ndarray | None = None
+
+    @property
+    def documents(self) -> int:
+        """Number of documents that say something."""
+        return telling(self.counts, len(self.score))
+
+
+def telling(counts: np.ndarray | None, documents: int) -> int:
+    """Return how many of documents say something, by what is counted in them."""
+    return documents if counts is None else int(counts.any(axis=1).sum())
+
+
+def told_apart(counts: np.ndarray | None, other: np.ndarray | None, difference: np.ndarray) -> int:
+    """Count the documents that tell two models apart: by what is counted in them, or by their scores.
+
+    Args:
+        counts: (documents, counts) of one, in the mean over seeds; None if nothing is counted.
+        other: The same of the other.
+        difference: (documents,) difference of their scores, in the mean over seeds.
+    """
+    by = difference[:, None] if counts is None or other is None else counts - other
+    return int((np.abs(by) > 1e-9).any(axis=1).sum())
 
 
 def gains(cells: list[Predictions], baseline: str = SCRATCH) -> list[Gain]:
@@ -93,7 +119,7 @@ def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
 
 
 def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
-    """Compare scratch, transfer and mixtures with Kneser-Ney, or with a linear model on TF-IDF."""
+    """Compare scratch, transfer and mixtures with Kneser-Ney, TF-IDF or a conditional random field."""
     mixtures = [one.name for one in ARMS.values() if one.mixture]
     return [
         gain
@@ -123,12 +149,14 @@ def _compared(
     by_seed = difference.sum(axis=1) / weight.sum()
     interval, p = paired_bootstrap(difference, weight)
     only_arm = only_baseline = mcnemar_p = None
-    if measure_of(task).share_right:
-        only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
-        mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
+    counts = _mean_counts([cells[seed] for seed in seeds]), _mean_counts([against[seed] for seed in seeds])
+    if measure_of(task).counted:
         # A bootstrap calls three documents of a thousand a difference. No exact test does: it cannot say less than
         # this of the documents that tell the two apart.
-        p = max(p, mcnemar(_tell_apart(difference), 0))
+        p = max(p, mcnemar(told_apart(*counts, difference.mean(axis=0)), 0))
+    if measure_of(task).counted == "answers":
+        only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
+        mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
     gain = Gain(
         task=task,
         metric=measure_of(task).name,
@@ -138,7 +166,7 @@ def _compared(
         gain=interval,
         spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
         seeds=len(seeds),
-        documents=len(weight),
+        documents=min(telling(one, len(weight)) for one in counts),
         p_value=None,
         outcome="none found",
         sentence="",
@@ -149,9 +177,10 @@ def _compared(
     return gain, p
 
 
-def _tell_apart(difference: np.ndarray) -> int:
-    """Count the documents on which two classifiers differ, in the mean over seeds."""
-    return int((np.abs(difference.mean(axis=0)) > 1e-9).sum())
+def _mean_counts(cells: Sequence[Predictions]) -> np.ndarray | None:
+    """Return what is counted in each document, in the mean over seeds."""
+    counts = [cell.counts for cell in cells if cell.counts is not None]
+    return np.mean(counts, axis=0) if counts else None
 
 
 def _judged(gain: Gain, alone: float, p: float) -> Gain:
@@ -268,7 +297,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
     Args:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
-        tradition: Scratch, every way of transfer and mixtures against Kneser-Ney and TF-IDF.
+        tradition: Scratch, every way of transfer and mixtures against Kneser-Ney, and TF-IDF or a CRF.
         recommended: Which arm to use, in a sentence.
     """
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]

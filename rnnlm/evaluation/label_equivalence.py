@@ -24,7 +24,7 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     """
     arms: dict[str, dict[int, dict[int, np.ndarray]]] = {}
     for cell in cells:
-        if cell.task != "language_model" and not few(len(cell.score)):
+        if cell.task != "language_model" and not few(cell.documents):
             arms.setdefault(cell.arm, {}).setdefault(cell.labels, {})[cell.seed] = cell.score
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:

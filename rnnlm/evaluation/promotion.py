@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from rnnlm.evaluation.comparison import paired_bootstrap
+from rnnlm.arms import arm_named
+from rnnlm.evaluation.comparison import LEVEL, mcnemar, paired_bootstrap, telling, told_apart
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
 from rnnlm.evaluation.recommendation import validated
 from rnnlm.evaluation.verdict import Interval
@@ -31,24 +33,41 @@ class Decision:
     gain: Interval | None
 
 
-def decide(measure: Measure, challenger: np.ndarray, champion: np.ndarray | None, margin: float) -> Decision:
+class Judged(NamedTuple):
+    """How good a model's answers are, on test documents.
+
+    Attributes:
+        score: (documents,) how good each answer is, as `TargetTask.scores` has it.
+        counts: (documents, counts) what the score is counted from, as `TargetTask.counts` has it.
+    """
+
+    score: np.ndarray
+    counts: np.ndarray | None = None
+
+
+def decide(measure: Measure, challenger: Judged, champion: Judged | None, margin: float) -> Decision:
     """Decide by the interval of the gain on the same test documents: only what is surely better takes the place.
 
     Args:
         measure: What models of the target task are judged by.
-        challenger: (documents,) how good each answer of the new model is.
+        challenger: How good the answers of the new model are.
         champion: The same of the model in use, over the same documents; None if there is none.
         margin: What the gain's interval must be above, in the unit of the measure (a share of documents for accuracy).
     """
     if champion is None:
         return Decision(True, "there was no champion", None)
-    if few(len(champion)):
-        return _too_few(len(champion))
-    gain, _ = paired_bootstrap((challenger - champion)[None], np.ones(len(champion)))
+    documents = min(telling(one.counts, len(one.score)) for one in (challenger, champion))
+    if few(documents):
+        return _too_few(documents)
+    difference = challenger.score - champion.score
+    gain, _ = paired_bootstrap(difference[None], np.ones(len(difference)))
     said = (
-        f"{measure.difference(gain.value)} than the champion on the same {len(champion):,} test documents "
+        f"{measure.difference(gain.value)} than the champion on the same {documents:,} test documents "
         f"({measure.interval(gain.low, gain.high)}"
     )
+    apart = told_apart(challenger.counts, champion.counts, difference)
+    if measure.counted and gain.low > margin and mcnemar(apart, 0) > LEVEL:
+        return Decision(False, f"{said}), but they differ on {counted(apart)} only, which may be chance", gain)
     return _decided(gain, margin, said, f"{measure.factor * margin:g}")
 
 
@@ -112,13 +131,15 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
 def best_cell(cells: Sequence[ScoreRef], select: str) -> ScoreRef:
     """Choose the model to be put to use: of those with the most labels, the best on the validation split.
 
-    Arms that leave no model behind (TF-IDF, n-grams, mixtures and means of others) cannot be used.
+    Arms that leave no model behind (TF-IDF, CRF, n-grams, mixtures and means of others) cannot be used; nor can models
+    that read backwards, which are asked with their texts turned round.
 
     Args:
         cells: The target models of a comparison, or its language models.
         select: What the validation split chooses target models by; language models by bits per character.
     """
-    models = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
+    there = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
+    models = [cell for cell in there if not arm_named(cell.arm).backward]
     most = max(cell.labels for cell in models)
     of_most = [(validated(cell, select), cell) for cell in models if cell.labels == most]
     return max(of_most, key=lambda one: -math.inf if one[0] is None else one[0])[1]

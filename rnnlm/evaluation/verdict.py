@@ -71,7 +71,7 @@ class Gain(BaseModel):
     """What an arm gains over a baseline, at one number of labels.
 
     Attributes:
-        baseline: What the arm is compared with: `scratch`, `target_text`, `kneser_ney` or `tfidf`.
+        baseline: What the arm is compared with: `scratch`, `target_text`, `kneser_ney`, `tfidf` or `crf`.
         metric: What the arms are judged by: the target task's measure, or bits_per_character. Where lower is better, a
             gain is what is saved.
         gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where

@@ -39,7 +39,7 @@ def score_files(trained: Trained, files: Sequence[File], corpus: Corpus, final: 
         documents = _documents(files, corpus)
         while batch := list(itertools.islice(documents, AT_ONCE)):
             answers = answer(trained, [record.words or record.text for _, record in batch], {})
-            found = [{"id": id_, "text": record.text, **row} for (id_, record), row in zip(batch, answers, strict=True)]
+            found = [{"id": id_, **row, "text": record.text} for (id_, record), row in zip(batch, answers, strict=True)]
             writer.write_table(pa.Table.from_pylist(found, writer.schema))
             rows += len(batch)
     return rows
@@ -60,7 +60,7 @@ def _schema(trained: Trained) -> pa.Schema:
     if trained.description.kind == "regressor":
         return pa.schema([*known, pa.field("value", pa.float64())])
     if trained.description.kind == "tagger":
-        entity = pa.struct([("type", pa.string()), ("text", pa.string()), ("first", pa.int64()), ("words", pa.int64())])
+        entity = pa.struct([("type", pa.string()), ("text", pa.string()), ("start", pa.int64()), ("end", pa.int64())])
         lists = {"words": pa.string(), "tags": pa.string(), "probabilities": pa.float64(), "entities": entity}
         return pa.schema([*known, *(pa.field(name, pa.list_(kind)) for name, kind in lists.items())])
     numbers = [("nll", pa.float64()), ("tokens", pa.int64()), ("perplexity", pa.float64())]

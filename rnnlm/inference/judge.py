@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.corpus.bio import classes_of
-from rnnlm.evaluation.promotion import Bits
+from rnnlm.corpus.words import words_in
+from rnnlm.evaluation.promotion import Bits, Judged
 from rnnlm.inference.predict import classify, predict, tag
 from rnnlm.inference.score import score_each
 from rnnlm.inference.trained import Trained
@@ -18,8 +19,8 @@ from rnnlm.targets import TARGETS
 from rnnlm.targets.entities import found
 
 
-def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
-    """Return how good the answers of a model of a target task are, as `TargetTask.scores` does.
+def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Judged:
+    """Return how good the answers of a model of a target task are.
 
     Args:
         trained: The model, with its own tokenizer and classes.
@@ -27,27 +28,28 @@ def scores(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.
         ids: Which of them.
 
     Returns:
-        (ids,) higher is better. A classifier is always wrong about a class that it does not know, and a tagger finds
-        no entity of a type that it does not know.
+        What `TargetTask.scores` and `counts` return. A classifier is always wrong about a class that it does not know,
+        and a tagger finds no entity of a type that it does not know.
     """
     if trained.description.kind == "tagger":
         return _tagged(trained, documents, ids)
     texts, labels = _columns(documents, ids, "text", "label")
     if trained.description.kind == "regressor":
         numbers = np.array([one.value for one in predict(trained, texts)])
-        return TARGETS["regressor"].scores(numbers, np.array(labels, np.float64))
+        return Judged(TARGETS["regressor"].scores(numbers, np.array(labels, np.float64)))
     said = classify(trained, texts)
-    return np.array([one.label == label for one, label in zip(said, labels, strict=True)], np.float64)
+    return Judged(np.array([one.label == label for one, label in zip(said, labels, strict=True)], np.float64))
 
 
-def _tagged(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> np.ndarray:
+def _tagged(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Judged:
     texts, labels, places = _columns(documents, ids, "text", "label", "words")
-    words = [[text[begin:end] for begin, end in of] for text, of in zip(texts, places, strict=True)]
+    words = [words_in(text, of) for text, of in zip(texts, places, strict=True)]
     true = [tags.split() for tags in labels]
     said = [one.tags for one in tag(trained, words)]
     classes = {name: n for n, name in enumerate(classes_of(one for tags in (*true, *said) for one in tags))}
     of_said, of_true = (np.array([classes[one] for tags in both for one in tags], np.int64) for both in (said, true))
-    return found(of_said, of_true, np.array([len(tags) for tags in true], np.int64)).f1_by_document()
+    entities = found(of_said, of_true, np.array([len(tags) for tags in true], np.int64))
+    return Judged(entities.f1_by_document(), np.stack(entities, axis=1))
 
 
 def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rnnlm.corpus.words import UNSEEN, joined, spans, split_words
-from rnnlm.errors import ConfigError
+from rnnlm.corpus.words import cleaned, joined, spans, split_words, words_in
 from rnnlm.inference.texts import clean, encode, encode_words
 from rnnlm.inference.trained import Trained
 from rnnlm.targets import Said
@@ -45,15 +44,15 @@ class Entity:
 
     Attributes:
         type: Its type.
-        text: Its words.
-        first: The place of its first word among the words.
-        words: How many words it has.
+        text: Its words, as the text has them.
+        start: Its first character in the text.
+        end: The character after its last.
     """
 
     type: str
     text: str
-    first: int
-    words: int
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Tagged:
     """The tags of a text's words.
 
     Attributes:
+        text: The cleaned text; of words, what they make.
         words: The words.
         tags: The most probable tag of each.
         probabilities: The probability of each of these, calibrated with the temperature that the validation split
@@ -68,6 +68,7 @@ class Tagged:
         entities: The entities that the tags mark.
     """
 
+    text: str
     words: list[str]
     tags: list[str]
     probabilities: list[float]
@@ -98,65 +99,62 @@ def predict(trained: Trained, texts: Sequence[str]) -> list[Predicted]:
 
 
 def tag(trained: Trained, texts: Sequence[str | Sequence[str]]) -> list[Tagged]:
-    """Tag the words of each text.
+    """Tag the words of each text, which is read whole, however long it is.
 
     Args:
         trained: The model.
-        texts: The texts. One that is not cut into words is cut by `split_words`.
+        texts: The texts, or the words of each. A text is cut into words by `split_words`.
 
     Raises:
-        ConfigError: If the model does not tag words, or a text is longer than it reads.
+        ConfigError: If the model does not tag words.
     """
-    model = trained.target_model("tagger")
-    words = [_words(text) for text in texts]
+    model, labels = trained.target_model("tagger"), trained.description.labels
+    cut = [_cut(text) for text in texts]
+    words = [words_in(text, places) for text, places in cut]
     documents = encode_words(trained.tokenizer, words)
-    most = model.training.max_tokens
-    for number, length in enumerate(documents.lengths, 1):
-        if length > most:
-            raise ConfigError(
-                f"it has {length:,} tokens, and the model reads {most:,}",
-                where=f"text {number}",
-                remedy="Part it into sentences.",
-            )
     said = with_temperature(target_model.predict(model, documents), trained.description.temperature)
-    tags, labels = said.argmax(axis=1), trained.description.labels
-    lengths = np.array([len(one) for one in words], np.int64)
-    marked = entities(tags, lengths)
-    first = np.cumsum(lengths) - lengths
-    return [
-        Tagged(
-            words=list(one),
-            tags=[labels[tag] for tag in tags[begin : begin + len(one)]],
-            probabilities=[float(p) for p in said[begin : begin + len(one)].max(axis=1)],
-            entities=[
-                Entity(
-                    type=labels[2 * int(marked.types[place]) - 1][2:],
-                    text=joined(one[place - begin : marked.ends[place] - begin]),
-                    first=int(place - begin),
-                    words=int(marked.ends[place] - place),
-                )
-                for place in begin + np.flatnonzero(marked.begins[begin : begin + len(one)])
-            ],
+    tags, surest = said.argmax(axis=1), said.max(axis=1)
+    marked = entities(tags, np.diff(documents.first_words))
+    found = []
+    for (text, places), one, first in zip(cut, words, documents.first_words, strict=False):
+        rows = range(int(first), int(first) + len(one))
+        spans_of = {
+            row: (places[row - rows.start][0], places[int(marked.ends[row]) - 1 - rows.start][1])
+            for row in rows
+            if marked.begins[row]
+        }
+        found.append(
+            Tagged(
+                text=text,
+                words=one,
+                tags=[labels[tags[row]] for row in rows],
+                probabilities=[float(surest[row]) for row in rows],
+                entities=[
+                    # The two tags of a type are B and I.
+                    Entity(labels[2 * int(marked.types[row])].removeprefix("I-"), text[start:end], start, end)
+                    for row, (start, end) in spans_of.items()
+                ],
+            )
         )
-        for one, begin in zip(words, first, strict=True)
-    ]
+    return found
 
 
-def _words(text: str | Sequence[str]) -> list[str]:
+def _cut(text: str | Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """Return a text, cleaned, and where its words are."""
     if isinstance(text, str):
-        return split_words(clean(text))
-    return [clean(word) or UNSEEN for word in text]
+        whole = clean(text)
+        return whole, split_words(whole)
+    words = cleaned(text, clean)
+    return joined(words), spans(words)
 
 
 def marked(tagged: Tagged) -> str:
     """Return a tagged text as people read it: `[person Ada Lovelace] was in [location London]`."""
-    text, places = joined(tagged.words), spans(tagged.words)
     parts, done = [], 0
     for entity in tagged.entities:
-        begin, end = places[entity.first][0], places[entity.first + entity.words - 1][1]
-        parts += [text[done:begin], f"[{entity.type} {text[begin:end]}]"]
-        done = end
-    return "".join([*parts, text[done:]])
+        parts += [tagged.text[done : entity.start], f"[{entity.type} {entity.text}]"]
+        done = entity.end
+    return "".join([*parts, tagged.text[done:]])
 
 
 def _said(trained: Trained, kind: str, texts: Sequence[str]) -> Said:

@@ -43,7 +43,7 @@ class Trained:
         """Return this model as one of a target task.
 
         Args:
-            kind: What such models are called: classifier, regressor.
+            kind: What such models are called: classifier, regressor, tagger.
 
         Raises:
             ConfigError: If it is another model.

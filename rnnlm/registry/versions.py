@@ -246,10 +246,11 @@ def _outputs(checkpoint: CheckpointRef) -> Schema:
         probabilities = Object([Property(label, DataType.double) for label in labels])
         return Schema([ColSpec(DataType.string, "label"), ColSpec(probabilities, "probabilities")])
     if checkpoint.kind == "tagger":
-        entity = {"type": DataType.string, "text": DataType.string, "first": DataType.long, "words": DataType.long}
+        entity = {"type": DataType.string, "text": DataType.string, "start": DataType.long, "end": DataType.long}
         lists = {"words": DataType.string, "tags": DataType.string, "probabilities": DataType.double}
         return Schema(
             [
+                ColSpec(DataType.string, "text"),
                 *(ColSpec(Array(kind), name) for name, kind in lists.items()),
                 ColSpec(Array(Object([Property(name, kind) for name, kind in entity.items()])), "entities"),
             ]

@@ -15,11 +15,11 @@ from rnnlm.corpus import (
     numbers_of,
     read_before,
 )
-from rnnlm.errors import ConfigError
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.evaluation.caveats import unknown_sentences
 from rnnlm.evaluation.enough import small_splits
 from rnnlm.experiment import Experiment
-from rnnlm.refs import CheckpointRef, DocumentsRef, LabelKind, Texts, TokensRef
+from rnnlm.refs import SPLITS, CheckpointRef, DocumentsRef, LabelKind, Texts, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.steps.ingest import ingest
 from rnnlm.steps.observe import stage
@@ -27,7 +27,7 @@ from rnnlm.steps.runner import Runner
 from rnnlm.steps.step import logger
 from rnnlm.steps.tokenize import encode, tokenize, train_tokenizer
 from rnnlm.store import home
-from rnnlm.tokens import shards
+from rnnlm.tokens import read_text, shards
 
 
 def prepare_texts(experiment: Experiment, runner: Runner) -> Texts:
@@ -127,9 +127,23 @@ def tokenize_both(
     """Tokenize source and target; the target with the source's tokenizer, unless it has one of its own."""
     source_tokens = tokenize_corpus(source, experiment.source.tokenizer, runner)
     target_tokens = tokenize_corpus(target, experiment.target.tokenizer or source_tokens, runner, "target")
+    if target.label_kind == "tags" and not experiment.language_models_alone:
+        _check_lengths(target_tokens, experiment.target.training.max_tokens)
     for warning in unknown_sentences(source_tokens, target_tokens, experiment.target.tokenizer):
         logger.warning(warning)
     return source_tokens, target_tokens
+
+
+def _check_lengths(tokens: TokensRef, most: int) -> None:
+    """Refuse documents whose words could not all be read, before anything is trained."""
+    for split in SPLITS:
+        text = read_text(tokens, split, mapped=True).labelled()
+        if len(text) and (longest := int(text.lengths.max())) > most:
+            raise DataError(
+                f"the document has {longest:,} tokens, and target.tagger.max_tokens is {most:,}",
+                where=str(text.document_ids[text.lengths.argmax()]),
+                remedy="Split it into sentences, or set a larger target.tagger.max_tokens.",
+            )
 
 
 def tokenize_corpus(

@@ -21,7 +21,7 @@ class Classification(TargetTask):
     model = "classifier"
     use = "classify"
     labels = "class"
-    measure = Measure("accuracy", "accuracy", True, "points of accuracy", "points", 100.0, 1, share_right=True)
+    measure = Measure("accuracy", "accuracy", True, "points of accuracy", "points", 100.0, 1, counted="answers")
     metrics: ClassVar = {
         "accuracy": Metric("accuracy", share=True),
         "macro_f1": Metric("macro-F1", share=True),

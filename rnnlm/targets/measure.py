@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Measure:
         short: The unit in tables.
         factor: What a score is multiplied by where it is written.
         decimals: Decimals of a difference; if None, three digits are written, whatever the unit of the labels.
-        share_right: Whether it is the share of answers that are right, so that each answer is right or wrong.
+        counted: What is counted as right or wrong: answers, entities in them, or nothing.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Measure:
     short: str = ""
     factor: float = 1.0
     decimals: int | None = None
-    share_right: bool = False
+    counted: Literal["answers", "entities"] | None = None
 
     @property
     def title(self) -> str:

@@ -26,7 +26,7 @@ class Tagging(TargetTask):
     use = "tag"
     labels = "tags"
     unit = "words"
-    measure = Measure("entity_f1", "entity F1", True, "points of entity F1", "points", 100.0, 1)
+    measure = Measure("entity_f1", "entity F1", True, "points of entity F1", "points", 100.0, 1, counted="entities")
     metrics: ClassVar = {
         "entity_f1": Metric("entity F1", share=True),
         "precision": Metric("precision", share=True),
@@ -51,6 +51,10 @@ class Tagging(TargetTask):
     def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:
         """Return a value for each document whose mean is the F1 over all entities (`Found.f1_by_document`)."""
         return _found(said, labels).f1_by_document()
+
+    def counts(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return the entities of each document that were found, that were said and that there are: (documents, 3)."""
+        return np.stack(_found(said, labels), axis=1)
 
     def score_all(self, said: Said, labels: np.ndarray) -> dict[str, float]:
         """Return entity F1, precision and recall, and the accuracy and negative log-likelihood of a word's tag."""
@@ -133,4 +137,4 @@ def _lengths(labels: np.ndarray) -> np.ndarray:
 
 
 def _flat(labels: np.ndarray) -> np.ndarray:
-    return np.concatenate(list(labels)).astype(np.int64)
+    return np.concatenate([np.zeros(0), *labels]).astype(np.int64)

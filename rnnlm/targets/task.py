@@ -40,7 +40,7 @@ class TargetTask(ABC):
         model: What its models are called: the `task` of their cells, the `kind` of their checkpoints.
         use: What its models are asked to do (`rnnlm classify`).
         labels: How labels are kept.
-        unit: What a model says something of each of.
+        unit: What gets an answer each: documents or words.
         measure: What arms are judged by.
         metrics: All scores of a model, by name.
         shown: Those in the first table beside the measure.
@@ -65,6 +65,13 @@ class TargetTask(ABC):
     @abstractmethod
     def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:
         """Return how good each answer is: (documents,), higher is better; the mean is the measure, or minus it."""
+
+    def counts(self, said: Said, labels: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
+        """Return what the measure is counted from in each document, (documents, counts), where it is a ratio.
+
+        A document without any says nothing. None if every document says something by itself.
+        """
+        return None
 
     @abstractmethod
     def score_all(self, said: Said, labels: np.ndarray) -> dict[str, float]:

@@ -137,7 +137,7 @@ class Text:
 
     @property
     def n_rows(self) -> int:
-        """How much a model of the target task says something of: the documents, or their words if these have tags."""
+        """Number of answers of a model of the target task: one a document, or one a word where words have tags."""
         return len(self) if self.words is None else int(self.first_words[-1])
 
     @property

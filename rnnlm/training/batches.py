@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import DataError
 from rnnlm.tokens import Text
 
 # Padded lengths are multiples of it: few shapes of products, for each of which the library makes a kernel.
@@ -80,8 +79,8 @@ class Batch:
         lengths: (batch,) true lengths.
         documents: (batch,) which documents they are.
         words: (words, 2) where their words are: the time and the document; None if the words have no tags.
-        rows: What a model says something of: (batch,) the documents, or (words,) the words, by their places among those
-            of all documents.
+        rows: Which answers of a model these are: (batch,) of the documents, or (words,) of the words, by their places
+            among those of all documents.
     """
 
     tokens: np.ndarray
@@ -97,27 +96,24 @@ class Batch:
 
 
 def pad(documents: Text, chosen: np.ndarray, max_tokens: int) -> Batch:
-    """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read."""
-    lengths = np.minimum(documents.lengths[chosen], max_tokens).astype(np.int32)
+    """Make a batch of the chosen documents; of one longer than `max_tokens` the end is read.
+
+    Where words have tags, documents are read whole.
+    """
+    lengths = documents.lengths[chosen].astype(np.int32)
+    if documents.words is None:
+        lengths = np.minimum(lengths, max_tokens)
     time = np.arange(_padded(lengths.max()))
     starts = documents.ends[chosen] - lengths
     inside = time[:, None] < lengths[None, :]
     tokens = documents.at(np.where(inside, starts[None, :] + time[:, None], 0))
-    words, rows = (None, chosen) if documents.words is None else _words_of(documents, chosen, lengths)
+    words, rows = (None, chosen) if documents.words is None else _words_of(documents, chosen)
     return Batch(np.where(inside, tokens, 0), lengths, chosen, words, rows)
 
 
-def _words_of(documents: Text, chosen: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _words_of(documents: Text, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the words of the chosen documents are in a batch, and among those of all documents."""
     assert documents.words is not None
-    cut = documents.lengths[chosen] - lengths
-    if cut.any():
-        which = chosen[int(cut.argmax())]
-        raise DataError(
-            f"a document has {documents.lengths[which]:,} tokens, more than the {lengths.max():,} that are read",
-            where=str(documents.document_ids[which]),
-            remedy="Part it into sentences, or set a larger target.tagger.max_tokens.",
-        )
     times = [documents.words[one] for one in chosen]
     counts = np.array([len(one) for one in times])
     columns = np.repeat(np.arange(len(chosen)), counts)
@@ -172,7 +168,8 @@ def sorted_batches(documents: Text, tokens: int, max_tokens: int) -> Iterator[Ba
         max_tokens: Tokens of a document at most.
     """
     order = np.argsort(documents.lengths, kind="stable")
-    lengths = _padded(np.minimum(documents.lengths[order], max_tokens))
+    lengths = documents.lengths[order]
+    lengths = _padded(np.minimum(lengths, max_tokens) if documents.words is None else lengths)
     start = 0
     while start < len(order):
         # The last document of a batch is its longest, and so sets the width of all.

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.arms import Smoothing
+from rnnlm.corpus.words import words_in
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.model.checkpoint import Checkpoint
@@ -127,5 +128,5 @@ def _read(documents: DocumentsRef) -> dict[str, Any]:
     found = table["text"].to_pylist()
     if tagged:
         places = table["words"].to_pylist()
-        found = [[text[begin:end] for begin, end in words] for text, words in zip(found, places, strict=True)]
+        found = [words_in(text, words) for text, words in zip(found, places, strict=True)]
     return dict(zip(table["id"].to_pylist(), found, strict=True))

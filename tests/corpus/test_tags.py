@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.corpus import check_tags, entity_counts, ingest
-from rnnlm.corpus.words import UNSEEN, joined, spans, split_words
+from rnnlm.corpus.words import UNSEEN, joined, spans, split_words, words_in
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import DocumentsRef
 from rnnlm.settings import Corpus
@@ -26,16 +26,42 @@ def test_words_are_joined_as_their_script_is_written() -> None:
     assert joined(["Ada", "lives", "in", "London", "."]) == "Ada lives in London ."
     assert joined(list("我在北京。")) == "我在北京。"
     assert joined(["我", "用", "Python", "写"]) == "我用 Python 写"
+    assert joined(["他", "说", "“", "第", "3", "页", "”", "。"]) == "他说“第3页”。"
+    assert joined(["a", "", "b"]) == "a b"
     assert joined(["서울", "에서"]) == "서울 에서"
     assert joined(["هو", "في", "لندن"]) == "هو في لندن"
 
 
 def test_a_text_is_cut_into_words() -> None:
-    said = "Don't e-mail @ada 3.5 times: https://x.org/a?b, U.S. 😀!"
-    assert split_words(said) == [
-        "Don't", "e-mail", "@ada", "3.5", "times", ":", "https://x.org/a?b,", "U.S", ".", "😀", "!",
+    said = "Don't e-mail @ada 3.5 of 1,000 times (https://x.org/a?b), U.S. 😀!"
+    assert cut(said) == [
+        "Don't", "e-mail", "@ada", "3.5", "of", "1,000", "times", "(", "https://x.org/a?b", ")", ",",
+        "U.S", ".", "😀", "!",
     ]  # fmt: skip
-    assert split_words("我在Python里") == ["我", "在", "Python", "里"]
+    assert cut("我在Python里") == ["我", "在", "Python", "里"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["हिन्दी", "भाषा", "में", "Ada"],
+        ["مُحَمَّد", "في", "لندن"],
+        ["שָׁלוֹם", "עולם"],
+        ["தமிழ்"],
+        ["👨‍👩‍👧", "❤️", "hi"],
+        ["Zoë"],
+    ],
+)
+def test_marks_and_joiners_stay_with_the_character_before_them(words: list[str]) -> None:
+    assert cut(" ".join(words)) == words
+
+
+def test_a_vowel_of_a_script_without_spaces_stays_with_its_letter() -> None:
+    assert cut("ที่นี่") == ["ที่", "นี่"]
+
+
+def cut(text: str) -> list[str]:
+    return words_in(text, split_words(text))
 
 
 def conll(folder: Path, text: str, name: str = "a.conll") -> Path:
@@ -49,6 +75,26 @@ def rows_of(documents: DocumentsRef) -> list[tuple[str, list[str], str]]:
         (row["text"], [row["text"][begin:end] for begin, end in row["words"]], row["label"])
         for row in table.to_pylist()
     )
+
+
+def test_empty_columns_comments_and_line_ends_of_other_systems(tmp_path: Path) -> None:
+    text = "# sent_id = 1\r\n# text = Ada sings\r\nAda\t\tB-PER\tx\r\nsings\tVBZ\tO\tx\r\n\t\r\n#\tX\tO\tx"
+    corpus = Corpus(files=[str(conll(tmp_path, text))], label="3", valid_share=0.0, test_share=0.0)
+    documents = ingest(corpus, tmp_path / "out", downloads=tmp_path, label_kind="tags")
+    assert rows_of(documents) == [("#", ["#"], "O"), ("Ada sings", ["Ada", "sings"], "B-PER O")]
+    broken = Corpus(files=[str(conll(tmp_path, "\tO\n"))], label="2")
+    with pytest.raises(DataError, match=r"line 1: the word is empty"):
+        ingest(broken, tmp_path / "broken", downloads=tmp_path, label_kind="tags")
+
+
+def test_an_empty_word_keeps_its_place(tmp_path: Path) -> None:
+    row = {"words": ["Ada", "", "sings"], "ner": ["B-PER", "O", "O"]}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    lists = {"files": [str(tmp_path / "a.jsonl")], "text": "words", "valid_share": 0.0, "test_share": 0.0}
+    documents = ingest(Corpus(**lists, label="ner"), tmp_path / "out", downloads=tmp_path, label_kind="tags")
+    assert rows_of(documents) == [(f"Ada {UNSEEN} sings", ["Ada", UNSEEN, "sings"], "B-PER O O")]
+    plain = ingest(Corpus(**lists), tmp_path / "plain", downloads=tmp_path)
+    assert pq.read_table(plain.file)["text"].to_pylist() == ["Ada sings"]
 
 
 TWO = "EU NNP B-ORG\nrejects VBZ O\n\nAda\u200b NNP I-PER\nLee NNP I-PER\n\u200b X O\n"
@@ -89,9 +135,11 @@ def test_a_column_of_words_is_text_for_those_who_need_no_words(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"words": ["a", "b"], "ner": ["O"]}, "there are 1 tags for 2 words"),
+        ({"words": ["a", "b"], "ner": ["O"]}, "the numbers of words and tags differ: 2 and 1"),
+        ({"words": ["a", "b"], "ner": []}, "the numbers of words and tags differ: 2 and 0"),
+        ({"words": ["a", "b"], "ner": None}, "Write a tag for each word"),
         ({"words": ["a"], "ner": "O"}, "is 'O', not a list of tags"),
-        ({"words": "a b", "ner": ["O", "O"]}, "there are 2 tags for 0 words"),
+        ({"words": "a b", "ner": ["O", "O"]}, "the numbers of words and tags differ: 0 and 2"),
         ({"words": ["a"], "ner": ["NOUN"]}, "the tag 'NOUN' marks no entity"),
         ({"words": ["a"], "ner": [3]}, "item 1 of the list in 'ner' is no string"),
     ],
@@ -133,5 +181,7 @@ def test_entities_are_counted_and_missing_types_warned_of(tmp_path: Path) -> Non
     (warning,) = check_tags(entities, documents.labelled, corpus, "target")
     assert "test split has types of entity" in warning
     assert "'PER' (1)" in warning
+    with pytest.raises(DataError, match="5 of the 5 entities of the valid split are of types"):
+        check_tags({**entities, "valid": {"Loc": 5}}, documents.labelled, corpus, "target")
     with pytest.raises(DataError, match="none of the 1 valid documents with tags has an entity"):
         check_tags({**entities, "valid": {}}, documents.labelled, corpus, "target")

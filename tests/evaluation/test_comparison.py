@@ -16,6 +16,7 @@ from rnnlm.evaluation.comparison import (
 )
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS
 from rnnlm.evaluation.verdict import Interval
+from rnnlm.targets.entities import Found
 
 DOCUMENTS = 400
 
@@ -24,6 +25,25 @@ def cell(arm: str, seed: int, accuracy: float, labels: int = 100) -> Predictions
     generator = np.random.default_rng([seed, len(arm)])
     right = (generator.random(DOCUMENTS) < accuracy).astype(np.float64)
     return Predictions("classifier", arm, labels, seed, right, np.ones(DOCUMENTS))
+
+
+def test_a_few_entities_make_no_claim() -> None:
+    """What counts is the documents with entities, and those on which two arms differ."""
+
+    def arm(name: str, right: int, entities: int) -> Predictions:
+        true = (np.arange(1_000) < entities).astype(np.int64)
+        found = Found(np.minimum(true, np.arange(1_000) < right), true, true)
+        return Predictions("tagger", name, 100, 1, found.f1_by_document(), np.ones(1_000), np.stack(found, axis=1))
+
+    (one,) = gains([arm("scratch", 0, 1), arm("parameter", 1, 1)])
+    assert (one.outcome, one.documents) == ("no claim", 1)
+    (three,) = gains([arm("scratch", 200, 300), arm("parameter", 203, 300)])
+    assert (three.outcome, three.documents) == ("none found", 300)
+    assert three.p_value is not None
+    assert three.p_value >= 0.25
+    (many,) = gains([arm("scratch", 200, 300), arm("parameter", 230, 300)])
+    assert many.outcome == "positive"
+    assert (many.only_arm, many.mcnemar_p) == (None, None)
 
 
 def test_the_gain_is_the_mean_difference_over_seeds() -> None:

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from rnnlm.evaluation.promotion import Bits, decide, decide_language_model
+from rnnlm.evaluation.promotion import Bits, Judged, decide, decide_language_model
 from rnnlm.targets import measure_of
+from rnnlm.targets.entities import Found
 
 ACCURACY = measure_of("classifier")
 
 
-def right(share: float, documents: int = 2_000) -> np.ndarray:
+def right(share: float, documents: int = 2_000) -> Judged:
     """Be right on the first documents."""
-    return (np.arange(documents) < share * documents).astype(np.float64)
+    return Judged((np.arange(documents) < share * documents).astype(np.float64))
 
 
 def test_where_there_is_none_the_first_becomes_champion() -> None:
@@ -47,6 +48,24 @@ def test_a_better_one_needs_to_be_better_by_the_margin() -> None:
     assert "4.0 points of accuracy better than the champion" in first.reason
     assert decide(ACCURACY, challenger, champion, 0.03).promoted
     assert not decide(ACCURACY, challenger, champion, 0.035).promoted
+
+
+def test_a_few_entities_replace_no_champion() -> None:
+    f1 = measure_of("tagger")
+    true = np.zeros(200, np.int64)
+    true[:40] = 1
+
+    def judged(right: int) -> Judged:
+        hits = np.minimum(true, np.arange(200) < right)
+        entities = Found(hits, true, true)
+        return Judged(entities.f1_by_document(), np.stack(entities, axis=1))
+
+    few = decide(f1, judged(40), judged(36), 0.0)
+    assert not few.promoted
+    assert "they differ on 4 documents only" in few.reason
+    assert decide(f1, judged(40), judged(30), 0.0).promoted
+    true[1:] = 0
+    assert decide(f1, judged(1), judged(0), 0.0).reason.startswith("the test split has 1 document, ")
 
 
 def of(bits_each: float, unknown: int = 0, vocabulary: tuple[str, ...] = ("a", "b"), documents: int = 200) -> Bits:

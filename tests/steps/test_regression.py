@@ -128,7 +128,7 @@ def test_a_trained_model_predicts_texts_as_it_did_the_test_split(
     table = pq.read_table(at / "predictions.parquet")
     found = scores(trained, documents, table["id"].to_pylist())
     expected = -np.abs(table["value"].to_numpy() - table["label"].to_numpy())
-    np.testing.assert_allclose(found, expected, atol=1e-3)
+    np.testing.assert_allclose(found.score, expected, atol=1e-3)
     # Outside Python the same: tokens in, numbers out.
     tokens = trained.tokenizer.encode(["the film is great and weak and lovely"])
     exported = signatures(trained)["predict"](np.array(tokens, np.int32), np.array([len(tokens[0])], np.int32))

@@ -141,20 +141,24 @@ def test_a_trained_model_tags_texts_as_it_did_the_test_split(verdict: ReportedVe
     (said,) = answer(trained, ["They went to Kim Oslo with Rio."], {})
     assert said["words"] == ["They", "went", "to", "Kim", "Oslo", "with", "Rio", "."]
     assert said["entities"] == [
-        {"type": "place", "text": "Kim Oslo", "first": 3, "words": 2},
-        {"type": "person", "text": "Rio", "first": 6, "words": 1},
+        {"type": "place", "text": "Kim Oslo", "start": 13, "end": 21},
+        {"type": "person", "text": "Rio", "start": 27, "end": 30},
     ]
     assert len(said["probabilities"]) == 8
     table, target = pq.read_table(at / "predictions.parquet"), TARGETS["tagger"]
     found = scores(trained, documents_of(folder), table["id"].to_pylist())
-    np.testing.assert_allclose(found, target.scores(target.said(table), target.labels_of(table)), atol=1e-3)
+    said_before, labels = target.said(table), target.labels_of(table)
+    np.testing.assert_allclose(found.score, target.scores(said_before, labels), atol=1e-3)
+    assert np.array_equal(np.asarray(found.counts), np.asarray(target.counts(said_before, labels)))
     # Outside Python the same: tokens and places in, probabilities out.
     text = encode_words(trained.tokenizer, [said["words"]])
     places = np.stack([text.words[0], np.zeros(8, np.int32)], axis=1)  # type: ignore[index]
     exported = signatures(trained)["tag"](text.document(0)[None].astype(np.int32), places)["probabilities"].numpy()
     np.testing.assert_allclose(exported.max(axis=1), said["probabilities"], atol=1e-4)
-    with pytest.raises(ConfigError, match=r"text 2: it has 3,\d+ tokens, and the model reads 1,024"):
-        answer(trained, ["short", "Rio " * 3_000], {})
+    # However long it is, a text is read whole.
+    (_, long) = answer(trained, ["", "They went to Rio. " * 600], {})
+    assert len(long["words"]) == 3_000
+    assert len(long["entities"]) > 500
 
 
 def test_texts_and_files_of_words_are_tagged(verdict: ReportedVerdict, folder: Path, tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def test_texts_and_files_of_words_are_tagged(verdict: ReportedVerdict, folder: P
     assert table.schema.names == ["id", "text", "words", "tags", "probabilities", "entities"]
     assert all(len(row["words"]) == len(row["tags"]) for row in table.to_pylist())
     said = CliRunner().invoke(app, ["tag", str(at), "They spoke by Jo in Lima."])
-    assert said.output.strip() == "They spoke by [person Jo] in [place Lima] ."
+    assert said.output.strip() == "They spoke by [person Jo] in [place Lima]."
     of_file = CliRunner().invoke(app, ["tag", str(at), "--file", str(folder / "tagged.conll"), "--json"])
     rows = [json.loads(line) for line in of_file.output.splitlines()]
     assert [row["tags"] for row in rows] == table["tags"].to_pylist()
@@ -191,3 +195,10 @@ def test_wrong_settings_and_tags_are_named(folder: Path) -> None:
         wrong["target"]["corpus"]["files"] = [str(folder / "bad.conll")]
         with pytest.raises(DataError, match=problem):
             rnnlm.run(wrong, workdir=folder / "work", progress=False)
+
+
+def test_a_document_longer_than_a_model_reads_is_named_before_anything_is_trained(folder: Path) -> None:
+    short = settings(folder)
+    short["target"]["tagger"]["max_tokens"] = 8
+    with pytest.raises(DataError, match=r"tagged\.conll, line \d+: the document has \d+ tokens, and target\.tagger"):
+        rnnlm.run(short, workdir=folder / "work", progress=False)

@@ -1,5 +1,6 @@
-"""CoNLL columns: a word a line with its tags, parted by white space; an empty line ends a sentence."""
+"""CoNLL columns: a word a line with its tags, parted by TABs or spaces; an empty line ends a sentence."""
 
+import re
 from collections.abc import Iterator
 
 from rnnlm.corpus.files import File
@@ -11,6 +12,8 @@ from rnnlm.settings import Corpus
 
 _DOCUMENT = "-DOCSTART-"  # begins a document of CoNLL 2003
 _LAST = -1
+# What CoNLL-U and its relatives write before a sentence: `# text = Ada sings`.
+_COMMENT = re.compile(r"#\s?\w+(?:[ _]\w+)* = ")
 
 
 def read(file: File, corpus: Corpus) -> Iterator[Record]:
@@ -39,8 +42,10 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
 
     for number, line in numbered_lines(file, corpus):
         # Not at the spaces of Unicode, which may be inside a word.
-        columns = line.strip("\r\n").split("\t") if "\t" in line else line.strip(" \r\n").split(" ")
-        columns = [column for column in columns if column]
+        plain = line.rstrip(" \t\r\n")
+        columns = plain.split("\t") if "\t" in plain else [column for column in plain.split(" ") if column]
+        if not words and _COMMENT.match(line):
+            continue
         if not "".join(columns).strip() or columns[0] == _DOCUMENT:
             if words:
                 yield sentence()
@@ -53,6 +58,10 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
                 where=f"{file.address}, line {number}",
                 remedy="Write a word with its tags on each line, with TABs or spaces between them, and an empty line "
                 "behind each sentence.",
+            )
+        if not columns[word_column]:
+            raise DataError(
+                "the word is empty", where=f"{file.address}, line {number}", remedy="Write a word, or U+FFFD."
             )
         if not words:
             first = number
