@@ -32,6 +32,7 @@ __all__ = [
     "Trained",
     "TrainedLanguageModel",
     "arm_named",
+    "arms_for",
     "language_model_arm",
 ]
 
@@ -196,6 +197,24 @@ if TYPE_CHECKING:
     ArmName = str
 else:
     ArmName = Literal[tuple(one.name for one in _ARMS if one.target is not None)]
+
+
+def arms_for(tradition: str) -> list[str]:
+    """Return the names of the arms that models of a target task may have.
+
+    Args:
+        tradition: The arm that is what the tradition has for the target task; the others are not for it.
+    """
+
+    def fits(one: Arm) -> bool:
+        match one.target:
+            case Solved(model=model):
+                return model == tradition
+            case MeanOf(arms=arms):
+                return all(fits(ARMS[part]) for part in arms)
+        return one.target is not None
+
+    return [one.name for one in _ARMS if fits(one)]
 
 
 def language_model_arm(fit: LanguageModelFit) -> str:

@@ -1,4 +1,4 @@
-"""Tags of words that mark entities, in whichever scheme, as one scheme: IOB2, `B-PER I-PER O`."""
+"""Tags that mark entities: all schemes become IOB2, `B-PER I-PER O`."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -294,7 +294,7 @@ class Verdict(BaseModel):
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (target task).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
-        confusions: Which classes each classifier takes for which, at its largest number of labels; empty for numbers.
+        confusions: Which classes each classifier takes for which, at its largest number of labels; for classes only.
         examples: Documents that only the best way of transfer gets right, or only scratch.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, scores, seconds).

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rnnlm.arms import ARMS, MeanOf, Solved, Trained
+from rnnlm.arms import ARMS, MeanOf, Solved, Trained, arms_for
 from rnnlm.experiment.parts import Comparison, Source, Target
 from rnnlm.settings import Model, Settings, field
 
@@ -99,12 +99,13 @@ def _check_target_models(experiment: Experiment) -> None:
             "source.task is classification"
         )
     seen: dict[Trained, str] = {}
+    tradition = target.training.tradition
     for name in experiment.comparison.arms:
+        if name not in arms_for(tradition):
+            raise ValueError(
+                f"comparison.arms: `{name}` is not for the task {target.task}, whose tradition is `{tradition}`"
+            )
         match ARMS[name].target:
-            case Solved(model=model) if model != target.training.tradition:
-                raise ValueError(
-                    f"comparison.arms: `{name}` is not for the task {target.task}: take `{target.training.tradition}`"
-                )
             case MeanOf(arms=arms):
                 if missing := [part for part in arms if part not in experiment.comparison.arms]:
                     raise ValueError(

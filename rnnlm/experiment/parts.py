@@ -127,8 +127,8 @@ class Comparison(Settings):
         "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two. parameter_tfidf and parameter_crf: the mean of parameter and of tfidf or crf (of their logits; of "
-        "numbers as they are), weighted by the validation split.",
+        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by the "
+        "validation split. parameter_crf: the same with crf.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(

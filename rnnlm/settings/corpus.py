@@ -58,7 +58,7 @@ class Corpus(Settings):
     format: Literal["auto", "text", "csv", "tsv", "jsonl", "parquet", "conll", "aclimdb"] = field(
         "Format of the files; auto goes by the ending. csv: separated by commas, semicolons, TABs or |, whichever the "
         "first line shows. tsv: separated by TABs, without quoting. conll: a word a line with its tags, an empty line "
-        "behind each sentence.",
+        "after each sentence.",
         default="auto",
     )
     encoding: str = field(

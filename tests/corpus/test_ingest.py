@@ -273,7 +273,7 @@ BAD: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     ("x.jsonl", b'{"text": 3}\n', {}, "x.jsonl, line 1", "no string"),
     ("x.jsonl", b'{"body": "a"}\n', {}, "x.jsonl, line 1", "there are: body"),
     ("x.jsonl", b'{"text": "\\ud800"}\n', {}, "x.jsonl, line 1", "surrogate"),
-    ("x.jsonl", b'{"text": "a", "k": ["b"]}\n', {"label": "k"}, "x.jsonl, line 1", "neither a string nor"),
+    ("x.jsonl", b'{"text": "a", "k": ["b"]}\n', {"label": "k"}, "x.jsonl, line 1", "a list of tags, not one label"),
     ("x.csv", b"text,kind\na,b\nc, \n", {"label": "kind"}, "x.csv, line 3", "label ('kind') is missing"),
     ("x.csv", b"text,kind\na,b\nc,b\n", {"label": "kind"}, "", "only 'b'"),
     ("x.csv", b"text,kind\na,b\nc,d\n", {"label": "kind", "labels": ["b"]}, "", "only 'b'"),

@@ -4,13 +4,13 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rnnlm.arms import ArmName
+from rnnlm.arms import arms_for
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import Experiment, check_experiment
 
@@ -169,7 +169,7 @@ def test_every_arm_there_is(
     from rnnlm.flows.transfer import transfer
 
     raw = settings
-    arms = list(get_args(ArmName))
+    arms = arms_for("tfidf")
     raw["source"]["tokenizer"] = {"kind": "bpe", "vocabulary_size": 300}
     # What stands in the target stands in the source's text too, the test documents among it.
     for n, line in enumerate((tmp_path / "target.csv").read_text().splitlines()[1:41]):

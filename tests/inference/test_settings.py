@@ -18,7 +18,7 @@ def test_what_is_left_out_or_null_has_its_default() -> None:
     [
         (
             {"task": "compleet"},
-            "task: no task 'compleet'; there are: score, classify, predict, complete, rescore, correct",
+            "task: no task 'compleet'; there are: score, classify, predict, tag, complete, rescore, correct",
         ),
         ({"beam": 2}, "beam: no such parameter; there are: task, beams, distance"),
         ({"task": "complete", "max_tokens": 0}, r"max_tokens: .*greater than or equal to 1 \(given: 0\)"),

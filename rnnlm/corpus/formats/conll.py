@@ -57,7 +57,7 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
                 f"there {'is' if len(columns) == 1 else 'are'} {len(columns)} of the {least} columns that are read",
                 where=f"{file.address}, line {number}",
                 remedy="Write a word with its tags on each line, with TABs or spaces between them, and an empty line "
-                "behind each sentence.",
+                "after each sentence.",
             )
         if not columns[word_column]:
             raise DataError(
