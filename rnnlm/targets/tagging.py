@@ -38,8 +38,8 @@ class Tagging(TargetTask):
         "ece_calibrated": Metric("error, calibrated", share=True),
         "temperature": Metric("temperature", decimals=2),
     }
-    shown = ("precision", "recall", "token_accuracy")
-    quality = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
+    shown = ("token_accuracy",)
+    quality = ("precision", "recall", "nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
     strengths = (1.0, 10.0, 100.0, 1_000.0)
     about = (
         "An entity is right if its words and its type are; F1 is counted over all entities, as the evaluation of CoNLL "
