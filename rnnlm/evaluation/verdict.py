@@ -78,7 +78,8 @@ class Gain(BaseModel):
             the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
         spread: Standard deviation of the gain over seeds; None with a single seed.
         seeds: Number of seeds.
-        documents: Number of test documents; 0 in a verdict of an earlier version.
+        documents: Number of test documents, of tags those with an entity that is there or was found; 0 in a verdict of
+            an earlier version.
         p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
             are compared with this baseline at this number of labels; None where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
