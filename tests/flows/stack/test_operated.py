@@ -266,7 +266,7 @@ def test_two_workers_on_two_queues_share_the_load_and_train_one_key_once(
     prefect: str, mlflow: Any, home: Path, seeded: Experiment, tmp_path: Path
 ) -> None:
     asked = seeded.model_dump(mode="json")
-    asked["source"]["language_model"]["epochs"] = 240  # long enough for the other one to come to it
+    asked["source"]["language_model"]["epochs"] = 100  # long enough for the other one to come to it
     source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
     ask(prefect, "/work_pools/rnnlm/queues", {"name": "second"})
     command = ["prefect", "worker", "start", "--pool", "rnnlm", "--work-queue", "second", "--limit", "1"]
