@@ -386,8 +386,7 @@ def _summary(
     label_kind: LabelKind,
 ) -> DocumentsRef:
     """Count the documents that are kept, check that they can be trained on, and compute the digest."""
-    columns = [name for name in schema_of(label_kind).names if name not in ("id", "text")]
-    columns = ["id", *columns]
+    columns = [name for name in schema_of(label_kind).names if name != "text"]
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     content = hashlib.sha256(b"" if label_kind == "class" else label_kind.encode())

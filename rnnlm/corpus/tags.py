@@ -3,10 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from rnnlm.corpus.classes import MOST_UNSEEN, RARE, check_labelled, shown
+from rnnlm.corpus.classes import MOST_UNSEEN, RARE, check_labelled, class_counts, shown
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import Corpus
@@ -21,12 +18,11 @@ def entity_counts(documents: DocumentsRef) -> dict[str, Counter[str]]:
         documents: The documents, whose labels are tags.
     """
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    with pq.ParquetFile(documents.file) as parquet:
-        for group in range(parquet.num_row_groups):
-            table = parquet.read_row_group(group, columns=["label", "split"])
-            table = table.filter(pc.is_valid(table["label"]))
-            for tags, split in zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True):
-                counts[split].update(tag[2:] for tag in tags.split() if tag.startswith("B-"))
+    for split, of_tags in class_counts(documents).items():
+        for tags, n in of_tags.items():
+            for tag in tags.split():
+                if tag.startswith("B-"):
+                    counts[split][tag[2:]] += n
     return counts
 
 
@@ -44,7 +40,7 @@ def check_tags(entities: Entities, labelled: Mapping[str, int], corpus: Corpus, 
 
     Raises:
         ConfigError: If a split has no documents with tags.
-        DataError: If a split has no entity.
+        DataError: If a split has no entity, or many of types that the training split does not have.
     """
     check_labelled(labelled, corpus, name)
     for split in SPLITS:
@@ -54,6 +50,7 @@ def check_tags(entities: Entities, labelled: Mapping[str, int], corpus: Corpus, 
                 where=f"{name}.corpus.label",
                 remedy="Look at the column of the tags, and at how the splits are cut.",
             )
+    warnings = []
     for split in ("valid", "test"):
         unseen = {kind: n for kind, n in entities[split].items() if kind not in entities["train"]}
         number, of = sum(unseen.values()), sum(entities[split].values())
@@ -64,9 +61,9 @@ def check_tags(entities: Entities, labelled: Mapping[str, int], corpus: Corpus, 
                 where=f"{name}.corpus",
                 remedy="Write types in the same way in all files, or use the files of one data set.",
             )
-    return [
-        f"{name}.corpus: the {split} split has types of entity that the training split does not have, and no model can "
-        f"find them: {shown(unseen)}."
-        for split in ("valid", "test")
-        if (unseen := {kind: n for kind, n in entities[split].items() if kind not in entities["train"]})
-    ]
+        if unseen:
+            warnings.append(
+                f"{name}.corpus: the {split} split has types of entity that the training split does not have, and no "
+                f"model can find them: {shown(unseen)}."
+            )
+    return warnings

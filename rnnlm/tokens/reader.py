@@ -44,23 +44,23 @@ def read_text(tokens: TokensRef, split: str, *, mapped: bool = False) -> Text:
         vocabulary=_vocabulary(tokens.tokenizer, tokens.tokenizer_sha256),
         ids=ids,
         offsets=offsets,
-        labels=labels_of(table["label"]),
+        labels=_labels(table["label"]),
         n_characters=table["n_characters"].to_numpy(),
         n_bytes=table["n_bytes"].to_numpy(),
         n_words=table["n_words"].to_numpy(),
         document_ids=table["id"].to_numpy(),
-        words=lists_of(table["lasts"]) if "lasts" in table.column_names else None,
+        words=_lists(table["lasts"]) if "lasts" in table.column_names else None,
     )
 
 
-def labels_of(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+def _labels(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return class indices, numbers or tags, with what means that a document has no label."""
     if pa.types.is_list(column.type):
-        return lists_of(column)
+        return _lists(column)
     return np.asarray(column.fill_null(NO_LABEL if pa.types.is_integer(column.type) else np.nan).to_numpy())
 
 
-def lists_of(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+def _lists(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
     """Return a column of lists as an array of arrays, None where there is none."""
     return np.asarray(column.combine_chunks().to_numpy(zero_copy_only=False), object)
 
