@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from rnnlm.store import home
@@ -23,7 +22,9 @@ def login() -> str:
     file = home() / FILE
     with contextlib.suppress(FileNotFoundError):
         return file.read_text(encoding="ascii").strip()
-    # Imported here: it takes longer than most commands, and is needed once in a workplace.
+    # Imported here: they take longer than most commands, and are needed once in a workplace.
+    import secrets
+
     from rnnlm.process import alone
 
     # Two runs may begin in a new workplace at once: both must use the same password.

@@ -83,7 +83,7 @@ def test_labels_of_a_program_may_be_numbers() -> None:
         ("target.corpus.text={a: b}", "target.corpus.text"),
         ("target.corpus.valid_share=2024-13-45", "cannot be read as YAML"),
         ("target.corpus.text=[", "cannot be read as YAML"),
-        ("target.corpus.text=" + "[" * 5_000, "cannot be read as YAML"),
+        ("target.corpus.text=" + "[" * 100_000, "cannot be read as YAML"),
     ],
 )
 def test_what_cannot_be_meant_is_one_error(change: str, problem: str) -> None:

@@ -17,7 +17,8 @@ def field(description: str, **bounds: Any) -> Any:
 class Settings(BaseModel):
     """Base of all settings: unknown keys are refused, and nothing changes after it was checked."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built at its first use: those that are only parts of others need no validator of their own.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 S = TypeVar("S", bound=Settings)
