@@ -75,6 +75,8 @@ def test_labels_of_a_program_may_be_numbers() -> None:
         ("target.corpus.replace=[{pattern: '['}]", "replace.0.pattern: not a regular expression"),
         ("target.corpus.replace=[{pattern: a, by: '\\9'}]", "invalid group reference 9"),
         ("target.corpus.replace=[{pattern: a, by: '\\g<x>'}]", "unknown group name"),
+        ("target={task: tagging, corpus: {files: [x], label: -1, labels: [O]}}", "target.corpus.labels: it is for"),
+        ("target={task: tagging, corpus: {files: [x], label_pattern: (a)}}", "target.corpus.label_pattern: it is for"),
         ("target.corpus.encoding=base64", "no encoding that Python knows"),
         ("target.corpus.encoding=latin-99", "no encoding that Python knows"),
         ("target.corpus.header=false", "'text' is none"),

@@ -57,6 +57,8 @@ _SPLIT_NAMES: dict[str, Split] = {
 }
 # Files about the data.
 _ABOUT = ("readme", "license", "licence", "notice", "changelog", "citation")
+# Names of columns of lists of words.
+_WORDS = ("words", "tokens")
 _FOLDER_IS_LABEL = r"([^/]+)/[^/]+$"
 
 
@@ -260,12 +262,7 @@ def _kinds(addresses: Sequence[str], downloads: Path) -> list[Survey]:
     kinds: dict[tuple[object, ...], Survey] = {}
     problems: list[DataError] = []
     if "conll" in by_format:
-        raise ConfigError(
-            "These are words with tags, in CoNLL columns, and `rnnlm look` and `rnnlm new` do not read them.",
-            where=by_format["conll"][0].address,
-            remedy="Write the experiment by hand. As a target: `target: {task: tagging, corpus: {files: [...], "
-            "label: -1}}`. As a source: `source: {corpus: {files: [...]}}`.",
-        )
+        raise _tagged("in CoNLL columns", by_format["conll"][0].address, "", ", label: -1")
     for name, some in by_format.items():
         first: tuple[object, ...] | None = None
         looked_at = set(range(0, len(some), max(1, math.ceil(len(some) / _HEADS))))
@@ -300,6 +297,16 @@ def _kinds(addresses: Sequence[str], downloads: Path) -> list[Survey]:
     found = list(kinds.values())
     found[0].problems += map(str, problems)
     return found
+
+
+def _tagged(how: str, address: str, text: str, label: str) -> ConfigError:
+    """Return the error for words with tags; `text` and `label` are the fields that a corpus needs to read them."""
+    return ConfigError(
+        f"These are words with tags, {how}, and `rnnlm look`, `rnnlm new` and `rnnlm.compare` do not read them.",
+        where=address,
+        remedy=f"Write the experiment by hand. As a target: `target: {{task: tagging, corpus: {{files: [...]{text}"
+        f"{label}}}}}`. As a source: `source: {{corpus: {{files: [...]{text}}}}}`.",
+    )
 
 
 def _guess(head: Head) -> str:
@@ -342,6 +349,12 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
                 column.add(row.get(name))
     kind.columns = list(columns.values())
     chosen = kind.column(text) if text else text_column(kind.columns)
+    if (chosen is None or chosen.kind == "nested") and (lists := [one for one in kind.columns if one.kind == "nested"]):
+        words = chosen or next((one for one in lists if one.name.lower() in _WORDS), lists[0])
+        rest = [one for one in lists if one is not words]
+        tags = next((one for one in rest if "tag" in one.name.lower()), rest[0] if rest else None)
+        tagged = f", label: {tags.name}" if tags else ", label: COLUMN"
+        raise _tagged("in columns of lists", kind.files[0].address, f", text: {words.name}", tagged)
     if chosen is None:
         # Nothing looks like text. The longest column is shown as text, with a warning.
         chosen = max(kind.columns, key=lambda column: column.length, default=Column("text"))

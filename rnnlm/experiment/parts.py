@@ -95,6 +95,16 @@ class Target(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _words_have_tags(self) -> "Target":
+        for name in ("labels", "label_pattern"):
+            if self.task == "tagging" and getattr(self.corpus, name):
+                raise ValueError(
+                    f"target.corpus.{name}: it is for documents with one label, and target.task is tagging: leave "
+                    f"`{name}` out"
+                )
+        return self
+
     @property
     def _trainings(self) -> tuple[ClassifierTraining, RegressorTraining, TaggerTraining]:
         return self.classifier, self.regressor, self.tagger

@@ -303,3 +303,15 @@ def test_letters_are_of_their_scripts() -> None:
     letters = {"a": "Latin", "é": "Latin", "я": "Cyrillic", "λ": "Greek", "中": "Han", "か": "Kana", "한": "Hangul"}
     letters |= {"ก": "Thai", "ع": "Arabic", "ש": "Hebrew", "अ": "Devanagari", "𠀀": "Han"}
     assert {letter: script_of(letter) for letter in letters} == letters
+
+
+def test_words_with_tags_are_answered_with_the_experiment_that_reads_them(tmp_path: Path) -> None:
+    words, tags = ["Kofi", "Annan", "met", "her"], ["B-PER", "I-PER", "O", "O"]
+    pq.write_table(pa.table({"id": [1, 2], "tokens": [words] * 2, "ner_tags": [tags] * 2}), tmp_path / "lists.parquet")
+    (tmp_path / "lists.jsonl").write_text(json.dumps({"tokens": words, "ner_tags": tags}) + "\n", encoding="utf-8")
+    (tmp_path / "columns.conll").write_text("Kofi B-PER\nAnnan I-PER\n\n", encoding="utf-8")
+    for name in ("lists.parquet", "lists.jsonl"):
+        with pytest.raises(ConfigError, match=r"task: tagging, .*text: tokens, label: ner_tags"):
+            survey([str(tmp_path / name)], tmp_path)
+    with pytest.raises(ConfigError, match=r"task: tagging, .*label: -1"):
+        survey([str(tmp_path / "columns.conll")], tmp_path)

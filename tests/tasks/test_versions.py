@@ -78,6 +78,32 @@ def settings(file: Path) -> Experiment:
     )  # fmt: skip
 
 
+def of_tags(file: Path) -> Experiment:
+    """Return the experiment with tags of words in the place of classes."""
+    content = settings(file).model_dump(exclude_unset=True)
+    target = content["target"]
+    target |= {"task": "tagging", "tagger": target.pop("classifier"), "language_model": None, "ngram_order": None}
+    target["corpus"] |= {"label": "-1", "drop_duplicates": False}
+    content["comparison"] |= {"arms": ["scratch", "crf", "parameter", "parameter_crf"], "language_models": False}
+    return check_experiment(content)
+
+
+def write_classes(file: Path) -> None:
+    file.write_text("\n".join(["text,label", *(f'"{text}",{label}' for text, label in rows())]), encoding="utf-8")
+
+
+def write_tags(file: Path) -> None:
+    wrong = np.random.default_rng(7)  # a tenth of the tags: what can be learnt exactly would be compared by rounding
+    sentences = [
+        "".join(
+            f"{word}\t{'B-W' if (word in WORDS) != (wrong.random() < 0.1) else 'O'}\n"
+            for word in text.replace(",", "").split()
+        )
+        for text, _ in rows()
+    ]
+    file.write_text("\n".join(sentences), encoding="utf-8")
+
+
 def table_digest(file: Path) -> str:
     """Return the digest of a table's content; the file's bytes depend on the version of Arrow, too."""
     rows_of_table = json.dumps(pq.read_table(file).to_pylist(), sort_keys=True, ensure_ascii=False, default=str)
@@ -87,11 +113,14 @@ def table_digest(file: Path) -> str:
 class Outputs:
     """The outputs of all steps on the tiny text, computed once."""
 
-    def __init__(self, folder: Path) -> None:
-        file = folder / "text.csv"
-        file.write_text("\n".join(["text,label", *(f'"{text}",{label}' for text, label in rows())]), encoding="utf-8")
-        self.folder, self.experiment = folder, settings(file)
-        self.documents = ingest(self.experiment.target.corpus, folder / "documents", downloads=folder)
+    def __init__(self, folder: Path, experiment: Experiment) -> None:
+        self.folder, self.experiment = folder, experiment
+        self.documents = ingest(
+            experiment.target.corpus,
+            folder / "documents",
+            downloads=folder,
+            label_kind=experiment.target.target_task.labels,
+        )
         self.cells: Plan = plan(self.experiment, self.documents.labelled["train"])
         assert self.experiment.target.tokenizer is not None
         self.tokens = tokenize(self.documents, self.experiment.target.tokenizer, folder / "tokens")
@@ -119,7 +148,16 @@ class Outputs:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
-    return Outputs(tmp_path_factory.mktemp("golden"))
+    folder = tmp_path_factory.mktemp("golden")
+    write_classes(folder / "text.csv")
+    return Outputs(folder, settings(folder / "text.csv"))
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Outputs:
+    folder = tmp_path_factory.mktemp("golden tags")
+    write_tags(folder / "words.conll")
+    return Outputs(folder, of_tags(folder / "words.conll"))
 
 
 def of_cells(outputs: Outputs, step: str) -> dict[str, float]:
@@ -176,15 +214,28 @@ def version_of(step: str) -> int:
     return int(found.version)
 
 
+TAGGED = ("ingest", "tokenize", "encode", "reverse", "baseline", "finetune")
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_what_a_step_computes_belongs_to_its_version(step: str, outputs: Outputs) -> None:
+    check(step, step, outputs)
+
+
+@pytest.mark.parametrize("step", TAGGED)
+def test_what_a_step_makes_of_tags_belongs_to_its_version(step: str, tagged: Outputs) -> None:
+    check(step, f"{step}, tags", tagged)
+
+
+def check(step: str, name: str, outputs: Outputs) -> None:
+    """Compare what a step computes with what is kept under a name."""
     golden = json.loads(GOLDEN.read_text(encoding="utf-8")) if GOLDEN.is_file() else {}
     found, version = STEPS[step](outputs), version_of(step)
     if os.environ.get("RNNLM_WRITE_GOLDEN"):
-        golden[step] = {"version": version, "output": found}
+        golden[name] = {"version": version, "output": found}
         GOLDEN.write_text(json.dumps(golden, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         return
-    kept = golden[step]
+    kept = golden[name]
     assert kept["version"] == version, f"write the output of {step} {version} down: see above"
     expected = pytest.approx(kept["output"], rel=TOLERANCE) if isinstance(found, dict) else kept["output"]
     assert found == expected, f"{step} computes something else: raise its version, and write its output down"
