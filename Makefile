@@ -73,7 +73,8 @@ $(installed): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; (3, 11) <= sys.version_info < (3, 14) or \
 	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(bin)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock
+	@# Python compiles what it imports. Compiling all that comes with TensorFlow and MLflow takes a minute or two.
+	$(bin)/python -m pip install --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
 	$(bin)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from rnnlm.experiment import Experiment
 from rnnlm.plan import CellSpec, Need, SourceModel, plan
 from rnnlm.refs import CellId, ScoreRef
+from rnnlm.steps.rates import cell_seconds, language_model_seconds, rates
 from rnnlm.steps.runner import Local, Look, NotDoneError
 from rnnlm.steps.target import Made
 from rnnlm.steps.texts import prepare_texts
@@ -24,8 +25,8 @@ class Planned:
         name: What it is.
         needs: What it starts from or is made of.
         took: Seconds that it took in an earlier run, whose result is used; None if it is still to be done.
-        estimate: Seconds that it will probably take, by what similar trainings of this experiment took here; None if
-            it is done, or nothing similar has run.
+        estimate: Seconds that it will probably take, by what similar trainings of this experiment took here, or else
+            by the rate of the language models that this workplace has trained; None if it is done, or nothing is known.
     """
 
     name: str
@@ -48,10 +49,14 @@ def planned(experiment: Experiment) -> list[Planned]:
     there = Made(experiment, cells, texts, Look())
     source = _if_there(there.source, SourceModel())
     scores = {cell: _if_there(there.cell, cell) for cell in cells}
-    found = [Planned("source model", [], source.seconds if source else None)]
+    known, of = rates(), experiment.source
+    estimate = None
+    if source is None and of.task == "language_model":
+        estimate = language_model_seconds(experiment.model, of.language_model, texts.source_tokens, known)
+    found = [Planned("source model", [], source.seconds if source else None, estimate)]
     for spec in cells.values():
         score, needs = scores[spec.id], [_name(need) for need in spec.needs]
-        estimate = None if score else _estimate(spec, there.cells)
+        estimate = None if score else _estimate(spec, there.cells) or cell_seconds(spec, texts.tokens, known)
         found.append(Planned(spec.id.title, needs, score.seconds if score else None, estimate))
     return found
 

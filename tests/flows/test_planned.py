@@ -51,6 +51,15 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     assert {one.name.split(", ")[2] for one in new} == {"40 labels"}
     assert all(one.estimate and one.estimate > 0.0 for one in new)
 
+    # Another experiment of the workplace, all of it new: by the rate of the language models trained here.
+    other = {**settings, "model": {**settings.get("model", {}), "embedding": 12, "hidden": 12}}
+    new_size = {one.name: one for one in planned(check_experiment(other))}
+    assert all(one.took is None for name, one in new_size.items() if "tfidf" not in name)
+    for name in ("source model", "language model, scratch", "classifier, parameter, 40 labels, seed 1"):
+        assert new_size[name].estimate, name
+    taken = {one.name: one.took for one in after}
+    assert 0.1 < (new_size["source model"].estimate or 0.0) / (taken["source model"] or 0.0) < 10.0
+
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(settings))
     done = CliRunner().invoke(app, ["run", str(file), "--plan"])
