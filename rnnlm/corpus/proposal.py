@@ -147,26 +147,22 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         classes = {split: Counter(one.label for one in some if one.label is not None) for split, some in parts.items()}
         check_classes(classes, target.corpus, "target")
     source_corpus |= _excluded(source, target, target_corpus, source_parts, parts)
-    characters = _characters(source_parts["train"])
-    per_token = _per_token(source)
-    tokens, own = characters / per_token, _characters(parts["train"]) / _per_token(target)
-    vocabulary, why = _vocabulary(source, characters), _tokenizer_why(source, target)
-    width, layers = _width(tokens, machine)
-    epochs = _epochs(tokens, width, machine)
-    rate = 0.01 if width <= 128 else 0.005
-    lengths = sorted(one.length / _per_token(target) for one in parts["train"])
-    window = _power(lengths[len(lengths) // 2], 16, 64)
-    middle, long = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
-    longest = _step(long, 32, 256 if machine.cores < 8 else 512)
-    order = 5 if own * 400 < machine.memory * (1 << 30) / 4 else 3
+    sizes = _sizes(source, target, source_parts["train"], parts["train"], machine)
+    vocabulary, why = _vocabulary(source, sizes.characters), _tokenizer_why(source, target)
     at_least = "" if source.whole else "at least "
+    counts = _label_counts(parts["train"]) if labelled else []
     chosen = {
         "machine": f"{machine.cores} cores, {machine.memory} GB of memory",
-        "source": f"{source_why}; {at_least}{_round(tokens)} tokens to train on",
+        "source": f"{source_why}; {at_least}{_round(sizes.tokens)} tokens to train on",
         "target": target_why,
         "tokenizer": f"bpe with {vocabulary:,} subwords: {why}",
-        "model": f"width {width}, {layers} layer{'s' if layers > 1 else ''}; {epochs:g} epochs of the source",
+        "model": f"width {sizes.width}, {sizes.layers} layer{'s' if sizes.layers > 1 else ''}; {sizes.epochs:g} epochs "
+        "of the source",
+        "labels": f"{', '.join(map(str, counts))} labelled documents to train classifiers on"
+        if labelled
+        else "no label column was found: language models alone are compared",
     }
+    hidden = f"hidden: {sizes.width * 3 // 2}, " if sizes.layers > 1 else ""
     lines = [
         f"# Written by `rnnlm new`, to be changed. Run it with: {command or f'rnnlm run {name}.yaml'}",
         "#",
@@ -174,9 +170,9 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         "# `rnnlm show FILE` prints all fields; what is left out here has its default.",
         f"name: {name}",
         "",
-        f"# For {machine.cores} cores and {machine.memory} GB of memory, {at_least}{_round(tokens)} tokens of source.",
+        f"# For {chosen['machine']}, {at_least}{_round(sizes.tokens)} tokens of source.",
         "# A wider model learns more from more text but takes longer.",
-        f"model: {{embedding: {width}, {f'hidden: {width * 3 // 2}, ' if layers > 1 else ''}layers: {layers}}}",
+        f"model: {{embedding: {sizes.width}, {hidden}layers: {sizes.layers}}}",
         "",
         "# The source: a language model of this text is trained first.",
         "source:",
@@ -185,48 +181,112 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         f"  # Subwords: {why}.",
         f"  tokenizer: {{kind: bpe, vocabulary_size: {vocabulary}, lowercase: true}}",
         "  language_model:",
-        f"    epochs: {epochs:g} # passes over the source's tokens; more is better but takes longer",
-        f"    batch_size: {_batch(tokens, window)}",
-        f"    window: {window} # tokens of back-propagation; half of the target's documents are under {middle:.0f}",
-        f"    learning_rate: {rate:g}",
+        f"    epochs: {sizes.epochs:g} # passes over the source's tokens; more is better but takes longer",
+        f"    batch_size: {_batch(sizes.tokens, sizes.window)}",
+        f"    window: {sizes.window} # tokens of back-propagation; half of the target's documents are under "
+        f"{sizes.middle:.0f}",
+        f"    learning_rate: {sizes.rate:g}",
         "",
         "# The target.",
         "target:",
         f"  # {target_why}.",
         *_block("corpus", target_corpus, 2),
-        "  # The source model is fine-tuned on the target's text; another model learns it from scratch.",
-        "  language_model:",
-        f"    epochs: {_epochs(own, width, machine):g}",
-        f"    batch_size: {_batch(own, window)}",
-        f"    window: {window}",
-        f"    learning_rate: {rate:g}",
-        "    evaluations: 2",
-        f"  ngram_order: {order} # the traditional language models that the recurrent ones have to beat",
+        *_target_language_models(sizes, machine),
+        *(_target_models(parts["train"], counts, sizes) if labelled else _no_labels()),
     ]
-    if labelled:
-        counts = _label_counts(parts["train"])
-        chosen["labels"] = f"{', '.join(map(str, counts))} labelled documents to train classifiers on"
-        lines += _classifier(parts["train"], longest, long)
-        lines += [
-            "",
-            "comparison:",
-            "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
-            "  # parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
-            "  arms: [scratch, tfidf, target_text, parameter, feature]",
-            f"  # Label counts (numbers of labelled training documents). There are {_labelled(parts['train']):,}.",
-            f"  labels: [{', '.join(map(str, counts))}]",
-            "  seeds: 3 # fewer seeds are faster, more are more certain",
-        ]
-    else:
-        chosen["labels"] = "no label column was found: language models alone are compared"
-        lines += [
-            "",
-            "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus;",
-            "# if it holds numbers to predict, add `task: regression` to target, too.",
-        ]
     text = "\n".join(lines) + "\n"
     check_experiment(yaml.safe_load(text))
     return Proposal(text, chosen)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Sizes that fit the texts and the machine.
+
+    Attributes:
+        characters: Characters of the source's training documents.
+        tokens: Their tokens, about.
+        own: Tokens of the target's training documents, about.
+        width: Width of the model.
+        layers: Number of its layers.
+        epochs: Passes over the source.
+        rate: Learning rate of language models.
+        window: Tokens of back-propagation.
+        middle: Tokens of the median document of the target.
+        long: Tokens that 95 % of the target's documents do not exceed.
+        longest: Tokens of a document that a classifier reads.
+    """
+
+    characters: int
+    tokens: float
+    own: float
+    width: int
+    layers: int
+    epochs: float
+    rate: float
+    window: int
+    middle: float
+    long: float
+    longest: int
+
+
+def _sizes(
+    source: Survey, target: Survey, of_source: Sequence[Seen], of_target: Sequence[Seen], machine: Machine
+) -> _Sizes:
+    characters = _characters(of_source)
+    tokens, own = characters / _per_token(source), _characters(of_target) / _per_token(target)
+    width, layers = _width(tokens, machine)
+    lengths = sorted(one.length / _per_token(target) for one in of_target)
+    middle, long = lengths[len(lengths) // 2], lengths[int(0.95 * (len(lengths) - 1))]
+    return _Sizes(
+        characters=characters,
+        tokens=tokens,
+        own=own,
+        width=width,
+        layers=layers,
+        epochs=_epochs(tokens, width, machine),
+        rate=0.01 if width <= 128 else 0.005,
+        window=_power(middle, 16, 64),
+        middle=middle,
+        long=long,
+        longest=_step(long, 32, 256 if machine.cores < 8 else 512),
+    )
+
+
+def _target_language_models(sizes: _Sizes, machine: Machine) -> list[str]:
+    order = 5 if sizes.own * 400 < machine.memory * (1 << 30) / 4 else 3
+    return [
+        "  # The source model is fine-tuned on the target's text; another model learns it from scratch.",
+        "  language_model:",
+        f"    epochs: {_epochs(sizes.own, sizes.width, machine):g}",
+        f"    batch_size: {_batch(sizes.own, sizes.window)}",
+        f"    window: {sizes.window}",
+        f"    learning_rate: {sizes.rate:g}",
+        "    evaluations: 2",
+        f"  ngram_order: {order} # the traditional language models that the recurrent ones have to beat",
+    ]
+
+
+def _target_models(train: Sequence[Seen], counts: Sequence[int | str], sizes: _Sizes) -> list[str]:
+    return [
+        *_classifier(train, sizes.longest, sizes.long),
+        "",
+        "comparison:",
+        "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
+        "  # parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
+        "  arms: [scratch, tfidf, target_text, parameter, feature]",
+        f"  # Label counts (numbers of labelled training documents). There are {_labelled(train):,}.",
+        f"  labels: [{', '.join(map(str, counts))}]",
+        "  seeds: 3 # fewer seeds are faster, more are more certain",
+    ]
+
+
+def _no_labels() -> list[str]:
+    return [
+        "",
+        "# No label: language models alone are compared. If there is one, add `label: COLUMN` to target.corpus;",
+        "# if it holds numbers to predict, add `task: regression` to target, too.",
+    ]
 
 
 def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict[str, list[Seen]], str]:
