@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
-from rnnlm.evaluation.classes import confusions, examples_of
+from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
     Predictions,
     gains,
@@ -20,6 +20,7 @@ from rnnlm.evaluation.comparison import (
     verdict_sentences,
 )
 from rnnlm.evaluation.enough import judged_on, small_splits
+from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.promotion import best_cell
@@ -94,7 +95,7 @@ def assemble(
         equivalences=equivalences,
         forgetting=forgotten,
         confusions=confusions(scores, tokens.labels),
-        examples=examples_of(scores, found, tokens.labels, documents),
+        examples=examples_of(experiment.target.target_task, scores, found, tokens.labels, documents),
         coverage=_coverage(scores),
         source={
             "task": experiment.source.task,

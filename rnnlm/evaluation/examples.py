@@ -1,22 +1,26 @@
-"""Documents that only one of two arms gets right."""
+"""Documents that one of two arms answers better with every seed."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rnnlm.evaluation.verdict import Example, Examples
-from rnnlm.targets import TASKS
+from rnnlm.arms import SCRATCH, arm_named
+from rnnlm.evaluation.verdict import Example, Examples, Gain
+from rnnlm.refs import DocumentsRef, LabelKind, ScoreRef
+from rnnlm.targets import TargetTask
+from rnnlm.targets.entities import entities
 
 MOST = 5  # documents each way
 LONGEST = 300  # characters of a text that are shown
-CLASSES = TASKS["classification"]
 ZERO_WIDTH_JOINER = "\N{ZERO WIDTH JOINER}"
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -25,74 +29,107 @@ class Answers:
 
     Attributes:
         ids: (documents,) their ids.
-        labels: (documents,) true class indices.
-        right: (documents,) whether every seed was right.
-        wrong: (documents,) whether every seed was wrong.
-        sure: (documents,) probability of the true class, in the mean over seeds.
-        predicted: (documents,) the class that was said, by the mean of the probabilities.
+        labels: (documents,) their labels.
+        scores: (seeds, documents) how good each answer is, higher is better.
+        sure: (documents,) probability of the true class, in the mean over seeds; None where labels are no classes.
+        predicted: (documents,) the answers by the mean over seeds of what was said, in the form of labels.
     """
 
     ids: np.ndarray
     labels: np.ndarray
-    right: np.ndarray
-    wrong: np.ndarray
-    sure: np.ndarray
+    scores: np.ndarray
+    sure: np.ndarray | None
     predicted: np.ndarray
 
 
-def said(files: Sequence[Path]) -> Answers:
+def examples_of(
+    target: TargetTask, scores: list[ScoreRef], found: list[Gain], names: Sequence[str], documents: DocumentsRef
+) -> list[Examples]:
+    """Return documents that the best way of transfer answers better, or scratch, with few and many labels.
+
+    Args:
+        target: The target task.
+        scores: All cells.
+        found: The gains over scratch.
+        names: The classes or tags.
+        documents: The target's documents.
+    """
+    transfer = [gain for gain in found if gain.task == target.model and arm_named(gain.arm).transfer]
+    numbers = {gain.labels for gain in transfer}
+    chosen = []
+    for labels in sorted({min(numbers), max(numbers)} if numbers else ()):
+        best = max((gain for gain in transfer if gain.labels == labels), key=lambda gain: gain.gain.value)
+        arm, scratch = (
+            {one.seed: one for one in scores if (one.task, one.arm, one.labels) == (target.model, name, labels)}
+            for name in (best.arm, SCRATCH)
+        )
+        seeds = sorted(arm.keys() & scratch.keys())
+        both = tuple(answers([each[n].path / "predictions.parquet" for n in seeds], target) for each in (arm, scratch))
+        pair = (best.arm, SCRATCH)
+        chosen.append(examples(pair, labels, (both[0], both[1]), target.labels, names, documents.file))
+    return chosen
+
+
+def answers(files: Sequence[Path], target: TargetTask) -> Answers:
     """Read what the seeds of one arm said of the same documents.
 
     Args:
         files: A `predictions.parquet` of each seed, at least one.
+        target: The target task.
     """
     tables = [pq.read_table(file) for file in files]
-    labels = tables[0]["label"].to_numpy()
-    each = np.stack([CLASSES.said(table) for table in tables])
-    right = each.argmax(axis=2) == labels
-    mean = each.mean(axis=0)
+    labels = target.labels_of(tables[0])
+    each = [target.said(table) for table in tables]
+    mean = np.mean(each, axis=0)
     return Answers(
         ids=tables[0]["id"].to_numpy(zero_copy_only=False),
         labels=labels,
-        right=right.all(axis=0),
-        wrong=~right.any(axis=0),
-        sure=mean[np.arange(len(labels)), labels],
-        predicted=mean.argmax(axis=1),
+        scores=np.stack([target.score_alone(said, labels) for said in each]),
+        sure=mean[np.arange(len(labels)), labels] if target.labels == "class" else None,
+        predicted=target.answers(mean, labels),
     )
 
 
 def examples(
-    arms: tuple[str, str], labels: int, seeds: int, both: tuple[Answers, Answers], names: Sequence[str], documents: Path
+    arms: tuple[str, str],
+    labels: int,
+    both: tuple[Answers, Answers],
+    kind: LabelKind,
+    names: Sequence[str],
+    documents: Path,
 ) -> Examples:
-    """Choose the documents that one arm gets right with every seed and the other with none, the surest first.
+    """Choose the documents that one arm answers better with every seed than the other with any, the clearest first.
 
     Args:
         arms: An arm and its baseline.
         labels: Number of labels that they learnt from.
-        seeds: Number of seeds.
         both: What they said.
-        names: The classes.
+        kind: What labels are.
+        names: The classes or tags.
         documents: The file with the texts, `documents.parquet`.
     """
     arm, baseline = both
-    only_arm, only_baseline = np.flatnonzero(arm.right & baseline.wrong), np.flatnonzero(baseline.right & arm.wrong)
-    of_arm, of_baseline = _surest(only_arm, arm), _surest(only_baseline, baseline)
-    texts = _texts(documents, [arm.ids[place] for place in (*of_arm, *of_baseline)])
+    only_arm, only_baseline = _better(arm, baseline), _better(baseline, arm)
+    of_arm, of_baseline = _clearest(only_arm, arm, baseline), _clearest(only_baseline, baseline, arm)
+    rows = _rows(documents, [arm.ids[place] for place in (*of_arm, *of_baseline)], kind)
+    named = _NAMED[kind]
 
     def shown(place: int, knows: Answers, errs: Answers) -> Example:
+        row = rows[knows.ids[place]]
         return Example(
             id=str(knows.ids[place]),
-            label=names[knows.labels[place]],
-            said=names[errs.predicted[place]],
-            probability=float(knows.sure[place]),
-            text=shortened(texts[knows.ids[place]]),
+            label=named(knows.labels[place], names, row),
+            right=named(knows.predicted[place], names, row),
+            said=named(errs.predicted[place], names, row),
+            probability=None if knows.sure is None else float(knows.sure[place]),
+            text=shortened(row["text"]),
         )
 
     return Examples(
         arm=arms[0],
         baseline=arms[1],
         labels=labels,
-        seeds=seeds,
+        seeds=len(arm.scores),
         documents=len(arm.labels),
         only_arm=len(only_arm),
         only_baseline=len(only_baseline),
@@ -101,14 +138,41 @@ def examples(
     )
 
 
-def _surest(places: np.ndarray, knows: Answers) -> list[int]:
-    order = np.argsort(-knows.sure[places], kind="stable")
-    return [int(place) for place in places[order[:MOST]]]
+def _better(one: Answers, other: Answers) -> np.ndarray:
+    return np.flatnonzero(one.scores.min(axis=0) > other.scores.max(axis=0))
 
 
-def _texts(file: Path, ids: list[str]) -> dict[str, str]:
-    table = pq.read_table(file, columns=["id", "text"], filters=pc.field("id").isin(pa.array(ids, pa.string())))
-    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+def _clearest(places: np.ndarray, knows: Answers, errs: Answers) -> list[int]:
+    """Return the places of the largest differences; where they are equal, of the surest answers."""
+    difference = (knows.scores.mean(axis=0) - errs.scores.mean(axis=0))[places]
+    sure = np.zeros(len(places)) if knows.sure is None else knows.sure[places]
+    return [int(place) for place in places[np.lexsort((-sure, -difference))[:MOST]]]
+
+
+def _rows(file: Path, ids: list[str], kind: LabelKind) -> dict[str, Row]:
+    columns = ["id", "text", *(["words"] if kind == "tags" else [])]
+    table = pq.read_table(file, columns=columns, filters=pc.field("id").isin(pa.array(ids, pa.string())))
+    return {row["id"]: row for row in table.to_pylist()}
+
+
+def _entities(tags: np.ndarray, names: Sequence[str], row: Row) -> str:
+    """Return the entities of a document, each with its type."""
+    begins, ends, types = entities(np.asarray(tags), np.array([len(tags)]))
+    spans, text = row["words"], row["text"]
+    found = [
+        # An odd tag begins an entity: B-PER.
+        f"{text[spans[place][0] : spans[ends[place] - 1][1]]} ({names[2 * types[place] - 1][2:]})"
+        for place in np.flatnonzero(begins)
+    ]
+    return ", ".join(found) or "no entity"
+
+
+# How a label is written.
+_NAMED: dict[LabelKind, Callable[[Any, Sequence[str], Row], str]] = {
+    "class": lambda label, names, _: names[label],
+    "number": lambda label, *_: f"{label:,.4g}",
+    "tags": _entities,
+}
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:

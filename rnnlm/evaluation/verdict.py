@@ -217,13 +217,14 @@ class Confusion(BaseModel):
 
 
 class Example(BaseModel):
-    """A document that only one of two arms gets right.
+    """A document that one of two arms answers better.
 
     Attributes:
         id: The document's.
-        label: Its class.
-        said: The class that the other arm said.
-        probability: What the one that is right gave to the class, in the mean over seeds.
+        label: Its class, its number or its entities.
+        right: What the better arm said; empty in verdicts of earlier versions, which have classes alone.
+        said: What the other arm said.
+        probability: What the better arm gave to the class, in the mean over seeds; None if labels are no classes.
         text: Its beginning.
     """
 
@@ -231,13 +232,16 @@ class Example(BaseModel):
 
     id: str
     label: str
+    right: str = ""
     said: str
-    probability: float
+    probability: float | None
     text: str
 
 
 class Examples(BaseModel):
-    """Test documents that one arm gets right with every seed, and another with none.
+    """Test documents that one arm answers better with every seed than another with any.
+
+    Of classes these are the documents that only one of the two gets right.
 
     Attributes:
         arm: A way of transfer.
@@ -245,10 +249,10 @@ class Examples(BaseModel):
         labels: Number of labels that both learnt from.
         seeds: Number of seeds.
         documents: Number of test documents.
-        only_arm: How many of them only the arm gets right.
-        only_baseline: How many only the baseline gets right.
-        of_arm: Some that only the arm gets right, those first of which it is surest.
-        of_baseline: Some that only the baseline gets right.
+        only_arm: How many of them the arm answers better.
+        only_baseline: How many the baseline answers better.
+        of_arm: Some that the arm answers better, the clearest first.
+        of_baseline: Some that the baseline answers better.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -296,7 +300,7 @@ class Verdict(BaseModel):
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
         confusions: Which classes each classifier takes for which, at its largest number of labels; for classes only.
-        examples: Documents that only the best way of transfer gets right, or only scratch.
+        examples: Documents that the best way of transfer answers better than scratch, or scratch better.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, scores, seconds).
         documents: Documents of the target by split.

@@ -198,13 +198,15 @@ def _confusion_title(verdict: Verdict, found: Confusion) -> str:
 
 
 def _example_lists(verdict: Verdict, found: Examples) -> tuple[str, list[tuple[str, list[Example]]]]:
-    """Return the documents that only the arm or only the baseline gets right, with their headings."""
+    """Return the documents that the arm or the baseline answers better, with their headings."""
     every = "" if found.seeds == 1 else f" with all {found.seeds} seeds"
     of = f"of {found.documents:,} test documents{every}"
     arm, baseline = words.arm(found.arm), words.arm(found.baseline)
+    of_classes = any(one.probability is not None for one in (*found.of_arm, *found.of_baseline))
+    heading = "Only {} is right" if of_classes else "{} is better"
     return f"{arm} and {baseline} with {words.labels(verdict, found.labels)} labels", [
-        (f"Only {arm} is right: {found.only_arm:,} {of}", found.of_arm),
-        (f"Only {baseline} is right: {found.only_baseline:,} {of}", found.of_baseline),
+        (f"{heading.format(arm)}: {found.only_arm:,} {of}", found.of_arm),
+        (f"{heading.format(baseline)}: {found.only_baseline:,} {of}", found.of_baseline),
     ]
 
 

@@ -44,6 +44,10 @@ class Classification(TargetTask):
         """Return 1 for each document whose class is said, 0 for the others."""
         return np.asarray(said.argmax(axis=1) == labels, np.float64)
 
+    def answers(self, said: Said, labels: np.ndarray) -> np.ndarray:  # noqa: ARG002
+        """Return the likeliest class of each document."""
+        return np.asarray(said.argmax(axis=1))
+
     def score_all(self, said: Said, labels: np.ndarray) -> dict[str, float]:
         """Return accuracy, macro-F1 and mean negative log-likelihood (nats a document)."""
         return classification_metrics(said, labels)

@@ -52,6 +52,19 @@ class Tagging(TargetTask):
         """Return a value for each document whose mean is the F1 over all entities (`Found.f1_by_document`)."""
         return _found(said, labels).f1_by_document()
 
+    def score_alone(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return the F1 of each document's entities; 1 where there is none and none is said."""
+        right, of_model, true = _found(said, labels)
+        of = (of_model + true).astype(np.float64)
+        return np.where(of > 0, 2.0 * right / np.maximum(of, 1.0), 1.0)
+
+    def answers(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return the likeliest tags of each document's words."""
+        tags, ends = said.argmax(axis=1), np.cumsum(_lengths(labels))
+        each = np.empty(len(labels), object)
+        each[:] = np.split(tags, ends[:-1])
+        return each
+
     def counts(self, said: Said, labels: np.ndarray) -> np.ndarray:
         """Return the entities of each document that were found, that were said and that there are: (documents, 3)."""
         return np.stack(_found(said, labels), axis=1)

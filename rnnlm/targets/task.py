@@ -66,6 +66,14 @@ class TargetTask(ABC):
     def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:
         """Return how good each answer is: (documents,), higher is better; the mean is the measure, or minus it."""
 
+    def score_alone(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return how good the answer to each document is by itself: (documents,), higher is better."""
+        return self.scores(said, labels)
+
+    @abstractmethod
+    def answers(self, said: Said, labels: np.ndarray) -> np.ndarray:
+        """Return what a model takes for the labels, in the form of the labels: (documents,)."""
+
     def counts(self, said: Said, labels: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
         """Return what the measure is counted from in each document, (documents, counts), where it is a ratio.
 

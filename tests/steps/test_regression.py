@@ -107,6 +107,9 @@ def test_the_report_shows_numbers(verdict: ReportedVerdict) -> None:
         assert words not in found
     figures = {file.stem for file in (verdict.report.parent / "figures").iterdir()}
     assert {"mae", "cost", "gain", "learning_regressor"} <= figures
+    example = next(example for one in verdict.examples for example in one.of_arm)
+    assert abs(float(example.right) - float(example.label)) < abs(float(example.said) - float(example.label))
+    assert f"<bdi>{example.label}</bdi></b>: the better arm said <bdi>{example.right}</bdi>" in page
 
 
 def test_a_trained_model_predicts_texts_as_it_did_the_test_split(

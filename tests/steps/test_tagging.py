@@ -135,6 +135,21 @@ def test_the_report_shows_entities(verdict: ReportedVerdict) -> None:
     assert {"entity_f1", "cost", "gain", "learning_tagger"} <= figures
 
 
+def test_the_report_shows_documents_with_the_entities_that_one_arm_finds(verdict: ReportedVerdict) -> None:
+    assert [one.labels for one in verdict.examples] == sorted({one.labels for one in verdict.cells if one.labels})
+    shown = [example for one in verdict.examples for example in (*one.of_arm, *one.of_baseline)]
+    page = verdict.report.read_text(encoding="utf-8")
+    assert shown
+    assert "is better: " in page
+    assert "Only scratch is right" not in page
+    for example in shown:
+        assert example.right != example.said
+        assert example.probability is None
+        assert example.label == "no entity" or all(
+            entity.rpartition(" (")[0] in example.text and entity.endswith(")") for entity in example.label.split(", ")
+        )
+
+
 def test_a_trained_model_tags_texts_as_it_did_the_test_split(verdict: ReportedVerdict, folder: Path) -> None:
     at = folder / "work" / "store" / cell(verdict, "parameter").output
     trained = Trained.load(at)
