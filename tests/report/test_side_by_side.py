@@ -144,7 +144,7 @@ def test_the_page_stands_alone_and_text_stays_text(tmp_path: Path) -> None:
     assert "<script" not in page
     assert "src=" not in page
     assert page.count(html.escape(hostile)) == 2
-    assert "C against A [95 %]" in page
+    assert "C against A [95\u00a0%]" in page
     assert "<title>Runs side by side</title>" in page
     assert "▲ better" in page
 
