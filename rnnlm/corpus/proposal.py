@@ -72,7 +72,10 @@ def survey_both(
     of_target = one_kind(survey(target, downloads, text=text, label=label), "target", text_given=text is not None)
     if len(of_target.label_choices) > 1 and label is None:
         names = ", ".join(map(repr, of_target.label_choices))
-        remedy = "Name one with `--label COLUMN`, or use `--label -` for language models alone."
+        remedy = (
+            "Name one: `--label COLUMN`, from Python `label=`. For language models alone it is `--label -`, from "
+            "Python an empty name."
+        )
         raise ConfigError(f"several columns may be the label: {names}.", remedy=remedy)
     return of_target, one_kind(survey(source, downloads, label=""), "source")
 
@@ -99,7 +102,7 @@ def one_kind(surveys: Sequence[Survey], of: str, text_given: bool = False) -> Su
     text = kind.column(kind.corpus.texts[0])
     if text is not None and text.kind != "text" and not text_given:
         problem = f"no column of {_names(kind)} looks like text ({_kind(kind)})"
-        raise DataError(f"{problem}.", remedy="Name it: `--text COLUMN`.")
+        raise DataError(f"{problem}.", remedy="Name it: `--text COLUMN`, from Python `text=`.")
     return kind
 
 

@@ -215,7 +215,7 @@ def survey(
     for field_name, name in (("text", text), ("label", label)):
         if name and not any(kind.column(name) for kind in kinds):
             there = ", ".join(column.name for kind in kinds for column in kind.columns) or "no columns"
-            raise ConfigError(f"there is no column {name!r} for --{field_name}.", remedy=f"There are: {there}.")
+            raise ConfigError(f"there is no column {name!r} for the {field_name}.", remedy=f"There are: {there}.")
     return kinds
 
 

@@ -295,7 +295,7 @@ def test_what_cannot_be_read_is_said_where_it_is(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(_csv(_rows(50)))
-    with pytest.raises(ConfigError, match=r"no column 'stars' for --label\. There are: text"):
+    with pytest.raises(ConfigError, match=r"no column 'stars' for the label\. There are: text"):
         survey([str(file)], tmp_path, label="stars")
 
 
