@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, Task, documents, finish, read_task
-from rnnlm.model.backend import keep_freed_memory
 from rnnlm.model.target_model import TargetModel
 from rnnlm.settings import ClassifierTraining, Dropout, Model
 from rnnlm.tokens import Text, Vocabulary
@@ -23,7 +22,6 @@ HEAD_DROPOUT = 0.4
 def main() -> None:
     """Measure the classifier."""
     task = read_task()
-    keep_freed_memory()  # as the product's processes do
     model = TargetModel(
         Model(embedding=task.embedding, hidden=task.hidden, layers=task.layers, dropout=DROPOUT),
         settings(task, epochs=1),

@@ -6,7 +6,6 @@ python -m benchmarks.ours TASK
 import numpy as np
 
 from benchmarks.rounds import CLIP_NORM, LEARNING_RATE, WEIGHT_DECAY, measure_steps, read_task
-from rnnlm.model.backend import keep_freed_memory
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
@@ -20,7 +19,6 @@ AR, TAR = 2.0, 1.0
 def main() -> None:
     """Measure the training step."""
     task = read_task()
-    keep_freed_memory()  # as the product's processes do
     widths = {"embedding": task.embedding, "hidden": task.hidden, "layers": task.layers}
     # The variant is the recurrent cell.
     shape = Model.model_validate({"cell": task.variant or "lstm", "dropout": DROPOUT, **widths})

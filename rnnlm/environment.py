@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnlm.errors import ConfigError
 from rnnlm.login import login
-from rnnlm.model.backend import TENSORFLOW, keep_freed_memory
+from rnnlm.model.backend import TENSORFLOW
 from rnnlm.store import home, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
@@ -73,7 +73,6 @@ def prepare() -> None:
         database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
         os.environ[PREFECT_DATABASES[0]] = sqlite_address(database, "aiosqlite")
     _bypass_proxies()
-    keep_freed_memory()
     logger = logging.getLogger("rnnlm")
     if logger.level == logging.NOTSET:
         # Prefect shows only warnings of loggers that are not its own.

@@ -1,5 +1,7 @@
 """How an experiment is read: YAML that means what it says, and one error for what cannot be meant."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,7 +87,7 @@ def test_labels_of_a_program_may_be_numbers() -> None:
         ("target.corpus.text={a: b}", "target.corpus.text"),
         ("target.corpus.valid_share=2024-13-45", "cannot be read as YAML"),
         ("target.corpus.text=[", "cannot be read as YAML"),
-        ("target.corpus.text=" + "[" * 100_000, "cannot be read as YAML"),
+        pytest.param("target.corpus.text=" + "[" * 100_000, "cannot be read as YAML", id="deep"),
     ],
 )
 def test_what_cannot_be_meant_is_one_error(change: str, problem: str) -> None:
@@ -121,3 +123,22 @@ def test_each_side_needs_a_corpus(part: str) -> None:
     del content[part]["corpus"]
     with pytest.raises(ConfigError, match=rf"^{part}\.corpus: "):
         check_experiment(content)
+
+
+def test_without_libyaml_files_are_read_all_the_same() -> None:
+    code = """
+import sys
+sys.modules["yaml._yaml"] = None
+from rnnlm.experiment import load_experiment
+import yaml
+assert not yaml.__with_libyaml__
+print(load_experiment("demo", ["target.corpus.label=yes"]).target.corpus.label)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "yes\n"
+
+
+def test_what_is_wrong_in_a_file_is_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"(?s)found character '@'.*title: @home"):
+        load_experiment(_file(tmp_path, b"title: @home\n"))

@@ -67,8 +67,6 @@ def main() -> None:
     """Run the command line."""
     # As it ends, Python looks once more through all objects for garbage: six seconds where TensorFlow is loaded.
     atexit.register(gc.freeze)
-    # It also looks after each 700 new objects; imports make many, none of them garbage: 5 % of what `rnnlm show` takes.
-    gc.set_threshold(50_000)
     # Pydantic would look for plugins in the metadata of every installed package: a tenth of what `rnnlm show` takes.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     app(prog_name="rnnlm")
@@ -234,6 +232,9 @@ def compare(
 @app.command()
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
+    # Python looks for garbage after every few hundred new objects. Imports make many, none of them garbage: 5 % of the
+    # time that this command takes.
+    gc.disable()
     with errors_for_people(traceback):
         import yaml
 

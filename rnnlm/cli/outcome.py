@@ -71,9 +71,9 @@ def time_left(planned: Sequence["Planned"]) -> str:
     said = f"{len(left):,} of {len(planned):,} trainings are to be done"
     if not known:
         return f"{said}. How long they take is not known: none like them has run here."
-    about = f"{said}, in about {words.duration(sum(known))} by what such trainings took here"
+    about = f"{said}, in about {words.duration(sum(known))}, by what trainings took here"
     unknown = len(left) - len(known)
-    return f"{about}, without {unknown:,} of which none has run here." if unknown else f"{about}."
+    return f"{about}; {unknown:,} of them are not in this estimate." if unknown else f"{about}."
 
 
 def _print(table: Table) -> None:

@@ -45,6 +45,7 @@ class Column:
         self._seen: set[int] = set()
         self._alone: list[set[str]] = []
         self._characters = self._words = self._numbers = self._ascii = self._nested = self._fractions = self._html = 0
+        self._word_lists = 0
 
     def begin_file(self) -> None:
         """Begin a new file: the next values come from it."""
@@ -55,6 +56,7 @@ class Column:
         self.rows += 1
         if isinstance(value, (list, dict, bytes)):
             self._nested += 1
+            self._word_lists += isinstance(value, list) and all(isinstance(item, str) for item in value)
             return
         if isinstance(value, float):
             self._fractions += not value.is_integer()
@@ -97,6 +99,11 @@ class Column:
     def has_breaks(self) -> bool:
         """Whether at least one value in a hundred has HTML line breaks."""
         return self._html >= max(1, self.filled / 100)
+
+    @property
+    def holds_words(self) -> bool:
+        """Whether every value is a list of strings."""
+        return 0 < self._word_lists == self.filled
 
     @property
     def nearly_unique(self) -> bool:

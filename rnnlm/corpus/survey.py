@@ -1,5 +1,6 @@
 """Guesses how files should be read, and describes what they then contain."""
 
+import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -349,12 +350,14 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
                 column.add(row.get(name))
     kind.columns = list(columns.values())
     chosen = kind.column(text) if text else text_column(kind.columns)
-    if (chosen is None or chosen.kind == "nested") and (lists := [one for one in kind.columns if one.kind == "nested"]):
+    lists = [one for one in kind.columns if one.holds_words]
+    if (chosen in lists) or (chosen is None and text is None and len(lists) > 1):
         words = chosen or next((one for one in lists if one.name.lower() in _WORDS), lists[0])
         rest = [one for one in lists if one is not words]
         tags = next((one for one in rest if "tag" in one.name.lower()), rest[0] if rest else None)
-        tagged = f", label: {tags.name}" if tags else ", label: COLUMN"
-        raise _tagged("in columns of lists", kind.files[0].address, f", text: {words.name}", tagged)
+        tagged = f", label: {json.dumps(tags.name, ensure_ascii=False) if tags else 'COLUMN'}"
+        named = f", text: {json.dumps(words.name, ensure_ascii=False)}"
+        raise _tagged("in columns of lists", kind.files[0].address, named, tagged)
     if chosen is None:
         # Nothing looks like text. The longest column is shown as text, with a warning.
         chosen = max(kind.columns, key=lambda column: column.length, default=Column("text"))

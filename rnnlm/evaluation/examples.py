@@ -19,6 +19,7 @@ from rnnlm.targets.entities import entities
 
 MOST = 5  # documents each way
 LONGEST = 300  # characters of a text that are shown
+MOST_ENTITIES = 10  # of a document that are named
 ZERO_WIDTH_JOINER = "\N{ZERO WIDTH JOINER}"
 Row = dict[str, Any]
 
@@ -32,14 +33,14 @@ class Answers:
         labels: (documents,) their labels.
         scores: (seeds, documents) how good each answer is, higher is better.
         sure: (documents,) probability of the true class, in the mean over seeds; None where labels are no classes.
-        predicted: (documents,) the answers by the mean over seeds of what was said, in the form of labels.
+        predicted: (seeds, documents) the answers, in the form of labels.
     """
 
     ids: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
     sure: np.ndarray | None
-    predicted: np.ndarray
+    predicted: list[np.ndarray]
 
 
 def examples_of(
@@ -80,13 +81,12 @@ def answers(files: Sequence[Path], target: TargetTask) -> Answers:
     tables = [pq.read_table(file) for file in files]
     labels = target.labels_of(tables[0])
     each = [target.said(table) for table in tables]
-    mean = np.mean(each, axis=0)
     return Answers(
         ids=tables[0]["id"].to_numpy(zero_copy_only=False),
         labels=labels,
         scores=np.stack([target.score_alone(said, labels) for said in each]),
-        sure=mean[np.arange(len(labels)), labels] if target.labels == "class" else None,
-        predicted=target.answers(mean, labels),
+        sure=np.mean(each, axis=0)[np.arange(len(labels)), labels] if target.labels == "class" else None,
+        predicted=[target.answers(said, labels) for said in each],
     )
 
 
@@ -119,8 +119,9 @@ def examples(
         return Example(
             id=str(knows.ids[place]),
             label=named(knows.labels[place], names, row),
-            right=named(knows.predicted[place], names, row),
-            said=named(errs.predicted[place], names, row),
+            # The seeds that are nearest to each other: the difference between all others is larger.
+            right=named(knows.predicted[knows.scores[:, place].argmin()][place], names, row),
+            said=named(errs.predicted[errs.scores[:, place].argmax()][place], names, row),
             probability=None if knows.sure is None else float(knows.sure[place]),
             text=shortened(row["text"]),
         )
@@ -164,13 +165,19 @@ def _entities(tags: np.ndarray, names: Sequence[str], row: Row) -> str:
         f"{text[spans[place][0] : spans[ends[place] - 1][1]]} ({names[2 * types[place] - 1][2:]})"
         for place in np.flatnonzero(begins)
     ]
-    return ", ".join(found) or "no entity"
+    more = f" and {len(found) - MOST_ENTITIES:,} more" if len(found) > MOST_ENTITIES else ""
+    return ", ".join(found[:MOST_ENTITIES]) + more or "no entity"
+
+
+def _number(number: float, *_: Any) -> str:
+    """Return a number with five digits."""
+    return f"{float(f'{number:.5g}'):,.15g}"
 
 
 # How a label is written.
 _NAMED: dict[LabelKind, Callable[[Any, Sequence[str], Row], str]] = {
     "class": lambda label, names, _: names[label],
-    "number": lambda label, *_: f"{label:,.4g}",
+    "number": _number,
     "tags": _entities,
 }
 

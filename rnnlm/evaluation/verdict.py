@@ -222,8 +222,9 @@ class Example(BaseModel):
     Attributes:
         id: The document's.
         label: Its class, its number or its entities.
-        right: What the better arm said; empty in verdicts of earlier versions, which have classes alone.
-        said: What the other arm said.
+        right: What the better arm said, of its seeds the one that is furthest from the label; empty in verdicts of
+            earlier versions, which have classes alone.
+        said: What the other arm said, of its seeds the one that is nearest to the label.
         probability: What the better arm gave to the class, in the mean over seeds; None if labels are no classes.
         text: Its beginning.
     """
@@ -300,7 +301,7 @@ class Verdict(BaseModel):
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
         confusions: Which classes each classifier takes for which, at its largest number of labels; for classes only.
-        examples: Documents that the best way of transfer answers better than scratch, or scratch better.
+        examples: Documents that one of the two answers better, the best way of transfer or scratch.
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, scores, seconds).
         documents: Documents of the target by split.

@@ -1,5 +1,6 @@
 """Reading an experiment: a YAML file or plain values, changed by `--set`, and checked."""
 
+import functools
 import logging
 import re
 import types
@@ -61,21 +62,33 @@ def _warn_of_hidden(model: Model) -> None:
         )
 
 
-def _loader(written: str | bytes) -> yaml.SafeLoader | yaml.CSafeLoader:
+@functools.cache
+def _fast_loader() -> Any:
     """Return PyYAML's safe loader, over libyaml's parser where PyYAML was built with it: four times as fast.
 
     PyYAML's own `CSafeLoader` composes in C, too, and a file of 100,000 brackets makes its recursion crash.
     """
     if not yaml.__with_libyaml__:
-        return yaml.SafeLoader(written)
+        return yaml.SafeLoader
     from yaml.cyaml import CSafeLoader  # type: ignore[attr-defined, unused-ignore]
 
     class Loader(yaml.composer.Composer, CSafeLoader):  # type: ignore[misc, unused-ignore]
-        def __init__(self) -> None:
+        def __init__(self, written: str | bytes) -> None:
             CSafeLoader.__init__(self, written)
             yaml.composer.Composer.__init__(self)
 
-    return Loader()
+    return Loader
+
+
+def _composed(written: str | bytes) -> tuple[Any, yaml.Node | None]:
+    """Read YAML; return what constructs its values, and its node (None if there is nothing)."""
+    try:
+        loader = _fast_loader()(written)
+        return loader, loader.get_single_node()
+    except yaml.YAMLError:
+        # The slower parser says better what is wrong: it shows the line.
+        loader = yaml.SafeLoader(written)
+        return loader, loader.get_single_node()
 
 
 def _read(name_or_file: str, overrides: list[str] | None) -> tuple[dict[str, Any], str]:
@@ -148,8 +161,7 @@ def _read_yaml(written: str | bytes, annotation: Any, where: str) -> Any:
         where: Where it is from, for errors.
     """
     try:
-        loader = _loader(written)
-        node = loader.get_single_node()
+        loader, node = _composed(written)
         if node is None:
             return None
         _prepare(node, annotation, where, [])

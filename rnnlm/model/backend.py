@@ -16,31 +16,6 @@ TENSORFLOW = {
 }
 
 
-# Parameters of glibc's mallopt.
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for its next arrays.
-
-    glibc returns a large array to the system as soon as it is freed, and the next one is fetched and cleared page by
-    page. A training makes and frees the same arrays at each step. It is for processes of our own: what was used once is
-    not there for others until the process ends. Where the user has set the allocator, or there is no glibc, nothing is
-    changed.
-    """
-    if any(name.startswith("MALLOC_") for name in os.environ) or os.environ.get("GLIBC_TUNABLES"):
-        return
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # macOS and musl have none; on Windows there is no such library
-        return
-    # Large arrays are parts of the heap, not maps of their own, and the heap's end is not returned (-1: at no size).
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, -1)
-
-
 def prepare() -> None:
     """Set TensorFlow, before its first import.
 

@@ -17,7 +17,7 @@ from rnnlm.report import words
 from rnnlm.report.drawing import drawings
 from rnnlm.report.style import render
 from rnnlm.report.summary import Summary, summaries, target_models
-from rnnlm.targets import TARGETS, measure_of
+from rnnlm.targets import TARGETS, TASKS, measure_of
 
 
 def write_report(verdict: Verdict, folder: Path) -> None:
@@ -202,7 +202,7 @@ def _example_lists(verdict: Verdict, found: Examples) -> tuple[str, list[tuple[s
     every = "" if found.seeds == 1 else f" with all {found.seeds} seeds"
     of = f"of {found.documents:,} test documents{every}"
     arm, baseline = words.arm(found.arm), words.arm(found.baseline)
-    of_classes = any(one.probability is not None for one in (*found.of_arm, *found.of_baseline))
+    of_classes = TASKS["classification"].model in target_models(verdict)
     heading = "Only {} is right" if of_classes else "{} is better"
     return f"{arm} and {baseline} with {words.labels(verdict, found.labels)} labels", [
         (f"{heading.format(arm)}: {found.only_arm:,} {of}", found.of_arm),

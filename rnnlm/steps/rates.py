@@ -1,6 +1,5 @@
-"""How fast this workplace has trained so far: what an estimate of a training that is like no other goes by."""
+"""How fast this workplace has trained so far. Trainings that are like no earlier one are estimated from this."""
 
-import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -11,8 +10,10 @@ from rnnlm.refs import TokensRef
 from rnnlm.settings import LanguageModelTraining, Model
 from rnnlm.store import home
 
-# Matrices of a step: the gates of each cell. A QRNN reads a window of two tokens in its first layer.
-GATES = {"lstm": 4, "gru": 3, "qrnn": 3}
+# A training of fewer seconds is mostly compiling: it counts only where there is no longer one.
+LONG = 30.0
+# A forward pass has one of the three products of a training step: the other two are for the gradients.
+FORWARD = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -20,11 +21,13 @@ class Rate:
     """What a finished training of a language model took.
 
     Attributes:
+        kind: Its cell and its softmax.
         cost: Multiplications for a token, in one direction.
         tokens: Tokens that it was trained on.
         seconds: How long it took, evaluations included.
     """
 
+    kind: tuple[str, str]
     cost: float
     tokens: int
     seconds: float
@@ -44,24 +47,42 @@ def _rates() -> Iterator[Rate]:
             folder = home() / "store" / kept.stem
             described = json.loads((folder / "model.json").read_bytes())
             history = json.loads((folder / "history.json").read_bytes())
-            if described["kind"] == "language_model" and history and result["seconds"] > 0.0:
-                cost = encoder_cost(model := Model(**described["settings"]))
-                cost += model.embedding * described["vocabulary_size"]
-                yield Rate(cost, history[-1]["tokens"], result["seconds"])
+            if described["kind"] == "language_model" and history and history[-1]["tokens"] and result["seconds"]:
+                model = Model(**described["settings"])
+                cost = language_model_cost(model, described["vocabulary_size"])
+                yield Rate(_kind(model), cost, history[-1]["tokens"], result["seconds"])
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # another kind of result, or one that is damaged: the step that needs it says so
+            continue  # another kind of result, or a damaged one: the step that needs it says so
+
+
+def _kind(model: Model) -> tuple[str, str]:
+    return model.cell, model.softmax
 
 
 def encoder_cost(model: Model) -> float:
     """Return the multiplications of the recurrent layers for one token."""
     widths = [model.embedding, *[model.hidden] * (model.layers - 1), model.embedding]
-    return float(sum(GATES[model.cell] * (below + own) * own for below, own in itertools.pairwise(widths)))
+    cost = 0
+    for layer, own in enumerate(widths[1:]):
+        below = widths[layer]
+        if model.cell == "qrnn":
+            # Three gates, from a window of two tokens in the first layer and of one above; no recurrent product.
+            cost += 3 * (2 if layer == 0 else 1) * below * own
+        else:
+            cost += (4 if model.cell == "lstm" else 3) * (below + own) * own
+    return float(cost)
 
 
-def seconds_for(cost: float, tokens: float, known: list[Rate]) -> float | None:
+def language_model_cost(model: Model, vocabulary_size: int) -> float:
+    """Return the multiplications of a language model for one token; an adaptive softmax counts as an exact one."""
+    return encoder_cost(model) + model.embedding * vocabulary_size
+
+
+def seconds_for(model: Model, cost: float, tokens: float, known: list[Rate]) -> float | None:
     """Return how long a training will take: as long for each multiplication as the training most like it.
 
     Args:
+        model: What is trained.
         cost: Multiplications for a token.
         tokens: Tokens to train on.
         known: The rates of earlier trainings.
@@ -71,8 +92,11 @@ def seconds_for(cost: float, tokens: float, known: list[Rate]) -> float | None:
     """
     if not known:
         return None
-    # Of the same size, the longest: the shorter it was, the more of it was compiling.
-    like = min(known, key=lambda rate: (abs(math.log(rate.cost / cost)), -rate.tokens))
+
+    def unlike(rate: Rate) -> tuple[bool, bool, float, float]:
+        return rate.kind != _kind(model), rate.seconds < LONG, abs(math.log(rate.cost / cost)), -rate.seconds
+
+    like = min(known, key=unlike)
     return tokens * cost * like.seconds / (like.tokens * like.cost)
 
 
@@ -80,8 +104,8 @@ def language_model_seconds(
     model: Model, training: LanguageModelTraining, tokens: TokensRef, known: list[Rate]
 ) -> float | None:
     """Return how long a language model will probably train on a text; None if nothing is known."""
-    cost = encoder_cost(model) + model.embedding * tokens.vocabulary_size
-    return seconds_for(cost, training.epochs * tokens.tokens["train"], known)
+    read = (training.epochs + sum(training.extend)) * tokens.tokens["train"]
+    return seconds_for(model, language_model_cost(model, tokens.vocabulary_size), read, known)
 
 
 def cell_seconds(spec: CellSpec, tokens: TokensRef, known: list[Rate]) -> float | None:
@@ -100,10 +124,13 @@ def cell_seconds(spec: CellSpec, tokens: TokensRef, known: list[Rate]) -> float 
             return language_model_seconds(model, training, tokens, known)
         case TrainTarget(model=model, training=training, beside=None, trainable=trainable):
             length = min(training.max_tokens, tokens.tokens["train"] / tokens.documents["train"])
-            read = max(training.epochs * spec.id.labels, training.min_steps * training.batch_size)
-            # The states of a frozen encoder are computed once.
-            tries = len(training.learning_rates) * len(training.fine_tuning)
-            return seconds_for(
-                encoder_cost(model), length * (spec.id.labels if trainable == "head" else read * tries), known
-            )
+            labels, others = spec.id.labels, tokens.documents["valid"] + tokens.documents["test"]
+            if trainable == "head":  # the states of a frozen encoder are computed once
+                documents = FORWARD * (labels + others)
+            else:
+                epochs = max(training.epochs, math.ceil(training.min_steps / math.ceil(labels / training.batch_size)))
+                tries = len(training.learning_rates) * len(training.fine_tuning)
+                evaluated = tries * training.evaluations * tokens.documents["valid"] + others
+                documents = tries * epochs * labels + FORWARD * evaluated
+            return seconds_for(model, encoder_cost(model), length * documents, known)
     return None

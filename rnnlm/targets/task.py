@@ -72,7 +72,7 @@ class TargetTask(ABC):
 
     @abstractmethod
     def answers(self, said: Said, labels: np.ndarray) -> np.ndarray:
-        """Return what a model takes for the labels, in the form of the labels: (documents,)."""
+        """Return the answers of a model in the form of labels: (documents,)."""
 
     def counts(self, said: Said, labels: np.ndarray) -> np.ndarray | None:  # noqa: ARG002
         """Return what the measure is counted from in each document, (documents, counts), where it is a ratio.

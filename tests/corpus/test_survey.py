@@ -311,7 +311,14 @@ def test_words_with_tags_are_answered_with_the_experiment_that_reads_them(tmp_pa
     (tmp_path / "lists.jsonl").write_text(json.dumps({"tokens": words, "ner_tags": tags}) + "\n", encoding="utf-8")
     (tmp_path / "columns.conll").write_text("Kofi B-PER\nAnnan I-PER\n\n", encoding="utf-8")
     for name in ("lists.parquet", "lists.jsonl"):
-        with pytest.raises(ConfigError, match=r"task: tagging, .*text: tokens, label: ner_tags"):
+        with pytest.raises(ConfigError, match=r'task: tagging, .*text: "tokens", label: "ner_tags"'):
             survey([str(tmp_path / name)], tmp_path)
+    # A column that holds anything else is none of words, and a wrong name is a wrong name.
+    rows = [{"text": f"{WORDS} {n}", "topics": ["a", "b"], "meta": {"id": n}} for n in range(20)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    (found,) = survey([str(tmp_path / "texts.jsonl")], tmp_path)
+    assert found.corpus.texts == ["text"]
+    with pytest.raises(ConfigError, match="no column 'body' for the text"):
+        survey([str(tmp_path / "texts.jsonl")], tmp_path, text="body")
     with pytest.raises(ConfigError, match=r"task: tagging, .*label: -1"):
         survey([str(tmp_path / "columns.conll")], tmp_path)

@@ -92,12 +92,13 @@ def test_of_numbers_the_arm_that_is_nearer_with_every_seed(tmp_path: Path) -> No
         return answers(files, target)
 
     arm = of([3.5, -1.0, 1_990.0], [2.0, 8.0, 2_020.0])
-    scratch = of([4.5, 0.0, 1_900.0], [5.0, 9.0, 2_200.0])
+    # The mean of scratch's answers to d0 would be nearer than any of the arm's.
+    scratch = of([4.5, 0.0, 1_900.0], [1.0, 9.0, 2_200.0])
     found = examples(("parameter", "scratch"), 9, (arm, scratch), "number", [], documents(tmp_path, ["x", "y", "z"]))
     # d1: one seed of the arm is further away than one of scratch. d2 has the largest difference.
     assert [(one.id, one.label, one.right, one.said) for one in found.of_arm] == [
-        ("d2", "2,000", "2,005", "2,050"),
-        ("d0", "3", "2.75", "4.75"),
+        ("d2", "2,000", "2,020", "1,900"),
+        ("d0", "3", "2", "4.5"),
     ]
     assert (found.only_arm, found.only_baseline, found.of_arm[0].probability) == (2, 0, None)
 

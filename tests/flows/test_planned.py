@@ -57,8 +57,6 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     assert all(one.took is None for name, one in new_size.items() if "tfidf" not in name)
     for name in ("source model", "language model, scratch", "classifier, parameter, 40 labels, seed 1"):
         assert new_size[name].estimate, name
-    taken = {one.name: one.took for one in after}
-    assert 0.1 < (new_size["source model"].estimate or 0.0) / (taken["source model"] or 0.0) < 10.0
 
     file = tmp_path / "tiny.yaml"
     file.write_text(yaml.safe_dump(settings))

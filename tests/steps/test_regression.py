@@ -108,7 +108,8 @@ def test_the_report_shows_numbers(verdict: ReportedVerdict) -> None:
     figures = {file.stem for file in (verdict.report.parent / "figures").iterdir()}
     assert {"mae", "cost", "gain", "learning_regressor"} <= figures
     example = next(example for one in verdict.examples for example in one.of_arm)
-    assert abs(float(example.right) - float(example.label)) < abs(float(example.said) - float(example.label))
+    label, right, said = (float(one.replace(",", "")) for one in (example.label, example.right, example.said))
+    assert abs(right - label) < abs(said - label)
     assert f"<bdi>{example.label}</bdi></b>: the better arm said <bdi>{example.right}</bdi>" in page
 
 

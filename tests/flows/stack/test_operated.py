@@ -266,7 +266,7 @@ def test_two_workers_on_two_queues_share_the_load_and_train_one_key_once(
     prefect: str, mlflow: Any, home: Path, seeded: Experiment, tmp_path: Path
 ) -> None:
     asked = seeded.model_dump(mode="json")
-    asked["source"]["language_model"]["epochs"] = 60  # longer than two starts on one machine differ
+    asked["source"]["language_model"]["epochs"] = 100  # longer than two starts on one machine differ
     source = {"name": "tiny", "source": asked["source"], "model": asked["model"]}
     ask(prefect, "/work_pools/rnnlm/queues", {"name": "second"})
     command = ["prefect", "worker", "start", "--pool", "rnnlm", "--work-queue", "second", "--limit", "1"]
@@ -296,7 +296,7 @@ def test_two_workers_on_two_queues_share_the_load_and_train_one_key_once(
             worker.wait(60)
     first, second = (ask(prefect, f"/flow_runs/{run}", method="GET") for run in (one, other))
     assert max(first["start_time"], second["start_time"]) < min(first["end_time"], second["end_time"]), "both at once"
-    # Which of them comes first is theirs.
+    # Either may come first.
     lines = ask(prefect, "/logs/filter", {"logs": {"flow_run_id": {"any_": [one, other]}}})
     assert any("Another run is at pretrain with the same input" in line["message"] for line in lines)
     found = mlflow.get_experiment_by_name("tiny").experiment_id
