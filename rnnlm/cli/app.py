@@ -1,8 +1,10 @@
 """The command line: experiments, what runs them, and what `rnnlm.cli.use` adds."""
 
 import atexit
+import contextlib
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,6 +72,16 @@ def main() -> None:
     # Pydantic would look for plugins in the metadata of every installed package: a tenth of what `rnnlm show` takes.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     app(prog_name="rnnlm")
+
+
+@contextlib.contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """Look for no garbage: imports make many objects and none of it, and looking is 5 % of what `show` takes."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def run_alone() -> None:
@@ -232,10 +244,7 @@ def compare(
 @app.command()
 def show(experiment: NameOrFile, override: Overrides = None, traceback: Traceback = False) -> None:
     """Check an experiment and print all of it, defaults included, as YAML."""
-    # Python looks for garbage after every few hundred new objects. Imports make many, none of them garbage: 5 % of the
-    # time that this command takes.
-    gc.disable()
-    with errors_for_people(traceback):
+    with _without_garbage_collection(), errors_for_people(traceback):
         import yaml
 
         from rnnlm.experiment import load_experiment
