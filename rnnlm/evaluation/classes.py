@@ -1,11 +1,10 @@
 """What a verdict says of classes beside scores: which are taken for which."""
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.evaluation.confusion import confusion
+from rnnlm.evaluation.examples import predictions_of_cells
 from rnnlm.evaluation.verdict import Confusion
 from rnnlm.refs import ScoreRef
 from rnnlm.targets import TASKS
@@ -20,19 +19,10 @@ def confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
     found = []
     for arm in dict.fromkeys(score.arm for score in classifiers):
         most = max(score.labels for score in classifiers if score.arm == arm)
-        tables = [pq.read_table(_predictions(score)) for score in _cells_of(scores, arm, most).values()]
+        tables = [pq.read_table(file) for file in predictions_of_cells(scores, CLASSES.model, arm, most).values()]
         counts = sum(
             confusion_counts(CLASSES.said(table).argmax(axis=1), table["label"].to_numpy(), len(classes))
             for table in tables
         )
         found.append(confusion(arm, most, len(tables), np.asarray(counts), classes))
     return found
-
-
-def _cells_of(scores: list[ScoreRef], arm: str, labels: int) -> dict[int, ScoreRef]:
-    """Return the classifiers of an arm at a number of labels, by seed."""
-    return {one.seed: one for one in scores if (one.task, one.arm, one.labels) == (CLASSES.model, arm, labels)}
-
-
-def _predictions(score: ScoreRef) -> Path:
-    return score.path / "predictions.parquet"

@@ -60,15 +60,20 @@ def examples_of(
     chosen = []
     for labels in sorted({min(numbers), max(numbers)} if numbers else ()):
         best = max((gain for gain in transfer if gain.labels == labels), key=lambda gain: gain.gain.value)
-        arm, scratch = (
-            {one.seed: one for one in scores if (one.task, one.arm, one.labels) == (target.model, name, labels)}
-            for name in (best.arm, SCRATCH)
-        )
+        arm, scratch = (predictions_of_cells(scores, target.model, name, labels) for name in (best.arm, SCRATCH))
         seeds = sorted(arm.keys() & scratch.keys())
-        both = tuple(answers([each[n].path / "predictions.parquet" for n in seeds], target) for each in (arm, scratch))
-        pair = (best.arm, SCRATCH)
-        chosen.append(examples(pair, labels, (both[0], both[1]), target.labels, names, documents.file))
+        both = answers([arm[n] for n in seeds], target), answers([scratch[n] for n in seeds], target)
+        chosen.append(examples((best.arm, SCRATCH), labels, both, target.labels, names, documents.file))
     return chosen
+
+
+def predictions_of_cells(scores: list[ScoreRef], task: str, arm: str, labels: int) -> dict[int, Path]:
+    """Return the files of what an arm said of the test documents at a number of labels, by seed."""
+    return {
+        one.seed: one.path / "predictions.parquet"
+        for one in scores
+        if (one.task, one.arm, one.labels) == (task, arm, labels)
+    }
 
 
 def answers(files: Sequence[Path], target: TargetTask) -> Answers:

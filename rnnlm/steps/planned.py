@@ -49,7 +49,7 @@ def planned(experiment: Experiment) -> list[Planned]:
     there = Made(experiment, cells, texts, Look())
     source = _if_there(there.source, SourceModel())
     scores = {cell: _if_there(there.cell, cell) for cell in cells}
-    known, of = rates(), experiment.source
+    known, of = list(rates()), experiment.source
     estimate = None
     if source is None and of.task == "language_model":
         estimate = language_model_seconds(experiment.model, of.language_model, texts.source_tokens, known)

@@ -33,12 +33,8 @@ class Rate:
     seconds: float
 
 
-def rates() -> list[Rate]:
-    """Return the rates of the language models that this workplace has trained, in any experiment."""
-    return list(_rates())
-
-
-def _rates() -> Iterator[Rate]:
+def rates() -> Iterator[Rate]:
+    """Yield the rates of the language models that this workplace has trained, in any experiment."""
     for kept in (home() / "results").glob("*.json"):
         if kept.name.partition("-")[0] not in ("pretrain", "baseline", "finetune"):
             continue

@@ -53,4 +53,4 @@ def test_the_rates_are_those_of_the_language_models_of_the_workplace(tmp_path: P
     keep("finetune-3", model, [], {"seconds": 1.0})  # scored as it is
     keep("finetune-4", {"kind": 3}, {}, [])  # damaged
     with working_in(tmp_path):
-        assert rates() == [Rate(("lstm", "exact"), 8_600.0, 400, 3.0)]
+        assert list(rates()) == [Rate(("lstm", "exact"), 8_600.0, 400, 3.0)]
