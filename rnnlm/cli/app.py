@@ -296,6 +296,17 @@ def status(traceback: Traceback = False) -> None:
 
 
 @app.command()
+def info(traceback: Traceback = False) -> None:
+    """Say what computes on this machine and why: the kernels, the processor, versions, the workplace."""
+    with errors_for_people(traceback):
+        environment.prepare()
+        from rnnlm.cli.info import facts
+
+        for name, value in facts().items():
+            typer.echo(f"{name:<10}  {value}")
+
+
+@app.command()
 def deploy(
     pool: Annotated[
         Literal["process", "kubernetes"],

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from rnnlm import kernel
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.inference.settings import ExportFormat
 from rnnlm.inference.signatures import signatures
@@ -38,7 +39,8 @@ def export(checkpoint: Path, folder: Path, form: ExportFormat = "saved-model") -
             "holds other things than an exported model", where=str(folder), remedy="Name an empty or new folder."
         )
     trained = Trained.load(checkpoint)
-    with whole_folder(folder) as work:
+    # Other programs have TensorFlow's operations alone.
+    with whole_folder(folder) as work, kernel.switched_off():
         (_save_onnx if form == "onnx" else _save_saved_model)(trained, work)
         for name in ("tokenizer.json", "model.json"):
             shutil.copyfile(checkpoint / name, work / name)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from rnnlm.model.precision import Precision, float32
-from rnnlm.model.softmax import log_normalisers, tied_nll
+from rnnlm.model.softmax import log_normaliser_sum, tied_nll
 
 # First id of each group, where the vocabulary reaches that far. Of the choices measured on Zipf's law (32 x 64 rows of
 # 256) the fastest for 250,000 tokens, and as fast as any for 100,000. With one group above 20,000 the rarest cost
@@ -63,11 +63,11 @@ def adaptive_cross_entropy(
         precision: Type of the products.
     """
     (head, head_bias), *groups = _parts(softmax)
-    total = log_normalisers(precision)(hidden, head, head_bias, weights)
+    total = log_normaliser_sum(hidden, head, head_bias, weights, precision)
     for group, (embeddings, bias) in enumerate(groups):
         rows = tf.where((_group_of(targets, softmax) == group) & (weights != 0.0))[:, 0]
         chosen, share = tf.gather(hidden, rows), tf.gather(weights, rows)
-        total += log_normalisers(precision, compiled=False)(chosen, embeddings, bias, share)
+        total += log_normaliser_sum(chosen, embeddings, bias, share, precision, compiled=False)
         row, row_bias = softmax.tombstones[group], softmax.tombstone_bias[group]
         total -= tf.reduce_sum(share * (tf.linalg.matvec(float32(chosen), row) + row_bias))
     # The target's own logit is the same expression in the head and in a group.

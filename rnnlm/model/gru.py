@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rnnlm import kernel as native
 from rnnlm.model.dropout import WEIGHTS, drop_weights
 from rnnlm.model.initial import orthogonal_gates
 from rnnlm.model.lstm import State
@@ -92,7 +93,9 @@ class GRU(keras.layers.Layer):
             state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
         recurrent = self.recurrent_kernel if dropped is None else dropped
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
-        if keep is None:
+        if precision == "float32" and native.is_usable():
+            outputs, last = native.gru(float32(inputs), weights, state, keep, training)
+        elif keep is None:
             outputs, last = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:
             outputs, last = _sequence(precision, reset=True, training=training)(inputs, *weights, *state, keep)

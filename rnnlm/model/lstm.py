@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rnnlm import kernel as native
 from rnnlm.model import cudnn
 from rnnlm.model.dropout import WEIGHTS, drop_weights
 from rnnlm.model.initial import orthogonal_gates
@@ -111,7 +112,9 @@ class LSTM(keras.layers.Layer):
         if keep is None and precision == "float32" and cudnn.is_usable():
             outputs, h, cell = cudnn.lstm(inputs, *weights, *state)
             return outputs, (h, cell)
-        if keep is None:
+        if precision == "float32" and native.is_usable():
+            outputs, cell = native.lstm(float32(inputs), weights, state, keep, training)
+        elif keep is None:
             outputs, cell = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:
             outputs, cell = _sequence(precision, reset=True, training=training)(inputs, *weights, *state, keep)

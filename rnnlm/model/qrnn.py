@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from rnnlm import kernel as native
 from rnnlm.model.dropout import WEIGHTS, drop_weights, mask
 from rnnlm.model.lstm import State
 from rnnlm.model.precision import Precision, float32, product_type
@@ -114,7 +115,8 @@ class QRNN(keras.layers.Layer):
         if zoneout:
             update = update * zoneout[0]
         forget = 1.0 - update if keep is None else (1.0 - update) * keep
-        cells = _pool(forget, update * tf.tanh(z), state[0])
+        pool = native.pooling if native.is_usable() else _pool
+        cells = pool(forget, update * tf.tanh(z), state[0])
         outputs = tf.cast(tf.sigmoid(o) * cells, dtype)
         last = (cells[-1],) if self.window == 1 else (cells[-1], float32(inputs[-1]))
         return outputs, last

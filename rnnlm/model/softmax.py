@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from rnnlm import kernel as native
 from rnnlm.model.precision import Precision, float32, product_type
 
 # Logits of a chunk, and rows at least. Each chunk makes a gradient as large as the embedding, so few rows cost time and
@@ -39,8 +40,33 @@ def tied_cross_entropy(
         weights: (rows,) weight of each row, 0 leaves a row out; their number is known when the function is traced.
         precision: Type of the products.
     """
+    if precision == "float32" and native.is_usable():
+        return native.softmax_sum(hidden, embeddings, bias, targets, weights)
     logits = tf.reduce_sum(float32(hidden) * tf.gather(embeddings, targets), 1) + tf.gather(bias, targets)
-    return log_normalisers(precision)(hidden, embeddings, bias, weights) - tf.reduce_sum(weights * logits)
+    return log_normaliser_sum(hidden, embeddings, bias, weights, precision) - tf.reduce_sum(weights * logits)
+
+
+def log_normaliser_sum(
+    hidden: tf.Tensor,
+    embeddings: tf.Tensor,
+    bias: tf.Tensor,
+    weights: tf.Tensor,
+    precision: Precision,
+    compiled: bool = True,
+) -> tf.Tensor:
+    """Return the sum of weight times log sum exp over the rows.
+
+    Args:
+        hidden: (rows, width).
+        embeddings: (vocabulary, width).
+        bias: (vocabulary,).
+        weights: (rows,) weight of each row.
+        precision: Type of the products.
+        compiled: As for `log_normalisers`.
+    """
+    if precision == "float32" and native.is_usable():
+        return native.softmax_sum(hidden, embeddings, bias, None, weights)
+    return log_normalisers(precision, compiled)(hidden, embeddings, bias, weights)
 
 
 def chunk_rows(vocabulary: int, precision: Precision) -> int:
@@ -156,6 +182,8 @@ def tied_nll(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targets:
     Returns:
         (rows,) negative log-likelihoods.
     """
+    if native.is_usable():
+        return native.softmax_nll(hidden, embeddings, bias, targets)
     rows, rows_a_chunk = tf.shape(hidden)[0], chunk_rows(embeddings.shape[0], "float32")
 
     def chunk(start: tf.Tensor, written: Any) -> Any:

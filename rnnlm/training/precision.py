@@ -49,7 +49,7 @@ def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size:
 def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> Precision:
     """Return what was measured for these sizes on this machine, now or earlier."""
     measured = {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "tensorflow": tf.__version__,
         "sizes": [batch, rows, hidden, embedding, vocabulary],
@@ -69,7 +69,8 @@ def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int)
     return "bfloat16" if found["precision"] == "bfloat16" else "float32"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -23,6 +23,11 @@ from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 from rnnlm.transfer.vocabulary import map_vocabulary
 
+pytestmark = [
+    pytest.mark.usefixtures("computed_by"),
+    pytest.mark.parametrize("computed_by", ["native", "tensorflow"], indirect=True),
+]
+
 ROWS, WIDTH, VOCABULARY, STARTS = 23, 4, 13, (5, 9)
 SMALL = Model(embedding=6, hidden=8, layers=2, softmax="adaptive")
 

@@ -16,6 +16,11 @@ from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
 from rnnlm.training.step import LanguageModelStep
 
+pytestmark = [
+    pytest.mark.usefixtures("computed_by"),
+    pytest.mark.parametrize("computed_by", ["native", "tensorflow"], indirect=True),
+]
+
 TIME, BATCH, WIDTH, UNITS = 7, 3, 5, 4
 
 # A first layer and one above it, of each cell.

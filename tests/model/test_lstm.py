@@ -8,6 +8,11 @@ import tensorflow as tf
 
 from rnnlm.model.lstm import LSTM
 
+pytestmark = [
+    pytest.mark.usefixtures("computed_by"),
+    pytest.mark.parametrize("computed_by", ["native", "tensorflow"], indirect=True),
+]
+
 TIME, BATCH, WIDTH, UNITS = 7, 3, 5, 4
 
 

@@ -9,6 +9,11 @@ import tensorflow as tf
 from rnnlm.model.qrnn import QRNN
 from rnnlm.settings import Dropout, Model
 
+pytestmark = [
+    pytest.mark.usefixtures("computed_by"),
+    pytest.mark.parametrize("computed_by", ["native", "tensorflow"], indirect=True),
+]
+
 TIME, BATCH, WIDTH, UNITS = 7, 3, 5, 4
 NOTHING = {"input": 0.0, "hidden": 0.0, "output": 0.0}
 

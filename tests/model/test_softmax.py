@@ -6,6 +6,11 @@ from rnnlm.model import softmax
 from rnnlm.model.precision import Precision
 from rnnlm.model.softmax import tied_cross_entropy, tied_nll
 
+pytestmark = [
+    pytest.mark.usefixtures("computed_by"),
+    pytest.mark.parametrize("computed_by", ["native", "tensorflow"], indirect=True),
+]
+
 ROWS, WIDTH, VOCABULARY = 11, 4, 9
 
 

@@ -1,0 +1,155 @@
+"""The kernels as functions of tensors, with their gradients; all in float32."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from rnnlm.kernel.library import kernel
+
+
+def lstm(
+    x: tf.Tensor,
+    weights: list[tf.Tensor],
+    state: tuple[tf.Tensor, ...],
+    keep: tf.Tensor | None,
+    training: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Run an LSTM layer over a sequence.
+
+    Args:
+        x: (time, batch, width).
+        weights: Kernel (width, 4 units), recurrent kernel (units, 4 units) and bias (4 units), gates in Keras' order.
+        state: Output and cell before the first step, each (batch, units).
+        keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
+        training: Whether a gradient may be taken.
+
+    Returns:
+        The outputs (time, batch, units), and the last cell (batch, units).
+    """
+    operations, units = kernel().operations, weights[1].shape[0]
+    # An empty tensor is an input that is not there.
+    resets = tf.zeros((0, 0, 1)) if keep is None else keep
+    shape = tf.TensorShape([x.shape[0], x.shape[1], units])
+    if not training:
+        h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, flag=False)
+        h.set_shape(shape)
+        cells.set_shape([1, *shape[1:]])
+        return h, cells[-1]
+
+    @tf.custom_gradient
+    def with_gradient(x: tf.Tensor, *inputs: tf.Tensor) -> Any:
+        h, cells, gates = operations.rnnlm_lstm(x, *inputs, resets, flag=True)
+        h.set_shape(shape)
+        cells.set_shape(shape)
+
+        def gradient(dh: tf.Tensor, dcell: tf.Tensor) -> Any:
+            found = operations.rnnlm_lstm_gradient(x, *inputs, resets, h, cells, gates, dh, dcell)
+            for derivative, of in zip(found, (x, *inputs), strict=True):
+                derivative.set_shape(of.shape)
+            return tuple(found)
+
+        return (h, cells[-1]), gradient
+
+    outputs, cell = with_gradient(x, *weights, *state)
+    return outputs, cell
+
+
+def gru(
+    x: tf.Tensor,
+    weights: list[tf.Tensor],
+    state: tuple[tf.Tensor, ...],
+    keep: tf.Tensor | None,
+    training: bool,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Run a GRU layer over a sequence.
+
+    Args:
+        x: (time, batch, width).
+        weights: Kernel (width, 3 units), recurrent kernel (units, 3 units) and bias (2, 3 units), gates in Keras'
+            order.
+        state: Output before the first step, (batch, units).
+        keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
+        training: Whether a gradient may be taken.
+
+    Returns:
+        The outputs (time, batch, units), and the last one (batch, units).
+    """
+    operations, units = kernel().operations, weights[1].shape[0]
+    resets = tf.zeros((0, 0, 1)) if keep is None else keep
+    shape = tf.TensorShape([x.shape[0], x.shape[1], units])
+
+    def outputs_and_gates(*inputs: tf.Tensor) -> Any:
+        h, gates = operations.rnnlm_gru(*inputs, resets, flag=training)
+        h.set_shape(shape)
+        return h, gates
+
+    @tf.custom_gradient
+    def with_gradient(*inputs: tf.Tensor) -> Any:
+        h, gates = outputs_and_gates(*inputs)
+
+        def gradient(dh: tf.Tensor) -> Any:
+            found = operations.rnnlm_gru_gradient(*inputs, resets, h, gates, dh)
+            for derivative, of in zip(found, inputs, strict=True):
+                derivative.set_shape(of.shape)
+            return tuple(found)
+
+        return h, gradient
+
+    h = with_gradient(x, *weights, *state) if training else outputs_and_gates(x, *weights, *state)[0]
+    return h, h[-1]
+
+
+def softmax_sum(
+    hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor | None, weights: tf.Tensor
+) -> tf.Tensor:
+    """Return the weighted sum of the rows' negative log-likelihoods, in nats.
+
+    Args:
+        hidden: (rows, width).
+        embeddings: (vocabulary, width).
+        bias: (vocabulary,).
+        targets: (rows,) token ids; if None, log sum exp alone is summed, without the targets' logits.
+        weights: (rows,) weight of each row.
+    """
+    operations = kernel().operations
+    targets = tf.zeros((0,), tf.int32) if targets is None else targets
+
+    @tf.custom_gradient
+    def with_gradient(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor) -> Any:
+        nll, *found = operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights, flag=True)
+        for derivative, of in zip(found, (hidden, embeddings, bias), strict=True):
+            derivative.set_shape(of.shape)
+        return tf.reduce_sum(nll * weights), lambda upstream: tuple(upstream * derivative for derivative in found)
+
+    return with_gradient(hidden, embeddings, bias)
+
+
+def softmax_nll(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the negative log-likelihood of each row, in nats, without a gradient.
+
+    Args:
+        hidden: (rows, width).
+        embeddings: (vocabulary, width).
+        bias: (vocabulary,).
+        targets: (rows,) token ids.
+    """
+    weights = tf.ones_like(targets, tf.float32)
+    nll, *_ = kernel().operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights, flag=False)
+    nll.set_shape(targets.shape)
+    return nll
+
+
+@tf.custom_gradient
+def pooling(forget: tf.Tensor, added: tf.Tensor, before: tf.Tensor) -> Any:
+    """Run `c[t] = forget[t] * c[t - 1] + added[t]` over time, (time, batch, units), from `before` (batch, units)."""
+    operations = kernel().operations
+    cells = operations.rnnlm_pooling(forget, added, before)
+    cells.set_shape(forget.shape)
+
+    def gradient(dcells: tf.Tensor) -> Any:
+        found = operations.rnnlm_pooling_gradient(forget, added, before, cells, dcells)
+        for derivative, of in zip(found, (forget, added, before), strict=True):
+            derivative.set_shape(of.shape)
+        return tuple(found)
+
+    return cells, gradient

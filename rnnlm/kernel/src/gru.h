@@ -1,0 +1,162 @@
+// The GRU, forward and backward (Cho et al. 2014), as the LSTM of lstm.h: threads share the rows, and gates are made of
+// sums that are still in registers.
+#pragma once
+#include "kernels.h"
+#include "layer.h"
+#include "pool.h"
+
+namespace {
+
+using rnnlm::Gru;
+using rnnlm::GruGradient;
+
+const long GRU_LINE = 3 * LANES;  // a line of packed weights: three gates of one vector of units
+
+void pack_gru(float* packed, const Gru& l, long b) {
+    const long U = l.units, K = l.inputs + U, first = b * LANES;
+    float* p = packed + b * K * GRU_LINE;
+    for (long k = 0; k < K; k++, p += GRU_LINE) {
+        const float* line = (k < l.inputs ? l.kernel + k * 3 * U : l.recurrent + (k - l.inputs) * 3 * U) + first;
+        for (int g = 0; g < 3; g++) store(p + g * LANES, load(line + g * U, U - first));
+    }
+}
+
+// Rows [begin, end) through all time.
+void gru_rows(const Gru& l, const float* packed, float* reset, long begin, long end) {
+    const long B = l.batch, I = l.inputs, U = l.units, K = I + U;
+    for (long t = 0; t < l.steps; t++) {
+        const float* x = l.x + t * B * I;
+        const float* before = t ? l.h + (t - 1) * B * U : l.h0;
+        const float* keep = l.keep ? l.keep + t * B : nullptr;
+        float* h = l.h + t * B * U;
+        bool any = false;
+        for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
+        if (any) {
+            for (long m = begin; m < end; m++)
+                for (long u = 0; u < U; u++) reset[m * U + u] = before[m * U + u] * keep[m];
+            before = reset;
+        }
+        for (long first = 0; first < U; first += LANES) {
+            const float* p = packed + first * K * 3;
+            const long left = U - first;
+            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][3], candidates[M];
+                // The biases of a gate that only adds up its two products come together.
+                for (int g = 0; g < 3; g++) {
+                    Vec bias = load(l.bias + g * U + first, left);
+                    if (g < 2) bias = bias + load(l.bias + (3 + g) * U + first, left);
+                    for (int m = 0; m < M; m++) sums[m][g] = bias;
+                }
+                accumulate<M, 3>(sums, x + m0 * I, I, 1, p, GRU_LINE, LANES, I);
+                const Vec second = load(l.bias + 5 * U + first, left);
+                for (int m = 0; m < M; m++) candidates[m] = sums[m][2], sums[m][2] = second;
+                accumulate<M, 3>(sums, before + m0 * U, U, 1, p + I * GRU_LINE, GRU_LINE, LANES, U);
+                for (int m = 0; m < M; m++) {
+                    const long at = (m0 + m) * U + first;
+                    Vec z = sigmoid(sums[m][0]), r = sigmoid(sums[m][1]), n = sums[m][2];
+                    Vec g = tanh(candidates[m] + r * n);
+                    store(h + at, g + z * (load(before + at, left) - g), left);
+                    if (l.gates) {
+                        float* kept = l.gates + (t * B + m0 + m) * 4 * U + first;
+                        store(kept, z, left), store(kept + U, r, left);
+                        store(kept + 2 * U, g, left), store(kept + 3 * U, n, left);
+                    }
+                }
+            });
+        }
+    }
+}
+
+void gru(const Gru& l, int threads) {
+    const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
+    threads = worthwhile(threads, (double)l.steps * l.batch * K * 3 * U);
+    const long packed_size = blocks * K * GRU_LINE, reset_size = l.keep ? l.batch * U : 0;
+    Scratch scratch(rnnlm::room(packed_size) + rnnlm::room(reset_size));
+    float *packed = scratch.take(packed_size), *reset = scratch.take(reset_size);
+    rnnlm::parallel(threads, [&](int id) {
+        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gru(packed, l, b);
+    });
+    rnnlm::parallel(threads, [&](int id) {
+        gru_rows(l, packed, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
+    });
+}
+
+// The gradients of both products, (steps, batch, 3 units) each, for rows [begin, end).
+void gru_rows_back(const Gru& l, const GruGradient& d, const float* packed, float* of_inputs, float* of_recurrent,
+                   long begin, long end) {
+    const long B = l.batch, U = l.units, N = 3 * U;
+    for (long m = begin; m < end; m++) memset(d.dh0 + m * U, 0, U * sizeof(float));
+    for (long t = l.steps - 1; t >= -1; t--) {
+        const float* after = of_recurrent + (t + 1) * B * N;
+        const bool last = t == l.steps - 1;
+        for (long panel = 0; panel < U; panel += PANEL) {
+            const float* p = packed + panel * N;
+            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                clear(sums);
+                if (!last) accumulate<M, 4>(sums, after + m0 * N, N, 1, p, PANEL, LANES, N);
+                for (int m = 0; m < M; m++) {
+                    const long row = m0 + m;
+                    const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
+                    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + row] : 1.f);
+                    for (int n = 0; n < 4; n++) {
+                        const long first = panel + n * LANES, left = U - first, at = row * U + first;
+                        if (left <= 0) break;
+                        // dh0 carries what goes past the product: through the update gate.
+                        Vec dh = load(d.dh0 + at, left) + sums[m][n] * kept_after;
+                        if (t < 0) {
+                            store(d.dh0 + at, dh, left);
+                            continue;
+                        }
+                        dh = dh + load(d.dh + t * B * U + at, left);
+                        const float* q = l.gates + (t * B + row) * 4 * U + first;
+                        Vec z = load(q, left), r = load(q + U, left), g = load(q + 2 * U, left);
+                        Vec product = load(q + 3 * U, left), one = all(1.f);
+                        Vec before = load((t ? l.h + (t - 1) * B * U : l.h0) + at, left) * kept;
+                        Vec dcandidate = dh * (one - z) * (one - g * g);
+                        Vec dupdate = dh * (before - g) * (z * (one - z));
+                        Vec dreset = dcandidate * product * (r * (one - r));
+                        const long out = (t * B + row) * N + first;
+                        store(of_inputs + out, dupdate, left), store(of_recurrent + out, dupdate, left);
+                        store(of_inputs + out + U, dreset, left), store(of_recurrent + out + U, dreset, left);
+                        store(of_inputs + out + 2 * U, dcandidate, left);
+                        store(of_recurrent + out + 2 * U, dcandidate * r, left);
+                        store(d.dh0 + at, dh * z * kept, left);
+                    }
+                }
+            });
+        }
+    }
+}
+
+void gru_gradient(const Gru& l, const GruGradient& d, int threads) {
+    const long B = l.batch, I = l.inputs, U = l.units, N = 3 * U, total = l.steps * B;
+    threads = worthwhile(threads, 2. * total * (I + U) * N);
+    const long panels = ceil_div(N, PANEL);
+    const long back_size = ceil_div(U, PANEL) * PANEL * N, input_size = ceil_div(I, PANEL) * PANEL * N;
+    const long left_size = ((I > U ? I : U) + ROWS) * LINES, right_size = LINES * PANEL;
+    const long own_size = rnnlm::room(left_size) + rnnlm::room(right_size);
+    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + 2 * rnnlm::room(total * N) + threads * own_size);
+    float *back = scratch.take(back_size), *to_inputs = scratch.take(input_size);
+    float *of_inputs = scratch.take(total * N), *of_recurrent = scratch.take(total * N);
+    float* own = scratch.take(threads * own_size - 16);
+    pack_backwards(back, l.recurrent, U, N, threads);
+    pack_backwards(to_inputs, l.kernel, I, N, threads);
+    rnnlm::parallel(threads, [&](int id) {
+        gru_rows_back(l, d, back, of_inputs, of_recurrent, part_of(B, 1, id, threads), part_of(B, 1, id + 1, threads));
+    });
+    const Factor inputs[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}};
+    const Factor outputs[] = {{l.h0, l.h, B, U, l.keep, d.drecurrent}};
+    rnnlm::parallel(threads, [&](int id) {
+        product_rows(of_inputs, N, to_inputs, I, d.dx, part_of(total, ROWS, id, threads),
+                     part_of(total, ROWS, id + 1, threads));
+        float *left = own + id * own_size, *right = left + rnnlm::room(left_size);
+        const long begin = panels * id / threads, end = panels * (id + 1) / threads;
+        weight_gradients(inputs, of_inputs, total, N, d.dbias, left, right, begin, end);
+        weight_gradients(outputs, of_recurrent, total, N, d.dbias + N, left, right, begin, end);
+    });
+}
+
+}  // namespace

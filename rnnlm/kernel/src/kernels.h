@@ -1,0 +1,101 @@
+// What a path of instructions computes. All arrays are float32 in C order, without any demand on alignment. The caller
+// owns them all; inputs are only read, outputs are written whole. Nothing is kept between two calls but scratch memory.
+#pragma once
+#include <cstdint>
+
+namespace rnnlm {
+
+// One layer of an LSTM over a sequence. Gates lie side by side in Keras' order: input, forget, candidate, output.
+struct Lstm {
+    long steps, batch, inputs, units;
+    const float *x;          // (steps, batch, inputs)
+    const float *kernel;     // (inputs, 4 units)
+    const float *recurrent;  // (units, 4 units)
+    const float *bias;       // (4 units)
+    const float *h0, *c0;    // (batch, units): the state before the first step
+    const float *keep;       // (steps, batch), 0 where the state is reset before a step, otherwise 1; null: never reset
+    float *h;                // (steps, batch, units): the outputs
+    float *cells;            // (steps, batch, units); without gates (batch, units), the last alone
+    float *gates;            // (steps, batch, 4 units), for the gradient; null: there will be none
+};
+
+struct LstmGradient {
+    const float *dh;      // (steps, batch, units)
+    const float *dc;      // (batch, units): of the last cell
+    float *dx;            // (steps, batch, inputs)
+    float *dkernel;       // (inputs, 4 units)
+    float *drecurrent;    // (units, 4 units)
+    float *dbias;         // (4 units)
+    float *dh0, *dc0;     // (batch, units)
+};
+
+// One layer of a GRU whose reset gate is applied after the recurrent product (Cho et al. 2014, as cuDNN computes it).
+// Gates lie side by side in Keras' order: update, reset, candidate.
+struct Gru {
+    long steps, batch, inputs, units;
+    const float *x;          // (steps, batch, inputs)
+    const float *kernel;     // (inputs, 3 units)
+    const float *recurrent;  // (units, 3 units)
+    const float *bias;       // (2, 3 units): of the product by the inputs, of the recurrent product
+    const float *h0;         // (batch, units): the state before the first step
+    const float *keep;       // as for the LSTM
+    float *h;                // (steps, batch, units): the outputs
+    float *gates;            // (steps, batch, 4 units), for the gradient: update, reset, candidate, and the candidate's
+                             // recurrent product; null: there will be none
+};
+
+struct GruGradient {
+    const float *dh;    // (steps, batch, units)
+    float *dx;          // (steps, batch, inputs)
+    float *dkernel;     // (inputs, 3 units)
+    float *drecurrent;  // (units, 3 units)
+    float *dbias;       // (2, 3 units)
+    float *dh0;         // (batch, units)
+};
+
+// The negative log-likelihood of each row's target, -log softmax(hidden embeddings' + bias)[target], and the gradient of
+// its weighted sum over the rows.
+struct Softmax {
+    long rows, vocabulary, width;
+    const float *hidden;      // (rows, width)
+    const float *embeddings;  // (vocabulary, width)
+    const float *bias;        // (vocabulary)
+    const int32_t *targets;   // (rows), each in [0, vocabulary); null: log sum exp alone, without the target's logit
+    const float *weights;     // (rows)
+    float *nll;               // (rows)
+    float *dhidden;           // (rows, width); null: no gradient at all
+    float *dembeddings;       // (vocabulary, width)
+    float *dbias;             // (vocabulary)
+};
+
+// c[t] = forget[t] * c[t - 1] + added[t], unit by unit: the recurrence of the QRNN.
+struct Pooling {
+    long steps, size;  // size: batch * units
+    const float *forget, *added, *before;
+    float *cells;
+};
+struct PoolingGradient {
+    const float *dcells;
+    float *dforget, *dadded, *dbefore;
+};
+
+struct Path {
+    const char *name;
+    int lanes;
+    void (*lstm)(const Lstm &, int threads);
+    void (*lstm_gradient)(const Lstm &, const LstmGradient &, int threads);
+    void (*gru)(const Gru &, int threads);
+    void (*gru_gradient)(const Gru &, const GruGradient &, int threads);
+    void (*softmax)(const Softmax &, int threads);
+    void (*pooling)(const Pooling &, int threads);
+    void (*pooling_gradient)(const Pooling &, const PoolingGradient &, int threads);
+};
+
+extern const Path portable, avx2, avx512;
+
+// The path of this processor: the fastest whose instructions it has.
+const Path &best_path();
+// The path of that name; null if there is none or this processor lacks its instructions.
+const Path *path_named(const char *name);
+
+}  // namespace rnnlm

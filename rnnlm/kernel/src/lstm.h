@@ -1,0 +1,182 @@
+// The LSTM, forward and backward (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+//
+// Threads share the rows of a batch: rows do not meet before the gradients of the weights, so no step waits for another
+// thread. A block of sums holds all four gates of its units, and becomes gates, cell and output without leaving the
+// registers (as in LIBXSMM's LSTM cell, Banerjee et al. 2019, and FlashRNN, Pöppel et al. 2024). The product by the
+// inputs is inside the loop: the projected inputs of a whole window would be the largest array of the layer.
+#pragma once
+#include "kernels.h"
+#include "layer.h"
+#include "pool.h"
+
+namespace {
+
+using rnnlm::Lstm;
+using rnnlm::LstmGradient;
+
+// [kernel; recurrent] by blocks of LANES units: inputs + units lines of four vectors, one a gate.
+void pack_gates(float* packed, const Lstm& l, long b) {
+    long U = l.units, K = l.inputs + U, first = b * LANES, left = U - first;
+    float* p = packed + b * K * PANEL;
+    for (long k = 0; k < K; k++) {
+        const float* line = (k < l.inputs ? l.kernel + k * 4 * U : l.recurrent + (k - l.inputs) * 4 * U) + first;
+        for (int g = 0; g < 4; g++) store(p + g * LANES, load(line + g * U, left));
+        p += PANEL;
+    }
+}
+
+// Rows [begin, end) through all time.
+void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, long end) {
+    const long B = l.batch, I = l.inputs, U = l.units, K = I + U;
+    for (long m = begin; m < end && !l.gates; m++) memcpy(l.cells + m * U, l.c0 + m * U, U * sizeof(float));
+    for (long t = 0; t < l.steps; t++) {
+        const float* x = l.x + t * B * I;
+        const float* before = t ? l.h + (t - 1) * B * U : l.h0;
+        const float* cell_before = !l.gates ? l.cells : t ? l.cells + (t - 1) * B * U : l.c0;
+        const float* keep = l.keep ? l.keep + t * B : nullptr;
+        float *h = l.h + t * B * U, *cells = l.gates ? l.cells + t * B * U : l.cells;
+        bool any = false;
+        for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
+        if (any) {
+            for (long m = begin; m < end; m++)
+                for (long u = 0; u < U; u++) reset[m * U + u] = before[m * U + u] * keep[m];
+            before = reset;
+        } else {
+            keep = nullptr;
+        }
+        for (long first = 0; first < U; first += LANES) {
+            const float* p = packed ? packed + first * K * 4 : nullptr;
+            const long left = U - first;
+            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                for (int g = 0; g < 4; g++) {
+                    Vec bias = load(l.bias + g * U + first, left);
+                    for (int m = 0; m < M; m++) sums[m][g] = bias;
+                }
+                if (packed) {
+                    accumulate<M, 4>(sums, x + m0 * I, I, 1, p, PANEL, LANES, I);
+                    accumulate<M, 4>(sums, before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U);
+                } else if (left >= LANES) {
+                    accumulate<M, 4>(sums, x + m0 * I, I, 1, l.kernel + first, 4 * U, U, I);
+                    accumulate<M, 4>(sums, before + m0 * U, U, 1, l.recurrent + first, 4 * U, U, U);
+                } else {
+                    // A vector at the end of the last gate would reach past the matrix.
+                    for (long k = 0; k < K; k++)
+                        for (int g = 0; g < 4; g++) {
+                            const float* line = k < I ? l.kernel + k * 4 * U : l.recurrent + (k - I) * 4 * U;
+                            Vec column = load(line + g * U + first, left);
+                            for (int m = 0; m < M; m++) {
+                                float a = k < I ? x[(m0 + m) * I + k] : before[(m0 + m) * U + k - I];
+                                sums[m][g] += all(a) * column;
+                            }
+                        }
+                }
+                for (int m = 0; m < M; m++) {
+                    const long at = (m0 + m) * U + first;
+                    Vec i = sigmoid(sums[m][0]), f = sigmoid(sums[m][1]), g = tanh(sums[m][2]), o = sigmoid(sums[m][3]);
+                    Vec c = load(cell_before + at, left);
+                    if (keep) c = c * all(keep[m0 + m]);
+                    c = f * c + i * g;
+                    store(cells + at, c, left);
+                    store(h + at, o * tanh(c), left);
+                    if (l.gates) {
+                        float* kept = l.gates + (t * B + m0 + m) * 4 * U + first;
+                        store(kept, i, left), store(kept + U, f, left);
+                        store(kept + 2 * U, g, left), store(kept + 3 * U, o, left);
+                    }
+                }
+            });
+        }
+    }
+}
+
+void lstm(const Lstm& l, int threads) {
+    const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
+    threads = worthwhile(threads, (double)l.steps * l.batch * K * 4 * U);
+    const bool pack = l.steps * l.batch >= ROWS_TO_PACK;
+    const long packed_size = pack ? blocks * K * PANEL : 0, reset_size = l.keep ? l.batch * U : 0;
+    Scratch scratch(rnnlm::room(packed_size) + rnnlm::room(reset_size));
+    float *packed = scratch.take(packed_size), *reset = scratch.take(reset_size);
+    if (pack)
+        rnnlm::parallel(threads, [&](int id) {
+            for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gates(packed, l, b);
+        });
+    rnnlm::parallel(threads, [&](int id) {
+        lstm_rows(l, pack ? packed : nullptr, reset, part_of(l.batch, 1, id, threads),
+                  part_of(l.batch, 1, id + 1, threads));
+    });
+}
+
+// The gradient of all gates before their functions, dz, for rows [begin, end), from the last step to the first.
+void lstm_rows_back(const Lstm& l, const LstmGradient& d, const float* packed, float* dz, long begin, long end) {
+    const long B = l.batch, U = l.units;
+    for (long m = begin; m < end; m++) memcpy(d.dc0 + m * U, d.dc + m * U, U * sizeof(float));
+    for (long t = l.steps - 1; t >= -1; t--) {
+        const float* after = dz + (t + 1) * B * 4 * U;
+        const bool last = t == l.steps - 1;
+        for (long panel = 0; panel < U; panel += PANEL) {
+            const float* p = packed + panel * 4 * U;
+            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                clear(sums);
+                if (!last) accumulate<M, 4>(sums, after + m0 * 4 * U, 4 * U, 1, p, PANEL, LANES, 4 * U);
+                for (int m = 0; m < M; m++) {
+                    const long row = m0 + m;
+                    const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
+                    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + row] : 1.f);
+                    for (int n = 0; n < 4; n++) {
+                        const long first = panel + n * LANES, left = U - first, at = row * U + first;
+                        if (left <= 0) break;
+                        Vec dh = sums[m][n] * kept_after;
+                        if (t < 0) {
+                            store(d.dh0 + at, dh, left);
+                            continue;
+                        }
+                        dh = dh + load(d.dh + t * B * U + at, left);
+                        const float* q = l.gates + (t * B + row) * 4 * U + first;
+                        Vec i = load(q, left), f = load(q + U, left), g = load(q + 2 * U, left);
+                        Vec o = load(q + 3 * U, left), tanh_c = tanh(load(l.cells + t * B * U + at, left));
+                        Vec c_before = load((t ? l.cells + (t - 1) * B * U : l.c0) + at, left) * kept;
+                        const Vec one = all(1.f);
+                        Vec dc = load(d.dc0 + at, left) + dh * o * (one - tanh_c * tanh_c);
+                        float* out = dz + (t * B + row) * 4 * U + first;
+                        store(out, dc * g * (i * (one - i)), left);
+                        store(out + U, dc * c_before * (f * (one - f)), left);
+                        store(out + 2 * U, dc * i * (one - g * g), left);
+                        store(out + 3 * U, dh * tanh_c * (o * (one - o)), left);
+                        store(d.dc0 + at, dc * f * kept, left);
+                    }
+                }
+            });
+        }
+    }
+}
+
+void lstm_gradient(const Lstm& l, const LstmGradient& d, int threads) {
+    const long B = l.batch, I = l.inputs, U = l.units, N = 4 * U, total = l.steps * B;
+    threads = worthwhile(threads, 2. * total * (I + U) * N);
+    const long unit_panels = ceil_div(U, PANEL), input_panels = ceil_div(I, PANEL), panels = ceil_div(N, PANEL);
+    const long back_size = unit_panels * PANEL * N, input_size = input_panels * PANEL * N;
+    const long left_size = (I + U + 2 * ROWS) * LINES, right_size = LINES * PANEL;
+    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + rnnlm::room(total * N) +
+                    threads * (rnnlm::room(left_size) + rnnlm::room(right_size)));
+    float *back = scratch.take(back_size), *to_inputs = scratch.take(input_size), *dz = scratch.take(total * N);
+    float* own = scratch.take(threads * (rnnlm::room(left_size) + rnnlm::room(right_size)) - 16);
+    pack_backwards(back, l.recurrent, U, N, threads);
+    pack_backwards(to_inputs, l.kernel, I, N, threads);
+    rnnlm::parallel(threads, [&](int id) {
+        lstm_rows_back(l, d, back, dz, part_of(B, 1, id, threads), part_of(B, 1, id + 1, threads));
+    });
+    const Factor factors[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}, {l.h0, l.h, B, U, l.keep, d.drecurrent}};
+    rnnlm::parallel(threads, [&](int id) {
+        product_rows(dz, N, to_inputs, I, d.dx, part_of(total, ROWS, id, threads),
+                     part_of(total, ROWS, id + 1, threads));
+        float* left = own + id * (rnnlm::room(left_size) + rnnlm::room(right_size));
+        weight_gradients(factors, dz, total, N, d.dbias, left, left + rnnlm::room(left_size), panels * id / threads,
+                         panels * (id + 1) / threads);
+    });
+}
+
+}  // namespace

@@ -1,0 +1,3 @@
+#define PATH avx2
+#define NAME "avx2"
+#include "path.h"

@@ -1,0 +1,3 @@
+#define PATH avx512
+#define NAME "avx512"
+#include "path.h"

@@ -1,0 +1,3 @@
+#define PATH portable
+#define NAME "portable"
+#include "path.h"

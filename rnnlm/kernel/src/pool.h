@@ -1,0 +1,28 @@
+// Threads that sleep between two jobs: TensorFlow's own threads need the cores then.
+#pragma once
+#include <functional>
+
+namespace rnnlm {
+
+// How many threads may work, the caller's among them: the processors that this process may use.
+int threads();
+
+// Call work(0) ... work(parts - 1), on as many threads. If the pool is busy with another caller's job, this caller does
+// all parts itself: then two callers already keep two cores busy. No result may depend on which thread does a part.
+void parallel(int parts, const std::function<void(int)>& work);
+
+// Memory that is kept between calls, so that no call pays for fresh pages. Owned by the caller until `Scratch` ends.
+class Scratch {
+  public:
+    explicit Scratch(long floats);
+    ~Scratch();
+    float* take(long floats);  // aligned to 64 bytes, with a vector's room behind it
+
+  private:
+    struct Block* block;
+    long used = 0;
+};
+// What `take` uses of a scratch for so many floats.
+inline long room(long floats) { return (floats + 15) / 16 * 16 + 16; }
+
+}  // namespace rnnlm

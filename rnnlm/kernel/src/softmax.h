@@ -1,0 +1,216 @@
+// The exact softmax: loss and gradient in one pass over chunks of rows, so that the logits of a window are never all in
+// memory. A chunk has its exponentials in panels of words, (panel, row, word).
+//
+// The usual pass for the maximum is left out: logits of a language model stay far from where float32's exponential ends.
+// A chunk with a sum outside [1e-30, 1e30] is done over with the maximum of each row taken off.
+#pragma once
+#include <cmath>
+
+#include "kernels.h"
+#include "layer.h"
+
+namespace {
+
+using rnnlm::Softmax;
+
+// Bytes of a chunk's exponentials. Each chunk reads and writes a gradient as large as the embeddings once, so a few
+// rows at a time would cost more than what the caches save.
+const long CHUNK_BYTES = 24000000;
+const long CHUNK_ROWS = 16 * ROWS;  // at least
+const float SMALL_SUM = 1e-30f, LARGE_SUM = 1e30f;
+
+struct Chunk {
+    long first, rows;
+    float *shift, *scale;  // (rows): what is taken off the logits; weight / sum of exponentials
+    float *exponentials;   // (panels, rows, PANEL); null: no gradient
+    float *partial;        // (panels, rows): their sums, or the largest logits
+    float *scaled;         // (panels of the width, rows, PANEL): hidden * scale
+};
+
+// Exponentials and their sums of one panel of words; or only the largest logits.
+void panel_of_words(const Softmax& s, const Chunk& c, const float* columns, long panel, bool find_largest) {
+    const long D = s.width, first = panel * PANEL, width = s.vocabulary - first;
+    Vec bias[4];
+    for (int n = 0; n < 4; n++) bias[n] = load(s.bias + first + n * LANES, width - n * LANES);
+    in_blocks(0, c.rows, [&](long m0, auto rows) INLINE_LAMBDA {
+        constexpr int M = decltype(rows)::number;
+        Vec sums[M][4];
+        for (int m = 0; m < M; m++)
+            for (int n = 0; n < 4; n++) sums[m][n] = bias[n];
+        accumulate<M, 4>(sums, s.hidden + (c.first + m0) * D, D, 1, columns + first * D, PANEL, LANES, D);
+        for (int m = 0; m < M; m++) {
+            float* result = c.partial + panel * c.rows + m0 + m;
+            if (find_largest) {
+                float most = -INFINITY;
+                for (long v = 0; v < PANEL && v < width; v++) {
+                    float logit = sums[m][v / LANES][v % LANES];
+                    most = logit > most || logit != logit ? logit : most;
+                }
+                *result = most;
+                continue;
+            }
+            Vec total = {};
+            float* out = c.exponentials ? c.exponentials + (panel * c.rows + m0 + m) * PANEL : nullptr;
+            for (int n = 0; n < 4; n++) {
+                Vec e = exponential(sums[m][n] - all(c.shift[m0 + m]));
+                for (long k = width > n * LANES ? width - n * LANES : 0; k < LANES; k++) e[k] = 0;
+                total += e;
+                if (out) store(out + n * LANES, e);
+            }
+            *result = sum(total);
+        }
+    });
+}
+
+// dhidden of rows [begin, end), and what they contribute to the embeddings' gradient: hidden * scale.
+void rows_of_hidden(const Softmax& s, const Chunk& c, const float* lines, long begin, long end) {
+    const long D = s.width, V = s.vocabulary;
+    for (long v = 0; v < V; v += LINES)
+        for (long d = 0; d < D; d += PANEL)
+            in_blocks(begin, end, [&](long m, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                clear(sums);
+                for (long w = v; w < V && w < v + LINES; w += PANEL)
+                    accumulate<M, 4>(sums, c.exponentials + (w / PANEL * c.rows + m) * PANEL, PANEL, 1,
+                                     lines + d * V + w * PANEL, PANEL, LANES, at_most(PANEL, V - w));
+                write<M>(s.dhidden + (c.first + m) * D + d, D, sums, D - d, v > 0);
+            });
+    for (long m = begin; m < end; m++) {
+        const long row = c.first + m;
+        const float *hidden = s.hidden + row * D, weight = s.weights[row];
+        const float* target = s.targets ? s.embeddings + s.targets[row] * D : nullptr;
+        for (long d = 0; d < D; d += LANES) {
+            Vec gradient = load(s.dhidden + row * D + d, D - d) * all(c.scale[m]);
+            if (target) gradient = gradient - all(weight) * load(target + d, D - d);
+            store(s.dhidden + row * D + d, gradient, D - d);
+            float* scaled = c.scaled + (d / PANEL * c.rows + m) * PANEL + d % PANEL;
+            store(scaled, load(hidden + d, D - d) * all(c.scale[m]));
+        }
+    }
+}
+
+// dembeddings and dbias of one panel of words.
+void panel_of_gradients(const Softmax& s, const Chunk& c, long panel) {
+    const long D = s.width, first = panel * PANEL, width = at_most(PANEL, s.vocabulary - first);
+    const float* e = c.exponentials + panel * c.rows * PANEL;
+    const bool add = c.first > 0;
+    in_blocks(0, width, [&](long m, auto rows) INLINE_LAMBDA {
+        constexpr int M = decltype(rows)::number;
+        for (long d = 0; d < D; d += PANEL) {
+            Vec sums[M][4];
+            clear(sums);
+            accumulate<M, 4>(sums, e + m, 1, PANEL, c.scaled + d * c.rows, PANEL, LANES, c.rows);
+            write<M>(s.dembeddings + (first + m) * D + d, D, sums, D - d, add);
+        }
+    });
+    for (int n = 0; n < 4 && n * LANES < width; n++) {
+        Vec total = {};
+        for (long k = 0; k < c.rows; k++) total += all(c.scale[k]) * load(e + k * PANEL + n * LANES);
+        float* b = s.dbias + first + n * LANES;
+        store(b, add ? load(b, width - n * LANES) + total : total, width - n * LANES);
+    }
+}
+
+// The logit of each row's target comes off log sum exp.
+void take_targets_off(const Softmax& s, const Chunk& c, long begin, long end) {
+    for (long row = c.first + begin; row < c.first + end; row++) {
+        const long target = s.targets[row];
+        double logit = s.bias[target];
+        for (long d = 0; d < s.width; d++) logit += (double)s.hidden[row * s.width + d] * s.embeddings[target * s.width + d];
+        s.nll[row] = (float)(s.nll[row] - logit);
+    }
+}
+
+// The part of the targets in the gradient of words [begin, end).
+void targets_of_words(const Softmax& s, const Chunk& c, long begin, long end) {
+    const long D = s.width;
+    for (long row = c.first; row < c.first + c.rows; row++) {
+        const long target = s.targets[row];
+        if (target < begin || target >= end) continue;
+        float* out = s.dembeddings + target * D;
+        for (long d = 0; d < D; d += LANES) {
+            Vec part = all(s.weights[row]) * load(s.hidden + row * D + d, D - d);
+            store(out + d, load(out + d, D - d) - part, D - d);
+        }
+        s.dbias[target] -= s.weights[row];
+    }
+}
+
+void softmax(const Softmax& s, int threads) {
+    const long V = s.vocabulary, D = s.width, panels = ceil_div(V, PANEL), width_panels = ceil_div(D, PANEL);
+    const bool gradient = s.dhidden;
+    threads = worthwhile(threads, (gradient ? 3. : 1.) * s.rows * V * D);
+    if (gradient && s.rows == 0) {
+        memset(s.dembeddings, 0, V * D * sizeof(float));
+        memset(s.dbias, 0, V * sizeof(float));
+    }
+    long most = CHUNK_BYTES / (panels * PANEL * 4) / ROWS * ROWS;
+    most = at_most(most < CHUNK_ROWS ? CHUNK_ROWS : most, s.rows);
+    const long columns_size = panels * PANEL * D, partial_size = panels * most;
+    const long lines_size = gradient ? width_panels * PANEL * V : 0;
+    const long exponentials_size = gradient ? panels * most * PANEL : 0;
+    const long scaled_size = gradient ? width_panels * most * PANEL : 0;
+    long size = 0;
+    for (long part : {columns_size, lines_size, most, most, exponentials_size, partial_size, scaled_size})
+        size += rnnlm::room(part);
+    Scratch scratch(size);
+    float *columns = scratch.take(columns_size), *lines = scratch.take(lines_size);
+    Chunk c = {0, 0, scratch.take(most), scratch.take(most), scratch.take(exponentials_size),
+               scratch.take(partial_size), scratch.take(scaled_size)};
+    if (!gradient) c.exponentials = nullptr;
+    rnnlm::parallel(threads, [&](int id) {
+        for (long p = panels * id / threads; p < panels * (id + 1) / threads; p++)
+            pack_transposed(columns + p * PANEL * D, s.embeddings + p * PANEL * D, D, D, V - p * PANEL);
+        long begin = V * id / threads, end = V * (id + 1) / threads;
+        for (long d = 0; d < D && gradient; d += PANEL)
+            pack_panel(lines + d * V + begin * PANEL, s.embeddings + begin * D + d, D, end - begin, D - d);
+    });
+    for (c.first = 0; c.first < s.rows; c.first += most) {
+        c.rows = at_most(most, s.rows - c.first);
+        const auto words = [&](bool find_largest) {
+            rnnlm::parallel(threads, [&](int id) {
+                for (long p = panels * id / threads; p < panels * (id + 1) / threads; p++)
+                    panel_of_words(s, c, columns, p, find_largest);
+            });
+        };
+        const auto totals = [&] {
+            bool safe = true;
+            for (long m = 0; m < c.rows; m++) {
+                float total = 0;
+                for (long p = 0; p < panels; p++) total += c.partial[p * c.rows + m];
+                safe &= total > SMALL_SUM && total < LARGE_SUM;
+                c.scale[m] = s.weights[c.first + m] / total;
+                s.nll[c.first + m] = (float)(std::log((double)total) + c.shift[m]);
+            }
+            return safe;
+        };
+        for (long m = 0; m < c.rows; m++) c.shift[m] = 0;
+        words(false);
+        if (!totals()) {
+            words(true);
+            for (long m = 0; m < c.rows; m++) {
+                c.shift[m] = c.partial[m];
+                for (long p = 1; p < panels; p++) {
+                    float other = c.partial[p * c.rows + m];
+                    if (other > c.shift[m] || other != other) c.shift[m] = other;
+                }
+            }
+            words(false);
+            totals();
+        }
+        rnnlm::parallel(threads, [&](int id) {
+            const long begin = part_of(c.rows, ROWS, id, threads), end = part_of(c.rows, ROWS, id + 1, threads);
+            if (s.targets) take_targets_off(s, c, begin, end);
+            if (gradient) rows_of_hidden(s, c, lines, begin, end);
+        });
+        if (!gradient) continue;
+        rnnlm::parallel(threads, [&](int id) {
+            const long begin = panels * id / threads, end = panels * (id + 1) / threads;
+            for (long p = begin; p < end; p++) panel_of_gradients(s, c, p);
+            if (s.targets) targets_of_words(s, c, begin * PANEL, end * PANEL);
+        });
+    }
+}
+
+}  // namespace

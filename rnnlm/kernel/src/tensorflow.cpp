@@ -1,0 +1,328 @@
+// The kernels as operations of TensorFlow, over its C interface: the same binary serves every version of TensorFlow,
+// and no header of it is needed. The few functions are declared here and looked up in the TensorFlow that the process
+// has loaded, so this file can also be loaded without one.
+#include <cstdint>
+#include <cstdio>
+#include <dlfcn.h>
+#include <exception>
+#include <new>
+
+#include "kernels.h"
+#include "pool.h"
+
+namespace {
+
+// From tensorflow/c/{tf_datatype,tf_status}.h.
+enum { TF_FLOAT = 1, TF_INT32 = 3 };
+enum { TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8, TF_INTERNAL = 13 };
+
+struct Tensorflow {
+    // ops.h
+    void* (*NewOpDefinitionBuilder)(const char*);
+    void (*OpDefinitionBuilderAddInput)(void*, const char*);
+    void (*OpDefinitionBuilderAddOutput)(void*, const char*);
+    void (*OpDefinitionBuilderAddAttr)(void*, const char*);
+    void (*OpDefinitionBuilderSetShapeInferenceFunction)(void*, void (*)(void*, void*));
+    void (*RegisterOpDefinition)(void*, void*);
+    void (*ShapeInferenceContextSetUnknownShape)(void*, void*);
+    // kernels.h
+    void* (*NewKernelBuilder)(const char*, const char*, void* (*)(void*), void (*)(void*, void*), void (*)(void*));
+    void (*RegisterKernelBuilder)(const char*, void*, void*);
+    void (*OpKernelConstruction_GetAttrBool)(void*, const char*, unsigned char*, void*);
+    void (*OpKernelConstruction_Failure)(void*, void*);
+    void (*GetInput)(void*, int, void**, void*);
+    void* (*AllocateOutput)(void*, int, int, const int64_t*, int, size_t, void*);
+    void (*OpKernelContext_Failure)(void*, void*);
+    // tf_tensor.h, tf_status.h
+    void* (*TensorData)(const void*);
+    int (*NumDims)(const void*);
+    int64_t (*Dim)(const void*, int);
+    int64_t (*TensorElementCount)(const void*);
+    void (*DeleteTensor)(void*);
+    void* (*NewStatus)();
+    void (*DeleteStatus)(void*);
+    int (*GetCode)(const void*);
+    void (*SetStatus)(void*, int, const char*);
+} tf;
+
+bool look_up() {
+    void* library = dlopen("libtensorflow_framework.so.2", RTLD_LAZY | RTLD_NOLOAD);
+    if (!library) return false;
+    bool all = true;
+#define LOOK_UP(name) all &= ((tf.name = (decltype(tf.name))dlsym(library, "TF_" #name)) != nullptr)
+    LOOK_UP(NewOpDefinitionBuilder), LOOK_UP(OpDefinitionBuilderAddInput), LOOK_UP(OpDefinitionBuilderAddOutput);
+    LOOK_UP(OpDefinitionBuilderAddAttr), LOOK_UP(OpDefinitionBuilderSetShapeInferenceFunction);
+    LOOK_UP(RegisterOpDefinition), LOOK_UP(ShapeInferenceContextSetUnknownShape), LOOK_UP(NewKernelBuilder);
+    LOOK_UP(RegisterKernelBuilder), LOOK_UP(OpKernelConstruction_GetAttrBool), LOOK_UP(OpKernelConstruction_Failure);
+    LOOK_UP(GetInput), LOOK_UP(AllocateOutput), LOOK_UP(OpKernelContext_Failure), LOOK_UP(TensorData);
+    LOOK_UP(NumDims), LOOK_UP(Dim), LOOK_UP(TensorElementCount), LOOK_UP(DeleteTensor), LOOK_UP(NewStatus);
+    LOOK_UP(DeleteStatus), LOOK_UP(GetCode), LOOK_UP(SetStatus);
+#undef LOOK_UP
+    return all;
+}
+
+// What is wrong with a call, for TensorFlow's error.
+struct Wrong {
+    int code;
+    const char* message;
+};
+
+// Inputs and outputs of one call. Tensors are TensorFlow's: their handles are given back when the call ends.
+class Call {
+  public:
+    explicit Call(void* context) : context(context), status(tf.NewStatus()) {}
+    ~Call() {
+        for (int k = 0; k < used; k++) tf.DeleteTensor(tensors[k]);
+        tf.DeleteStatus(status);
+    }
+    struct Input {
+        const void* data;
+        int64_t elements, shape[4];
+        int dimensions;
+        const float* floats() const { return (const float*)data; }
+    };
+    // An input of so many dimensions.
+    Input input(int n, int dimensions) {
+        void* tensor = nullptr;
+        tf.GetInput(context, n, &tensor, status);
+        check();
+        tensors[used++] = tensor;
+        Input found = {tf.TensorData(tensor), tf.TensorElementCount(tensor), {}, tf.NumDims(tensor)};
+        if (found.dimensions != dimensions) throw Wrong{TF_INVALID_ARGUMENT, "an input has another rank"};
+        for (int k = 0; k < dimensions; k++) found.shape[k] = tf.Dim(tensor, k);
+        return found;
+    }
+    // An input of exactly this shape.
+    const float* input(int n, std::initializer_list<int64_t> shape) {
+        Input found = input(n, (int)shape.size());
+        int k = 0;
+        for (int64_t size : shape)
+            if (found.shape[k++] != size) throw Wrong{TF_INVALID_ARGUMENT, "the shapes of the inputs do not fit"};
+        return found.floats();
+    }
+    float* output(int n, std::initializer_list<int64_t> shape) {
+        int64_t elements = 1;
+        for (int64_t size : shape) elements *= size;
+        void* tensor = tf.AllocateOutput(context, n, TF_FLOAT, shape.begin(), (int)shape.size(), elements * 4, status);
+        check();
+        tensors[used++] = tensor;
+        return (float*)tf.TensorData(tensor);
+    }
+    void fail(int code, const char* message) {
+        tf.SetStatus(status, code, message);
+        tf.OpKernelContext_Failure(context, status);
+    }
+
+  private:
+    void check() {
+        if (tf.GetCode(status)) throw Wrong{TF_INTERNAL, "TensorFlow has no memory for an output"};
+    }
+    void *context, *status, *tensors[24];
+    int used = 0;
+};
+
+const rnnlm::Path* path = nullptr;
+
+rnnlm::Lstm lstm_inputs(Call& call) {
+    rnnlm::Lstm l = {};
+    auto x = call.input(0, 3);
+    auto kernel = call.input(1, 2);
+    l.steps = x.shape[0], l.batch = x.shape[1], l.inputs = x.shape[2], l.units = kernel.shape[1] / 4;
+    const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
+    l.x = x.floats(), l.kernel = call.input(1, {I, 4 * U}), l.recurrent = call.input(2, {U, 4 * U});
+    l.bias = call.input(3, {4 * U}), l.h0 = call.input(4, {B, U}), l.c0 = call.input(5, {B, U});
+    auto keep = call.input(6, 3);
+    if (keep.elements) l.keep = call.input(6, {T, B, 1});
+    return l;
+}
+
+void lstm(Call& call, bool training) {
+    rnnlm::Lstm l = lstm_inputs(call);
+    const int64_t T = l.steps, B = l.batch, U = l.units;
+    l.h = call.output(0, {T, B, U});
+    l.cells = call.output(1, {training ? T : 1, B, U});
+    float* gates = call.output(2, {training ? T : 0, B, 4 * U});
+    if (training) l.gates = gates;
+    path->lstm(l, rnnlm::threads());
+}
+
+void lstm_gradient(Call& call, bool) {
+    rnnlm::Lstm l = lstm_inputs(call);
+    const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
+    l.h = const_cast<float*>(call.input(7, {T, B, U}));
+    l.cells = const_cast<float*>(call.input(8, {T, B, U}));
+    l.gates = const_cast<float*>(call.input(9, {T, B, 4 * U}));
+    rnnlm::LstmGradient d = {};
+    d.dh = call.input(10, {T, B, U}), d.dc = call.input(11, {B, U});
+    d.dx = call.output(0, {T, B, I}), d.dkernel = call.output(1, {I, 4 * U});
+    d.drecurrent = call.output(2, {U, 4 * U}), d.dbias = call.output(3, {4 * U});
+    d.dh0 = call.output(4, {B, U}), d.dc0 = call.output(5, {B, U});
+    path->lstm_gradient(l, d, rnnlm::threads());
+}
+
+rnnlm::Gru gru_inputs(Call& call) {
+    rnnlm::Gru l = {};
+    auto x = call.input(0, 3);
+    auto kernel = call.input(1, 2);
+    l.steps = x.shape[0], l.batch = x.shape[1], l.inputs = x.shape[2], l.units = kernel.shape[1] / 3;
+    const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
+    l.x = x.floats(), l.kernel = call.input(1, {I, 3 * U}), l.recurrent = call.input(2, {U, 3 * U});
+    l.bias = call.input(3, {2, 3 * U}), l.h0 = call.input(4, {B, U});
+    auto keep = call.input(5, 3);
+    if (keep.elements) l.keep = call.input(5, {T, B, 1});
+    return l;
+}
+
+void gru(Call& call, bool training) {
+    rnnlm::Gru l = gru_inputs(call);
+    const int64_t T = l.steps, B = l.batch, U = l.units;
+    l.h = call.output(0, {T, B, U});
+    float* gates = call.output(1, {training ? T : 0, B, 4 * U});
+    if (training) l.gates = gates;
+    path->gru(l, rnnlm::threads());
+}
+
+void gru_gradient(Call& call, bool) {
+    rnnlm::Gru l = gru_inputs(call);
+    const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
+    l.h = const_cast<float*>(call.input(6, {T, B, U}));
+    l.gates = const_cast<float*>(call.input(7, {T, B, 4 * U}));
+    rnnlm::GruGradient d = {};
+    d.dh = call.input(8, {T, B, U});
+    d.dx = call.output(0, {T, B, I}), d.dkernel = call.output(1, {I, 3 * U});
+    d.drecurrent = call.output(2, {U, 3 * U}), d.dbias = call.output(3, {2, 3 * U});
+    d.dh0 = call.output(4, {B, U});
+    path->gru_gradient(l, d, rnnlm::threads());
+}
+
+void softmax(Call& call, bool training) {
+    rnnlm::Softmax s = {};
+    auto hidden = call.input(0, 2);
+    auto embeddings = call.input(1, 2);
+    s.rows = hidden.shape[0], s.width = hidden.shape[1], s.vocabulary = embeddings.shape[0];
+    s.hidden = hidden.floats(), s.embeddings = call.input(1, {s.vocabulary, s.width});
+    s.bias = call.input(2, {s.vocabulary}), s.weights = call.input(4, {s.rows});
+    auto targets = call.input(3, 1);
+    if (targets.elements) {
+        s.targets = (const int32_t*)call.input(3, {s.rows});
+        for (long m = 0; m < s.rows; m++)
+            if (s.targets[m] < 0 || s.targets[m] >= s.vocabulary)
+                throw Wrong{TF_INVALID_ARGUMENT, "a target is not in the vocabulary"};
+    }
+    s.nll = call.output(0, {s.rows});
+    float* dhidden = call.output(1, {training ? s.rows : 0, s.width});
+    s.dembeddings = call.output(2, {training ? s.vocabulary : 0, s.width});
+    s.dbias = call.output(3, {training ? s.vocabulary : 0});
+    if (training) s.dhidden = dhidden;
+    path->softmax(s, rnnlm::threads());
+}
+
+rnnlm::Pooling pooling_inputs(Call& call) {
+    auto forget = call.input(0, 3);
+    const int64_t T = forget.shape[0], B = forget.shape[1], U = forget.shape[2];
+    rnnlm::Pooling p = {};
+    p.steps = T, p.size = B * U;
+    p.forget = forget.floats(), p.added = call.input(1, {T, B, U}), p.before = call.input(2, {B, U});
+    return p;
+}
+
+void pooling(Call& call, bool) {
+    auto found = call.input(0, 3);
+    const int64_t T = found.shape[0], B = found.shape[1], U = found.shape[2];
+    rnnlm::Pooling p = pooling_inputs(call);
+    p.cells = call.output(0, {T, B, U});
+    path->pooling(p, rnnlm::threads());
+}
+
+void pooling_gradient(Call& call, bool) {
+    auto found = call.input(0, 3);
+    const int64_t T = found.shape[0], B = found.shape[1], U = found.shape[2];
+    rnnlm::Pooling p = pooling_inputs(call);
+    p.cells = const_cast<float*>(call.input(3, {T, B, U}));
+    rnnlm::PoolingGradient d = {call.input(4, {T, B, U}), call.output(0, {T, B, U}), call.output(1, {T, B, U}),
+                                call.output(2, {B, U})};
+    path->pooling_gradient(p, d, rnnlm::threads());
+}
+
+// An operation with one attribute, `flag`; its kernel is that flag.
+template <void (*compute)(Call&, bool)>
+void run(void* kernel, void* context) {
+    Call call(context);
+    try {
+        compute(call, kernel != nullptr);
+    } catch (const Wrong& wrong) {
+        call.fail(wrong.code, wrong.message);
+    } catch (const std::bad_alloc&) {
+        call.fail(TF_RESOURCE_EXHAUSTED, "there is no memory left for scratch");
+    } catch (const std::exception& error) {
+        call.fail(TF_INTERNAL, error.what());
+    }
+}
+
+void* read_flag(void* construction) {
+    static char yes;
+    unsigned char flag = 0;
+    void* status = tf.NewStatus();
+    tf.OpKernelConstruction_GetAttrBool(construction, "flag", &flag, status);
+    if (tf.GetCode(status)) tf.OpKernelConstruction_Failure(construction, status);
+    tf.DeleteStatus(status);
+    return flag ? &yes : nullptr;
+}
+
+template <void (*compute)(Call&, bool)>
+bool add(const char* name, std::initializer_list<const char*> inputs, std::initializer_list<const char*> outputs) {
+    void* status = tf.NewStatus();
+    void* op = tf.NewOpDefinitionBuilder(name);
+    for (const char* input : inputs) tf.OpDefinitionBuilderAddInput(op, input);
+    for (const char* output : outputs) tf.OpDefinitionBuilderAddOutput(op, output);
+    tf.OpDefinitionBuilderAddAttr(op, "flag: bool = false");
+    // Python sets the shapes that it knows.
+    tf.OpDefinitionBuilderSetShapeInferenceFunction(op, [](void* c, void* s) {
+        tf.ShapeInferenceContextSetUnknownShape(c, s);
+    });
+    tf.RegisterOpDefinition(op, status);
+    bool good = tf.GetCode(status) == 0;
+    if (good) {
+        void* kernel = tf.NewKernelBuilder(name, "CPU", read_flag, run<compute>, [](void*) {});
+        tf.RegisterKernelBuilder(name, kernel, status);
+        good = tf.GetCode(status) == 0;
+    }
+    tf.DeleteStatus(status);
+    return good;
+}
+
+bool registered = false;
+
+// When the library is loaded.
+__attribute__((constructor)) void add_operations() {
+    if (!look_up()) return;
+    path = &rnnlm::best_path();
+    registered =
+        add<lstm>("RnnlmLstm",
+                  {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "c0: float",
+                   "keep: float"},
+                  {"h: float", "cells: float", "gates: float"}) &&
+        add<lstm_gradient>("RnnlmLstmGradient",
+                           {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "c0: float",
+                            "keep: float", "h: float", "cells: float", "gates: float", "dh: float", "dc: float"},
+                           {"dx: float", "dkernel: float", "drecurrent: float", "dbias: float", "dh0: float",
+                            "dc0: float"}) &&
+        add<gru>("RnnlmGru",
+                 {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "keep: float"},
+                 {"h: float", "gates: float"}) &&
+        add<gru_gradient>("RnnlmGruGradient",
+                          {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "keep: float",
+                           "h: float", "gates: float", "dh: float"},
+                          {"dx: float", "dkernel: float", "drecurrent: float", "dbias: float", "dh0: float"}) &&
+        add<softmax>("RnnlmSoftmax",
+                     {"hidden: float", "embeddings: float", "bias: float", "targets: int32", "weights: float"},
+                     {"nll: float", "dhidden: float", "dembeddings: float", "dbias: float"}) &&
+        add<pooling>("RnnlmPooling", {"forget: float", "added: float", "before: float"}, {"cells: float"}) &&
+        add<pooling_gradient>("RnnlmPoolingGradient",
+                              {"forget: float", "added: float", "before: float", "cells: float", "dcells: float"},
+                              {"dforget: float", "dadded: float", "dbefore: float"});
+}
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) int rnnlm_registered() { return registered; }

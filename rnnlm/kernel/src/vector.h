@@ -1,0 +1,108 @@
+// Vectors of float32, as wide as the instruction set of the file that includes this: 16, 8 or 4 lanes.
+//
+// The vector extensions of GCC and Clang, so that one source serves every processor. Everything is in an anonymous
+// namespace: each path of instructions is compiled into its own copy, and the linker must never merge two of them.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+#if defined(__AVX512F__)
+#define LANES 16
+#elif defined(__AVX2__)
+#define LANES 8
+#else
+#define LANES 4
+#endif
+
+#define INLINE inline __attribute__((always_inline))
+// Behind the parameters of a lambda: without it, what it calls loses the registers that its caller holds.
+#define INLINE_LAMBDA __attribute__((always_inline))
+
+namespace {
+
+typedef float Vec __attribute__((vector_size(4 * LANES)));
+typedef int32_t Int __attribute__((vector_size(4 * LANES)));
+typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+INLINE Vec all(float x) { return Vec{} + x; }
+// One number in all lanes, by the load itself: a shuffle would take the place of a multiplication.
+INLINE Vec broadcast(const float* p) {
+#if LANES == 16
+    return (Vec)_mm512_set1_ps(*p);
+#elif LANES == 8
+    return (Vec)_mm256_broadcast_ss(p);
+#else
+    return all(*p);
+#endif
+}
+INLINE Vec load(const float* p) { return *(const Unaligned*)p; }
+INLINE void store(float* p, Vec v) { *(Unaligned*)p = v; }
+
+// The first n lanes; the others are zero, and are not read or written.
+INLINE Vec load(const float* p, long n) {
+    if (n >= LANES) return load(p);
+    Vec v = {};
+    for (long k = 0; k < n; k++) v[k] = p[k];
+    return v;
+}
+INLINE void store(float* p, Vec v, long n) {
+    if (n >= LANES) return store(p, v);
+    for (long k = 0; k < n; k++) p[k] = v[k];
+}
+
+INLINE float sum(Vec v) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#endif
+    float s = 0;
+    for (int k = 0; k < LANES; k++) s += v[k];
+    return s;
+}
+
+INLINE float largest(Vec v) {
+    float s = v[0];
+    for (int k = 1; k < LANES; k++) s = v[k] > s ? v[k] : s;
+    return s;
+}
+INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
+INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+
+// exp(x) to 2 units in the last place: Cody and Waite's reduction, and the polynomial of Cephes' expf (Moshier).
+// Below -87.3 it is the smallest normal number, above 88.3 the largest power that is kept; NaN stays NaN.
+INLINE Vec exponential(Vec x) {
+    x = x < all(-87.3f) ? all(-87.3f) : x;
+    x = x > all(88.3f) ? all(88.3f) : x;
+    // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits.
+    const Vec rounder = all(12582912.f);
+    Vec shifted = x * all(1.44269504f) + rounder;
+    Vec n = shifted - rounder;
+    Vec r = x - n * all(0.693359375f);
+    r = r + n * all(2.12194440e-4f);
+    Vec p = all(1.9875691500e-4f);
+    p = p * r + all(1.3981999507e-3f);
+    p = p * r + all(8.3334519073e-3f);
+    p = p * r + all(4.1665795894e-2f);
+    p = p * r + all(1.6666665459e-1f);
+    p = p * r + all(5.0000001201e-1f);
+    p = p * (r * r) + (r + all(1.f));
+    // Times 2^n, by the exponent's bits; the integer sits in the low bits of `shifted`.
+    Int power = ((Int)shifted << 23) + (Int)p;
+    return x == x ? (Vec)power : x;
+}
+
+INLINE Vec inverse(Vec x) {
+#if defined(__AVX512F__)
+    // A division takes 24 cycles on older processors. One step of Newton's gives all but the last bit.
+    Vec r = (Vec)_mm512_rcp14_ps((__m512)x);
+    return r * (all(2.f) - x * r);
+#else
+    return all(1.f) / x;
+#endif
+}
+
+INLINE Vec sigmoid(Vec x) { return inverse(all(1.f) + exponential(-x)); }
+INLINE Vec tanh(Vec x) { return all(1.f) - all(2.f) * inverse(exponential(x + x) + all(1.f)); }
+
+}  // namespace

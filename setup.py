@@ -1,0 +1,74 @@
+"""The one part of the package that is not Python: the kernels of rnnlm/kernel, where there is a compiler for them.
+
+Everything else is in pyproject.toml. Without the kernels the package is whole, and slower.
+"""
+
+import platform
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path("rnnlm/kernel/src")
+# Warnings of GCC 12 about its own intrinsics are left out, and about vectors as parameters that never leave a file.
+FLAGS = ["-O3", "-g0", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wno-psabi", "-Wno-maybe-uninitialized"]
+# Each path is compiled for its instructions; which one runs is chosen when the library is loaded.
+PATHS = {
+    "path_avx2": ["-mavx2", "-mfma"],
+    "path_avx512": [
+        *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
+        "-mprefer-vector-width=512",
+    ],
+}
+
+
+class BuildKernel(build_ext):
+    """Compile file by file, two at a time, each with its own flags; link a library that any Python can load."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        """Return a name without Python's version: the library knows nothing of Python."""
+        return str(Path(*fullname.split("."))) + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile and link; a failure is a warning, because the extension is optional."""
+
+        def compiled(source: str) -> list[str]:
+            flags = FLAGS + PATHS.get(Path(source).stem, [])
+            objects: list[str] = self.compiler.compile([source], self.build_temp, extra_postargs=flags)
+            return objects
+
+        with ThreadPoolExecutor(2) as pool:
+            objects = [name for names in pool.map(compiled, ext.sources) for name in names]
+        self.compiler.link_shared_object(
+            objects, self.get_ext_fullpath(ext.name), libraries=["pthread", "dl"], target_lang="c++"
+        )
+
+
+class AnyPython(bdist_wheel):
+    """A wheel for this platform and every Python."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """Return the tag of the wheel."""
+        return "py3", "none", super().get_tag()[2]
+
+
+def main() -> None:
+    """Build."""
+    # The slowest first. The library needs Linux: its threads follow the processors that a process may use.
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    files = [str(path) for path in SOURCES.glob("*.cpp") if x86 or path.stem not in PATHS]
+    sources = sorted(files, key=lambda name: ("avx512" not in name, "path" not in name))
+    headers = sorted(map(str, SOURCES.glob("*.h")))
+    kernel = Extension("rnnlm.kernel.librnnlm", sources, depends=headers, language="c++", optional=True)
+    setup(
+        ext_modules=[kernel] if sys.platform == "linux" else [],
+        cmdclass={"build_ext": BuildKernel, "bdist_wheel": AnyPython},
+    )
+
+
+# Setuptools runs this file as a program; the tests read its flags.
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+// Every kernel of every path at odd sizes, in arrays that end where their numbers end: what a sanitizer looks at.
+// Beside it, each path must find what the portable one finds (which test_paths.py compares with NumPy).
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "../../rnnlm/kernel/src/kernels.h"
+
+namespace {
+
+std::vector<float> some(std::mt19937 &r, long n) {
+    std::normal_distribution<float> normal(0.f, .3f);
+    std::vector<float> v(n);
+    for (float &x : v) x = normal(r);
+    return v;
+}
+
+typedef std::vector<std::vector<float>> Results;
+
+Results lstm(const rnnlm::Path &path, int threads, unsigned seed) {
+    std::mt19937 r(seed);
+    const long T = 1 + r() % 5, B = 1 + r() % 21, I = 1 + r() % 75, U = 1 + r() % 75;
+    auto x = some(r, T * B * I), kernel = some(r, I * 4 * U), recurrent = some(r, U * 4 * U), bias = some(r, 4 * U);
+    auto h0 = some(r, B * U), c0 = some(r, B * U), dh = some(r, T * B * U), dc = some(r, B * U);
+    std::vector<float> keep(T * B);
+    for (float &k : keep) k = r() % 4 > 0;
+    const bool resets = r() % 2;
+    Results o;
+    for (long n : {T * B * U, T * B * U, T * B * 4 * U, T * B * I, I * 4 * U, U * 4 * U, 4 * U, B * U, B * U, T * B * U, B * U})
+        o.emplace_back(n, NAN);
+    rnnlm::Lstm l = {T, B, I, U, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(), c0.data(),
+                     resets ? keep.data() : nullptr, o[0].data(), o[1].data(), o[2].data()};
+    path.lstm(l, threads);
+    path.lstm_gradient(l, {dh.data(), dc.data(), o[3].data(), o[4].data(), o[5].data(), o[6].data(), o[7].data(), o[8].data()},
+                       threads);
+    l.h = o[9].data(), l.cells = o[10].data(), l.gates = nullptr;
+    path.lstm(l, threads);
+    return o;
+}
+
+Results gru(const rnnlm::Path &path, int threads, unsigned seed) {
+    std::mt19937 r(seed);
+    const long T = 1 + r() % 5, B = 1 + r() % 21, I = 1 + r() % 75, U = 1 + r() % 75;
+    auto x = some(r, T * B * I), kernel = some(r, I * 3 * U), recurrent = some(r, U * 3 * U), bias = some(r, 6 * U);
+    auto h0 = some(r, B * U), dh = some(r, T * B * U);
+    std::vector<float> keep(T * B);
+    for (float &k : keep) k = r() % 4 > 0;
+    Results o;
+    for (long n : {T * B * U, T * B * 4 * U, T * B * I, I * 3 * U, U * 3 * U, 6 * U, B * U}) o.emplace_back(n, NAN);
+    rnnlm::Gru l = {T, B, I, U, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(),
+                    seed % 2 ? keep.data() : nullptr, o[0].data(), o[1].data()};
+    path.gru(l, threads);
+    path.gru_gradient(l, {dh.data(), o[2].data(), o[3].data(), o[4].data(), o[5].data(), o[6].data()}, threads);
+    return o;
+}
+
+Results softmax(const rnnlm::Path &path, int threads, unsigned seed) {
+    std::mt19937 r(seed);
+    const long R = r() % 130, V = 1 + r() % 200, D = 1 + r() % 75;
+    auto hidden = some(r, R * D), embeddings = some(r, V * D), bias = some(r, V), weights = some(r, R);
+    if (seed % 3 == 0 && V > 1) bias[1] = 300;
+    std::vector<int32_t> targets(R);
+    for (int32_t &t : targets) t = r() % V;
+    Results o;
+    for (long n : {R, R * D, V * D, V, R}) o.emplace_back(n, NAN);
+    rnnlm::Softmax s = {R, V, D, hidden.data(), embeddings.data(), bias.data(), seed % 2 ? targets.data() : nullptr,
+                        weights.data(), o[0].data(), o[1].data(), o[2].data(), o[3].data()};
+    if (R == 0) s.dhidden = o[2].data();  // there is no gradient where this is null
+    path.softmax(s, threads);
+    s.nll = o[4].data(), s.dhidden = nullptr;
+    path.softmax(s, threads);
+    return o;
+}
+
+Results pooling(const rnnlm::Path &path, int threads, unsigned seed) {
+    std::mt19937 r(seed);
+    const long T = 1 + r() % 9, N = 1 + r() % 300;
+    auto forget = some(r, T * N), added = some(r, T * N), before = some(r, N), above = some(r, T * N);
+    Results o;
+    for (long n : {T * N, T * N, T * N, N}) o.emplace_back(n, NAN);
+    rnnlm::Pooling p = {T, N, forget.data(), added.data(), before.data(), o[0].data()};
+    path.pooling(p, threads);
+    path.pooling_gradient(p, {above.data(), o[1].data(), o[2].data(), o[3].data()}, threads);
+    return o;
+}
+
+int wrong(const char *name, const rnnlm::Path &path, unsigned seed, const Results &found, const Results &right) {
+    for (size_t k = 0; k < found.size(); k++)
+        for (size_t n = 0; n < found[k].size(); n++)
+            if (!(std::fabs(found[k][n] - right[k][n]) <= 1e-4f * (1 + std::fabs(right[k][n])))) {
+                printf("%s of %s, seed %u: array %zu differs at %zu: %g, not %g\n", name, path.name, seed, k, n,
+                       found[k][n], right[k][n]);
+                return 1;
+            }
+    return 0;
+}
+
+}  // namespace
+
+int main(int, char **arguments) {
+    const unsigned cases = atoi(arguments[1]);
+    int failed = 0;
+    for (unsigned seed = 0; seed < cases; seed++) {
+        const Results right[] = {lstm(rnnlm::portable, 1, seed), softmax(rnnlm::portable, 1, seed),
+                                 pooling(rnnlm::portable, 1, seed), gru(rnnlm::portable, 1, seed)};
+        for (const char *name : {"portable", "avx2", "avx512"}) {
+            const rnnlm::Path *path = rnnlm::path_named(name);
+            if (!path) continue;
+            // Two callers at once: one of them has the pool.
+            int others = 0;
+            std::thread other([&] { others = wrong("lstm", *path, seed, lstm(*path, 2, seed), right[0]); });
+            failed += wrong("softmax", *path, seed, softmax(*path, 3, seed), right[1]);
+            failed += wrong("pooling", *path, seed, pooling(*path, 2, seed), right[2]);
+            failed += wrong("gru", *path, seed, gru(*path, 2, seed), right[3]);
+            other.join();
+            failed += others + wrong("lstm", *path, seed, lstm(*path, 3, seed), right[0]);
+        }
+    }
+    printf("%u cases, %d wrong\n", cases, failed);
+    return failed > 0;
+}

@@ -1,0 +1,367 @@
+"""The kernels without TensorFlow, path by path, against float64 NumPy."""
+
+import ctypes
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnlm.kernel.library import FILE, kernel
+
+if not FILE.is_file():
+    pytest.skip("the kernels were not compiled: there is no C++ compiler", allow_module_level=True)
+
+kernel()  # TensorFlow must be the first to load the library: it takes the operations that are registered meanwhile
+LIBRARY = ctypes.CDLL(str(FILE))
+PATHS = [path for path in ("portable", "avx2", "avx512") if LIBRARY.rnnlm_has(path.encode())]
+THREADS = (1, 2, 3)
+every_path = pytest.mark.parametrize("path", PATHS)
+
+Arrays = list[np.ndarray]
+
+
+def structure(sizes: str, arrays: str) -> Any:
+    class Arguments(ctypes.Structure):
+        _fields_ = [(n, ctypes.c_long) for n in sizes.split()] + [(n, ctypes.c_void_p) for n in arrays.split()]
+
+    def filled(*values: Any) -> Any:
+        return ctypes.byref(Arguments(*(v.ctypes.data if isinstance(v, np.ndarray) else v for v in values)))
+
+    return filled
+
+
+# As in rnnlm/kernel/src/kernels.h.
+LSTM = structure("steps batch inputs units", "x kernel recurrent bias h0 c0 keep h cells gates")
+LSTM_GRADIENT = structure("", "dh dc dx dkernel drecurrent dbias dh0 dc0")
+GRU = structure("steps batch inputs units", "x kernel recurrent bias h0 keep h gates")
+GRU_GRADIENT = structure("", "dh dx dkernel drecurrent dbias dh0")
+SOFTMAX = structure("rows vocabulary width", "hidden embeddings bias targets weights nll dhidden dembeddings dbias")
+POOLING = structure("steps size", "forget added before cells")
+POOLING_GRADIENT = structure("", "dcells dforget dadded dbefore")
+
+
+def unwritten(*shape: int) -> np.ndarray:
+    """Return an array of NaN: what a kernel forgets to write is seen."""
+    return np.full(shape, np.nan, np.float32)
+
+
+def call(function: str, path: str, threads: int, *arguments: Any) -> None:
+    assert getattr(LIBRARY, f"rnnlm_{function}")(path.encode(), threads, *arguments) == 0
+
+
+def run_lstm(path: str, threads: int, values: Arrays, keep: np.ndarray | None, training: bool = True) -> Arrays:
+    """Return outputs, cells and gates; without `training` the last cell, and no gates."""
+    x, _, recurrent, *_ = values
+    (steps, batch, inputs), units = x.shape, recurrent.shape[0]
+    h, cells = unwritten(steps, batch, units), unwritten(steps if training else 1, batch, units)
+    gates = unwritten(steps, batch, 4 * units) if training else None
+    call("lstm", path, threads, LSTM(steps, batch, inputs, units, *values, keep, h, cells, gates))
+    return [h, cells] if gates is None else [h, cells, gates]
+
+
+def lstm_with_gradient(
+    path: str, threads: int, values: Arrays, keep: np.ndarray | None, dh: np.ndarray, dc: np.ndarray
+) -> Arrays:
+    """Return outputs, last cell, and the gradients of all values."""
+    h, cells, gates = run_lstm(path, threads, values, keep)
+    (steps, batch, inputs), units = values[0].shape, h.shape[2]
+    found = [unwritten(*value.shape) for value in values]
+    inputs_again = LSTM(steps, batch, inputs, units, *values, keep, h, cells, gates)
+    call("lstm_gradient", path, threads, inputs_again, LSTM_GRADIENT(dh, dc, *found))
+    return [h, cells[-1], *found]
+
+
+def sigmoid(z: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 / (1.0 + np.exp(-z)))
+
+
+def lstm_by_hand(values: Arrays, keep: np.ndarray | None, dh: np.ndarray, dc: np.ndarray) -> Arrays:
+    """Return the same as `lstm_with_gradient`, in float64, a step at a time."""
+    x, kernel, recurrent, bias, h, c = (value.astype(np.float64) for value in values)
+    kept = np.ones((*x.shape[:2], 1)) if keep is None else keep.astype(np.float64)
+    steps: list[Any] = []
+    outputs = []
+    for t in range(len(x)):
+        before, cell_before = h * kept[t], c * kept[t]
+        i, f, g, o = np.split(x[t] @ kernel + before @ recurrent + bias, 4, axis=1)
+        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        c = f * cell_before + i * g
+        h = o * np.tanh(c)
+        steps.append((before, cell_before, i, f, g, o, c))
+        outputs.append(h)
+    last = c
+    dx, dkernel, drecurrent, dbias = (np.zeros_like(a) for a in (x, kernel, recurrent, bias))
+    back, dcell = np.zeros_like(h), dc.astype(np.float64)
+    for t in reversed(range(len(x))):
+        before, cell_before, i, f, g, o, c = steps[t]
+        back = back + dh[t]
+        dcell = dcell + back * o * (1 - np.tanh(c) ** 2)
+        dz = np.concatenate(
+            [
+                dcell * g * i * (1 - i),
+                dcell * cell_before * f * (1 - f),
+                dcell * i * (1 - g**2),
+                back * np.tanh(c) * o * (1 - o),
+            ],
+            axis=1,
+        )
+        dx[t] = dz @ kernel.T
+        dkernel += x[t].T @ dz
+        drecurrent += before.T @ dz
+        dbias += dz.sum(axis=0)
+        back, dcell = (dz @ recurrent.T) * kept[t], dcell * f * kept[t]
+    return [np.array(outputs), last, dx, dkernel, drecurrent, dbias, back, dcell]
+
+
+def gru_with_gradient(path: str, threads: int, values: Arrays, keep: np.ndarray | None, dh: np.ndarray) -> Arrays:
+    """Return outputs, and the gradients of all values."""
+    x, _, recurrent, *_ = values
+    (steps, batch, inputs), units = x.shape, recurrent.shape[0]
+    h, alone, gates = (unwritten(steps, batch, n * units) for n in (1, 1, 4))
+    arguments = GRU(steps, batch, inputs, units, *values, keep, h, gates)
+    call("gru", path, threads, arguments)
+    call("gru", path, threads, GRU(steps, batch, inputs, units, *values, keep, alone, None))
+    np.testing.assert_array_equal(alone, h)  # with what the gradient needs and without
+    found = [unwritten(*value.shape) for value in values]
+    call("gru_gradient", path, threads, arguments, GRU_GRADIENT(dh, *found))
+    return [h, *found]
+
+
+def gru_by_hand(values: Arrays, keep: np.ndarray | None, dh: np.ndarray) -> Arrays:
+    """Return the same in float64, a step at a time."""
+    x, kernel, recurrent, bias, h = (value.astype(np.float64) for value in values)
+    kept = np.ones((*x.shape[:2], 1)) if keep is None else keep.astype(np.float64)
+    steps: list[Any] = []
+    outputs = []
+    for t in range(len(x)):
+        before = h * kept[t]
+        a, b = np.split(x[t] @ kernel + bias[0], 3, axis=1), np.split(before @ recurrent + bias[1], 3, axis=1)
+        z, r, n = sigmoid(a[0] + b[0]), sigmoid(a[1] + b[1]), b[2]
+        g = np.tanh(a[2] + r * n)
+        h = (1 - z) * g + z * before
+        steps.append((before, z, r, g, n))
+        outputs.append(h)
+    found = [np.zeros_like(value) for value in (x, kernel, recurrent, bias)]
+    back = np.zeros_like(h)
+    for t in reversed(range(len(x))):
+        before, z, r, g, n = steps[t]
+        back = back + dh[t]
+        dg = back * (1 - z) * (1 - g**2)
+        dz, dr = back * (before - g) * z * (1 - z), dg * n * r * (1 - r)
+        of_input, of_recurrent = np.concatenate([dz, dr, dg], axis=1), np.concatenate([dz, dr, dg * r], axis=1)
+        found[0][t] = of_input @ kernel.T
+        found[1] += x[t].T @ of_input
+        found[2] += before.T @ of_recurrent
+        found[3] += [of_input.sum(axis=0), of_recurrent.sum(axis=0)]
+        back = (back * z + of_recurrent @ recurrent.T) * kept[t]
+    return [np.array(outputs), *found, back]
+
+
+def run_softmax(path: str, threads: int, values: Arrays, targets: np.ndarray | None, weights: np.ndarray) -> Arrays:
+    """Return negative log-likelihoods, and the gradients of hidden states, embeddings and bias."""
+    hidden, embeddings, _ = values
+    sizes = len(hidden), len(embeddings), hidden.shape[1]
+    nll, alone = unwritten(len(hidden)), unwritten(len(hidden))
+    found = [unwritten(*value.shape) for value in values]
+    call("softmax", path, threads, SOFTMAX(*sizes, *values, targets, weights, nll, *found))
+    call("softmax", path, threads, SOFTMAX(*sizes, *values, targets, weights, alone, None, None, None))
+    np.testing.assert_array_equal(nll, alone)  # with a gradient and without
+    return [nll, *found]
+
+
+def softmax_by_hand(values: Arrays, targets: np.ndarray | None, weights: np.ndarray) -> Arrays:
+    hidden, embeddings, bias = (value.astype(np.float64) for value in values)
+    logits = hidden @ embeddings.T + bias
+    highest = logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(logits - highest)
+    sums = exponentials.sum(axis=1, keepdims=True)
+    nll, d = (np.log(sums) + highest)[:, 0], exponentials / sums * weights[:, None]
+    if targets is not None:
+        rows = np.arange(len(hidden))
+        nll = nll - logits[rows, targets]
+        d[rows, targets] -= weights
+    return [nll, d @ embeddings, d.T @ hidden, d.sum(axis=0)]
+
+
+def assert_close(found: Arrays, right: Arrays, tolerance: float) -> None:
+    """Compare by the size of what each array holds: a gradient is a sum of many terms that cancel."""
+    for mine, expected in zip(found, right, strict=True):
+        scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        np.testing.assert_allclose(mine / scale, expected / scale, rtol=0, atol=tolerance)
+
+
+def some(generator: np.random.Generator, *shape: int) -> np.ndarray:
+    return (generator.normal(size=shape) * 0.3).astype(np.float32)
+
+
+def lstm_case(steps: int, batch: int, inputs: int, units: int, seed: int) -> tuple[Arrays, np.ndarray, Arrays]:
+    """Return the values of a layer, resets, and the gradients from above."""
+    r = np.random.default_rng(seed)
+    shapes = [(steps, batch, inputs), (inputs, 4 * units), (units, 4 * units), (4 * units,)]
+    values = [some(r, *shape) for shape in (*shapes, (batch, units), (batch, units))]
+    keep = (r.random((steps, batch, 1)) > 0.2).astype(np.float32)
+    return values, keep, [some(r, steps, batch, units), some(r, batch, units)]
+
+
+odd = st.integers(1, 150)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@every_path
+@settings(max_examples=40)
+@given(steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=odd, units=odd, resets=st.booleans(), seed=seeds)
+def test_an_lstm_of_any_size_agrees_with_float64(
+    path: str, steps: int, batch: int, inputs: int, units: int, resets: bool, seed: int
+) -> None:
+    values, keep, above = lstm_case(steps, batch, inputs, units, seed)
+    results = [lstm_with_gradient(path, n, values, keep if resets else None, *above) for n in THREADS]
+    right = lstm_by_hand(values, keep if resets else None, *above)
+    assert_close(results[0][:2], right[:2], 1e-5)
+    assert_close(results[0][2:], right[2:], 1e-4)
+    for other in results[1:]:  # the same bits for any number of threads
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+    outputs, cell = run_lstm(path, 2, values, keep if resets else None, training=False)
+    np.testing.assert_array_equal(outputs, results[0][0])
+    np.testing.assert_array_equal(cell[0], results[0][1])
+
+
+@every_path
+@settings(max_examples=30)
+@given(steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=odd, units=odd, resets=st.booleans(), seed=seeds)
+def test_a_gru_of_any_size_agrees_with_float64(
+    path: str, steps: int, batch: int, inputs: int, units: int, resets: bool, seed: int
+) -> None:
+    r = np.random.default_rng(seed)
+    shapes = [(steps, batch, inputs), (inputs, 3 * units), (units, 3 * units), (2, 3 * units), (batch, units)]
+    values = [some(r, *shape) for shape in shapes]
+    keep = (r.random((steps, batch, 1)) > 0.2).astype(np.float32) if resets else None
+    above = some(r, steps, batch, units)
+    results = [gru_with_gradient(path, n, values, keep, above) for n in THREADS]
+    right = gru_by_hand(values, keep, above)
+    assert_close(results[0][:1], right[:1], 1e-5)
+    assert_close(results[0][1:], right[1:], 1e-4)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@every_path
+@settings(max_examples=40)
+@given(
+    rows=st.integers(0, 250), vocabulary=st.integers(1, 400), width=odd, targets=st.booleans(),
+    spread=st.sampled_from([0.3, 3.0, 200.0]), seed=seeds,
+)  # fmt: skip
+def test_a_softmax_of_any_size_agrees_with_float64(
+    path: str, rows: int, vocabulary: int, width: int, targets: bool, spread: float, seed: int
+) -> None:
+    """Logits that leave float32's exponential (a spread of 200) are like any other."""
+    r = np.random.default_rng(seed)
+    bias = (r.normal(size=vocabulary) * spread).astype(np.float32)
+    values = [some(r, rows, width), some(r, vocabulary, width), bias]
+    of_rows = r.integers(0, vocabulary, rows).astype(np.int32) if targets and rows else None
+    weights = (r.random(rows) > 0.3).astype(np.float32)
+    results = [run_softmax(path, n, values, of_rows, weights) for n in THREADS]
+    right = softmax_by_hand(values, of_rows, weights)
+    assert_close(results[0][:1], right[:1], 1e-5)
+    assert_close(results[0][1:], right[1:], 1e-4)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@every_path
+def test_chunks_of_a_large_vocabulary_add_up(path: str) -> None:
+    r = np.random.default_rng(0)
+    rows, vocabulary, width = 300, 70_000, 5  # a chunk has 96 rows at least, and these need more than one
+    values = [some(r, rows, width), some(r, vocabulary, width), some(r, vocabulary)]
+    targets, weights = r.integers(0, vocabulary, rows).astype(np.int32), np.ones(rows, np.float32)
+    found = run_softmax(path, 2, values, targets, weights)
+    assert_close(found, softmax_by_hand(values, targets, weights), 1e-5)
+
+
+@every_path
+@settings(max_examples=30)
+@given(steps=st.integers(1, 20), size=st.integers(1, 300), seed=seeds)
+def test_pooling_of_any_size_agrees_with_float64(path: str, steps: int, size: int, seed: int) -> None:
+    r = np.random.default_rng(seed)
+    forget, added, before = r.random((steps, size)).astype(np.float32), some(r, steps, size), some(r, size)
+    above = some(r, steps, size)
+    cells, found = unwritten(steps, size), [unwritten(steps, size), unwritten(steps, size), unwritten(size)]
+    call("pooling", path, 2, POOLING(steps, size, forget, added, before, cells), None)
+    arguments = POOLING(steps, size, forget, added, before, cells), POOLING_GRADIENT(above, *found)
+    call("pooling", path, 2, *arguments)
+    c, right = before.astype(np.float64), []
+    for t in range(steps):
+        c = forget[t] * c + added[t]
+        right.append(c)
+    dforget, dadded, dc = np.zeros((steps, size)), np.zeros((steps, size)), np.zeros(size)
+    for t in reversed(range(steps)):
+        dc = dc + above[t]
+        dforget[t], dadded[t] = dc * (right[t - 1] if t else before), dc
+        dc = dc * forget[t]
+    assert_close([cells], [np.array(right)], 1e-5)
+    assert_close(found, [dforget, dadded, dc], 1e-5)
+
+
+@every_path
+def test_what_is_no_number_stays_none(path: str) -> None:
+    values, _, above = lstm_case(3, 4, 5, 6, 0)
+    values[0][1, 2, 3] = np.nan
+    outputs, *_ = lstm_with_gradient(path, 2, values, None, *above)
+    assert np.isnan(outputs[1:, 2]).all()
+    assert np.isfinite(outputs[:, [0, 1, 3]]).all()
+    r = np.random.default_rng(0)
+    softmax = [some(r, 9, 5), some(r, 70, 5), some(r, 70)]
+    softmax[0][4, 1] = np.inf
+    nll, dhidden, *_ = run_softmax(path, 2, softmax, np.zeros(9, np.int32), np.ones(9, np.float32))
+    assert not np.isfinite(nll[4])
+    assert not np.isfinite(dhidden[4]).all()
+    assert np.isfinite(np.delete(nll, 4)).all()
+
+
+@every_path
+def test_large_inputs_saturate_the_gates(path: str) -> None:
+    values, _, _ = lstm_case(2, 3, 4, 5, 0)
+    values[0][:] = 1e4
+    assert np.isfinite(run_lstm(path, 1, values, None)[0]).all()
+
+
+def test_a_path_that_there_is_not_is_refused() -> None:
+    assert LIBRARY.rnnlm_lstm(b"sse9", 1, LSTM(0, 0, 0, 0, *[None] * 10)) == 1
+
+
+def test_callers_at_the_same_time_get_the_same_bits() -> None:
+    values, keep, above = lstm_case(9, 16, 60, 70, 1)
+    expected = lstm_with_gradient(PATHS[-1], 2, values, keep, *above)
+    wrong: list[int] = []
+
+    def work(number: int) -> None:
+        for _ in range(20):
+            found = lstm_with_gradient(PATHS[-1], 2, values, keep, *above)
+            if not all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True)):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_process_computes_too() -> None:
+    """It has none of the threads that slept in its parent."""
+    values, keep, above = lstm_case(9, 16, 60, 70, 1)
+    expected = lstm_with_gradient(PATHS[-1], 2, values, keep, *above)
+    child = os.fork()
+    if child == 0:
+        found = lstm_with_gradient(PATHS[-1], 2, values, keep, *above)
+        same = all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+        os._exit(0 if same else 3)
+    assert os.waitpid(child, 0)[1] == 0
