@@ -185,15 +185,26 @@ def penalties(
         The mean square of the dropped outputs, and of the outputs' change from step to step.
     """
     count = weights[:, :, None]
-    activation = _mean(float32(dropped) ** 2, count)
+    activation = _mean_square(float32(dropped), count)
     if keep is not None:
         count = count * keep
-    outputs = float32(outputs)
-    return activation, _mean((outputs[1:] - outputs[:-1]) ** 2, count[1:])
+    return activation, _mean_square(_changes(float32(outputs)), count[1:])
 
 
-def _mean(squares: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Return the mean over the units of the steps that count."""
-    return tf.reduce_sum(squares * count) / tf.maximum(
-        tf.reduce_sum(count) * tf.cast(squares.shape[2], tf.float32), 1.0
-    )
+@tf.custom_gradient
+def _mean_square(values: tf.Tensor, count: tf.Tensor) -> Any:
+    """Return the mean square over the units of the steps that count."""
+    number = tf.maximum(tf.reduce_sum(count) * tf.cast(values.shape[2], tf.float32), 1.0)
+    counted = values * count
+    return tf.reduce_sum(values * counted) / number, lambda upstream: (2.0 * upstream / number * counted, None)
+
+
+@tf.custom_gradient
+def _changes(outputs: tf.Tensor) -> Any:
+    """Return the change from each step to the next; the gradient of a slice would be TensorFlow's slowest operation."""
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        nothing = tf.zeros_like(outputs[:1])
+        return tf.concat([nothing, upstream], 0) - tf.concat([upstream, nothing], 0)
+
+    return outputs[1:] - outputs[:-1], gradient
