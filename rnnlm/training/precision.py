@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import tempfile
@@ -12,14 +13,21 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from rnnlm import kernel
 from rnnlm.model import cudnn
-from rnnlm.model.precision import Precision, product_type
+from rnnlm.model.encoder import CELLS
+from rnnlm.model.precision import Precision, float32
+from rnnlm.model.softmax import tied_cross_entropy
 from rnnlm.settings import Model
 from rnnlm.store import home
 
 logger = logging.getLogger("rnnlm.training")
 
 ROUNDS = 5
+# Where bfloat16 is this slow, one round says enough.
+HOPELESS = 0.8
+STEPS = 16  # of the window: enough to tell, and bfloat16 is slow where the processor has no instructions for it
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 # bfloat16 must be this much faster: it costs digits, and a measurement has noise.
 MARGIN = 1.2
 
@@ -42,27 +50,29 @@ def choose_precision(asked: str, model: Model, vocabulary_size: int, batch_size:
     if cudnn.is_usable():
         return "float32"  # the type of cuDNN's kernel here
     width = max(model.hidden if model.layers > 1 else 0, model.embedding)
-    return _faster(batch_size, batch_size * min(window, 64), width, model.embedding, vocabulary_size)
+    return _faster(model.cell, batch_size, min(window, STEPS), width, model.embedding, vocabulary_size)
 
 
 @functools.cache
-def _faster(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> Precision:
+def _faster(cell: str, batch: int, steps: int, hidden: int, embedding: int, vocabulary: int) -> Precision:
     """Return what was measured for these sizes on this machine, now or earlier."""
     measured = {
         "processor": processor(),
         "cores": os.cpu_count(),
         "tensorflow": tf.__version__,
-        "sizes": [batch, rows, hidden, embedding, vocabulary],
+        "kernels": kernel.described(),
+        "cell": cell,
+        "sizes": [batch, steps, hidden, embedding, vocabulary],
     }
     key = hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:32]
     kept = home() / "precision" / f"{key}.json"
     if not kept.is_file():
-        ratio = _ratio(batch, rows, hidden, embedding, vocabulary)
+        ratio = _ratio(cell, batch, steps, hidden, embedding, vocabulary)
         chosen: Precision = "bfloat16" if ratio > MARGIN else "float32"
         _keep(kept, json.dumps(measured | {"ratio": round(ratio, 2), "precision": chosen}, indent=1))
     found = json.loads(kept.read_text(encoding="utf-8"))
     logger.info(
-        "precision: %s (products in bfloat16 take 1/%.2f of the time in float32 here)",
+        "precision: %s (a step in bfloat16 takes 1/%.2f of the time in float32 here)",
         found["precision"],
         found["ratio"],
     )
@@ -93,30 +103,33 @@ def _keep(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")
 
 
-def _ratio(batch: int, rows: int, hidden: int, embedding: int, vocabulary: int) -> float:
-    """Measure how much faster bfloat16 is, in the products of the recurrence and of the softmax of a window."""
-    seconds = {}
+def _ratio(cell: str, batch: int, steps: int, hidden: int, embedding: int, vocabulary: int) -> float:
+    """Measure how much faster bfloat16 is, in a recurrent layer and the softmax, forward and backward."""
     chunk = min(vocabulary, 10_000)  # a part of a large vocabulary tells as much, in less time
-    for precision in ("float32", "bfloat16"):
-        dtype = product_type(precision)
-        h, recurrent = tf.ones((batch, hidden), dtype), tf.ones((hidden, 4 * hidden), dtype)
-        outputs, embeddings = tf.ones((rows, embedding), dtype), tf.ones((chunk, embedding), dtype)
-        steps = rows // batch
+    layer = CELLS[cell](hidden, 0, 1)
+    layer.build((None, None, hidden))
+    inputs, outputs = tf.fill((steps, batch, hidden), 0.1), tf.fill((steps * batch, embedding), 0.1)
+    embeddings, bias = tf.fill((chunk, embedding), 0.1), tf.zeros(chunk)
+    targets, weights = tf.zeros(steps * batch, tf.int32), tf.ones(steps * batch)
 
-        @tf.function(autograph=False)
-        def products(h=h, recurrent=recurrent, outputs=outputs, embeddings=embeddings, steps=steps):  # type: ignore[no-untyped-def]
-            def step(t, total):  # type: ignore[no-untyped-def]
-                # The sum makes each product wait for the one before, as in the recurrence.
-                return t + 1, total + tf.matmul(h + total, recurrent)[0, 0]
+    def step(precision: Precision) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, outputs, embeddings])
+            recurrent, _ = layer(inputs, precision=precision)
+            nll = tied_cross_entropy(outputs, embeddings, bias, targets, weights, precision)
+            loss = tf.reduce_sum(float32(recurrent)) + nll
+        gradients = tape.gradient(loss, [inputs, layer.kernel.value, outputs, embeddings])
+        return [gradient[0, 0] for gradient in gradients]
 
-            _, total = tf.while_loop(lambda t, _: t < steps, step, (0, tf.zeros((), h.dtype)), parallel_iterations=1)
-            return total, tf.matmul(outputs, embeddings, transpose_b=True)[0, 0]
-
-        products()  # traced, and the library's kernels made
-        times = []
-        for _ in range(ROUNDS):
+    traced = tf.function(step, autograph=False)
+    fastest = dict.fromkeys(PRECISIONS, math.inf)
+    for measured in range(-1, ROUNDS):
+        for precision in PRECISIONS:
             began = time.perf_counter()
-            products()[1].numpy()
-            times.append(time.perf_counter() - began)
-        seconds[precision] = min(times)
-    return seconds["float32"] / seconds["bfloat16"]
+            [found.numpy() for found in traced(precision)]
+            if measured >= 0:  # the first time it is traced, and the libraries make their kernels
+                fastest[precision] = min(fastest[precision], time.perf_counter() - began)
+        ratio = fastest["float32"] / fastest["bfloat16"]
+        if measured >= 0 and ratio < HOPELESS:
+            break
+    return ratio

@@ -231,6 +231,17 @@ def test_list_gives_the_first_comment(
     assert start("list").stdout.splitlines() == ["silent", "small   A small one."]
 
 
+def test_info_says_what_computes_and_where_everything_is(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RNNLM_HOME", str(tmp_path))
+    lines = start("info").stdout.splitlines()
+    facts = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines}
+    assert facts["Kernels"].startswith(("native, ", "TensorFlow's operations: "))
+    assert facts["Workplace"] == str(tmp_path)
+    assert "tensorflow 2" in facts["Versions"]
+
+
 def test_the_environment_lies_under_one_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {"TF_CPP_MIN_LOG_LEVEL": "0", "RNNLM_HOME": "runs"})

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rnnlm.model.encoder import CELLS
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.settings import LanguageModelTraining, Model
@@ -57,9 +58,9 @@ def test_what_was_measured_once_holds_in_every_later_process(monkeypatch: pytest
 def test_of_two_processes_that_measure_at_once_the_first_counts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def slow(*_: int) -> float:
+    def slow(*_: object) -> float:
         monkeypatch.setattr(precision, "_ratio", lambda *_: 2.0)
-        precision._faster.__wrapped__(4, 32, 16, 16, 100)
+        precision._faster.__wrapped__("lstm", 4, 8, 16, 16, 100)
         return 1.0
 
     monkeypatch.setattr(precision, "_ratio", slow)
@@ -73,8 +74,9 @@ def test_what_is_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> N
     assert choose_precision("float32", MODEL, 100, 4, 8) == "float32"
 
 
-def test_the_measurement_itself_gives_a_number() -> None:
-    assert 0.001 < precision._ratio(4, 32, 16, 16, 100) < 1_000
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_measurement_itself_gives_a_number(cell: str) -> None:
+    assert 0.001 < precision._ratio(cell, 4, 8, 16, 16, 100) < 1_000
 
 
 def test_after_an_epoch_bfloat16_is_as_good_as_float32() -> None:
