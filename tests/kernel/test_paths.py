@@ -259,7 +259,7 @@ def test_a_gru_of_any_size_agrees_with_float64(
 def test_a_softmax_of_any_size_agrees_with_float64(
     path: str, rows: int, vocabulary: int, width: int, targets: bool, spread: float, seed: int
 ) -> None:
-    """Logits that leave float32's exponential (a spread of 200) are like any other."""
+    """Logits that leave float32's exponential (a spread of 200) are like any other, but for their own rounding."""
     r = np.random.default_rng(seed)
     bias = (r.normal(size=vocabulary) * spread).astype(np.float32)
     values = [some(r, rows, width), some(r, vocabulary, width), bias]
@@ -267,7 +267,7 @@ def test_a_softmax_of_any_size_agrees_with_float64(
     weights = (r.random(rows) > 0.3).astype(np.float32)
     results = [run_softmax(path, n, values, of_rows, weights) for n in THREADS]
     right = softmax_by_hand(values, of_rows, weights)
-    assert_close(results[0][:1], right[:1], 1e-5)
+    assert_close(results[0][:1], right[:1], 1e-5 * max(1.0, spread / 10))
     assert_close(results[0][1:], right[1:], 1e-4)
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):

@@ -48,10 +48,11 @@ void gru_rows(const Gru& l, const float* packed, float* reset, long begin, long 
                     if (g < 2) bias = bias + load(l.bias + (3 + g) * U + first, left);
                     for (int m = 0; m < M; m++) sums[m][g] = bias;
                 }
-                accumulate<M, 3>(sums, x + m0 * I, I, 1, p, GRU_LINE, LANES, I);
+                const float* ahead = p + K * GRU_LINE + (m0 - begin) / ROWS * K * 16;  // as for the LSTM
+                accumulate<M, 3, true>(sums, x + m0 * I, I, 1, p, GRU_LINE, LANES, I, ahead);
                 const Vec second = load(l.bias + 5 * U + first, left);
                 for (int m = 0; m < M; m++) candidates[m] = sums[m][2], sums[m][2] = second;
-                accumulate<M, 3>(sums, before + m0 * U, U, 1, p + I * GRU_LINE, GRU_LINE, LANES, U);
+                accumulate<M, 3, true>(sums, before + m0 * U, U, 1, p + I * GRU_LINE, GRU_LINE, LANES, U, ahead + I * 16);
                 for (int m = 0; m < M; m++) {
                     const long at = (m0 + m) * U + first;
                     Vec z = sigmoid(sums[m][0]), r = sigmoid(sums[m][1]), n = sums[m][2];
@@ -84,7 +85,7 @@ void gru(const Gru& l, int threads) {
 
 // The gradients of both products, (steps, batch, 3 units) each, for rows [begin, end).
 void gru_rows_back(const Gru& l, const GruGradient& d, const float* packed, float* of_inputs, float* of_recurrent,
-                   long begin, long end) {
+                   float* partial, long begin, long end) {
     const long B = l.batch, U = l.units, N = 3 * U;
     for (long m = begin; m < end; m++) memset(d.dh0 + m * U, 0, U * sizeof(float));
     for (long t = l.steps - 1; t >= -1; t--) {
@@ -92,11 +93,9 @@ void gru_rows_back(const Gru& l, const GruGradient& d, const float* packed, floa
         const bool last = t == l.steps - 1;
         for (long panel = 0; panel < U; panel += PANEL) {
             const float* p = packed + panel * N;
-            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+            const long lines = last ? 0 : N;  // nothing comes back to the last step
+            panel_product(after, p, lines, partial, begin, end, [&](long m0, auto rows, auto& sums) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
-                Vec sums[M][4];
-                clear(sums);
-                if (!last) accumulate<M, 4>(sums, after + m0 * N, N, 1, p, PANEL, LANES, N);
                 for (int m = 0; m < M; m++) {
                     const long row = m0 + m;
                     const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
@@ -138,14 +137,17 @@ void gru_gradient(const Gru& l, const GruGradient& d, int threads) {
     const long back_size = ceil_div(U, PANEL) * PANEL * N, input_size = ceil_div(I, PANEL) * PANEL * N;
     const long left_size = ((I > U ? I : U) + ROWS) * LINES, right_size = LINES * PANEL;
     const long own_size = rnnlm::room(left_size) + rnnlm::room(right_size);
-    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + 2 * rnnlm::room(total * N) + threads * own_size);
+    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + 2 * rnnlm::room(total * N) +
+                    rnnlm::room(B * PANEL) + threads * own_size);
     float *back = scratch.take(back_size), *to_inputs = scratch.take(input_size);
     float *of_inputs = scratch.take(total * N), *of_recurrent = scratch.take(total * N);
+    float* partial = scratch.take(B * PANEL);
     float* own = scratch.take(threads * own_size - 16);
     pack_backwards(back, l.recurrent, U, N, threads);
     pack_backwards(to_inputs, l.kernel, I, N, threads);
     rnnlm::parallel(threads, [&](int id) {
-        gru_rows_back(l, d, back, of_inputs, of_recurrent, part_of(B, 1, id, threads), part_of(B, 1, id + 1, threads));
+        const long begin = part_of(B, 1, id, threads), end = part_of(B, 1, id + 1, threads);
+        gru_rows_back(l, d, back, of_inputs, of_recurrent, partial + begin * PANEL, begin, end);
     });
     const Factor inputs[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}};
     const Factor outputs[] = {{l.h0, l.h, B, U, l.keep, d.drecurrent}};

@@ -25,6 +25,32 @@ const long ROWS_TO_PACK = 24;
 // Lines of a product that are done at a time: a panel of them stays in the second cache.
 const long LINES = 256;
 
+// Lines of a panel that a step back through time does at a time, while the next ones are fetched.
+const long STEP_LINES = 512;
+
+// The sums of one panel over K lines for rows [begin, end) of a, given to f block by block: f(row, rows, sums).
+// `partial` is scratch, (rows, PANEL).
+template <class F>
+INLINE void panel_product(const float* a, const float* panel, long K, float* partial, long begin, long end, F f) {
+    long k0 = 0;
+    do {
+        const long lines = at_most(STEP_LINES, K - k0);
+        in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+            constexpr int M = decltype(rows)::number;
+            Vec sums[M][4];
+            float* kept = partial + (m0 - begin) * PANEL;
+            for (int m = 0; m < M; m++)
+                for (int n = 0; n < 4; n++) sums[m][n] = k0 ? load(kept + m * PANEL + n * LANES) : Vec{};
+            const float* ahead = panel + (k0 + lines) * PANEL + (m0 - begin) / ROWS * lines * 16;
+            accumulate<M, 4, true>(sums, a + m0 * K + k0, K, 1, panel + k0 * PANEL, PANEL, LANES, lines, ahead);
+            if (k0 + lines == K) return f(m0, rows, sums);
+            for (int m = 0; m < M; m++)
+                for (int n = 0; n < 4; n++) store(kept + m * PANEL + n * LANES, sums[m][n]);
+        });
+        k0 += lines;
+    } while (k0 < K);
+}
+
 // c (rows, N) = a (rows, K) times packed panels of K lines, for rows [begin, end).
 void product_rows(const float* a, long K, const float* packed, long N, float* c, long begin, long end) {
     const long together = 16 * ROWS;

@@ -55,8 +55,10 @@ void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, lon
                     for (int m = 0; m < M; m++) sums[m][g] = bias;
                 }
                 if (packed) {
-                    accumulate<M, 4>(sums, x + m0 * I, I, 1, p, PANEL, LANES, I);
-                    accumulate<M, 4>(sums, before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U);
+                    // The next panel comes from a slower cache: each block of rows fetches its share of it.
+                    const float* ahead = p + K * PANEL + (m0 - begin) / ROWS * K * 16;
+                    accumulate<M, 4, true>(sums, x + m0 * I, I, 1, p, PANEL, LANES, I, ahead);
+                    accumulate<M, 4, true>(sums, before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U, ahead + I * 16);
                 } else if (left >= LANES) {
                     accumulate<M, 4>(sums, x + m0 * I, I, 1, l.kernel + first, 4 * U, U, I);
                     accumulate<M, 4>(sums, before + m0 * U, U, 1, l.recurrent + first, 4 * U, U, U);
@@ -109,7 +111,8 @@ void lstm(const Lstm& l, int threads) {
 }
 
 // The gradient of all gates before their functions, dz, for rows [begin, end), from the last step to the first.
-void lstm_rows_back(const Lstm& l, const LstmGradient& d, const float* packed, float* dz, long begin, long end) {
+void lstm_rows_back(const Lstm& l, const LstmGradient& d, const float* packed, float* dz, float* partial, long begin,
+                    long end) {
     const long B = l.batch, U = l.units;
     for (long m = begin; m < end; m++) memcpy(d.dc0 + m * U, d.dc + m * U, U * sizeof(float));
     for (long t = l.steps - 1; t >= -1; t--) {
@@ -117,11 +120,9 @@ void lstm_rows_back(const Lstm& l, const LstmGradient& d, const float* packed, f
         const bool last = t == l.steps - 1;
         for (long panel = 0; panel < U; panel += PANEL) {
             const float* p = packed + panel * 4 * U;
-            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
+            const long lines = last ? 0 : 4 * U;  // nothing comes back to the last step
+            panel_product(after, p, lines, partial, begin, end, [&](long m0, auto rows, auto& sums) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
-                Vec sums[M][4];
-                clear(sums);
-                if (!last) accumulate<M, 4>(sums, after + m0 * 4 * U, 4 * U, 1, p, PANEL, LANES, 4 * U);
                 for (int m = 0; m < M; m++) {
                     const long row = m0 + m;
                     const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
@@ -160,14 +161,16 @@ void lstm_gradient(const Lstm& l, const LstmGradient& d, int threads) {
     const long unit_panels = ceil_div(U, PANEL), input_panels = ceil_div(I, PANEL), panels = ceil_div(N, PANEL);
     const long back_size = unit_panels * PANEL * N, input_size = input_panels * PANEL * N;
     const long left_size = (I + U + 2 * ROWS) * LINES, right_size = LINES * PANEL;
-    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + rnnlm::room(total * N) +
+    Scratch scratch(rnnlm::room(back_size) + rnnlm::room(input_size) + rnnlm::room(total * N) + rnnlm::room(B * PANEL) +
                     threads * (rnnlm::room(left_size) + rnnlm::room(right_size)));
     float *back = scratch.take(back_size), *to_inputs = scratch.take(input_size), *dz = scratch.take(total * N);
+    float* partial = scratch.take(B * PANEL);
     float* own = scratch.take(threads * (rnnlm::room(left_size) + rnnlm::room(right_size)) - 16);
     pack_backwards(back, l.recurrent, U, N, threads);
     pack_backwards(to_inputs, l.kernel, I, N, threads);
     rnnlm::parallel(threads, [&](int id) {
-        lstm_rows_back(l, d, back, dz, part_of(B, 1, id, threads), part_of(B, 1, id + 1, threads));
+        const long begin = part_of(B, 1, id, threads), end = part_of(B, 1, id + 1, threads);
+        lstm_rows_back(l, d, back, dz, partial + begin * PANEL, begin, end);
     });
     const Factor factors[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}, {l.h0, l.h, B, U, l.keep, d.drecurrent}};
     rnnlm::parallel(threads, [&](int id) {

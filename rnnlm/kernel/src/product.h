@@ -19,9 +19,10 @@ const int ROWS = 3;
 #endif
 
 // sums[m][n] += sum over k of a[m * row + k * step] * b[k * ldb + n * apart ...]
-template <int M, int N>
+// A line at `ahead` is fetched at each k, where that is given: what the next blocks will read.
+template <int M, int N, bool AHEAD = false>
 INLINE void accumulate(Vec (&sums)[M][N], const float* a, long row, long step, const float* b, long ldb, long apart,
-                       long K) {
+                       long K, const float* ahead = nullptr) {
     // A copy of its own: sums that anything else can point at would be written to memory at each step.
     Vec own[M][N];
     for (int m = 0; m < M; m++)
@@ -34,6 +35,7 @@ INLINE void accumulate(Vec (&sums)[M][N], const float* a, long row, long step, c
             for (int n = 0; n < N; n++) own[m][n] += left * columns[n];
         }
         a += step, b += ldb;
+        if (AHEAD) __builtin_prefetch(ahead + 16 * k, 0, 2);
     }
     for (int m = 0; m < M; m++)
         for (int n = 0; n < N; n++) sums[m][n] = own[m][n];

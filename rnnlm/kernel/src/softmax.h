@@ -112,13 +112,17 @@ void panel_of_gradients(const Softmax& s, const Chunk& c, long panel) {
     }
 }
 
-// The logit of each row's target comes off log sum exp.
-void take_targets_off(const Softmax& s, const Chunk& c, long begin, long end) {
-    for (long row = c.first + begin; row < c.first + end; row++) {
-        const long target = s.targets[row];
-        double logit = s.bias[target];
-        for (long d = 0; d < s.width; d++) logit += (double)s.hidden[row * s.width + d] * s.embeddings[target * s.width + d];
-        s.nll[row] = (float)(s.nll[row] - logit);
+// nll holds the logarithm of each row's sum. What was taken off the logits is added, and the target's logit taken off.
+void finish_nll(const Softmax& s, const Chunk& c, long begin, long end) {
+    for (long m = begin; m < end; m++) {
+        const long row = c.first + m;
+        double logit = 0;
+        if (s.targets) {
+            const float *hidden = s.hidden + row * s.width, *target = s.embeddings + s.targets[row] * s.width;
+            logit = s.bias[s.targets[row]];
+            for (long d = 0; d < s.width; d++) logit += (double)hidden[d] * target[d];
+        }
+        s.nll[row] = (float)(s.nll[row] + (c.shift[m] - logit));
     }
 }
 
@@ -181,7 +185,7 @@ void softmax(const Softmax& s, int threads) {
                 for (long p = 0; p < panels; p++) total += c.partial[p * c.rows + m];
                 safe &= total > SMALL_SUM && total < LARGE_SUM;
                 c.scale[m] = s.weights[c.first + m] / total;
-                s.nll[c.first + m] = (float)(std::log((double)total) + c.shift[m]);
+                s.nll[c.first + m] = std::log(total);
             }
             return safe;
         };
@@ -201,7 +205,7 @@ void softmax(const Softmax& s, int threads) {
         }
         rnnlm::parallel(threads, [&](int id) {
             const long begin = part_of(c.rows, ROWS, id, threads), end = part_of(c.rows, ROWS, id + 1, threads);
-            if (s.targets) take_targets_off(s, c, begin, end);
+            finish_nll(s, c, begin, end);
             if (gradient) rows_of_hidden(s, c, lines, begin, end);
         });
         if (!gradient) continue;
