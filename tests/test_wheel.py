@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-IN_THE_WHEEL = ("rnnlm", "flows", "tasks", "deployments", "pyproject.toml", "README.md", "LICENSE")
+IN_THE_WHEEL = ("rnnlm", "flows", "tasks", "deployments", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 Run = Callable[..., str]
 
@@ -70,6 +70,13 @@ def run(installed: Path, tmp_path: Path) -> Run:
 def test_only_rnnlm_is_put_into_an_environment(installed: Path) -> None:
     assert {file.name.partition("-")[0] for file in packages(installed).iterdir()} - {"needed.pth"} == {"rnnlm"}
     assert not list(packages(installed).glob("rnnlm/**/.env"))
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no C++ compiler")
+def test_the_wheel_has_the_kernels_and_serves_every_python(run: Run, installed: Path) -> None:
+    assert run("rnnlm", "info").splitlines()[0].startswith("Kernels     native, ")
+    (tags,) = packages(installed).glob("rnnlm-*.dist-info/WHEEL")
+    assert "Tag: py3-none-linux_" in tags.read_text(encoding="utf-8")
 
 
 def test_what_only_looks_works_from_the_wheel(run: Run, installed: Path) -> None:

@@ -73,7 +73,7 @@ def _compute(
         else:
             fitted = run_cell(spec, inputs, place.folder)
         run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        run.set_tags(fitted.tags)
         fitted.forget()
     return ScoreRef(
         **cell.model_dump(),

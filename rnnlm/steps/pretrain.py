@@ -43,7 +43,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
                 fit = TargetFit(model, tokens, source.classifier, seed)
                 fitted = fit_target_model(fit, place.folder, progress, states_folder())
         run.log_metrics(fitted.metrics)
-        run.set_tags({"rnnlm.precision": fitted.precision, "rnnlm.output": fitted.sha256})
+        run.set_tags(fitted.tags)
         fitted.forget()
     return CheckpointRef(
         path=place.folder,

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnlm import kernel
 from rnnlm.errors import DataError, StoreError
 from rnnlm.evaluation.language_model import DocumentScores, by_document
 from rnnlm.evaluation.verdict import Point
@@ -43,6 +44,15 @@ class Fitted:
     seconds: float
     precision: Precision | Literal["float64"] = "float64"
     states: tuple[StateFolder, ...] = ()
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What its run is tagged with: what computed it, and the digest."""
+        tags = {"rnnlm.precision": self.precision, "rnnlm.output": self.sha256}
+        if self.precision != "float64":
+            native = self.precision == "float32"
+            tags["rnnlm.kernel"] = kernel.described() if native else "TensorFlow's operations"
+        return tags
 
     def forget(self) -> None:
         """Remove the states of a cell's trainings, when its result is recorded: nothing can be added to them."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from rnnlm import kernel
 from rnnlm.arms import arms_for
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.experiment import Experiment, check_experiment
@@ -88,6 +89,7 @@ def test_from_text_to_verdict_and_again(
     assert {run.info.status for run in runs} == {"FINISHED"}
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
     assert len(runs) == 1 + 4 + CLASSIFIERS + NOT_TRAINED
+    assert {r.data.tags["rnnlm.kernel"] for r in runs if "rnnlm.kernel" in r.data.tags} == {kernel.described()}
     assert all(r.data.tags["rnnlm.precision"] in ("float32", "bfloat16", "float64") for r in runs if r != parent)
     assert parent.data.params["model.hidden"] == "12"
     mean = np.mean([c["metrics"]["accuracy"] for c in verdict["cells"] if c["arm"] == "feature" and c["labels"] == 20])
