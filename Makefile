@@ -67,7 +67,7 @@ format: $(installed) ## format, and fix what can be fixed automatically
 install: $(installed) ## make the virtual environment
 
 # The stamp comes last, so that an interrupted installation continues at the next call.
-$(installed): requirements.lock pyproject.toml
+$(installed): requirements.lock pyproject.toml setup.py $(wildcard rnnlm/kernel/src/*)
 	@test -n "$(PYTHON)" || { echo "rnnlm needs Python 3.11, 3.12 or 3.13, and none was found. \
 	Install one, or name it: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; (3, 11) <= sys.version_info < (3, 14) or \

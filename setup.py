@@ -3,7 +3,9 @@
 Everything else is in pyproject.toml. Without the kernels the package is whole, and slower.
 """
 
+import os
 import platform
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -34,6 +36,9 @@ class BuildKernel(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         """Compile and link; a failure is a warning, because the extension is optional."""
+        if self.editable_mode:
+            # If this build fails, an older one must not stay.
+            (SOURCES.parent / "librnnlm.so").unlink(missing_ok=True)
 
         def compiled(source: str) -> list[str]:
             flags = FLAGS + PATHS.get(Path(source).stem, [])
@@ -57,6 +62,8 @@ class AnyPython(bdist_wheel):
 
 def main() -> None:
     """Build."""
+    compilers = (name for name in ("g++", "c++", "clang++") if shutil.which(name))
+    os.environ["CXX"] = os.environ.get("CXX") or next(compilers, "c++")
     # The slowest first. The library needs Linux: its threads follow the processors that a process may use.
     x86 = platform.machine() in ("x86_64", "AMD64")
     files = [str(path) for path in SOURCES.glob("*.cpp") if x86 or path.stem not in PATHS]

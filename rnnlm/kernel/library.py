@@ -6,6 +6,7 @@ import ctypes
 import functools
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,10 @@ logger = logging.getLogger("rnnlm.training")
 
 FILE = Path(__file__).with_name("librnnlm.so")
 VARIABLE = "RNNLM_KERNEL"  # native or tensorflow
+OPERATIONS = (
+    *("rnnlm_lstm", "rnnlm_lstm_gradient", "rnnlm_gru", "rnnlm_gru_gradient"),
+    *("rnnlm_softmax", "rnnlm_pooling", "rnnlm_pooling_gradient"),
+)
 
 _off = contextvars.ContextVar("off", default=False)
 
@@ -26,10 +31,10 @@ class Kernel(NamedTuple):
     """The kernels of this process.
 
     Attributes:
-        operations: TensorFlow's module with them; None if TensorFlow's own operations are taken.
-        path: Instructions that they take: avx512, avx2 or portable; None likewise.
-        threads: How many threads they take at most.
-        why: Why TensorFlow's own operations are taken; empty if they are not.
+        operations: TensorFlow's module with them; None if TensorFlow's own operations are used.
+        path: The instructions that they use: avx512, avx2 or portable; None if TensorFlow's operations are used.
+        threads: How many threads they use at most.
+        why: Why TensorFlow's own operations are used; empty if they are not.
     """
 
     operations: Any
@@ -50,30 +55,38 @@ def kernel() -> Kernel:
         raise ConfigError(
             f"{VARIABLE} is {asked!r}", where=VARIABLE, remedy="Set it to native or tensorflow, or leave it out."
         )
-    found = _load() if asked != "tensorflow" else Kernel(None, None, 0, f"{VARIABLE} is tensorflow")
+    found = _load() if asked != "tensorflow" else _without(f"{VARIABLE} is tensorflow")
     if asked == "native" and found.why:
         raise ConfigError(
             f"{VARIABLE} is native, but {found.why}",
             where=VARIABLE,
-            remedy="Install a C++ compiler and the package again (`make install`), or leave the variable out.",
+            remedy="Leave it out, or see rnnlm/kernel/README.md for what the kernels need.",
         )
     if found.why and not asked:
-        logger.info("TensorFlow's operations train the models: %s. The project's own kernels are faster.", found.why)
+        logger.info("TensorFlow's operations train the models: %s", found.why)
     return found
 
 
+def _without(why: str) -> Kernel:
+    return Kernel(None, None, 0, why)
+
+
 def _load() -> Kernel:
-    if not FILE.is_file():
-        return Kernel(None, None, 0, "the kernels were not compiled when rnnlm was installed")
     if tf.config.get_visible_devices("GPU"):
-        return Kernel(None, None, 0, "there is a GPU")
+        return _without("there is a GPU")
+    if sys.platform != "linux":
+        return _without("the faster kernels need Linux")
+    if not FILE.is_file():
+        return _without("the faster kernels were not compiled when rnnlm was installed; they need a C++ compiler")
     try:
         operations = tf.load_op_library(str(FILE))
         library = ctypes.CDLL(str(FILE))
     except (tf.errors.OpError, OSError) as error:
-        return Kernel(None, None, 0, f"the kernels cannot be loaded ({error})")
-    if not library.rnnlm_registered():
-        return Kernel(None, None, 0, f"TensorFlow {tf.__version__} does not take the kernels")
+        return _without(f"the faster kernels cannot be loaded ({error})")
+    if not all(hasattr(operations, name) for name in OPERATIONS):
+        return _without(
+            f"the faster kernels do not fit TensorFlow {tf.__version__}, or are of another version of rnnlm"
+        )
     library.rnnlm_path.restype = ctypes.c_char_p
     return Kernel(operations, library.rnnlm_path().decode(), library.rnnlm_threads(), "")
 
@@ -93,7 +106,7 @@ def is_usable() -> bool:
 
 @contextlib.contextmanager
 def switched_off() -> Iterator[None]:
-    """Take TensorFlow's own operations meanwhile: a graph that leaves this machine must do without the library."""
+    """Use TensorFlow's own operations inside this block. An exported graph must not need the library."""
     token = _off.set(True)
     try:
         yield

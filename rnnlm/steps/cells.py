@@ -10,7 +10,7 @@ from rnnlm.steps.step import Place, Step, states_folder, step
 from rnnlm.store import file_sha256
 
 
-@step(version=1, run_name="finetune {spec.id.title}")
+@step(version=2, run_name="finetune {spec.id.title}")
 def finetune(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
 ) -> ScoreRef:
@@ -26,7 +26,7 @@ def finetune(
     return _compute(place, spec, needs, texts, documents)
 
 
-@step(version=1, run_name="baseline {spec.id.title}")
+@step(version=2, run_name="baseline {spec.id.title}")
 def baseline(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
 ) -> ScoreRef:
@@ -90,7 +90,7 @@ def reads_words(spec: CellSpec) -> bool:
     return isinstance(spec.work, SolveLinear)
 
 
-@step(version=4)
+@step(version=5)
 def measure_forgetting(place: Place, source: ScoreRef, fine_tuned: ScoreRef, source_tokens: TokensRef) -> ForgettingRef:
     """Score the fine-tuned language model, and the one it started from, on the source's own test text.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from rnnlm import kernel
+from rnnlm.kernel.library import kernel
 from rnnlm.model import cudnn
 from rnnlm.model.encoder import CELLS
 from rnnlm.model.precision import Precision, float32
@@ -60,7 +60,7 @@ def _faster(cell: str, batch: int, steps: int, hidden: int, embedding: int, voca
         "processor": processor(),
         "cores": os.cpu_count(),
         "tensorflow": tf.__version__,
-        "kernels": kernel.described(),
+        "kernels": [kernel().path or "tensorflow", kernel().threads],
         "cell": cell,
         "sizes": [batch, steps, hidden, embedding, vocabulary],
     }
@@ -129,7 +129,6 @@ def _ratio(cell: str, batch: int, steps: int, hidden: int, embedding: int, vocab
             [found.numpy() for found in traced(precision)]
             if measured >= 0:  # the first time it is traced, and the libraries make their kernels
                 fastest[precision] = min(fastest[precision], time.perf_counter() - began)
-        ratio = fastest["float32"] / fastest["bfloat16"]
-        if measured >= 0 and ratio < HOPELESS:
+        if measured >= 0 and fastest["float32"] / fastest["bfloat16"] < HOPELESS:
             break
-    return ratio
+    return fastest["float32"] / fastest["bfloat16"]

@@ -50,8 +50,7 @@ class Fitted:
         """What its run is tagged with: what computed it, and the digest."""
         tags = {"rnnlm.precision": self.precision, "rnnlm.output": self.sha256}
         if self.precision != "float64":
-            native = self.precision == "float32"
-            tags["rnnlm.kernel"] = kernel.described() if native else "TensorFlow's operations"
+            tags["rnnlm.kernel"] = kernel.described()
         return tags
 
     def forget(self) -> None:

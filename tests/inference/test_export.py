@@ -43,6 +43,8 @@ def opened(folder: Path, form: ExportFormat, name: str) -> tuple[dict[str, Any],
             return dict(zip(names, session.run(None, arrays), strict=True))
 
         return {array.name: array.shape for array in session.get_inputs()}, run
+    # Other programs have none of the project's own operations.
+    assert b"Rnnlm" not in (folder / "saved_model.pb").read_bytes()
     saved = tf.saved_model.load(str(folder))
     function = saved.signatures[name]
     shapes = {array: spec.shape for array, spec in function.structured_input_signature[1].items()}

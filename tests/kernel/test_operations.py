@@ -39,7 +39,7 @@ def test_without_the_library_tensorflow_computes(
         library.kernel.__wrapped__()
 
 
-def test_a_library_that_is_none_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_broken_library_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     broken = tmp_path / "librnnlm.so"
     broken.write_bytes(b"no library")
     monkeypatch.setattr(library, "FILE", broken)
@@ -70,6 +70,12 @@ def test_a_target_out_of_the_vocabulary_is_an_error(target: int) -> None:
     rows = tf.zeros((2, 3)), tf.zeros((6, 3)), tf.zeros((6,)), tf.constant([0, target])
     with pytest.raises(tf.errors.InvalidArgumentError, match="a target is not in the vocabulary"):
         kernel.softmax_nll(*rows)
+
+
+@needs_kernels
+def test_an_empty_vocabulary_is_an_error() -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="the vocabulary is empty"):
+        kernel.softmax_sum(tf.zeros((2, 3)), tf.zeros((0, 3)), tf.zeros((0,)), None, tf.ones((2,)))
 
 
 @needs_kernels

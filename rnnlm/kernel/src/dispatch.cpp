@@ -14,7 +14,7 @@ const Choice* choices() {
 #if defined(__x86_64__)
     __builtin_cpu_init();
     static const Choice found[] = {
-        // What GCC's -mavx512f and its companions may use beside.
+        // All instruction sets that path_avx512.cpp is compiled for.
         {&avx512, __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
                       __builtin_cpu_supports("fma")},

@@ -21,65 +21,118 @@ void pack_gru(float* packed, const Gru& l, long b) {
     }
 }
 
+// Where a step reads and writes.
+struct GruStep {
+    const float *x, *before;
+    float *h, *gates;
+};
+
+// The step t. `reset` is scratch, (batch, units), for the outputs before of rows [begin, end) where one is reset.
+GruStep gru_step(const Gru& l, long t, float* reset, long begin, long end) {
+    const long B = l.batch, U = l.units;
+    GruStep s = {l.x + t * B * l.inputs, t ? l.h + (t - 1) * B * U : l.h0, l.h + t * B * U,
+                 l.gates ? l.gates + t * B * 4 * U : nullptr};
+    const float* keep = l.keep ? l.keep + t * B : nullptr;
+    bool any = false;
+    for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
+    if (!any) return s;
+    for (long m = begin; m < end; m++)
+        for (long u = 0; u < U; u++) reset[m * U + u] = s.before[m * U + u] * keep[m];
+    s.before = reset;
+    return s;
+}
+
+// The bias of a gate. Those of a gate that only adds up its two products come together.
+INLINE Vec gru_bias(const Gru& l, int g, long first, long left) {
+    Vec bias = load(l.bias + g * l.units + first, left);
+    return g < 2 ? bias + load(l.bias + (3 + g) * l.units + first, left) : bias;
+}
+
+// Sums become gates and output: of row m, for `left` units or a vector of them from `first` on. The candidate has one
+// sum of the inputs, and `product` of the recurrent product.
+INLINE void gru_cell(const GruStep& s, long U, long m, long first, long left, Vec z, Vec r, Vec candidate, Vec product) {
+    const long at = m * U + first;
+    z = sigmoid(z), r = sigmoid(r);
+    Vec g = tanh(candidate + r * product);
+    store(s.h + at, g + z * (load(s.before + at, left) - g), left);
+    if (s.gates) {
+        float* kept = s.gates + m * 4 * U + first;
+        store(kept, z, left), store(kept + U, r, left);
+        store(kept + 2 * U, g, left), store(kept + 3 * U, product, left);
+    }
+}
+
 // Rows [begin, end) through all time.
 void gru_rows(const Gru& l, const float* packed, float* reset, long begin, long end) {
-    const long B = l.batch, I = l.inputs, U = l.units, K = I + U;
+    const long I = l.inputs, U = l.units, K = I + U;
     for (long t = 0; t < l.steps; t++) {
-        const float* x = l.x + t * B * I;
-        const float* before = t ? l.h + (t - 1) * B * U : l.h0;
-        const float* keep = l.keep ? l.keep + t * B : nullptr;
-        float* h = l.h + t * B * U;
-        bool any = false;
-        for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
-        if (any) {
-            for (long m = begin; m < end; m++)
-                for (long u = 0; u < U; u++) reset[m * U + u] = before[m * U + u] * keep[m];
-            before = reset;
-        }
+        const GruStep s = gru_step(l, t, reset, begin, end);
         for (long first = 0; first < U; first += LANES) {
             const float* p = packed + first * K * 3;
             const long left = U - first;
             in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
                 Vec sums[M][3], candidates[M];
-                // The biases of a gate that only adds up its two products come together.
                 for (int g = 0; g < 3; g++) {
-                    Vec bias = load(l.bias + g * U + first, left);
-                    if (g < 2) bias = bias + load(l.bias + (3 + g) * U + first, left);
+                    Vec bias = gru_bias(l, g, first, left);
                     for (int m = 0; m < M; m++) sums[m][g] = bias;
                 }
                 const float* ahead = p + K * GRU_LINE + (m0 - begin) / ROWS * K * 16;  // as for the LSTM
-                accumulate<M, 3, true>(sums, x + m0 * I, I, 1, p, GRU_LINE, LANES, I, ahead);
+                accumulate<M, 3, true>(sums, s.x + m0 * I, I, 1, p, GRU_LINE, LANES, I, ahead);
                 const Vec second = load(l.bias + 5 * U + first, left);
                 for (int m = 0; m < M; m++) candidates[m] = sums[m][2], sums[m][2] = second;
-                accumulate<M, 3, true>(sums, before + m0 * U, U, 1, p + I * GRU_LINE, GRU_LINE, LANES, U, ahead + I * 16);
-                for (int m = 0; m < M; m++) {
-                    const long at = (m0 + m) * U + first;
-                    Vec z = sigmoid(sums[m][0]), r = sigmoid(sums[m][1]), n = sums[m][2];
-                    Vec g = tanh(candidates[m] + r * n);
-                    store(h + at, g + z * (load(before + at, left) - g), left);
-                    if (l.gates) {
-                        float* kept = l.gates + (t * B + m0 + m) * 4 * U + first;
-                        store(kept, z, left), store(kept + U, r, left);
-                        store(kept + 2 * U, g, left), store(kept + 3 * U, n, left);
-                    }
-                }
+                p += I * GRU_LINE;
+                accumulate<M, 3, true>(sums, s.before + m0 * U, U, 1, p, GRU_LINE, LANES, U, ahead + I * 16);
+                p -= I * GRU_LINE;
+                for (int m = 0; m < M; m++)
+                    gru_cell(s, U, m0 + m, first, left, sums[m][0], sums[m][1], candidates[m], sums[m][2]);
             });
         }
     }
 }
 
+// The same for few rows, whose weights are read once and not packed. Threads share the columns.
+void gru_few_rows(const Gru& l, float* sums, float* candidates, float* reset, int threads) {
+    const long B = l.batch, I = l.inputs, U = l.units, N = 3 * U;
+    for (long t = 0; t < l.steps; t++) {
+        const GruStep s = gru_step(l, t, reset, 0, B);
+        rnnlm::parallel(threads, [&](int id) {
+            const long begin = part_of(N, LANES, id, threads), end = part_of(N, LANES, id + 1, threads);
+            for (long m = 0; m < B; m++)
+                for (long n = begin; n < end; n++) sums[m * N + n] = n < 2 * U ? l.bias[n] + l.bias[N + n] : l.bias[n];
+            few_rows(sums, s.x, B, l.kernel, I, N, begin, end);
+            for (long m = 0; m < B; m++)
+                for (long n = begin < 2 * U ? 2 * U : begin; n < end; n++) {
+                    candidates[m * U + n - 2 * U] = sums[m * N + n];
+                    sums[m * N + n] = l.bias[N + n];
+                }
+            few_rows(sums, s.before, B, l.recurrent, U, N, begin, end);
+        });
+        for (long m = 0; m < B; m++)
+            for (long first = 0; first < U; first += LANES) {
+                const float* p = sums + m * N + first;
+                const long left = U - first;
+                gru_cell(s, U, m, first, left, load(p, left), load(p + U, left), load(candidates + m * U + first, left),
+                         load(p + 2 * U, left));
+            }
+    }
+}
+
 void gru(const Gru& l, int threads) {
     const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
-    threads = worthwhile(threads, (double)l.steps * l.batch * K * 3 * U);
-    const long packed_size = blocks * K * GRU_LINE, reset_size = l.keep ? l.batch * U : 0;
-    Scratch scratch(rnnlm::room(packed_size) + rnnlm::room(reset_size));
-    float *packed = scratch.take(packed_size), *reset = scratch.take(reset_size);
+    const bool pack = l.steps * l.batch >= ROWS_TO_PACK;
+    threads = worthwhile(threads, pack ? (double)l.steps * l.batch * K * 3 * U : (double)K * 3 * U);
+    const long weights_size = pack ? blocks * K * GRU_LINE : l.batch * 3 * U, reset_size = l.keep ? l.batch * U : 0;
+    const long candidates_size = pack ? 0 : l.batch * U;
+    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(reset_size) + rnnlm::room(candidates_size));
+    float *weights = scratch.take(weights_size), *reset = scratch.take(reset_size);
+    float* candidates = scratch.take(candidates_size);
+    if (!pack) return gru_few_rows(l, weights, candidates, reset, threads);
     rnnlm::parallel(threads, [&](int id) {
-        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gru(packed, l, b);
+        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gru(weights, l, b);
     });
     rnnlm::parallel(threads, [&](int id) {
-        gru_rows(l, packed, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
+        gru_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
     });
 }
 

@@ -7,8 +7,22 @@ namespace {
 
 using rnnlm::Scratch;
 
-// Fewer multiplications than this are done before a sleeping thread is awake.
-const double WORTH_A_THREAD = 1e6;
+// Sizes from which something else is done; tests compile with smaller ones, so that small cases do it too.
+#ifndef WORTH_A_THREAD
+#define WORTH_A_THREAD 1e6  // multiplications: fewer are done before a sleeping thread is awake
+#endif
+#ifndef STEP_LINES
+#define STEP_LINES 512  // lines of a panel that a step back through time does at a time, while the next are fetched
+#endif
+#ifndef CHUNK_BYTES
+// Of a chunk's exponentials in the softmax. Each chunk reads and writes a gradient as large as the embeddings once, so
+// a few rows at a time would cost more than what the caches save.
+#define CHUNK_BYTES 24000000
+#endif
+#ifndef CHUNK_ROWS
+#define CHUNK_ROWS (16L * ROWS)  // of a chunk, at least
+#endif
+
 INLINE int worthwhile(int threads, double multiplications) {
     double most = multiplications / WORTH_A_THREAD;
     return most < threads ? (most < 1 ? 1 : (int)most) : threads;
@@ -22,11 +36,27 @@ INLINE long part_of(long n, long block, int id, int parts) {
 // Below this many rows in all, packing the weights costs more than it saves.
 const long ROWS_TO_PACK = 24;
 
+// sums (rows, N) += a (rows, K) times weights (K, N) as they are in memory, for columns [begin, end): for few rows.
+// Each element is summed from k = 0 upwards, as in a block, so both ways give the same bits.
+INLINE void few_rows(float* sums, const float* a, long rows, const float* weights, long K, long N, long begin,
+                     long end) {
+    const long TOGETHER = 4;  // lines of weights for each time that a sum is read and written
+    for (long k0 = 0; k0 < K; k0 += TOGETHER) {
+        const long lines = at_most(TOGETHER, K - k0);
+        for (long m = 0; m < rows; m++) {
+            float* row = sums + m * N;
+            const float *left = a + m * K + k0, *w = weights + k0 * N;
+            for (long n = begin; n < end; n += LANES) {
+                Vec sum = load(row + n, end - n);
+                for (long k = 0; k < lines; k++) sum += broadcast(left + k) * load(w + k * N + n, end - n);
+                store(row + n, sum, end - n);
+            }
+        }
+    }
+}
+
 // Lines of a product that are done at a time: a panel of them stays in the second cache.
 const long LINES = 256;
-
-// Lines of a panel that a step back through time does at a time, while the next ones are fetched.
-const long STEP_LINES = 512;
 
 // The sums of one panel over K lines for rows [begin, end) of a, given to f block by block: f(row, rows, sums).
 // `partial` is scratch, (rows, PANEL).
@@ -67,7 +97,7 @@ void product_rows(const float* a, long K, const float* packed, long N, float* c,
                 });
 }
 
-// Rows of a matrix that is multiplied on its side: `lines` lines of `width`, gathered block by block of ROWS columns.
+// Rows of a matrix that is multiplied transposed: `lines` lines of `width`, gathered block by block of ROWS columns.
 INLINE void gather_columns(float* out, const float* source, long ld, long lines, long width, const float* scales) {
     for (long k = 0; k < lines; k++) {
         float s = scales ? scales[k] : 1.f;

@@ -25,27 +25,59 @@ void pack_gates(float* packed, const Lstm& l, long b) {
     }
 }
 
+// Where a step reads and writes.
+struct LstmStep {
+    const float *x, *before, *cell_before;
+    const float *keep;  // null: no row is reset at this step
+    float *h, *cells, *gates;
+};
+
+// The step t. `reset` is scratch, (batch, units), for the outputs before of rows [begin, end) where one is reset.
+LstmStep lstm_step(const Lstm& l, long t, float* reset, long begin, long end) {
+    const long B = l.batch, U = l.units;
+    LstmStep s = {l.x + t * B * l.inputs,
+                  t ? l.h + (t - 1) * B * U : l.h0,
+                  !l.gates ? l.cells : t ? l.cells + (t - 1) * B * U : l.c0,
+                  l.keep ? l.keep + t * B : nullptr,
+                  l.h + t * B * U,
+                  l.gates ? l.cells + t * B * U : l.cells,
+                  l.gates ? l.gates + t * B * 4 * U : nullptr};
+    bool any = false;
+    for (long m = begin; s.keep && m < end; m++) any |= s.keep[m] != 1.f;
+    if (!any) {
+        s.keep = nullptr;
+        return s;
+    }
+    for (long m = begin; m < end; m++)
+        for (long u = 0; u < U; u++) reset[m * U + u] = s.before[m * U + u] * s.keep[m];
+    s.before = reset;
+    return s;
+}
+
+// Sums become gates, cell and output: of row m, for `left` units or a vector of them from `first` on.
+INLINE void lstm_cell(const LstmStep& s, long U, long m, long first, long left, Vec i, Vec f, Vec g, Vec o) {
+    const long at = m * U + first;
+    i = sigmoid(i), f = sigmoid(f), g = tanh(g), o = sigmoid(o);
+    Vec c = load(s.cell_before + at, left);
+    if (s.keep) c = c * all(s.keep[m]);
+    c = f * c + i * g;
+    store(s.cells + at, c, left);
+    store(s.h + at, o * tanh(c), left);
+    if (s.gates) {
+        float* kept = s.gates + m * 4 * U + first;
+        store(kept, i, left), store(kept + U, f, left);
+        store(kept + 2 * U, g, left), store(kept + 3 * U, o, left);
+    }
+}
+
 // Rows [begin, end) through all time.
 void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, long end) {
-    const long B = l.batch, I = l.inputs, U = l.units, K = I + U;
+    const long I = l.inputs, U = l.units, K = I + U;
     for (long m = begin; m < end && !l.gates; m++) memcpy(l.cells + m * U, l.c0 + m * U, U * sizeof(float));
     for (long t = 0; t < l.steps; t++) {
-        const float* x = l.x + t * B * I;
-        const float* before = t ? l.h + (t - 1) * B * U : l.h0;
-        const float* cell_before = !l.gates ? l.cells : t ? l.cells + (t - 1) * B * U : l.c0;
-        const float* keep = l.keep ? l.keep + t * B : nullptr;
-        float *h = l.h + t * B * U, *cells = l.gates ? l.cells + t * B * U : l.cells;
-        bool any = false;
-        for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
-        if (any) {
-            for (long m = begin; m < end; m++)
-                for (long u = 0; u < U; u++) reset[m * U + u] = before[m * U + u] * keep[m];
-            before = reset;
-        } else {
-            keep = nullptr;
-        }
+        const LstmStep s = lstm_step(l, t, reset, begin, end);
         for (long first = 0; first < U; first += LANES) {
-            const float* p = packed ? packed + first * K * 4 : nullptr;
+            const float* p = packed + first * K * 4;
             const long left = U - first;
             in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
@@ -54,59 +86,54 @@ void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, lon
                     Vec bias = load(l.bias + g * U + first, left);
                     for (int m = 0; m < M; m++) sums[m][g] = bias;
                 }
-                if (packed) {
-                    // The next panel comes from a slower cache: each block of rows fetches its share of it.
-                    const float* ahead = p + K * PANEL + (m0 - begin) / ROWS * K * 16;
-                    accumulate<M, 4, true>(sums, x + m0 * I, I, 1, p, PANEL, LANES, I, ahead);
-                    accumulate<M, 4, true>(sums, before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U, ahead + I * 16);
-                } else if (left >= LANES) {
-                    accumulate<M, 4>(sums, x + m0 * I, I, 1, l.kernel + first, 4 * U, U, I);
-                    accumulate<M, 4>(sums, before + m0 * U, U, 1, l.recurrent + first, 4 * U, U, U);
-                } else {
-                    // A vector at the end of the last gate would reach past the matrix.
-                    for (long k = 0; k < K; k++)
-                        for (int g = 0; g < 4; g++) {
-                            const float* line = k < I ? l.kernel + k * 4 * U : l.recurrent + (k - I) * 4 * U;
-                            Vec column = load(line + g * U + first, left);
-                            for (int m = 0; m < M; m++) {
-                                float a = k < I ? x[(m0 + m) * I + k] : before[(m0 + m) * U + k - I];
-                                sums[m][g] += all(a) * column;
-                            }
-                        }
-                }
-                for (int m = 0; m < M; m++) {
-                    const long at = (m0 + m) * U + first;
-                    Vec i = sigmoid(sums[m][0]), f = sigmoid(sums[m][1]), g = tanh(sums[m][2]), o = sigmoid(sums[m][3]);
-                    Vec c = load(cell_before + at, left);
-                    if (keep) c = c * all(keep[m0 + m]);
-                    c = f * c + i * g;
-                    store(cells + at, c, left);
-                    store(h + at, o * tanh(c), left);
-                    if (l.gates) {
-                        float* kept = l.gates + (t * B + m0 + m) * 4 * U + first;
-                        store(kept, i, left), store(kept + U, f, left);
-                        store(kept + 2 * U, g, left), store(kept + 3 * U, o, left);
-                    }
-                }
+                // The next panel comes from a slower cache: each block of rows fetches its share of it.
+                const float* ahead = p + K * PANEL + (m0 - begin) / ROWS * K * 16;
+                accumulate<M, 4, true>(sums, s.x + m0 * I, I, 1, p, PANEL, LANES, I, ahead);
+                accumulate<M, 4, true>(sums, s.before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U, ahead + I * 16);
+                for (int m = 0; m < M; m++)
+                    lstm_cell(s, U, m0 + m, first, left, sums[m][0], sums[m][1], sums[m][2], sums[m][3]);
             });
         }
     }
 }
 
+// The same for few rows, whose weights are read once and not packed. Threads share the columns.
+void lstm_few_rows(const Lstm& l, float* sums, float* reset, int threads) {
+    const long B = l.batch, I = l.inputs, U = l.units, N = 4 * U;
+    if (!l.gates) memcpy(l.cells, l.c0, B * U * sizeof(float));
+    for (long t = 0; t < l.steps; t++) {
+        const LstmStep s = lstm_step(l, t, reset, 0, B);
+        rnnlm::parallel(threads, [&](int id) {
+            const long begin = part_of(N, LANES, id, threads), end = part_of(N, LANES, id + 1, threads);
+            for (long m = 0; m < B; m++)
+                for (long n = begin; n < end; n++) sums[m * N + n] = l.bias[n];
+            few_rows(sums, s.x, B, l.kernel, I, N, begin, end);
+            few_rows(sums, s.before, B, l.recurrent, U, N, begin, end);
+        });
+        for (long m = 0; m < B; m++)
+            for (long first = 0; first < U; first += LANES) {
+                const float* p = sums + m * N + first;
+                const long left = U - first;
+                lstm_cell(s, U, m, first, left, load(p, left), load(p + U, left), load(p + 2 * U, left),
+                          load(p + 3 * U, left));
+            }
+    }
+}
+
 void lstm(const Lstm& l, int threads) {
     const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
-    threads = worthwhile(threads, (double)l.steps * l.batch * K * 4 * U);
     const bool pack = l.steps * l.batch >= ROWS_TO_PACK;
-    const long packed_size = pack ? blocks * K * PANEL : 0, reset_size = l.keep ? l.batch * U : 0;
-    Scratch scratch(rnnlm::room(packed_size) + rnnlm::room(reset_size));
-    float *packed = scratch.take(packed_size), *reset = scratch.take(reset_size);
-    if (pack)
-        rnnlm::parallel(threads, [&](int id) {
-            for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gates(packed, l, b);
-        });
+    // Few rows wait for the memory, and for each other at every step.
+    threads = worthwhile(threads, pack ? (double)l.steps * l.batch * K * 4 * U : (double)K * 4 * U);
+    const long weights_size = pack ? blocks * K * PANEL : l.batch * 4 * U, reset_size = l.keep ? l.batch * U : 0;
+    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(reset_size));
+    float *weights = scratch.take(weights_size), *reset = scratch.take(reset_size);
+    if (!pack) return lstm_few_rows(l, weights, reset, threads);
     rnnlm::parallel(threads, [&](int id) {
-        lstm_rows(l, pack ? packed : nullptr, reset, part_of(l.batch, 1, id, threads),
-                  part_of(l.batch, 1, id + 1, threads));
+        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gates(weights, l, b);
+    });
+    rnnlm::parallel(threads, [&](int id) {
+        lstm_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
     });
 }
 

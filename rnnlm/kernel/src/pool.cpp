@@ -1,11 +1,13 @@
 #include "pool.h"
 
+#include <cfenv>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <new>
 #include <pthread.h>
 #include <sched.h>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,6 +18,7 @@ struct Pool {
     std::mutex one_job, state;
     std::condition_variable wake, done;
     const std::function<void(int)>* work = nullptr;
+    fenv_t environment;  // the caller's: whether very small numbers become zero must not depend on the thread
     int parts = 0, job = 0, left = 0, started = 1;
 
     void start(int count) {
@@ -29,7 +32,9 @@ struct Pool {
             seen = job;
             if (id >= parts) continue;
             const auto* mine = work;
+            const fenv_t same = environment;
             lock.unlock();
+            fesetenv(&same);
             (*mine)(id);
             lock.lock();
             if (--left == 0) done.notify_all();
@@ -39,6 +44,7 @@ struct Pool {
         {
             std::lock_guard<std::mutex> lock(state);
             start(count);
+            fegetenv(&environment);
             work = &f, parts = count, left = count - 1, job++;
         }
         wake.notify_all();
@@ -68,7 +74,11 @@ void parallel(int parts, const std::function<void(int)>& work) {
     if (parts > 1) {
         Pool* mine = pool;
         std::unique_lock<std::mutex> lock(mine->one_job, std::try_to_lock);
-        if (lock.owns_lock()) return mine->run(parts, work);
+        try {
+            if (lock.owns_lock()) return mine->run(parts, work);
+        } catch (const std::system_error&) {
+            // No further thread can be started: this one does all parts.
+        }
     }
     for (int id = 0; id < parts; id++) work(id);
 }

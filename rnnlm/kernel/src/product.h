@@ -83,7 +83,7 @@ INLINE void pack_panel(float* panel, const float* source, long ld, long K, long 
     }
 }
 
-// A panel of K lines from a matrix on its side: column j of the panel is the row at source + j * ld.
+// A panel of K lines from a transposed matrix: column j of the panel is the row at source + j * ld.
 INLINE void pack_transposed(float* panel, const float* source, long ld, long K, long width) {
     // In squares, so that both sides stay in the first cache.
     for (long k0 = 0; k0 < K; k0 += 16) {

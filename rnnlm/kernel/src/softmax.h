@@ -13,10 +13,6 @@ namespace {
 
 using rnnlm::Softmax;
 
-// Bytes of a chunk's exponentials. Each chunk reads and writes a gradient as large as the embeddings once, so a few
-// rows at a time would cost more than what the caches save.
-const long CHUNK_BYTES = 24000000;
-const long CHUNK_ROWS = 16 * ROWS;  // at least
 const float SMALL_SUM = 1e-30f, LARGE_SUM = 1e30f;
 
 struct Chunk {
@@ -145,9 +141,11 @@ void softmax(const Softmax& s, int threads) {
     const long V = s.vocabulary, D = s.width, panels = ceil_div(V, PANEL), width_panels = ceil_div(D, PANEL);
     const bool gradient = s.dhidden;
     threads = worthwhile(threads, (gradient ? 3. : 1.) * s.rows * V * D);
-    if (gradient && s.rows == 0) {
+    if (s.rows == 0) {
+        if (!gradient) return;
         memset(s.dembeddings, 0, V * D * sizeof(float));
         memset(s.dbias, 0, V * sizeof(float));
+        return;
     }
     long most = CHUNK_BYTES / (panels * PANEL * 4) / ROWS * ROWS;
     most = at_most(most < CHUNK_ROWS ? CHUNK_ROWS : most, s.rows);

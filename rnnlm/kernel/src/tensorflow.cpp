@@ -2,7 +2,6 @@
 // and no header of it is needed. The few functions are declared here and looked up in the TensorFlow that the process
 // has loaded, so this file can also be loaded without one.
 #include <cstdint>
-#include <cstdio>
 #include <dlfcn.h>
 #include <exception>
 #include <new>
@@ -13,7 +12,7 @@
 namespace {
 
 // From tensorflow/c/{tf_datatype,tf_status}.h.
-enum { TF_FLOAT = 1, TF_INT32 = 3 };
+enum { TF_FLOAT = 1 };
 enum { TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8, TF_INTERNAL = 13 };
 
 struct Tensorflow {
@@ -67,6 +66,9 @@ struct Wrong {
     const char* message;
 };
 
+// TensorFlow itself has refused something; the status says what.
+struct Refused {};
+
 // Inputs and outputs of one call. Tensors are TensorFlow's: their handles are given back when the call ends.
 class Call {
   public:
@@ -110,12 +112,13 @@ class Call {
     }
     void fail(int code, const char* message) {
         tf.SetStatus(status, code, message);
-        tf.OpKernelContext_Failure(context, status);
+        fail();
     }
+    void fail() { tf.OpKernelContext_Failure(context, status); }
 
   private:
     void check() {
-        if (tf.GetCode(status)) throw Wrong{TF_INTERNAL, "TensorFlow has no memory for an output"};
+        if (tf.GetCode(status)) throw Refused{};
     }
     void *context, *status, *tensors[24];
     int used = 0;
@@ -202,6 +205,7 @@ void softmax(Call& call, bool training) {
     s.rows = hidden.shape[0], s.width = hidden.shape[1], s.vocabulary = embeddings.shape[0];
     s.hidden = hidden.floats(), s.embeddings = call.input(1, {s.vocabulary, s.width});
     s.bias = call.input(2, {s.vocabulary}), s.weights = call.input(4, {s.rows});
+    if (s.vocabulary == 0) throw Wrong{TF_INVALID_ARGUMENT, "the vocabulary is empty"};
     auto targets = call.input(3, 1);
     if (targets.elements) {
         s.targets = (const int32_t*)call.input(3, {s.rows});
@@ -217,9 +221,15 @@ void softmax(Call& call, bool training) {
     path->softmax(s, rnnlm::threads());
 }
 
-rnnlm::Pooling pooling_inputs(Call& call) {
+// (steps, batch, units) and (batch, units) of a recurrence without products.
+struct PoolingShape {
+    int64_t steps, batch, units;
+};
+
+rnnlm::Pooling pooling_inputs(Call& call, PoolingShape& shape) {
     auto forget = call.input(0, 3);
     const int64_t T = forget.shape[0], B = forget.shape[1], U = forget.shape[2];
+    shape = {T, B, U};
     rnnlm::Pooling p = {};
     p.steps = T, p.size = B * U;
     p.forget = forget.floats(), p.added = call.input(1, {T, B, U}), p.before = call.input(2, {B, U});
@@ -227,20 +237,20 @@ rnnlm::Pooling pooling_inputs(Call& call) {
 }
 
 void pooling(Call& call, bool) {
-    auto found = call.input(0, 3);
-    const int64_t T = found.shape[0], B = found.shape[1], U = found.shape[2];
-    rnnlm::Pooling p = pooling_inputs(call);
-    p.cells = call.output(0, {T, B, U});
+    PoolingShape s;
+    rnnlm::Pooling p = pooling_inputs(call, s);
+    p.cells = call.output(0, {s.steps, s.batch, s.units});
     path->pooling(p, rnnlm::threads());
 }
 
 void pooling_gradient(Call& call, bool) {
-    auto found = call.input(0, 3);
-    const int64_t T = found.shape[0], B = found.shape[1], U = found.shape[2];
-    rnnlm::Pooling p = pooling_inputs(call);
-    p.cells = const_cast<float*>(call.input(3, {T, B, U}));
-    rnnlm::PoolingGradient d = {call.input(4, {T, B, U}), call.output(0, {T, B, U}), call.output(1, {T, B, U}),
-                                call.output(2, {B, U})};
+    PoolingShape s;
+    rnnlm::Pooling p = pooling_inputs(call, s);
+    p.cells = const_cast<float*>(call.input(3, {s.steps, s.batch, s.units}));
+    rnnlm::PoolingGradient d = {};
+    d.dcells = call.input(4, {s.steps, s.batch, s.units});
+    d.dforget = call.output(0, {s.steps, s.batch, s.units}), d.dadded = call.output(1, {s.steps, s.batch, s.units});
+    d.dbefore = call.output(2, {s.batch, s.units});
     path->pooling_gradient(p, d, rnnlm::threads());
 }
 
@@ -250,6 +260,8 @@ void run(void* kernel, void* context) {
     Call call(context);
     try {
         compute(call, kernel != nullptr);
+    } catch (const Refused&) {
+        call.fail();
     } catch (const Wrong& wrong) {
         call.fail(wrong.code, wrong.message);
     } catch (const std::bad_alloc&) {

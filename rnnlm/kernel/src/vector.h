@@ -17,7 +17,7 @@
 #endif
 
 #define INLINE inline __attribute__((always_inline))
-// Behind the parameters of a lambda: without it, what it calls loses the registers that its caller holds.
+// Goes after a lambda's parameters. Without it the lambda is not inlined, and its sums leave the registers.
 #define INLINE_LAMBDA __attribute__((always_inline))
 
 namespace {
@@ -60,14 +60,6 @@ INLINE float sum(Vec v) {
     for (int k = 0; k < LANES; k++) s += v[k];
     return s;
 }
-
-INLINE float largest(Vec v) {
-    float s = v[0];
-    for (int k = 1; k < LANES; k++) s = v[k] > s ? v[k] : s;
-    return s;
-}
-INLINE Vec smaller(Vec a, Vec b) { return a < b ? a : b; }
-INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
 
 // exp(x) to 2 units in the last place: Cody and Waite's reduction, and the polynomial of Cephes' expf (Moshier).
 // Below -87.3 it is the smallest normal number, above 88.3 the largest power that is kept; NaN stays NaN.
