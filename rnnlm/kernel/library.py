@@ -52,13 +52,11 @@ def kernel() -> Kernel:
     """
     asked = os.environ.get(VARIABLE) or ""
     if asked not in ("", "native", "tensorflow"):
-        raise ConfigError(
-            f"{VARIABLE} is {asked!r}", where=VARIABLE, remedy="Set it to native or tensorflow, or leave it out."
-        )
+        raise ConfigError(f"is {asked!r}", where=VARIABLE, remedy="Set it to native or tensorflow, or leave it out.")
     found = _load() if asked != "tensorflow" else _without(f"{VARIABLE} is tensorflow")
     if asked == "native" and found.why:
         raise ConfigError(
-            f"{VARIABLE} is native, but {found.why}",
+            f"is native, but {found.why}",
             where=VARIABLE,
             remedy="Leave it out, or see rnnlm/kernel/README.md for what the kernels need.",
         )

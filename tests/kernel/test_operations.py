@@ -21,7 +21,7 @@ def test_the_variable_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RNNLM_KERNEL", "tensorflow")
     assert load() == (None, None, 0, "RNNLM_KERNEL is tensorflow")
     monkeypatch.setenv("RNNLM_KERNEL", "fast")
-    with pytest.raises(ConfigError, match="RNNLM_KERNEL is 'fast'"):
+    with pytest.raises(ConfigError, match="RNNLM_KERNEL: is 'fast'"):
         load()
 
 
