@@ -40,13 +40,23 @@ const long ROWS_TO_PACK = 24;
 // Each element is summed from k = 0 upwards, as in a block, so both ways give the same bits.
 INLINE void few_rows(float* sums, const float* a, long rows, const float* weights, long K, long N, long begin,
                      long end) {
-    const long TOGETHER = 4;  // lines of weights for each time that a sum is read and written
+    const long TOGETHER = 8;  // lines of weights for each time that a sum is read and written
     for (long k0 = 0; k0 < K; k0 += TOGETHER) {
         const long lines = at_most(TOGETHER, K - k0);
         for (long m = 0; m < rows; m++) {
             float* row = sums + m * N;
             const float *left = a + m * K + k0, *w = weights + k0 * N;
-            for (long n = begin; n < end; n += LANES) {
+            long n = begin;
+            if (lines == TOGETHER) {  // the loop that takes the time: whole vectors, and the factors in registers
+                Vec factors[TOGETHER];
+                for (long k = 0; k < TOGETHER; k++) factors[k] = broadcast(left + k);
+                for (; n + LANES <= end; n += LANES) {
+                    Vec sum = load(row + n);
+                    for (long k = 0; k < TOGETHER; k++) sum += factors[k] * load(w + k * N + n);
+                    store(row + n, sum);
+                }
+            }
+            for (; n < end; n += LANES) {
                 Vec sum = load(row + n, end - n);
                 for (long k = 0; k < lines; k++) sum += broadcast(left + k) * load(w + k * N + n, end - n);
                 store(row + n, sum, end - n);
