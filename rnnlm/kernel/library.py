@@ -81,7 +81,7 @@ def _load() -> Kernel:
         library = ctypes.CDLL(str(FILE))
     except (tf.errors.OpError, OSError) as error:
         return _without(f"the faster kernels cannot be loaded ({error})")
-    if not all(hasattr(operations, name) for name in OPERATIONS):
+    if not (all(hasattr(operations, name) for name in OPERATIONS) and library.rnnlm_registered()):
         return _without(
             f"the faster kernels do not fit TensorFlow {tf.__version__}, or are of another version of rnnlm"
         )

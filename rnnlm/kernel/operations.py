@@ -7,6 +7,18 @@ import tensorflow as tf
 from rnnlm.kernel.library import kernel
 
 
+def _resets(keep: tf.Tensor | None) -> tf.Tensor:
+    """Return what the kernels take for `keep`: an empty tensor is an input that is not there."""
+    return tf.zeros((0, 0, 1)) if keep is None else keep
+
+
+def _shaped(gradients: Any, inputs: Any) -> tuple[tf.Tensor, ...]:
+    """Return gradients with the shapes of what they are gradients of."""
+    for gradient, of in zip(gradients, inputs, strict=True):
+        gradient.set_shape(of.shape)
+    return tuple(gradients)
+
+
 def lstm(
     x: tf.Tensor,
     weights: list[tf.Tensor],
@@ -27,8 +39,7 @@ def lstm(
         The outputs (time, batch, units), and the last cell (batch, units).
     """
     operations, units = kernel().operations, weights[1].shape[0]
-    # An empty tensor is an input that is not there.
-    resets = tf.zeros((0, 0, 1)) if keep is None else keep
+    resets = _resets(keep)
     shape = tf.TensorShape([x.shape[0], x.shape[1], units])
     if not training:
         h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, flag=False)
@@ -44,9 +55,7 @@ def lstm(
 
         def gradient(dh: tf.Tensor, dcell: tf.Tensor) -> Any:
             found = operations.rnnlm_lstm_gradient(x, *inputs, resets, h, cells, gates, dh, dcell)
-            for derivative, of in zip(found, (x, *inputs), strict=True):
-                derivative.set_shape(of.shape)
-            return tuple(found)
+            return _shaped(found, (x, *inputs))
 
         return (h, cells[-1]), gradient
 
@@ -75,7 +84,7 @@ def gru(
         The outputs (time, batch, units), and the last one (batch, units).
     """
     operations, units = kernel().operations, weights[1].shape[0]
-    resets = tf.zeros((0, 0, 1)) if keep is None else keep
+    resets = _resets(keep)
     shape = tf.TensorShape([x.shape[0], x.shape[1], units])
 
     def outputs_and_gates(*inputs: tf.Tensor) -> Any:
@@ -89,9 +98,7 @@ def gru(
 
         def gradient(dh: tf.Tensor) -> Any:
             found = operations.rnnlm_gru_gradient(*inputs, resets, h, gates, dh)
-            for derivative, of in zip(found, inputs, strict=True):
-                derivative.set_shape(of.shape)
-            return tuple(found)
+            return _shaped(found, inputs)
 
         return h, gradient
 
@@ -117,9 +124,8 @@ def softmax_sum(
     @tf.custom_gradient
     def with_gradient(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor) -> Any:
         nll, *found = operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights, flag=True)
-        for derivative, of in zip(found, (hidden, embeddings, bias), strict=True):
-            derivative.set_shape(of.shape)
-        return tf.reduce_sum(nll * weights), lambda upstream: tuple(upstream * derivative for derivative in found)
+        derivatives = _shaped(found, (hidden, embeddings, bias))
+        return tf.reduce_sum(nll * weights), lambda upstream: tuple(upstream * derivative for derivative in derivatives)
 
     return with_gradient(hidden, embeddings, bias)
 
@@ -148,8 +154,6 @@ def pooling(forget: tf.Tensor, added: tf.Tensor, before: tf.Tensor) -> Any:
 
     def gradient(dcells: tf.Tensor) -> Any:
         found = operations.rnnlm_pooling_gradient(forget, added, before, cells, dcells)
-        for derivative, of in zip(found, (forget, added, before), strict=True):
-            derivative.set_shape(of.shape)
-        return tuple(found)
+        return _shaped(found, (forget, added, before))
 
     return cells, gradient

@@ -43,7 +43,7 @@ def tied_cross_entropy(
     if precision == "float32" and native.is_usable():
         return native.softmax_sum(hidden, embeddings, bias, targets, weights)
     logits = tf.reduce_sum(float32(hidden) * tf.gather(embeddings, targets), 1) + tf.gather(bias, targets)
-    return log_normaliser_sum(hidden, embeddings, bias, weights, precision) - tf.reduce_sum(weights * logits)
+    return log_normalisers(precision)(hidden, embeddings, bias, weights) - tf.reduce_sum(weights * logits)
 
 
 def log_normaliser_sum(

@@ -12,15 +12,6 @@ using rnnlm::GruGradient;
 
 const long GRU_LINE = 3 * LANES;  // a line of packed weights: three gates of one vector of units
 
-void pack_gru(float* packed, const Gru& l, long b) {
-    const long U = l.units, K = l.inputs + U, first = b * LANES;
-    float* p = packed + b * K * GRU_LINE;
-    for (long k = 0; k < K; k++, p += GRU_LINE) {
-        const float* line = (k < l.inputs ? l.kernel + k * 3 * U : l.recurrent + (k - l.inputs) * 3 * U) + first;
-        for (int g = 0; g < 3; g++) store(p + g * LANES, load(line + g * U, U - first));
-    }
-}
-
 // Where a step reads and writes.
 struct GruStep {
     const float *x, *before;
@@ -33,12 +24,7 @@ GruStep gru_step(const Gru& l, long t, float* reset, long begin, long end) {
     GruStep s = {l.x + t * B * l.inputs, t ? l.h + (t - 1) * B * U : l.h0, l.h + t * B * U,
                  l.gates ? l.gates + t * B * 4 * U : nullptr};
     const float* keep = l.keep ? l.keep + t * B : nullptr;
-    bool any = false;
-    for (long m = begin; keep && m < end; m++) any |= keep[m] != 1.f;
-    if (!any) return s;
-    for (long m = begin; m < end; m++)
-        for (long u = 0; u < U; u++) reset[m * U + u] = s.before[m * U + u] * keep[m];
-    s.before = reset;
+    if (any_reset(keep, begin, end)) s.before = after_resets(s.before, keep, reset, U, begin, end);
     return s;
 }
 
@@ -129,7 +115,8 @@ void gru(const Gru& l, int threads) {
     float* candidates = scratch.take(candidates_size);
     if (!pack) return gru_few_rows(l, weights, candidates, reset, threads);
     rnnlm::parallel(threads, [&](int id) {
-        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gru(weights, l, b);
+        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++)
+            pack_gates<3>(weights, l.kernel, l.recurrent, l.inputs, U, b);
     });
     rnnlm::parallel(threads, [&](int id) {
         gru_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));

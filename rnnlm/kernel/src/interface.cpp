@@ -2,6 +2,17 @@
 #include "kernels.h"
 #include "pool.h"
 
+namespace {
+
+template <class F>
+int with(const char* path, F call) {
+    const rnnlm::Path* found = rnnlm::path_named(path);
+    if (found) call(*found);
+    return !found;
+}
+
+}  // namespace
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -14,35 +25,22 @@ int rnnlm_has(const char* path) { return rnnlm::path_named(path) != nullptr; }
 
 // Each returns 0, or 1 if this processor cannot take the path.
 int rnnlm_lstm(const char* path, int threads, const rnnlm::Lstm* l) {
-    const rnnlm::Path* p = rnnlm::path_named(path);
-    if (p) p->lstm(*l, threads);
-    return !p;
+    return with(path, [&](auto& p) { p.lstm(*l, threads); });
 }
 int rnnlm_lstm_gradient(const char* path, int threads, const rnnlm::Lstm* l, const rnnlm::LstmGradient* d) {
-    const rnnlm::Path* p = rnnlm::path_named(path);
-    if (p) p->lstm_gradient(*l, *d, threads);
-    return !p;
+    return with(path, [&](auto& p) { p.lstm_gradient(*l, *d, threads); });
 }
 int rnnlm_gru(const char* path, int threads, const rnnlm::Gru* l) {
-    const rnnlm::Path* p = rnnlm::path_named(path);
-    if (p) p->gru(*l, threads);
-    return !p;
+    return with(path, [&](auto& p) { p.gru(*l, threads); });
 }
 int rnnlm_gru_gradient(const char* path, int threads, const rnnlm::Gru* l, const rnnlm::GruGradient* d) {
-    const rnnlm::Path* p = rnnlm::path_named(path);
-    if (p) p->gru_gradient(*l, *d, threads);
-    return !p;
+    return with(path, [&](auto& p) { p.gru_gradient(*l, *d, threads); });
 }
 int rnnlm_softmax(const char* path, int threads, const rnnlm::Softmax* s) {
-    const rnnlm::Path* p = rnnlm::path_named(path);
-    if (p) p->softmax(*s, threads);
-    return !p;
+    return with(path, [&](auto& p) { p.softmax(*s, threads); });
 }
 int rnnlm_pooling(const char* path, int threads, const rnnlm::Pooling* p, const rnnlm::PoolingGradient* d) {
-    const rnnlm::Path* found = rnnlm::path_named(path);
-    if (!found) return 1;
-    d ? found->pooling_gradient(*p, *d, threads) : found->pooling(*p, threads);
-    return 0;
+    return with(path, [&](auto& found) { d ? found.pooling_gradient(*p, *d, threads) : found.pooling(*p, threads); });
 }
 }
 #pragma GCC visibility pop

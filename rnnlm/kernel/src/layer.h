@@ -33,6 +33,31 @@ INLINE long part_of(long n, long block, int id, int parts) {
     return at_most(n, ceil_div(n, block) * id / parts * block);
 }
 
+// Block b of [kernel; recurrent]: for LANES units, inputs + units lines of one vector for each gate.
+template <int GATES>
+void pack_gates(float* packed, const float* kernel, const float* recurrent, long inputs, long units, long b) {
+    const long N = GATES * units, K = inputs + units, first = b * LANES;
+    float* p = packed + b * K * GATES * LANES;
+    for (long k = 0; k < K; k++, p += GATES * LANES) {
+        const float* line = (k < inputs ? kernel + k * N : recurrent + (k - inputs) * N) + first;
+        for (int g = 0; g < GATES; g++) store(p + g * LANES, load(line + g * units, units - first));
+    }
+}
+
+// Whether any of the rows [begin, end) is reset at a step. `keep`: one number a row, or null.
+INLINE bool any_reset(const float* keep, long begin, long end) {
+    for (long m = begin; keep && m < end; m++)
+        if (keep[m] != 1.f) return true;
+    return false;
+}
+
+// Write the outputs before a step, (rows, units), as they are after the resets; return where.
+INLINE const float* after_resets(const float* before, const float* keep, float* reset, long units, long begin, long end) {
+    for (long m = begin; m < end; m++)
+        for (long u = 0; u < units; u++) reset[m * units + u] = before[m * units + u] * keep[m];
+    return reset;
+}
+
 // Below this many rows in all, packing the weights costs more than it saves.
 const long ROWS_TO_PACK = 24;
 

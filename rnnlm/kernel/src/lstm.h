@@ -14,17 +14,6 @@ namespace {
 using rnnlm::Lstm;
 using rnnlm::LstmGradient;
 
-// [kernel; recurrent] by blocks of LANES units: inputs + units lines of four vectors, one a gate.
-void pack_gates(float* packed, const Lstm& l, long b) {
-    long U = l.units, K = l.inputs + U, first = b * LANES, left = U - first;
-    float* p = packed + b * K * PANEL;
-    for (long k = 0; k < K; k++) {
-        const float* line = (k < l.inputs ? l.kernel + k * 4 * U : l.recurrent + (k - l.inputs) * 4 * U) + first;
-        for (int g = 0; g < 4; g++) store(p + g * LANES, load(line + g * U, left));
-        p += PANEL;
-    }
-}
-
 // Where a step reads and writes.
 struct LstmStep {
     const float *x, *before, *cell_before;
@@ -42,15 +31,10 @@ LstmStep lstm_step(const Lstm& l, long t, float* reset, long begin, long end) {
                   l.h + t * B * U,
                   l.gates ? l.cells + t * B * U : l.cells,
                   l.gates ? l.gates + t * B * 4 * U : nullptr};
-    bool any = false;
-    for (long m = begin; s.keep && m < end; m++) any |= s.keep[m] != 1.f;
-    if (!any) {
+    if (any_reset(s.keep, begin, end))
+        s.before = after_resets(s.before, s.keep, reset, U, begin, end);
+    else
         s.keep = nullptr;
-        return s;
-    }
-    for (long m = begin; m < end; m++)
-        for (long u = 0; u < U; u++) reset[m * U + u] = s.before[m * U + u] * s.keep[m];
-    s.before = reset;
     return s;
 }
 
@@ -130,7 +114,8 @@ void lstm(const Lstm& l, int threads) {
     float *weights = scratch.take(weights_size), *reset = scratch.take(reset_size);
     if (!pack) return lstm_few_rows(l, weights, reset, threads);
     rnnlm::parallel(threads, [&](int id) {
-        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++) pack_gates(weights, l, b);
+        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++)
+            pack_gates<4>(weights, l.kernel, l.recurrent, l.inputs, U, b);
     });
     rnnlm::parallel(threads, [&](int id) {
         lstm_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
