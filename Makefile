@@ -9,6 +9,7 @@ export RNNLM_HOME ?= $(CURDIR)/.rnnlm
 
 installed := $(VENV)/installed
 bin := $(VENV)/bin
+pip := $(bin)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
@@ -32,7 +33,7 @@ test-browser: $(installed) ## what a person does in the pages, in Chromium (must
 	$(bin)/python -m pytest -m browser tests/flows/browser
 
 test-postgres: $(installed) ## the same over PostgreSQL (must be installed)
-	$(bin)/python -m pip install --disable-pip-version-check --quiet 'psycopg[binary]'
+	$(pip) install --quiet 'psycopg[binary]'
 	RNNLM_TEST_DATABASE=postgresql $(bin)/python -m pytest -m browser tests/flows/browser
 
 test-compose: $(installed) ## the services of deployments/compose.yaml, in Docker (must be installed)
@@ -73,15 +74,16 @@ $(installed): requirements.lock pyproject.toml setup.py $(wildcard rnnlm/kernel/
 	@$(PYTHON) -c 'import sys; v = sys.version.split()[0]; (3, 11) <= sys.version_info < (3, 14) or \
 	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	@# Python compiles what it imports. Compiling all that comes with TensorFlow and MLflow takes a minute or two.
-	$(bin)/python -m pip install --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(bin)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@# uv takes half a minute where pip takes three. It does not read pip's settings (a mirror, say), so pip is second.
+	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
+	$(pip) install --require-hashes -r $(VENV)/uv.lock
+	$(bin)/uv pip install --python $(bin)/python --require-hashes -r requirements.lock \
+	|| $(pip) install --no-compile --require-hashes -r requirements.lock
+	$(pip) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve all versions again and write requirements.lock
-	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && $(PYTHON) -m venv $$work \
-	&& $$work/bin/python -m pip install --disable-pip-version-check --quiet uv \
-	&& $$work/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+lock: $(installed) ## resolve all versions again and write requirements.lock
+	$(bin)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	--upgrade --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 clean: ## remove the virtual environment and the caches of tools; keep the runs in .rnnlm
