@@ -191,13 +191,14 @@ void gru_gradient(const Gru& l, const GruGradient& d, int threads) {
     });
     const Factor inputs[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}};
     const Factor outputs[] = {{l.h0, l.h, B, U, l.keep, d.drecurrent}};
+    rnnlm::Pieces pieces(ceil_div(total, TOGETHER));
     rnnlm::parallel(threads, [&](int id) {
-        product_rows(of_inputs, N, to_inputs, I, d.dx, part_of(total, ROWS, id, threads),
-                     part_of(total, ROWS, id + 1, threads));
         float *left = own + id * own_size, *right = left + rnnlm::room(left_size);
         const long begin = panels * id / threads, end = panels * (id + 1) / threads;
         weight_gradients(inputs, of_inputs, total, N, d.dbias, left, right, begin, end);
         weight_gradients(outputs, of_recurrent, total, N, d.dbias + N, left, right, begin, end);
+        for (long p; pieces.take(p);)
+            product_rows(of_inputs, N, to_inputs, I, d.dx, p * TOGETHER, at_most((p + 1) * TOGETHER, total));
     });
 }
 

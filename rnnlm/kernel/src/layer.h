@@ -65,19 +65,19 @@ const long ROWS_TO_PACK = 24;
 // Each element is summed from k = 0 upwards, as in a block, so both ways give the same bits.
 INLINE void few_rows(float* sums, const float* a, long rows, const float* weights, long K, long N, long begin,
                      long end) {
-    const long TOGETHER = 8;  // lines of weights for each time that a sum is read and written
-    for (long k0 = 0; k0 < K; k0 += TOGETHER) {
-        const long lines = at_most(TOGETHER, K - k0);
+    const long AT_ONCE = 8;  // lines of weights for each time that a sum is read and written
+    for (long k0 = 0; k0 < K; k0 += AT_ONCE) {
+        const long lines = at_most(AT_ONCE, K - k0);
         for (long m = 0; m < rows; m++) {
             float* row = sums + m * N;
             const float *left = a + m * K + k0, *w = weights + k0 * N;
             long n = begin;
-            if (lines == TOGETHER) {  // the loop that takes the time: whole vectors, and the factors in registers
-                Vec factors[TOGETHER];
-                for (long k = 0; k < TOGETHER; k++) factors[k] = broadcast(left + k);
+            if (lines == AT_ONCE) {  // the loop that takes the time: whole vectors, and the factors in registers
+                Vec factors[AT_ONCE];
+                for (long k = 0; k < AT_ONCE; k++) factors[k] = broadcast(left + k);
                 for (; n + LANES <= end; n += LANES) {
                     Vec sum = load(row + n);
-                    for (long k = 0; k < TOGETHER; k++) sum += factors[k] * load(w + k * N + n);
+                    for (long k = 0; k < AT_ONCE; k++) sum += factors[k] * load(w + k * N + n);
                     store(row + n, sum);
                 }
             }
@@ -92,6 +92,8 @@ INLINE void few_rows(float* sums, const float* a, long rows, const float* weight
 
 // Lines of a product that are done at a time: a panel of them stays in the second cache.
 const long LINES = 256;
+// Rows that a part of a panel is used for before the next part.
+const long TOGETHER = 16 * ROWS;
 
 // The sums of one panel over K lines for rows [begin, end) of a, given to f block by block: f(row, rows, sums).
 // `partial` is scratch, (rows, PANEL).
@@ -116,20 +118,18 @@ INLINE void panel_product(const float* a, const float* panel, long K, float* par
     } while (k0 < K);
 }
 
-// c (rows, N) = a (rows, K) times packed panels of K lines, for rows [begin, end).
+// c (rows, N) = a (rows, K) times packed panels of K lines, for rows [begin, end): at most TOGETHER of them.
 void product_rows(const float* a, long K, const float* packed, long N, float* c, long begin, long end) {
-    const long together = 16 * ROWS;
-    for (long m0 = begin; m0 < end; m0 += together)
-        for (long k0 = 0; k0 < K; k0 += LINES)
-            for (long panel = 0; panel < N; panel += PANEL)
-                in_blocks(m0, at_most(m0 + together, end), [&](long m, auto rows) INLINE_LAMBDA {
-                    constexpr int M = decltype(rows)::number;
-                    Vec sums[M][4];
-                    clear(sums);
-                    const float* p = packed + panel * K + k0 * PANEL;
-                    accumulate<M, 4>(sums, a + m * K + k0, K, 1, p, PANEL, LANES, at_most(LINES, K - k0));
-                    write<M>(c + m * N + panel, N, sums, N - panel, k0 > 0);
-                });
+    for (long k0 = 0; k0 < K; k0 += LINES)
+        for (long panel = 0; panel < N; panel += PANEL)
+            in_blocks(begin, end, [&](long m, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                clear(sums);
+                const float* p = packed + panel * K + k0 * PANEL;
+                accumulate<M, 4>(sums, a + m * K + k0, K, 1, p, PANEL, LANES, at_most(LINES, K - k0));
+                write<M>(c + m * N + panel, N, sums, N - panel, k0 > 0);
+            });
 }
 
 // Rows of a matrix that is multiplied transposed: `lines` lines of `width`, gathered block by block of ROWS columns.

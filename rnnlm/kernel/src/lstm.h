@@ -185,12 +185,13 @@ void lstm_gradient(const Lstm& l, const LstmGradient& d, int threads) {
         lstm_rows_back(l, d, back, dz, partial + begin * PANEL, begin, end);
     });
     const Factor factors[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}, {l.h0, l.h, B, U, l.keep, d.drecurrent}};
+    rnnlm::Pieces pieces(ceil_div(total, TOGETHER));
     rnnlm::parallel(threads, [&](int id) {
-        product_rows(dz, N, to_inputs, I, d.dx, part_of(total, ROWS, id, threads),
-                     part_of(total, ROWS, id + 1, threads));
         float* left = own + id * (rnnlm::room(left_size) + rnnlm::room(right_size));
         weight_gradients(factors, dz, total, N, d.dbias, left, left + rnnlm::room(left_size), panels * id / threads,
                          panels * (id + 1) / threads);
+        for (long p; pieces.take(p);)
+            product_rows(dz, N, to_inputs, I, d.dx, p * TOGETHER, at_most((p + 1) * TOGETHER, total));
     });
 }
 

@@ -1,5 +1,6 @@
 // Threads that sleep between two jobs: TensorFlow's own threads need the cores then.
 #pragma once
+#include <atomic>
 #include <functional>
 
 namespace rnnlm {
@@ -10,6 +11,18 @@ int threads();
 // Call work(0) ... work(parts - 1), on as many threads. If the pool is busy with another caller's job, this caller does
 // all parts itself: then two callers already keep two cores busy. No result may depend on which thread does a part.
 void parallel(int parts, const std::function<void(int)>& work);
+
+// Pieces of a job that its threads take one by one. A thread that the system holds up leaves more to the others.
+class Pieces {
+  public:
+    explicit Pieces(long count) : count(count) {}
+    // Whether there is another piece, and which.
+    bool take(long& piece) { return (piece = next.fetch_add(1, std::memory_order_relaxed)) < count; }
+
+  private:
+    std::atomic<long> next{0};
+    const long count;
+};
 
 // Memory that is kept between calls, so that no call pays for fresh pages. Owned by the caller until `Scratch` ends.
 class Scratch {

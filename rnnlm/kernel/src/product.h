@@ -13,13 +13,14 @@ const long PANEL = 4 * LANES;  // columns side by side
 #if LANES == 16
 const int ROWS = 6;  // 24 of 32
 #elif LANES == 8
-const int ROWS = 3;  // 12 of 16, and B is read from memory
+const int ROWS = 3;  // 12 of 16, and 3 of A
 #else
 const int ROWS = 3;
 #endif
 
 // sums[m][n] += sum over k of a[m * row + k * step] * b[k * ldb + n * apart ...]
-// A line at `ahead` is fetched at each k, where that is given: what the next blocks will read.
+// A line at `ahead` is fetched at each k, where that is given: what the next blocks will read. Vectors of 16 alone need
+// it; otherwise it takes the place of a load.
 template <int M, int N, bool AHEAD = false>
 INLINE void accumulate(Vec (&sums)[M][N], const float* a, long row, long step, const float* b, long ldb, long apart,
                        long K, const float* ahead = nullptr) {
@@ -28,14 +29,24 @@ INLINE void accumulate(Vec (&sums)[M][N], const float* a, long row, long step, c
     for (int m = 0; m < M; m++)
         for (int n = 0; n < N; n++) own[m][n] = sums[m][n];
     for (long k = 0; k < K; k++) {
+#if LANES == 16
         Vec columns[N];
         for (int n = 0; n < N; n++) columns[n] = load(b + n * apart);
         for (int m = 0; m < M; m++) {
             Vec left = broadcast(a + m * row);
             for (int n = 0; n < N; n++) own[m][n] += left * columns[n];
         }
-        a += step, b += ldb;
         if (AHEAD) __builtin_prefetch(ahead + 16 * k, 0, 2);
+#else
+        // The factors of A stay in registers: few registers are left, and loads are what such a processor runs out of.
+        Vec left[M];
+        for (int m = 0; m < M; m++) left[m] = broadcast(a + m * row);
+        for (int n = 0; n < N; n++) {
+            Vec column = load(b + n * apart);
+            for (int m = 0; m < M; m++) own[m][n] += left[m] * column;
+        }
+#endif
+        a += step, b += ldb;
     }
     for (int m = 0; m < M; m++)
         for (int n = 0; n < N; n++) sums[m][n] = own[m][n];

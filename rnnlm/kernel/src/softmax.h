@@ -23,7 +23,7 @@ struct Chunk {
     float *scaled;         // (panels of the width, rows, PANEL): hidden * scale
 };
 
-// Exponentials and their sums of one panel of words; or only the largest logits.
+// Exponentials and their sums of one panel of words, whose embeddings are `columns`; or only the largest logits.
 void panel_of_words(const Softmax& s, const Chunk& c, const float* columns, long panel, bool find_largest) {
     const long D = s.width, first = panel * PANEL, width = s.vocabulary - first;
     Vec bias[4];
@@ -33,7 +33,7 @@ void panel_of_words(const Softmax& s, const Chunk& c, const float* columns, long
         Vec sums[M][4];
         for (int m = 0; m < M; m++)
             for (int n = 0; n < 4; n++) sums[m][n] = bias[n];
-        accumulate<M, 4>(sums, s.hidden + (c.first + m0) * D, D, 1, columns + first * D, PANEL, LANES, D);
+        accumulate<M, 4>(sums, s.hidden + (c.first + m0) * D, D, 1, columns, PANEL, LANES, D);
         for (int m = 0; m < M; m++) {
             float* result = c.partial + panel * c.rows + m0 + m;
             if (find_largest) {
@@ -49,7 +49,8 @@ void panel_of_words(const Softmax& s, const Chunk& c, const float* columns, long
             float* out = c.exponentials ? c.exponentials + (panel * c.rows + m0 + m) * PANEL : nullptr;
             for (int n = 0; n < 4; n++) {
                 Vec e = exponential(sums[m][n] - all(c.shift[m0 + m]));
-                for (long k = width > n * LANES ? width - n * LANES : 0; k < LANES; k++) e[k] = 0;
+                if (width < PANEL)
+                    for (long k = width > n * LANES ? width - n * LANES : 0; k < LANES; k++) e[k] = 0;
                 total += e;
                 if (out) store(out + n * LANES, e);
             }
@@ -91,15 +92,16 @@ void panel_of_gradients(const Softmax& s, const Chunk& c, long panel) {
     const long D = s.width, first = panel * PANEL, width = at_most(PANEL, s.vocabulary - first);
     const float* e = c.exponentials + panel * c.rows * PANEL;
     const bool add = c.first > 0;
-    in_blocks(0, width, [&](long m, auto rows) INLINE_LAMBDA {
-        constexpr int M = decltype(rows)::number;
-        for (long d = 0; d < D; d += PANEL) {
-            Vec sums[M][4];
-            clear(sums);
-            accumulate<M, 4>(sums, e + m, 1, PANEL, c.scaled + d * c.rows, PANEL, LANES, c.rows);
-            write<M>(s.dembeddings + (first + m) * D + d, D, sums, D - d, add);
-        }
-    });
+    for (long k = 0; k < c.rows; k += LINES)
+        for (long d = 0; d < D; d += PANEL)
+            in_blocks(0, width, [&](long m, auto rows) INLINE_LAMBDA {
+                constexpr int M = decltype(rows)::number;
+                Vec sums[M][4];
+                clear(sums);
+                accumulate<M, 4>(sums, e + k * PANEL + m, 1, PANEL, c.scaled + d * c.rows + k * PANEL, PANEL, LANES,
+                                 at_most(LINES, c.rows - k));
+                write<M>(s.dembeddings + (first + m) * D + d, D, sums, D - d, add || k);
+            });
     for (int n = 0; n < 4 && n * LANES < width; n++) {
         Vec total = {};
         for (long k = 0; k < c.rows; k++) total += all(c.scale[k]) * load(e + k * PANEL + n * LANES);
@@ -122,12 +124,11 @@ void finish_nll(const Softmax& s, const Chunk& c, long begin, long end) {
     }
 }
 
-// The part of the targets in the gradient of words [begin, end).
-void targets_of_words(const Softmax& s, const Chunk& c, long begin, long end) {
+// The part of the targets in the gradient of their words.
+void targets_of_words(const Softmax& s, const Chunk& c) {
     const long D = s.width;
     for (long row = c.first; row < c.first + c.rows; row++) {
         const long target = s.targets[row];
-        if (target < begin || target >= end) continue;
         float* out = s.dembeddings + target * D;
         for (long d = 0; d < D; d += LANES) {
             Vec part = all(s.weights[row]) * load(s.hidden + row * D + d, D - d);
@@ -140,16 +141,19 @@ void targets_of_words(const Softmax& s, const Chunk& c, long begin, long end) {
 void softmax(const Softmax& s, int threads) {
     const long V = s.vocabulary, D = s.width, panels = ceil_div(V, PANEL), width_panels = ceil_div(D, PANEL);
     const bool gradient = s.dhidden;
-    threads = worthwhile(threads, (gradient ? 3. : 1.) * s.rows * V * D);
+    // Packing a word takes as long as the products of about eight rows.
+    threads = worthwhile(threads, ((gradient ? 3. : 1.) * s.rows + 8.) * V * D);
     if (s.rows == 0) {
         if (!gradient) return;
         memset(s.dembeddings, 0, V * D * sizeof(float));
         memset(s.dbias, 0, V * sizeof(float));
         return;
     }
-    long most = CHUNK_BYTES / (panels * PANEL * 4) / ROWS * ROWS;
+    // Without a gradient a chunk has one sum for each panel alone.
+    long most = CHUNK_BYTES / (panels * (gradient ? PANEL : 1) * 4) / ROWS * ROWS;
     most = at_most(most < CHUNK_ROWS ? CHUNK_ROWS : most, s.rows);
-    const long columns_size = panels * PANEL * D, partial_size = panels * most;
+    // Packed once for all chunks; without a gradient there is one chunk as a rule, and a thread packs what it needs next.
+    const long columns_size = (gradient ? panels : threads) * PANEL * D, partial_size = panels * most;
     const long lines_size = gradient ? width_panels * PANEL * V : 0;
     const long exponentials_size = gradient ? panels * most * PANEL : 0;
     const long scaled_size = gradient ? width_panels * most * PANEL : 0;
@@ -161,19 +165,27 @@ void softmax(const Softmax& s, int threads) {
     Chunk c = {0, 0, scratch.take(most), scratch.take(most), scratch.take(exponentials_size),
                scratch.take(partial_size), scratch.take(scaled_size)};
     if (!gradient) c.exponentials = nullptr;
-    rnnlm::parallel(threads, [&](int id) {
-        for (long p = panels * id / threads; p < panels * (id + 1) / threads; p++)
-            pack_transposed(columns + p * PANEL * D, s.embeddings + p * PANEL * D, D, D, V - p * PANEL);
-        long begin = V * id / threads, end = V * (id + 1) / threads;
-        for (long d = 0; d < D && gradient; d += PANEL)
-            pack_panel(lines + d * V + begin * PANEL, s.embeddings + begin * D + d, D, end - begin, D - d);
-    });
+    const auto pack = [&](float* panel, long p) {
+        pack_transposed(panel, s.embeddings + p * PANEL * D, D, D, V - p * PANEL);
+        return panel;
+    };
+    if (gradient)
+        rnnlm::parallel(threads, [&](int id) {
+            for (long p = panels * id / threads; p < panels * (id + 1) / threads; p++)
+                pack(columns + p * PANEL * D, p);
+            const long begin = V * id / threads, end = V * (id + 1) / threads;
+            for (long d = 0; d < D; d += PANEL)
+                pack_panel(lines + d * V + begin * PANEL, s.embeddings + begin * D + d, D, end - begin, D - d);
+        });
     for (c.first = 0; c.first < s.rows; c.first += most) {
         c.rows = at_most(most, s.rows - c.first);
         const auto words = [&](bool find_largest) {
+            rnnlm::Pieces pieces(panels);
             rnnlm::parallel(threads, [&](int id) {
-                for (long p = panels * id / threads; p < panels * (id + 1) / threads; p++)
-                    panel_of_words(s, c, columns, p, find_largest);
+                for (long p; pieces.take(p);) {
+                    const float* panel = gradient ? columns + p * PANEL * D : pack(columns + id * PANEL * D, p);
+                    panel_of_words(s, c, panel, p, find_largest);
+                }
             });
         };
         const auto totals = [&] {
@@ -201,17 +213,19 @@ void softmax(const Softmax& s, int threads) {
             words(false);
             totals();
         }
-        rnnlm::parallel(threads, [&](int id) {
-            const long begin = part_of(c.rows, ROWS, id, threads), end = part_of(c.rows, ROWS, id + 1, threads);
-            finish_nll(s, c, begin, end);
-            if (gradient) rows_of_hidden(s, c, lines, begin, end);
+        rnnlm::Pieces pieces_of_rows(ceil_div(c.rows, TOGETHER)), pieces_of_words(panels);
+        rnnlm::parallel(threads, [&](int) {
+            for (long p; pieces_of_rows.take(p);) {
+                const long begin = p * TOGETHER, end = at_most(begin + TOGETHER, c.rows);
+                finish_nll(s, c, begin, end);
+                if (gradient) rows_of_hidden(s, c, lines, begin, end);
+            }
         });
         if (!gradient) continue;
-        rnnlm::parallel(threads, [&](int id) {
-            const long begin = panels * id / threads, end = panels * (id + 1) / threads;
-            for (long p = begin; p < end; p++) panel_of_gradients(s, c, p);
-            if (s.targets) targets_of_words(s, c, begin * PANEL, end * PANEL);
+        rnnlm::parallel(threads, [&](int) {
+            for (long p; pieces_of_words.take(p);) panel_of_gradients(s, c, p);
         });
+        if (s.targets) targets_of_words(s, c);
     }
 }
 

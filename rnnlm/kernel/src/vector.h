@@ -53,19 +53,34 @@ INLINE void store(float* p, Vec v, long n) {
 }
 
 INLINE float sum(Vec v) {
-#if defined(__AVX512F__)
+#if LANES == 16
     return _mm512_reduce_add_ps((__m512)v);
+#elif LANES == 8
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+#else
+    return (v[0] + v[2]) + (v[1] + v[3]);
 #endif
-    float s = 0;
-    for (int k = 0; k < LANES; k++) s += v[k];
-    return s;
+}
+
+// x, but at least `low` and at most `high`; NaN stays NaN.
+INLINE Vec between(Vec x, float low, float high) {
+    // The instructions return their second operand if one is NaN.
+#if LANES == 16
+    return (Vec)_mm512_min_ps((__m512)all(high), _mm512_max_ps((__m512)all(low), (__m512)x));
+#elif LANES == 8
+    return (Vec)_mm256_min_ps((__m256)all(high), _mm256_max_ps((__m256)all(low), (__m256)x));
+#else
+    x = x < all(low) ? all(low) : x;
+    return x > all(high) ? all(high) : x;
+#endif
 }
 
 // exp(x) to 2 units in the last place: Cody and Waite's reduction, and the polynomial of Cephes' expf (Moshier).
 // Below -87.3 it is the smallest normal number, above 88.3 the largest power that is kept; NaN stays NaN.
 INLINE Vec exponential(Vec x) {
-    x = x < all(-87.3f) ? all(-87.3f) : x;
-    x = x > all(88.3f) ? all(88.3f) : x;
+    x = between(x, -87.3f, 88.3f);
     // 1.5 * 2^23: adding it rounds to an integer, which is then in the low bits.
     const Vec rounder = all(12582912.f);
     Vec shifted = x * all(1.44269504f) + rounder;
@@ -79,9 +94,8 @@ INLINE Vec exponential(Vec x) {
     p = p * r + all(1.6666665459e-1f);
     p = p * r + all(5.0000001201e-1f);
     p = p * (r * r) + (r + all(1.f));
-    // Times 2^n, by the exponent's bits; the integer sits in the low bits of `shifted`.
-    Int power = ((Int)shifted << 23) + (Int)p;
-    return x == x ? (Vec)power : x;
+    // Times 2^n, whose bits are made of the integer in the low bits of `shifted`.
+    return p * (Vec)(((Int)shifted << 23) + 0x3f800000);
 }
 
 INLINE Vec inverse(Vec x) {
