@@ -42,15 +42,16 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         ConfigError: If a port that was asked for is busy, or the environment names servers elsewhere.
         StoreError: If a service does not start, or ends by itself.
     """
-    # Loads Prefect, which `down` does without.
-    from rnnlm.stack.deploy import deploy
-
     _data_is_here()
     with _only_one() as first:
         if not first:
             _tell_of_the_first()
             return
         _wait_for_leftovers()
+        print("Starting the servers…", flush=True)
+        # Loads Prefect, which takes seconds, and which `down` does without.
+        from rnnlm.stack.deploy import deploy
+
         prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
         mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
         if not (home() / "mlflow" / "mlflow.db").exists():
@@ -60,7 +61,6 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
             make_store()
         servers = [prefect_server(prefect), _mlflow_server(mlflow)]
         with contextlib.suppress(KeyboardInterrupt), interrupted_by_signals(), running() as started:
-            print("Starting the servers…", flush=True)
             with first_start():
                 started += map(start, servers)
                 wait_for(started)

@@ -29,8 +29,8 @@ from rnnlm.transfer.fit import fit_language_model
 from rnnlm.transfer.run_cell import Inputs, run_cell
 
 GOLDEN = Path(__file__).with_name("golden.json")
-# Scores of tiny trainings in float32. Processors differ in the last digits, which dynamic evaluation makes up to 0.2 % of
-# a score. A changed computation differs in the first digits.
+# Scores of tiny trainings in float32. Processors differ in the last digits, and dynamic evaluation makes 0.2 % of a
+# score out of that. A changed computation differs in the first digits.
 TOLERANCE = 5e-3
 WORDS = ("film", "plot", "Äpfel", "café", "电影", "music", "scene", "actor")
 
