@@ -75,15 +75,18 @@ $(installed): requirements.lock pyproject.toml setup.py $(wildcard rnnlm/kernel/
 	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# uv takes half a minute where pip takes three. It does not read pip's settings (a mirror, say), so pip is second.
+	@# Neither compiles: Python compiles what it imports, and all that comes with TensorFlow and MLflow takes a minute.
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(pip) install --require-hashes -r $(VENV)/uv.lock
 	$(bin)/uv pip install --python $(bin)/python --require-hashes -r requirements.lock \
-	|| $(pip) install --no-compile --require-hashes -r requirements.lock
+	|| { echo "uv failed; pip installs."; $(pip) install --no-compile --require-hashes -r requirements.lock; }
 	$(pip) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: $(installed) ## resolve all versions again and write requirements.lock
-	$(bin)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+lock: ## resolve all versions again and write requirements.lock
+	work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && $(PYTHON) -m venv $$work \
+	&& $$work/bin/python -m pip install --disable-pip-version-check --quiet uv \
+	&& $$work/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	--upgrade --no-emit-index-url --custom-compile-command "make lock" --quiet --output-file requirements.lock
 
 clean: ## remove the virtual environment and the caches of tools; keep the runs in .rnnlm

@@ -157,6 +157,8 @@ class CheckpointRef(TokenizerRef):
         kind: What the model does.
         metrics: Scores of the best weights, by name (`valid/perplexity`).
         seconds: Wall-clock time of the training.
+        busy_cores: Cores that were busy on average; of a training that was stopped, in its last process. None if it
+            was not recorded.
         tokens_sha256: Digest of the tokens that it was trained on.
         recorded_as: What identifies the record of the training: its MLflow run.
     """
@@ -166,6 +168,7 @@ class CheckpointRef(TokenizerRef):
     seconds: float
     tokens_sha256: str
     recorded_as: str
+    busy_cores: float | None = None
 
 
 class CellId(BaseModel):
@@ -202,12 +205,15 @@ class ScoreRef(Ref, CellId):
     Attributes:
         metrics: Scores on the test split, by name (`accuracy`), and on the validation split (`valid/accuracy`).
         seconds: Wall-clock time of the cell.
+        busy_cores: Cores that were busy on average; of a training that was stopped, in its last process. None if it
+            was not recorded.
         recorded_as: What identifies the record of the cell: its MLflow run.
     """
 
     metrics: dict[str, float]
     seconds: float
     recorded_as: str
+    busy_cores: float | None = None
 
     @property
     def id(self) -> CellId:

@@ -75,10 +75,10 @@ def assemble(
         *([forgotten.sentence] if forgotten else []),
         *left_out_sentences(documents, experiment.target.corpus),
     ]
-    seconds = {"source model": source.seconds}
+    by_part: dict[str, list[CheckpointRef | ScoreRef]] = {"source model": [source]}
     for score in scores:
         part = f"{'language model' if score.task == 'language_model' else f'{score.task}s'}, {score.arm}"
-        seconds[part] = seconds.get(part, 0.0) + score.seconds
+        by_part.setdefault(part, []).append(score)
     return Verdict(
         experiment=experiment.name,
         outcome=outcome(found, beyond),
@@ -119,10 +119,19 @@ def assemble(
             "target tokenizer": tokens.tokenizer_sha256,
         },
         versions={"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
-        seconds=seconds,
+        seconds={part: sum(done.seconds for done in all_done) for part, all_done in by_part.items()},
+        busy_cores={part: busy for part, all_done in by_part.items() if (busy := _busy_cores(all_done)) is not None},
         configuration=experiment.model_dump(mode="json"),
         command="rnnlm run experiment.yaml",
     )
+
+
+def _busy_cores(parts: list[CheckpointRef | ScoreRef]) -> float | None:
+    """Return the mean over the time of all parts; None if it is not known of one of them."""
+    seconds = sum(part.seconds for part in parts)
+    if seconds == 0.0 or any(part.busy_cores is None for part in parts):
+        return None
+    return sum(part.seconds * part.busy_cores for part in parts if part.busy_cores is not None) / seconds
 
 
 def predictions_of(score: ScoreRef) -> Predictions:

@@ -312,6 +312,7 @@ class Verdict(BaseModel):
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
         seconds: Seconds of each part of the run.
+        busy_cores: Cores that each part kept busy on average, where it is known.
         configuration: The whole experiment.
         command: The command that repeats it.
     """
@@ -341,5 +342,6 @@ class Verdict(BaseModel):
     digests: dict[str, str]
     versions: dict[str, str]
     seconds: dict[str, float]
+    busy_cores: dict[str, float] = {}
     configuration: dict[str, object]
     command: str

@@ -305,9 +305,14 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
         documents=[(words.plain(name), f"{number:,}") for name, number in verdict.documents.items()],
         left_out=_left_out_table(verdict),
         unknown=[(name, words.share(share)) for name, share in verdict.unknown.items()],
-        seconds=[(words.plain(name), words.duration(value)) for name, value in verdict.seconds.items()],
+        seconds=[(words.plain(name), _time(verdict, name)) for name in verdict.seconds],
         configuration=yaml.safe_dump(configuration, allow_unicode=True, sort_keys=False, width=100),
     )
+
+
+def _time(verdict: Verdict, part: str) -> str:
+    busy = verdict.busy_cores.get(part)
+    return words.duration(verdict.seconds[part]) + (f", {busy:.1f} cores busy" if busy is not None else "")
 
 
 def _facts(verdict: Verdict) -> str:

@@ -4,13 +4,14 @@ import hashlib
 
 from rnnlm.plan import CellSpec, Plan, SolveLinear, TrainLanguageModel, TrainTarget, needs_source
 from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, TokensRef
+from rnnlm.steps.busy import BusyCores
 from rnnlm.steps.progress import Progress
 from rnnlm.steps.recorded import cell_name, cell_settings
 from rnnlm.steps.step import Place, Step, states_folder, step
 from rnnlm.store import file_sha256
 
 
-@step(version=2, run_name="finetune {spec.id.title}")
+@step(version=3, run_name="finetune {spec.id.title}")
 def finetune(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
 ) -> ScoreRef:
@@ -26,7 +27,7 @@ def finetune(
     return _compute(place, spec, needs, texts, documents)
 
 
-@step(version=2, run_name="baseline {spec.id.title}")
+@step(version=3, run_name="baseline {spec.id.title}")
 def baseline(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
 ) -> ScoreRef:
@@ -66,6 +67,7 @@ def _compute(
     inputs = Inputs(needs, dict(zip(spec.texts, texts, strict=True)), documents)
     tags = {"rnnlm.task": cell.task, "rnnlm.arm": cell.arm, "rnnlm.tokens": texts[0].sha256}
     read = {"target tokens": texts[0]}
+    busy = BusyCores()
     with place.tracker.child(cell_name(cell), cell_settings(spec), tags, read) as run:
         if isinstance(spec.work, TrainTarget | TrainLanguageModel):
             with Progress(run, cell.title[0].upper() + cell.title[1:], place.meter) as progress:
@@ -81,6 +83,7 @@ def _compute(
         sha256=fitted.sha256,
         metrics=fitted.metrics,
         seconds=fitted.seconds,
+        busy_cores=busy.mean(),
         recorded_as=run.run_id,
     )
 
@@ -90,7 +93,7 @@ def reads_words(spec: CellSpec) -> bool:
     return isinstance(spec.work, SolveLinear)
 
 
-@step(version=5)
+@step(version=6)
 def measure_forgetting(place: Place, source: ScoreRef, fine_tuned: ScoreRef, source_tokens: TokensRef) -> ForgettingRef:
     """Score the fine-tuned language model, and the one it started from, on the source's own test text.
 

@@ -3,11 +3,12 @@
 from rnnlm.experiment import Source
 from rnnlm.refs import CheckpointRef, TokensRef
 from rnnlm.settings import Model
+from rnnlm.steps.busy import BusyCores
 from rnnlm.steps.progress import Progress
 from rnnlm.steps.step import Place, states_folder, step
 
 
-@step(version=6)
+@step(version=7)
 def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed: int) -> CheckpointRef:
     """Train a language model of the source text, or a classifier of the source's labelled documents.
 
@@ -24,6 +25,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     tags = {"rnnlm.tokens": tokens.sha256}
+    busy = BusyCores()
     with place.tracker.child("pretrain", params, tags, {"source tokens": tokens}) as run:
         with Progress(run, "Source model", place.meter) as progress:
             if source.task == "language_model":
@@ -51,6 +53,7 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
         kind="language_model" if source.task == "language_model" else source.classifier.model,
         metrics=fitted.metrics,
         seconds=fitted.seconds,
+        busy_cores=busy.mean(),
         tokens_sha256=tokens.sha256,
         recorded_as=run.run_id,
     )

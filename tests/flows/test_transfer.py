@@ -66,6 +66,8 @@ def test_from_text_to_verdict_and_again(
     shown = [example for one in verdict["examples"] for way in ("of_arm", "of_baseline") for example in one[way]]
     written = (tmp_path / "target.csv").read_text()
     assert all(example["text"] in written and example["label"] != example["said"] for example in shown)
+    assert verdict["busy_cores"].keys() == verdict["seconds"].keys()
+    assert all(busy > 0.0 for busy in verdict["busy_cores"].values())
     (source_seconds,) = (seconds for part, seconds in verdict["seconds"].items() if part == "source model")
     before = {(c["task"], c["arm"]): c["seconds_before"] for c in verdict["cells"]}
     assert before["classifier", "scratch"] == before["classifier", "tfidf"] == 0.0

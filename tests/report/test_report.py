@@ -140,6 +140,7 @@ def make(seeds: int = 3, language_model: bool = True, curves: bool = True, **cha
         "digests": {name: f"{place}" * 64 for place, name in enumerate(("source documents", "target tokens"), 1)},
         "versions": {"python": "3.11.2", "tensorflow": "2.20.0", "rnnlm": "0.1.0"},
         "seconds": {"ingest": 6.2, "pretrain": 221.3, "finetune": 312.9, "compare": 4001.0},
+        "busy_cores": {"pretrain": 1.87},
         "configuration": {"name": "demo", "comparison": {"labels": [100, 500, 2000, "all"], "seeds": seeds}},
         "command": "rnnlm run demo",
     }
@@ -255,6 +256,12 @@ def test_page_starts_with_the_verdict_then_tables_then_figures(report: Path) -> 
     places = [text.index(part) for part in ("<h1>", "Transfer helps", "<table>", "<img", "Configuration", "Versions")]
     assert places == sorted(places)
     assert text.startswith("<!DOCTYPE html>")
+
+
+def test_the_time_of_a_part_has_its_busy_cores_where_they_are_known(report: Path) -> None:
+    page = Page((report / "report.html").read_text(encoding="utf-8"))
+    assert "3 min 41 s, 1.9 cores busy" in page.text
+    assert page.text.count("cores busy") == 1
 
 
 def test_page_stands_alone(report: Path) -> None:

@@ -191,14 +191,15 @@ void gru_gradient(const Gru& l, const GruGradient& d, int threads) {
     });
     const Factor inputs[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}};
     const Factor outputs[] = {{l.h0, l.h, B, U, l.keep, d.drecurrent}};
-    rnnlm::Pieces pieces(ceil_div(total, TOGETHER));
+    const long piece = rows_of_piece(total, threads);
+    rnnlm::Pieces pieces(ceil_div(total, piece));
     rnnlm::parallel(threads, [&](int id) {
         float *left = own + id * own_size, *right = left + rnnlm::room(left_size);
         const long begin = panels * id / threads, end = panels * (id + 1) / threads;
         weight_gradients(inputs, of_inputs, total, N, d.dbias, left, right, begin, end);
         weight_gradients(outputs, of_recurrent, total, N, d.dbias + N, left, right, begin, end);
         for (long p; pieces.take(p);)
-            product_rows(of_inputs, N, to_inputs, I, d.dx, p * TOGETHER, at_most((p + 1) * TOGETHER, total));
+            product_rows(of_inputs, N, to_inputs, I, d.dx, p * piece, at_most((p + 1) * piece, total));
     });
 }
 

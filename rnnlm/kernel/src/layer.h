@@ -15,8 +15,8 @@ using rnnlm::Scratch;
 #define STEP_LINES 512  // lines of a panel that a step back through time does at a time, while the next are fetched
 #endif
 #ifndef CHUNK_BYTES
-// Of a chunk's exponentials in the softmax. Each chunk reads and writes a gradient as large as the embeddings once, so
-// a few rows at a time would cost more than what the caches save.
+// Of what a chunk of the softmax keeps: its exponentials, or their sums if there is no gradient. Each chunk reads and
+// writes a gradient as large as the embeddings once, so a few rows at a time would cost more than what the caches save.
 #define CHUNK_BYTES 24000000
 #endif
 #ifndef CHUNK_ROWS
@@ -92,8 +92,12 @@ INLINE void few_rows(float* sums, const float* a, long rows, const float* weight
 
 // Lines of a product that are done at a time: a panel of them stays in the second cache.
 const long LINES = 256;
-// Rows that a part of a panel is used for before the next part.
-const long TOGETHER = 16 * ROWS;
+// Rows of a product that a thread does at a time, so that a part of a panel stays in the cache; fewer where there are
+// few, so that each thread has some.
+INLINE long rows_of_piece(long rows, int threads) {
+    const long blocks = ceil_div(rows, ROWS * 4 * threads);
+    return at_most(16, blocks < 1 ? 1 : blocks) * ROWS;
+}
 
 // The sums of one panel over K lines for rows [begin, end) of a, given to f block by block: f(row, rows, sums).
 // `partial` is scratch, (rows, PANEL).
@@ -118,7 +122,7 @@ INLINE void panel_product(const float* a, const float* panel, long K, float* par
     } while (k0 < K);
 }
 
-// c (rows, N) = a (rows, K) times packed panels of K lines, for rows [begin, end): at most TOGETHER of them.
+// c (rows, N) = a (rows, K) times packed panels of K lines, for rows [begin, end).
 void product_rows(const float* a, long K, const float* packed, long N, float* c, long begin, long end) {
     for (long k0 = 0; k0 < K; k0 += LINES)
         for (long panel = 0; panel < N; panel += PANEL)

@@ -70,7 +70,7 @@ void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, lon
                     Vec bias = load(l.bias + g * U + first, left);
                     for (int m = 0; m < M; m++) sums[m][g] = bias;
                 }
-                // The next panel comes from a slower cache: each block of rows fetches its share of it.
+                // The next panel comes from a slower cache: each block of rows fetches its share of it (16 lanes alone).
                 const float* ahead = p + K * PANEL + (m0 - begin) / ROWS * K * 16;
                 accumulate<M, 4, true>(sums, s.x + m0 * I, I, 1, p, PANEL, LANES, I, ahead);
                 accumulate<M, 4, true>(sums, s.before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U, ahead + I * 16);
@@ -185,13 +185,14 @@ void lstm_gradient(const Lstm& l, const LstmGradient& d, int threads) {
         lstm_rows_back(l, d, back, dz, partial + begin * PANEL, begin, end);
     });
     const Factor factors[] = {{nullptr, l.x, 0, I, nullptr, d.dkernel}, {l.h0, l.h, B, U, l.keep, d.drecurrent}};
-    rnnlm::Pieces pieces(ceil_div(total, TOGETHER));
+    const long piece = rows_of_piece(total, threads);
+    rnnlm::Pieces pieces(ceil_div(total, piece));
     rnnlm::parallel(threads, [&](int id) {
         float* left = own + id * (rnnlm::room(left_size) + rnnlm::room(right_size));
         weight_gradients(factors, dz, total, N, d.dbias, left, left + rnnlm::room(left_size), panels * id / threads,
                          panels * (id + 1) / threads);
         for (long p; pieces.take(p);)
-            product_rows(dz, N, to_inputs, I, d.dx, p * TOGETHER, at_most((p + 1) * TOGETHER, total));
+            product_rows(dz, N, to_inputs, I, d.dx, p * piece, at_most((p + 1) * piece, total));
     });
 }
 

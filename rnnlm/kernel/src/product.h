@@ -9,11 +9,11 @@
 namespace {
 
 const long PANEL = 4 * LANES;  // columns side by side
-// Rows of a block: as many sums as the registers hold beside four vectors of B and one of A.
+// Rows of a block: as many sums as the registers hold beside the factors.
 #if LANES == 16
-const int ROWS = 6;  // 24 of 32
+const int ROWS = 6;  // 24 of 32 registers, 4 of B, 1 of A
 #elif LANES == 8
-const int ROWS = 3;  // 12 of 16, and 3 of A
+const int ROWS = 3;  // 12 of 16, 3 of A, 1 of B
 #else
 const int ROWS = 3;
 #endif
@@ -38,7 +38,7 @@ INLINE void accumulate(Vec (&sums)[M][N], const float* a, long row, long step, c
         }
         if (AHEAD) __builtin_prefetch(ahead + 16 * k, 0, 2);
 #else
-        // The factors of A stay in registers: few registers are left, and loads are what such a processor runs out of.
+        // The factors of A stay in registers, and each vector of B is loaded once: loads limit such a processor.
         Vec left[M];
         for (int m = 0; m < M; m++) left[m] = broadcast(a + m * row);
         for (int n = 0; n < N; n++) {
@@ -96,12 +96,20 @@ INLINE void pack_panel(float* panel, const float* source, long ld, long K, long 
 
 // A panel of K lines from a transposed matrix: column j of the panel is the row at source + j * ld.
 INLINE void pack_transposed(float* panel, const float* source, long ld, long K, long width) {
-    // In squares, so that both sides stay in the first cache.
-    for (long k0 = 0; k0 < K; k0 += 16) {
-        long k1 = at_most(k0 + 16, K);
-        for (long j = 0; j < PANEL; j++)
+    const auto one_by_one = [&](long k0, long k1, long j0, long j1) {
+        for (long j = j0; j < j1; j++)
             for (long k = k0; k < k1; k++) panel[k * PANEL + j] = j < width ? source[j * ld + k] : 0.f;
-    }
+    };
+#if LANES >= 8
+    const long k_whole = K / 8 * 8, j_whole = at_most(width, PANEL) / 8 * 8;
+    for (long k = 0; k < k_whole; k += 8)
+        for (long j = 0; j < j_whole; j += 8) transpose(panel + k * PANEL + j, PANEL, source + j * ld + k, ld);
+    one_by_one(0, k_whole, j_whole, PANEL);
+    one_by_one(k_whole, K, 0, PANEL);
+#else
+    // In squares, so that both sides stay in the first cache.
+    for (long k = 0; k < K; k += 16) one_by_one(k, at_most(k + 16, K), 0, PANEL);
+#endif
 }
 
 // c[m][...] = or += sums; `width` columns of the block count.

@@ -2,7 +2,8 @@
 // memory. A chunk has its exponentials in panels of words, (panel, row, word).
 //
 // The usual pass for the maximum is left out: logits of a language model stay far from where float32's exponential ends.
-// A chunk with a sum outside [1e-30, 1e30] is done over with the maximum of each row taken off.
+// A chunk with a sum outside [1e-30, 1e30] is done over with the maximum of each row taken off. Chunks are larger without
+// a gradient, so the last digits of such a chunk may differ from those with one.
 #pragma once
 #include <cmath>
 
@@ -213,10 +214,11 @@ void softmax(const Softmax& s, int threads) {
             words(false);
             totals();
         }
-        rnnlm::Pieces pieces_of_rows(ceil_div(c.rows, TOGETHER)), pieces_of_words(panels);
+        const long piece = rows_of_piece(c.rows, threads);
+        rnnlm::Pieces pieces_of_rows(ceil_div(c.rows, piece)), pieces_of_words(panels);
         rnnlm::parallel(threads, [&](int) {
             for (long p; pieces_of_rows.take(p);) {
-                const long begin = p * TOGETHER, end = at_most(begin + TOGETHER, c.rows);
+                const long begin = p * piece, end = at_most(begin + piece, c.rows);
                 finish_nll(s, c, begin, end);
                 if (gradient) rows_of_hidden(s, c, lines, begin, end);
             }

@@ -111,4 +111,24 @@ INLINE Vec inverse(Vec x) {
 INLINE Vec sigmoid(Vec x) { return inverse(all(1.f) + exponential(-x)); }
 INLINE Vec tanh(Vec x) { return all(1.f) - all(2.f) * inverse(exponential(x + x) + all(1.f)); }
 
+#if LANES >= 8
+// A square of 8 by 8 numbers, transposed: rows of `to` are `to_ld` apart, rows of `from` are `ld` apart.
+INLINE void transpose(float* to, long to_ld, const float* from, long ld) {
+    __m256 pairs[8], fours[8];
+    for (int n = 0; n < 8; n += 2) {
+        __m256 a = _mm256_loadu_ps(from + n * ld), b = _mm256_loadu_ps(from + (n + 1) * ld);
+        pairs[n] = _mm256_unpacklo_ps(a, b), pairs[n + 1] = _mm256_unpackhi_ps(a, b);
+    }
+    for (int n = 0; n < 8; n += 4)
+        for (int k = 0; k < 2; k++) {
+            fours[n + 2 * k] = _mm256_shuffle_ps(pairs[n + k], pairs[n + 2 + k], 0x44);
+            fours[n + 2 * k + 1] = _mm256_shuffle_ps(pairs[n + k], pairs[n + 2 + k], 0xee);
+        }
+    for (int n = 0; n < 4; n++) {
+        _mm256_storeu_ps(to + n * to_ld, _mm256_permute2f128_ps(fours[n], fours[n + 4], 0x20));
+        _mm256_storeu_ps(to + (n + 4) * to_ld, _mm256_permute2f128_ps(fours[n], fours[n + 4], 0x31));
+    }
+}
+#endif
+
 }  // namespace
