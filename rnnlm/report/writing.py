@@ -312,7 +312,7 @@ def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
 
 def _time(verdict: Verdict, part: str) -> str:
     busy = verdict.busy_cores.get(part)
-    return words.duration(verdict.seconds[part]) + (f", {busy:.1f} cores busy" if busy is not None else "")
+    return words.duration(verdict.seconds[part]) + (f", {busy:.1f}\u00a0cores\u00a0busy" if busy is not None else "")
 
 
 def _facts(verdict: Verdict) -> str:

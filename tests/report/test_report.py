@@ -260,8 +260,8 @@ def test_page_starts_with_the_verdict_then_tables_then_figures(report: Path) -> 
 
 def test_the_time_of_a_part_has_its_busy_cores_where_they_are_known(report: Path) -> None:
     page = Page((report / "report.html").read_text(encoding="utf-8"))
-    assert "3 min 41 s, 1.9 cores busy" in page.text
-    assert page.text.count("cores busy") == 1
+    assert "3 min 41 s, 1.9\u00a0cores\u00a0busy" in page.text
+    assert page.text.count("cores\u00a0busy") == 1
 
 
 def test_page_stands_alone(report: Path) -> None:
