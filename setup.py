@@ -13,18 +13,25 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError
 
 SOURCES = Path("rnnlm/kernel/src")
-# Warnings of GCC 12 about its own intrinsics are left out, and about vectors as parameters that never leave a file.
-FLAGS = ["-O3", "-g0", "-std=c++17", "-fPIC", "-fvisibility=hidden", "-Wno-psabi", "-Wno-maybe-uninitialized"]
+# Warnings of GCC 12 about its own intrinsics are left out, about vectors as parameters that never leave a file, and
+# about functions of float32 in a path that has the others.
+QUIET = ["-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unused-function"]
+FLAGS = ["-O3", "-g0", "-std=c++17", "-fPIC", "-fvisibility=hidden", *QUIET]
 # Each path is compiled for its instructions; which one runs is chosen when the library is loaded.
+AVX2 = ["-mavx2", "-mfma"]
+AVX512 = ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"]
 PATHS = {
-    "path_avx2": ["-mavx2", "-mfma"],
-    "path_avx512": [
-        *("-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"),
-        "-mprefer-vector-width=512",
-    ],
+    "path_avx2": AVX2,
+    "path_avx2_bf16": AVX2,
+    "path_avx512": AVX512,
+    "path_avx512_bf16": [*AVX512, "-mavx512bf16"],
+    "path_amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
+# Left out where the compiler is too old for them (GCC 10 and 11 have them): the library has one path less.
+OPTIONAL = ("path_avx512_bf16", "path_amx")
 
 
 class BuildKernel(build_ext):
@@ -40,13 +47,23 @@ class BuildKernel(build_ext):
             # If this build fails, an older one must not stay.
             (SOURCES.parent / "librnnlm.so").unlink(missing_ok=True)
 
-        def compiled(source: str) -> list[str]:
-            flags = FLAGS + PATHS.get(Path(source).stem, [])
-            objects: list[str] = self.compiler.compile([source], self.build_temp, extra_postargs=flags)
+        def compiled(source: str, *more: str) -> list[str]:
+            flags = FLAGS + PATHS.get(Path(source).stem, []) + list(more)
+            try:
+                objects: list[str] = self.compiler.compile([source], self.build_temp, extra_postargs=flags)
+            except CompileError:
+                if Path(source).stem not in OPTIONAL:
+                    raise
+                return []
             return objects
 
+        # Which path runs is chosen among those that there are, so that file comes last.
+        choosing = str(SOURCES / "dispatch.cpp")
+        sources = [name for name in ext.sources if name != choosing]
         with ThreadPoolExecutor(2) as pool:
-            objects = [name for names in pool.map(compiled, ext.sources) for name in names]
+            made = dict(zip(sources, pool.map(compiled, sources), strict=True))
+        missing = (f"-DWITHOUT_{Path(name).stem.upper()}" for name, objects in made.items() if not objects)
+        objects = [name for names in made.values() for name in names] + compiled(choosing, *missing)
         self.compiler.link_shared_object(
             objects, self.get_ext_fullpath(ext.name), libraries=["pthread", "dl"], target_lang="c++"
         )
@@ -67,7 +84,7 @@ def main() -> None:
     # The slowest first. The library needs Linux: its threads follow the processors that a process may use.
     x86 = platform.machine() in ("x86_64", "AMD64")
     files = [str(path) for path in SOURCES.glob("*.cpp") if x86 or path.stem not in PATHS]
-    sources = sorted(files, key=lambda name: ("avx512" not in name, "path" not in name))
+    sources = sorted(files, key=lambda name: (not name.endswith("avx512.cpp"), "path" not in name))
     headers = sorted(map(str, SOURCES.glob("*.h")))
     kernel = Extension("rnnlm.kernel.librnnlm", sources, depends=headers, language="c++", optional=True)
     setup(

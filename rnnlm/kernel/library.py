@@ -33,12 +33,14 @@ class Kernel(NamedTuple):
     Attributes:
         operations: TensorFlow's module with them; None if TensorFlow's own operations are used.
         path: The instructions that they use: avx512, avx2 or portable; None if TensorFlow's operations are used.
+        bfloat16: The same for products in bfloat16: amx, avx512_bf16 or avx2_bf16; None if TensorFlow computes these.
         threads: How many threads they use at most.
         why: Why TensorFlow's own operations are used; empty if they are not.
     """
 
     operations: Any
     path: str | None
+    bfloat16: str | None
     threads: int
     why: str
 
@@ -66,7 +68,7 @@ def kernel() -> Kernel:
 
 
 def _without(why: str) -> Kernel:
-    return Kernel(None, None, 0, why)
+    return Kernel(None, None, None, 0, why)
 
 
 def _load() -> Kernel:
@@ -85,8 +87,11 @@ def _load() -> Kernel:
         return _without(
             f"the faster kernels do not fit TensorFlow {tf.__version__}, or are of another version of rnnlm"
         )
-    library.rnnlm_path.restype = ctypes.c_char_p
-    return Kernel(operations, library.rnnlm_path().decode(), library.rnnlm_threads(), "")
+    library.rnnlm_path.restype = library.rnnlm_bfloat16_path.restype = ctypes.c_char_p
+    bfloat16 = library.rnnlm_bfloat16_path()
+    return Kernel(
+        operations, library.rnnlm_path().decode(), bfloat16 and bfloat16.decode(), library.rnnlm_threads(), ""
+    )
 
 
 def described() -> str:
@@ -94,12 +99,13 @@ def described() -> str:
     found = kernel()
     if found.why:
         return f"TensorFlow's operations: {found.why}"
-    return f"native, {found.path}, {found.threads} threads"
+    return f"native, {found.path}, for bfloat16 {found.bfloat16 or 'TensorFlow'}, {found.threads} threads"
 
 
-def is_usable() -> bool:
-    """Return whether the kernels are there and wanted."""
-    return not _off.get() and not kernel().why
+def is_usable(precision: str = "float32") -> bool:
+    """Return whether the kernels are there and wanted, for products in this precision."""
+    found = kernel()
+    return not _off.get() and not found.why and (precision == "float32" or found.bfloat16 is not None)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The kernels as functions of tensors, with their gradients; all in float32."""
+"""The kernels as functions of tensors, with their gradients; all tensors are in float32."""
 
 from typing import Any
 
@@ -25,6 +25,7 @@ def lstm(
     state: tuple[tf.Tensor, ...],
     keep: tf.Tensor | None,
     training: bool,
+    bfloat16: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run an LSTM layer over a sequence.
 
@@ -34,6 +35,7 @@ def lstm(
         state: Output and cell before the first step, each (batch, units).
         keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
         training: Whether a gradient may be taken.
+        bfloat16: Whether the factors of products are rounded to bfloat16; sums and results are in float32 all the same.
 
     Returns:
         The outputs (time, batch, units), and the last cell (batch, units).
@@ -42,19 +44,21 @@ def lstm(
     resets = _resets(keep)
     shape = tf.TensorShape([x.shape[0], x.shape[1], units])
     if not training:
-        h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, flag=False)
+        h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, round_factors=bfloat16)
         h.set_shape(shape)
         cells.set_shape([1, *shape[1:]])
         return h, cells[-1]
 
     @tf.custom_gradient
     def with_gradient(x: tf.Tensor, *inputs: tf.Tensor) -> Any:
-        h, cells, gates = operations.rnnlm_lstm(x, *inputs, resets, flag=True)
+        h, cells, gates = operations.rnnlm_lstm(x, *inputs, resets, training=True, round_factors=bfloat16)
         h.set_shape(shape)
         cells.set_shape(shape)
 
         def gradient(dh: tf.Tensor, dcell: tf.Tensor) -> Any:
-            found = operations.rnnlm_lstm_gradient(x, *inputs, resets, h, cells, gates, dh, dcell)
+            found = operations.rnnlm_lstm_gradient(
+                x, *inputs, resets, h, cells, gates, dh, dcell, round_factors=bfloat16
+            )
             return _shaped(found, (x, *inputs))
 
         return (h, cells[-1]), gradient
@@ -69,6 +73,7 @@ def gru(
     state: tuple[tf.Tensor, ...],
     keep: tf.Tensor | None,
     training: bool,
+    bfloat16: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run a GRU layer over a sequence.
 
@@ -79,6 +84,7 @@ def gru(
         state: Output before the first step, (batch, units).
         keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
         training: Whether a gradient may be taken.
+        bfloat16: As for `lstm`.
 
     Returns:
         The outputs (time, batch, units), and the last one (batch, units).
@@ -88,7 +94,7 @@ def gru(
     shape = tf.TensorShape([x.shape[0], x.shape[1], units])
 
     def outputs_and_gates(*inputs: tf.Tensor) -> Any:
-        h, gates = operations.rnnlm_gru(*inputs, resets, flag=training)
+        h, gates = operations.rnnlm_gru(*inputs, resets, training=training, round_factors=bfloat16)
         h.set_shape(shape)
         return h, gates
 
@@ -97,7 +103,7 @@ def gru(
         h, gates = outputs_and_gates(*inputs)
 
         def gradient(dh: tf.Tensor) -> Any:
-            found = operations.rnnlm_gru_gradient(*inputs, resets, h, gates, dh)
+            found = operations.rnnlm_gru_gradient(*inputs, resets, h, gates, dh, round_factors=bfloat16)
             return _shaped(found, inputs)
 
         return h, gradient
@@ -107,7 +113,12 @@ def gru(
 
 
 def softmax_sum(
-    hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targets: tf.Tensor | None, weights: tf.Tensor
+    hidden: tf.Tensor,
+    embeddings: tf.Tensor,
+    bias: tf.Tensor,
+    targets: tf.Tensor | None,
+    weights: tf.Tensor,
+    bfloat16: bool = False,
 ) -> tf.Tensor:
     """Return the weighted sum of the rows' negative log-likelihoods, in nats.
 
@@ -117,13 +128,16 @@ def softmax_sum(
         bias: (vocabulary,).
         targets: (rows,) token ids; if None, log sum exp alone is summed, without the targets' logits.
         weights: (rows,) weight of each row.
+        bfloat16: Whether the factors of products are rounded to bfloat16.
     """
     operations = kernel().operations
     targets = tf.zeros((0,), tf.int32) if targets is None else targets
 
     @tf.custom_gradient
     def with_gradient(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor) -> Any:
-        nll, *found = operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights, flag=True)
+        nll, *found = operations.rnnlm_softmax(
+            hidden, embeddings, bias, targets, weights, training=True, round_factors=bfloat16
+        )
         derivatives = _shaped(found, (hidden, embeddings, bias))
         return tf.reduce_sum(nll * weights), lambda upstream: tuple(upstream * derivative for derivative in derivatives)
 
@@ -140,7 +154,7 @@ def softmax_nll(hidden: tf.Tensor, embeddings: tf.Tensor, bias: tf.Tensor, targe
         targets: (rows,) token ids.
     """
     weights = tf.ones_like(targets, tf.float32)
-    nll, *_ = kernel().operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights, flag=False)
+    nll, *_ = kernel().operations.rnnlm_softmax(hidden, embeddings, bias, targets, weights)
     nll.set_shape(targets.shape)
     return nll
 

@@ -87,14 +87,15 @@ class GRU(keras.layers.Layer):
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
         Returns:
-            The outputs (time, batch, units) in the type of the products, and the state after the last step.
+            The outputs (time, batch, units), and the state after the last step.
         """
         if state is None:
             state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
         recurrent = self.recurrent_kernel if dropped is None else dropped
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
-        if precision == "float32" and native.is_usable():
-            outputs, last = native.gru(float32(inputs), weights, state, keep, training)
+        if native.is_usable(precision):
+            bfloat16 = precision == "bfloat16"
+            outputs, last = native.gru(float32(inputs), weights, state, keep, training, bfloat16)
         elif keep is None:
             outputs, last = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:

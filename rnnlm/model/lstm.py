@@ -102,7 +102,7 @@ class LSTM(keras.layers.Layer):
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
 
         Returns:
-            The outputs (time, batch, units) in the type of the products, and the state after the last step.
+            The outputs (time, batch, units), and the state after the last step.
         """
         if state is None:
             state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
@@ -112,8 +112,9 @@ class LSTM(keras.layers.Layer):
         if keep is None and precision == "float32" and cudnn.is_usable():
             outputs, h, cell = cudnn.lstm(inputs, *weights, *state)
             return outputs, (h, cell)
-        if precision == "float32" and native.is_usable():
-            outputs, cell = native.lstm(float32(inputs), weights, state, keep, training)
+        if native.is_usable(precision):
+            bfloat16 = precision == "bfloat16"
+            outputs, cell = native.lstm(float32(inputs), weights, state, keep, training, bfloat16)
         elif keep is None:
             outputs, cell = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:

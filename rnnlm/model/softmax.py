@@ -40,8 +40,8 @@ def tied_cross_entropy(
         weights: (rows,) weight of each row, 0 leaves a row out; their number is known when the function is traced.
         precision: Type of the products.
     """
-    if precision == "float32" and native.is_usable():
-        return native.softmax_sum(hidden, embeddings, bias, targets, weights)
+    if native.is_usable(precision):
+        return native.softmax_sum(float32(hidden), embeddings, bias, targets, weights, precision == "bfloat16")
     logits = tf.reduce_sum(float32(hidden) * tf.gather(embeddings, targets), 1) + tf.gather(bias, targets)
     return log_normalisers(precision)(hidden, embeddings, bias, weights) - tf.reduce_sum(weights * logits)
 
@@ -64,8 +64,8 @@ def log_normaliser_sum(
         precision: Type of the products.
         compiled: As for `log_normalisers`.
     """
-    if precision == "float32" and native.is_usable():
-        return native.softmax_sum(hidden, embeddings, bias, None, weights)
+    if native.is_usable(precision):
+        return native.softmax_sum(float32(hidden), embeddings, bias, None, weights, precision == "bfloat16")
     return log_normalisers(precision, compiled)(hidden, embeddings, bias, weights)
 
 

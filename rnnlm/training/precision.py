@@ -60,7 +60,7 @@ def _faster(cell: str, batch: int, steps: int, hidden: int, embedding: int, voca
         "processor": processor(),
         "cores": os.cpu_count(),
         "tensorflow": tf.__version__,
-        "kernels": [kernel().path or "tensorflow", kernel().threads],
+        "kernels": [kernel().path, kernel().bfloat16, kernel().threads],
         "cell": cell,
         "sizes": [batch, steps, hidden, embedding, vocabulary],
     }

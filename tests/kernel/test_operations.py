@@ -19,7 +19,7 @@ def test_the_variable_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RNNLM_KERNEL", "")
     assert load().path in ("avx512", "avx2", "portable")
     monkeypatch.setenv("RNNLM_KERNEL", "tensorflow")
-    assert load() == (None, None, 0, "RNNLM_KERNEL is tensorflow")
+    assert load() == (None, None, None, 0, "RNNLM_KERNEL is tensorflow")
     monkeypatch.setenv("RNNLM_KERNEL", "fast")
     with pytest.raises(ConfigError, match="RNNLM_KERNEL: is 'fast'"):
         load()

@@ -1,6 +1,5 @@
 """The kernels under the compiler's sanitizers: no byte out of its array, nothing undefined, no race between threads."""
 
-import platform
 import runpy
 import shutil
 import subprocess
@@ -14,12 +13,24 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "rnnlm" / "kernel" / "src"
 COMPILER = shutil.which("g++") or shutil.which("c++")
 FLAGS = runpy.run_path(str(ROOT / "setup.py"))["PATHS"]
-X86 = platform.machine() in ("x86_64", "AMD64")
+LIBRARY = ROOT / "rnnlm" / "kernel" / "librnnlm.so"
 # TensorFlow's side of it is tested through TensorFlow.
-NAMES = ("path_avx512", "path_avx2", "path_portable", "pool", "dispatch")
-FILES = [SOURCES / f"{name}.cpp" for name in NAMES if X86 or name not in FLAGS]
+ALWAYS = ("path_portable", "pool", "dispatch")
 # Small cases, too, take several threads, chunks and pieces.
 SMALL = ["-DWORTH_A_THREAD=1", "-DSTEP_LINES=32", "-DCHUNK_BYTES=1", "-DCHUNK_ROWS=12"]
+
+
+def paths() -> list[str]:
+    """Return the files of the paths that this processor can take; the others would be compiled for nothing."""
+    if not LIBRARY.is_file():
+        return []
+    asks = "import ctypes, sys; has = ctypes.CDLL(sys.argv[1]).rnnlm_has"
+    asks += "; print(*(name for name in sys.argv[2:] if has(name.encode())))"
+    names = [name.removeprefix("path_") for name in FLAGS]
+    found = subprocess.run(
+        [sys.executable, "-c", asks, str(LIBRARY), *names], capture_output=True, text=True, check=True
+    )
+    return [f"path_{name}" for name in found.stdout.split()]
 
 
 def works(compiler: str, sanitizer: str, folder: Path) -> bool:
@@ -37,7 +48,9 @@ def test_odd_sizes_are_sound(sanitizer: str, tmp_path: Path) -> None:
     if not works(COMPILER, sanitizer, tmp_path):
         pytest.skip(f"the compiler has no {sanitizer} sanitizer")
     flags = ["-O1", "-g1", "-std=c++17", "-w", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all", *SMALL]
-    common = [COMPILER, *flags]
+    common, here = [COMPILER, *flags], paths()
+    common += [f"-DWITHOUT_{name.upper()}" for name in FLAGS if name not in here]
+    files = [SOURCES / f"{name}.cpp" for name in (*here, *ALWAYS)]
 
     def compiled(file: Path) -> str:
         out = tmp_path / f"{file.stem}.o"
@@ -45,7 +58,7 @@ def test_odd_sizes_are_sound(sanitizer: str, tmp_path: Path) -> None:
         return str(out)
 
     with ThreadPoolExecutor(2) as pool:
-        objects = list(pool.map(compiled, [*FILES, Path(__file__).with_name("odd_sizes.cpp")]))
+        objects = list(pool.map(compiled, [*files, Path(__file__).with_name("odd_sizes.cpp")]))
     program = tmp_path / "odd_sizes"
     subprocess.run([*common, *objects, "-lpthread", "-o", str(program)], check=True)
     done = subprocess.run([str(program), "20"], capture_output=True, text=True, timeout=300)

@@ -35,17 +35,43 @@ INLINE Vec gru_bias(const Gru& l, int g, long first, long left) {
 }
 
 // Sums become gates and output: of row m, for `left` units or a vector of them from `first` on. The candidate has one
-// sum of the inputs, and `product` of the recurrent product.
-INLINE void gru_cell(const GruStep& s, long U, long m, long first, long left, Vec z, Vec r, Vec candidate, Vec product) {
+// sum of the inputs, and `product` of the recurrent product. The output before counts `kept_before` times. Returns the output.
+INLINE Vec gru_cell(const GruStep& s, long U, long m, long first, long left, Vec kept_before, Vec z, Vec r,
+                    Vec candidate, Vec product) {
     const long at = m * U + first;
     z = sigmoid(z), r = sigmoid(r);
     Vec g = tanh(candidate + r * product);
-    store(s.h + at, g + z * (load(s.before + at, left) - g), left);
+    const Vec h = g + z * (load(s.before + at, left) * kept_before - g);
+    store(s.h + at, h, left);
     if (s.gates) {
         float* kept = s.gates + m * 4 * U + first;
         store(kept, z, left), store(kept + U, r, left);
         store(kept + 2 * U, g, left), store(kept + 3 * U, product, left);
     }
+    return h;
+}
+
+// The gradient of row m's output at step t, for units from `first` on, becomes that of its sums: put(gate, gradient), the
+// fourth that of the candidate's recurrent product. `back` is what the step after sends back through its products; d.dh0
+// carries what goes past them, through the update gate.
+template <class F>
+INLINE void gru_cell_back(const Gru& l, const GruGradient& d, long t, long m, long first, Vec back, F put) {
+    const long B = l.batch, U = l.units, left = U - first, at = m * U + first;
+    const Vec kept_after = all(l.keep && t + 1 < l.steps ? l.keep[(t + 1) * B + m] : 1.f);
+    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + m] : 1.f);
+    Vec dh = load(d.dh0 + at, left) + back * kept_after;
+    if (t < 0) return store(d.dh0 + at, dh, left);
+    dh = dh + load(d.dh + t * B * U + at, left);
+    const float* q = l.gates + (t * B + m) * 4 * U + first;
+    Vec z = load(q, left), r = load(q + U, left), g = load(q + 2 * U, left);
+    Vec product = load(q + 3 * U, left), one = all(1.f);
+    Vec before = load((t ? l.h + (t - 1) * B * U : l.h0) + at, left) * kept;
+    Vec dcandidate = dh * (one - z) * (one - g * g);
+    put(0, dh * (before - g) * (z * (one - z)));
+    put(1, dcandidate * product * (r * (one - r)));
+    put(2, dcandidate);
+    put(3, dcandidate * r);
+    store(d.dh0 + at, dh * z * kept, left);
 }
 
 // Rows [begin, end) through all time.
@@ -71,7 +97,7 @@ void gru_rows(const Gru& l, const float* packed, float* reset, long begin, long 
                 accumulate<M, 3, true>(sums, s.before + m0 * U, U, 1, p, GRU_LINE, LANES, U, ahead + I * 16);
                 p -= I * GRU_LINE;
                 for (int m = 0; m < M; m++)
-                    gru_cell(s, U, m0 + m, first, left, sums[m][0], sums[m][1], candidates[m], sums[m][2]);
+                    gru_cell(s, U, m0 + m, first, left, all(1.f), sums[m][0], sums[m][1], candidates[m], sums[m][2]);
             });
         }
     }
@@ -98,8 +124,8 @@ void gru_few_rows(const Gru& l, float* sums, float* candidates, float* reset, in
             for (long first = 0; first < U; first += LANES) {
                 const float* p = sums + m * N + first;
                 const long left = U - first;
-                gru_cell(s, U, m, first, left, load(p, left), load(p + U, left), load(candidates + m * U + first, left),
-                         load(p + 2 * U, left));
+                gru_cell(s, U, m, first, left, all(1.f), load(p, left), load(p + U, left),
+                         load(candidates + m * U + first, left), load(p + 2 * U, left));
             }
     }
 }
@@ -136,35 +162,14 @@ void gru_rows_back(const Gru& l, const GruGradient& d, const float* packed, floa
             const long lines = last ? 0 : N;  // nothing comes back to the last step
             panel_product(after, p, lines, partial, begin, end, [&](long m0, auto rows, auto& sums) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
-                for (int m = 0; m < M; m++) {
-                    const long row = m0 + m;
-                    const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
-                    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + row] : 1.f);
-                    for (int n = 0; n < 4; n++) {
-                        const long first = panel + n * LANES, left = U - first, at = row * U + first;
-                        if (left <= 0) break;
-                        // dh0 carries what goes past the product: through the update gate.
-                        Vec dh = load(d.dh0 + at, left) + sums[m][n] * kept_after;
-                        if (t < 0) {
-                            store(d.dh0 + at, dh, left);
-                            continue;
-                        }
-                        dh = dh + load(d.dh + t * B * U + at, left);
-                        const float* q = l.gates + (t * B + row) * 4 * U + first;
-                        Vec z = load(q, left), r = load(q + U, left), g = load(q + 2 * U, left);
-                        Vec product = load(q + 3 * U, left), one = all(1.f);
-                        Vec before = load((t ? l.h + (t - 1) * B * U : l.h0) + at, left) * kept;
-                        Vec dcandidate = dh * (one - z) * (one - g * g);
-                        Vec dupdate = dh * (before - g) * (z * (one - z));
-                        Vec dreset = dcandidate * product * (r * (one - r));
-                        const long out = (t * B + row) * N + first;
-                        store(of_inputs + out, dupdate, left), store(of_recurrent + out, dupdate, left);
-                        store(of_inputs + out + U, dreset, left), store(of_recurrent + out + U, dreset, left);
-                        store(of_inputs + out + 2 * U, dcandidate, left);
-                        store(of_recurrent + out + 2 * U, dcandidate * r, left);
-                        store(d.dh0 + at, dh * z * kept, left);
+                for (int m = 0; m < M; m++)
+                    for (int n = 0; n < 4 && panel + n * LANES < U; n++) {
+                        const long first = panel + n * LANES, out = (t * B + m0 + m) * N + first;
+                        gru_cell_back(l, d, t, m0 + m, first, sums[m][n], [&](int gate, Vec v) INLINE_LAMBDA {
+                            if (gate < 3) store(of_inputs + out + gate * U, v, U - first);
+                            if (gate != 2) store(of_recurrent + out + at_most(gate, 2) * U, v, U - first);
+                        });
                     }
-                }
             });
         }
     }

@@ -16,8 +16,13 @@ int with(const char* path, F call) {
 #pragma GCC visibility push(default)
 extern "C" {
 
-// Name of the path that the operations take, and the number of threads.
+// Names of the paths that the operations take, the second for products in bfloat16 (null if there is none), and the
+// number of threads.
 const char* rnnlm_path() { return rnnlm::best_path().name; }
+const char* rnnlm_bfloat16_path() {
+    const rnnlm::Path* path = rnnlm::best_bfloat16_path();
+    return path ? path->name : nullptr;
+}
 int rnnlm_threads() { return rnnlm::threads(); }
 
 // Whether this processor can take a path.

@@ -92,9 +92,12 @@ struct Path {
 };
 
 extern const Path portable, avx2, avx512;
+// Their products are in bfloat16, their sums and all arrays in float32. They have no pooling, which has no products.
+extern const Path avx2_bf16, avx512_bf16, amx;
 
-// The path of this processor: the fastest whose instructions it has.
+// The path of this processor: the fastest whose instructions it has. With products in bfloat16 there may be none: null.
 const Path &best_path();
+const Path *best_bfloat16_path();
 // The path of that name; null if there is none or this processor lacks its instructions.
 const Path *path_named(const char *name);
 

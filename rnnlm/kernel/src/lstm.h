@@ -38,20 +38,45 @@ LstmStep lstm_step(const Lstm& l, long t, float* reset, long begin, long end) {
     return s;
 }
 
-// Sums become gates, cell and output: of row m, for `left` units or a vector of them from `first` on.
-INLINE void lstm_cell(const LstmStep& s, long U, long m, long first, long left, Vec i, Vec f, Vec g, Vec o) {
+// Sums become gates, cell and output, which is returned: of row m, for `left` units or a vector of them from `first` on.
+INLINE Vec lstm_cell(const LstmStep& s, long U, long m, long first, long left, Vec i, Vec f, Vec g, Vec o) {
     const long at = m * U + first;
     i = sigmoid(i), f = sigmoid(f), g = tanh(g), o = sigmoid(o);
     Vec c = load(s.cell_before + at, left);
     if (s.keep) c = c * all(s.keep[m]);
     c = f * c + i * g;
+    const Vec h = o * tanh(c);
     store(s.cells + at, c, left);
-    store(s.h + at, o * tanh(c), left);
+    store(s.h + at, h, left);
     if (s.gates) {
         float* kept = s.gates + m * 4 * U + first;
         store(kept, i, left), store(kept + U, f, left);
         store(kept + 2 * U, g, left), store(kept + 3 * U, o, left);
     }
+    return h;
+}
+
+// The gradient of row m's output at step t, for units from `first` on, becomes that of its sums: put(gate, dz). `back` is
+// what the step after sends back, dz times the transposed recurrent weights; at t = -1 it is the gradient of h0 alone.
+template <class F>
+INLINE void lstm_cell_back(const Lstm& l, const LstmGradient& d, long t, long m, long first, Vec back, F put) {
+    const long B = l.batch, U = l.units, left = U - first, at = m * U + first;
+    const Vec kept_after = all(l.keep && t + 1 < l.steps ? l.keep[(t + 1) * B + m] : 1.f);
+    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + m] : 1.f);
+    Vec dh = back * kept_after;
+    if (t < 0) return store(d.dh0 + at, dh, left);
+    dh = dh + load(d.dh + t * B * U + at, left);
+    const float* q = l.gates + (t * B + m) * 4 * U + first;
+    Vec i = load(q, left), f = load(q + U, left), g = load(q + 2 * U, left);
+    Vec o = load(q + 3 * U, left), tanh_c = tanh(load(l.cells + t * B * U + at, left));
+    Vec c_before = load((t ? l.cells + (t - 1) * B * U : l.c0) + at, left) * kept;
+    const Vec one = all(1.f);
+    Vec dc = load(d.dc0 + at, left) + dh * o * (one - tanh_c * tanh_c);
+    put(0, dc * g * (i * (one - i)));
+    put(1, dc * c_before * (f * (one - f)));
+    put(2, dc * i * (one - g * g));
+    put(3, dh * tanh_c * (o * (one - o)));
+    store(d.dc0 + at, dc * f * kept, left);
 }
 
 // Rows [begin, end) through all time.
@@ -136,30 +161,12 @@ void lstm_rows_back(const Lstm& l, const LstmGradient& d, const float* packed, f
             panel_product(after, p, lines, partial, begin, end, [&](long m0, auto rows, auto& sums) INLINE_LAMBDA {
                 constexpr int M = decltype(rows)::number;
                 for (int m = 0; m < M; m++) {
-                    const long row = m0 + m;
-                    const Vec kept_after = all(l.keep && !last ? l.keep[(t + 1) * B + row] : 1.f);
-                    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + row] : 1.f);
-                    for (int n = 0; n < 4; n++) {
-                        const long first = panel + n * LANES, left = U - first, at = row * U + first;
-                        if (left <= 0) break;
-                        Vec dh = sums[m][n] * kept_after;
-                        if (t < 0) {
-                            store(d.dh0 + at, dh, left);
-                            continue;
-                        }
-                        dh = dh + load(d.dh + t * B * U + at, left);
-                        const float* q = l.gates + (t * B + row) * 4 * U + first;
-                        Vec i = load(q, left), f = load(q + U, left), g = load(q + 2 * U, left);
-                        Vec o = load(q + 3 * U, left), tanh_c = tanh(load(l.cells + t * B * U + at, left));
-                        Vec c_before = load((t ? l.cells + (t - 1) * B * U : l.c0) + at, left) * kept;
-                        const Vec one = all(1.f);
-                        Vec dc = load(d.dc0 + at, left) + dh * o * (one - tanh_c * tanh_c);
-                        float* out = dz + (t * B + row) * 4 * U + first;
-                        store(out, dc * g * (i * (one - i)), left);
-                        store(out + U, dc * c_before * (f * (one - f)), left);
-                        store(out + 2 * U, dc * i * (one - g * g), left);
-                        store(out + 3 * U, dh * tanh_c * (o * (one - o)), left);
-                        store(d.dc0 + at, dc * f * kept, left);
+                    float* out = dz + (t * B + m0 + m) * 4 * U;
+                    for (int n = 0; n < 4 && panel + n * LANES < U; n++) {
+                        const long first = panel + n * LANES;
+                        lstm_cell_back(l, d, t, m0 + m, first, sums[m][n], [&](int gate, Vec v) INLINE_LAMBDA {
+                            store(out + gate * U + first, v, U - first);
+                        });
                     }
                 }
             });

@@ -70,17 +70,41 @@ int threads() {
     return count > 0 ? count : 1;
 }
 
-void parallel(int parts, const std::function<void(int)>& work) {
-    if (parts > 1) {
-        Pool* mine = pool;
-        std::unique_lock<std::mutex> lock(mine->one_job, std::try_to_lock);
-        try {
-            if (lock.owns_lock()) return mine->run(parts, work);
-        } catch (const std::system_error&) {
-            // No further thread can be started: this one does all parts.
-        }
+namespace {
+// Whether the pool has done all parts. If not, none is done: it is busy, or no further thread can be started.
+bool shared(int parts, const std::function<void(int)>& work) {
+    if (parts < 2) return false;
+    Pool* mine = pool;
+    std::unique_lock<std::mutex> lock(mine->one_job, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    try {
+        mine->run(parts, work);
+    } catch (const std::system_error&) {
+        return false;
     }
+    return true;
+}
+}  // namespace
+
+void parallel(int parts, const std::function<void(int)>& work) {
+    if (shared(parts, work)) return;
     for (int id = 0; id < parts; id++) work(id);
+}
+
+void together(int parts, const std::function<void(int, int)>& work) {
+    if (!shared(parts, [&](int id) { work(id, parts); })) work(0, 1);
+}
+
+void Barrier::wait() {
+    const int now = round.load(std::memory_order_acquire);
+    if (waiting.fetch_add(1, std::memory_order_acq_rel) + 1 == expected.load(std::memory_order_relaxed)) {
+        waiting.store(0, std::memory_order_relaxed);
+        round.store(now + 1, std::memory_order_release);
+        return;
+    }
+    // A step takes microseconds, so the others are there soon; unless the system has given their core to somebody else.
+    for (int turns = 0; round.load(std::memory_order_acquire) == now; turns++)
+        if (turns > 2000) sched_yield();
 }
 
 struct Block {

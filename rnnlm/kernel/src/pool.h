@@ -12,6 +12,21 @@ int threads();
 // all parts itself: then two callers already keep two cores busy. No result may depend on which thread does a part.
 void parallel(int parts, const std::function<void(int)>& work);
 
+// Call work(0, parts) ... work(parts - 1, parts) at the same time, so that they may wait for each other: with as many
+// parts as were asked for, or with one alone if the pool is busy.
+void together(int parts, const std::function<void(int, int)>& work);
+
+// Where the parts of a job wait until all of them are there.
+class Barrier {
+  public:
+    // How many parts wait here; each says so before it waits for the first time.
+    void expect(int parts) { expected.store(parts, std::memory_order_relaxed); }
+    void wait();
+
+  private:
+    std::atomic<int> expected{1}, waiting{0}, round{0};
+};
+
 // Pieces of a job that its threads take one by one. A thread that the system holds up leaves more to the others.
 class Pieces {
   public:

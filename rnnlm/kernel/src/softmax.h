@@ -60,6 +60,17 @@ void panel_of_words(const Softmax& s, const Chunk& c, const float* columns, long
     });
 }
 
+// dhidden of row m from the product of its exponentials: times its scale, less the part of its target.
+void scale_gradient(const Softmax& s, const Chunk& c, long m) {
+    const long D = s.width, row = c.first + m;
+    const float weight = s.weights[row], *target = s.targets ? s.embeddings + s.targets[row] * D : nullptr;
+    for (long d = 0; d < D; d += LANES) {
+        Vec gradient = load(s.dhidden + row * D + d, D - d) * all(c.scale[m]);
+        if (target) gradient = gradient - all(weight) * load(target + d, D - d);
+        store(s.dhidden + row * D + d, gradient, D - d);
+    }
+}
+
 // dhidden of rows [begin, end), and what they contribute to the embeddings' gradient: hidden * scale.
 void rows_of_hidden(const Softmax& s, const Chunk& c, const float* lines, long begin, long end) {
     const long D = s.width, V = s.vocabulary;
@@ -75,16 +86,10 @@ void rows_of_hidden(const Softmax& s, const Chunk& c, const float* lines, long b
                 write<M>(s.dhidden + (c.first + m) * D + d, D, sums, D - d, v > 0);
             });
     for (long m = begin; m < end; m++) {
-        const long row = c.first + m;
-        const float *hidden = s.hidden + row * D, weight = s.weights[row];
-        const float* target = s.targets ? s.embeddings + s.targets[row] * D : nullptr;
-        for (long d = 0; d < D; d += LANES) {
-            Vec gradient = load(s.dhidden + row * D + d, D - d) * all(c.scale[m]);
-            if (target) gradient = gradient - all(weight) * load(target + d, D - d);
-            store(s.dhidden + row * D + d, gradient, D - d);
-            float* scaled = c.scaled + (d / PANEL * c.rows + m) * PANEL + d % PANEL;
-            store(scaled, load(hidden + d, D - d) * all(c.scale[m]));
-        }
+        scale_gradient(s, c, m);
+        const float* hidden = s.hidden + (c.first + m) * D;
+        for (long d = 0; d < D; d += LANES)
+            store(c.scaled + (d / PANEL * c.rows + m) * PANEL + d % PANEL, load(hidden + d, D - d) * all(c.scale[m]));
     }
 }
 
@@ -139,6 +144,39 @@ void targets_of_words(const Softmax& s, const Chunk& c) {
     }
 }
 
+// The exponentials of a chunk by words(find_largest), which leaves `parts` sums or largest logits of each row; then the
+// scales, and the logarithms of the sums in nll.
+template <class F>
+void exponentials_of_chunk(const Softmax& s, Chunk& c, long parts, F words) {
+    const auto totals = [&] {
+        // Part by part: a row's parts are far from each other.
+        float* total = s.nll + c.first;
+        for (long m = 0; m < c.rows; m++) total[m] = 0;
+        for (long p = 0; p < parts; p++)
+            for (long m = 0; m < c.rows; m++) total[m] += c.partial[p * c.rows + m];
+        bool safe = true;
+        for (long m = 0; m < c.rows; m++) {
+            safe &= total[m] > SMALL_SUM && total[m] < LARGE_SUM;
+            c.scale[m] = s.weights[c.first + m] / total[m];
+            total[m] = std::log(total[m]);
+        }
+        return safe;
+    };
+    for (long m = 0; m < c.rows; m++) c.shift[m] = 0;
+    words(false);
+    if (totals()) return;
+    words(true);
+    for (long m = 0; m < c.rows; m++) {
+        c.shift[m] = c.partial[m];
+        for (long p = 1; p < parts; p++) {
+            const float other = c.partial[p * c.rows + m];
+            if (other > c.shift[m] || other != other) c.shift[m] = other;
+        }
+    }
+    words(false);
+    totals();
+}
+
 void softmax(const Softmax& s, int threads) {
     const long V = s.vocabulary, D = s.width, panels = ceil_div(V, PANEL), width_panels = ceil_div(D, PANEL);
     const bool gradient = s.dhidden;
@@ -189,31 +227,7 @@ void softmax(const Softmax& s, int threads) {
                 }
             });
         };
-        const auto totals = [&] {
-            bool safe = true;
-            for (long m = 0; m < c.rows; m++) {
-                float total = 0;
-                for (long p = 0; p < panels; p++) total += c.partial[p * c.rows + m];
-                safe &= total > SMALL_SUM && total < LARGE_SUM;
-                c.scale[m] = s.weights[c.first + m] / total;
-                s.nll[c.first + m] = std::log(total);
-            }
-            return safe;
-        };
-        for (long m = 0; m < c.rows; m++) c.shift[m] = 0;
-        words(false);
-        if (!totals()) {
-            words(true);
-            for (long m = 0; m < c.rows; m++) {
-                c.shift[m] = c.partial[m];
-                for (long p = 1; p < panels; p++) {
-                    float other = c.partial[p * c.rows + m];
-                    if (other > c.shift[m] || other != other) c.shift[m] = other;
-                }
-            }
-            words(false);
-            totals();
-        }
+        exponentials_of_chunk(s, c, panels, words);
         const long piece = rows_of_piece(c.rows, threads);
         rnnlm::Pieces pieces_of_rows(ceil_div(c.rows, piece)), pieces_of_words(panels);
         rnnlm::parallel(threads, [&](int) {

@@ -13,7 +13,7 @@ namespace {
 
 // From tensorflow/c/{tf_datatype,tf_status}.h.
 enum { TF_FLOAT = 1 };
-enum { TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8, TF_INTERNAL = 13 };
+enum { TF_INVALID_ARGUMENT = 3, TF_RESOURCE_EXHAUSTED = 8, TF_UNIMPLEMENTED = 12, TF_INTERNAL = 13 };
 
 struct Tensorflow {
     // ops.h
@@ -124,7 +124,18 @@ class Call {
     int used = 0;
 };
 
-const rnnlm::Path* path = nullptr;
+// The path for products in float32, and that for products in bfloat16, which may be null.
+const rnnlm::Path* paths[2] = {};
+
+const rnnlm::Path* path_for(bool bfloat16) {
+    if (!paths[bfloat16]) throw Wrong{TF_UNIMPLEMENTED, "this processor has no kernel for products in bfloat16"};
+    return paths[bfloat16];
+}
+
+// The attributes of an operation.
+struct Attributes {
+    bool training, bfloat16;
+};
 
 rnnlm::Lstm lstm_inputs(Call& call) {
     rnnlm::Lstm l = {};
@@ -139,17 +150,17 @@ rnnlm::Lstm lstm_inputs(Call& call) {
     return l;
 }
 
-void lstm(Call& call, bool training) {
+void lstm(Call& call, Attributes a) {
     rnnlm::Lstm l = lstm_inputs(call);
     const int64_t T = l.steps, B = l.batch, U = l.units;
     l.h = call.output(0, {T, B, U});
-    l.cells = call.output(1, {training ? T : 1, B, U});
-    float* gates = call.output(2, {training ? T : 0, B, 4 * U});
-    if (training) l.gates = gates;
-    path->lstm(l, rnnlm::threads());
+    l.cells = call.output(1, {a.training ? T : 1, B, U});
+    float* gates = call.output(2, {a.training ? T : 0, B, 4 * U});
+    if (a.training) l.gates = gates;
+    path_for(a.bfloat16)->lstm(l, rnnlm::threads());
 }
 
-void lstm_gradient(Call& call, bool) {
+void lstm_gradient(Call& call, Attributes a) {
     rnnlm::Lstm l = lstm_inputs(call);
     const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
     l.h = const_cast<float*>(call.input(7, {T, B, U}));
@@ -160,7 +171,7 @@ void lstm_gradient(Call& call, bool) {
     d.dx = call.output(0, {T, B, I}), d.dkernel = call.output(1, {I, 4 * U});
     d.drecurrent = call.output(2, {U, 4 * U}), d.dbias = call.output(3, {4 * U});
     d.dh0 = call.output(4, {B, U}), d.dc0 = call.output(5, {B, U});
-    path->lstm_gradient(l, d, rnnlm::threads());
+    path_for(a.bfloat16)->lstm_gradient(l, d, rnnlm::threads());
 }
 
 rnnlm::Gru gru_inputs(Call& call) {
@@ -176,16 +187,16 @@ rnnlm::Gru gru_inputs(Call& call) {
     return l;
 }
 
-void gru(Call& call, bool training) {
+void gru(Call& call, Attributes a) {
     rnnlm::Gru l = gru_inputs(call);
     const int64_t T = l.steps, B = l.batch, U = l.units;
     l.h = call.output(0, {T, B, U});
-    float* gates = call.output(1, {training ? T : 0, B, 4 * U});
-    if (training) l.gates = gates;
-    path->gru(l, rnnlm::threads());
+    float* gates = call.output(1, {a.training ? T : 0, B, 4 * U});
+    if (a.training) l.gates = gates;
+    path_for(a.bfloat16)->gru(l, rnnlm::threads());
 }
 
-void gru_gradient(Call& call, bool) {
+void gru_gradient(Call& call, Attributes a) {
     rnnlm::Gru l = gru_inputs(call);
     const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
     l.h = const_cast<float*>(call.input(6, {T, B, U}));
@@ -195,10 +206,10 @@ void gru_gradient(Call& call, bool) {
     d.dx = call.output(0, {T, B, I}), d.dkernel = call.output(1, {I, 3 * U});
     d.drecurrent = call.output(2, {U, 3 * U}), d.dbias = call.output(3, {2, 3 * U});
     d.dh0 = call.output(4, {B, U});
-    path->gru_gradient(l, d, rnnlm::threads());
+    path_for(a.bfloat16)->gru_gradient(l, d, rnnlm::threads());
 }
 
-void softmax(Call& call, bool training) {
+void softmax(Call& call, Attributes a) {
     rnnlm::Softmax s = {};
     auto hidden = call.input(0, 2);
     auto embeddings = call.input(1, 2);
@@ -214,11 +225,11 @@ void softmax(Call& call, bool training) {
                 throw Wrong{TF_INVALID_ARGUMENT, "a target is not in the vocabulary"};
     }
     s.nll = call.output(0, {s.rows});
-    float* dhidden = call.output(1, {training ? s.rows : 0, s.width});
-    s.dembeddings = call.output(2, {training ? s.vocabulary : 0, s.width});
-    s.dbias = call.output(3, {training ? s.vocabulary : 0});
-    if (training) s.dhidden = dhidden;
-    path->softmax(s, rnnlm::threads());
+    float* dhidden = call.output(1, {a.training ? s.rows : 0, s.width});
+    s.dembeddings = call.output(2, {a.training ? s.vocabulary : 0, s.width});
+    s.dbias = call.output(3, {a.training ? s.vocabulary : 0});
+    if (a.training) s.dhidden = dhidden;
+    path_for(a.bfloat16)->softmax(s, rnnlm::threads());
 }
 
 // (steps, batch, units) and (batch, units) of a recurrence without products.
@@ -236,14 +247,14 @@ rnnlm::Pooling pooling_inputs(Call& call, PoolingShape& shape) {
     return p;
 }
 
-void pooling(Call& call, bool) {
+void pooling(Call& call, Attributes) {
     PoolingShape s;
     rnnlm::Pooling p = pooling_inputs(call, s);
     p.cells = call.output(0, {s.steps, s.batch, s.units});
-    path->pooling(p, rnnlm::threads());
+    paths[0]->pooling(p, rnnlm::threads());
 }
 
-void pooling_gradient(Call& call, bool) {
+void pooling_gradient(Call& call, Attributes) {
     PoolingShape s;
     rnnlm::Pooling p = pooling_inputs(call, s);
     p.cells = const_cast<float*>(call.input(3, {s.steps, s.batch, s.units}));
@@ -251,15 +262,14 @@ void pooling_gradient(Call& call, bool) {
     d.dcells = call.input(4, {s.steps, s.batch, s.units});
     d.dforget = call.output(0, {s.steps, s.batch, s.units}), d.dadded = call.output(1, {s.steps, s.batch, s.units});
     d.dbefore = call.output(2, {s.batch, s.units});
-    path->pooling_gradient(p, d, rnnlm::threads());
+    paths[0]->pooling_gradient(p, d, rnnlm::threads());
 }
 
-// An operation with one attribute, `flag`; its kernel is that flag.
-template <void (*compute)(Call&, bool)>
+template <void (*compute)(Call&, Attributes)>
 void run(void* kernel, void* context) {
     Call call(context);
     try {
-        compute(call, kernel != nullptr);
+        compute(call, *(const Attributes*)kernel);
     } catch (const Refused&) {
         call.fail();
     } catch (const Wrong& wrong) {
@@ -271,23 +281,24 @@ void run(void* kernel, void* context) {
     }
 }
 
-void* read_flag(void* construction) {
-    static char yes;
-    unsigned char flag = 0;
+void* read_attributes(void* construction) {
+    unsigned char training = 0, bfloat16 = 0;
     void* status = tf.NewStatus();
-    tf.OpKernelConstruction_GetAttrBool(construction, "flag", &flag, status);
+    tf.OpKernelConstruction_GetAttrBool(construction, "training", &training, status);
+    if (!tf.GetCode(status)) tf.OpKernelConstruction_GetAttrBool(construction, "round_factors", &bfloat16, status);
     if (tf.GetCode(status)) tf.OpKernelConstruction_Failure(construction, status);
     tf.DeleteStatus(status);
-    return flag ? &yes : nullptr;
+    return new Attributes{training != 0, bfloat16 != 0};
 }
 
-template <void (*compute)(Call&, bool)>
+template <void (*compute)(Call&, Attributes)>
 bool add(const char* name, std::initializer_list<const char*> inputs, std::initializer_list<const char*> outputs) {
     void* status = tf.NewStatus();
     void* op = tf.NewOpDefinitionBuilder(name);
     for (const char* input : inputs) tf.OpDefinitionBuilderAddInput(op, input);
     for (const char* output : outputs) tf.OpDefinitionBuilderAddOutput(op, output);
-    tf.OpDefinitionBuilderAddAttr(op, "flag: bool = false");
+    tf.OpDefinitionBuilderAddAttr(op, "training: bool = false");
+    tf.OpDefinitionBuilderAddAttr(op, "round_factors: bool = false");
     // Python sets the shapes that it knows.
     tf.OpDefinitionBuilderSetShapeInferenceFunction(op, [](void* c, void* s) {
         tf.ShapeInferenceContextSetUnknownShape(c, s);
@@ -295,7 +306,8 @@ bool add(const char* name, std::initializer_list<const char*> inputs, std::initi
     tf.RegisterOpDefinition(op, status);
     bool good = tf.GetCode(status) == 0;
     if (good) {
-        void* kernel = tf.NewKernelBuilder(name, "CPU", read_flag, run<compute>, [](void*) {});
+        void* kernel = tf.NewKernelBuilder(name, "CPU", read_attributes, run<compute>,
+                                           [](void* kernel) { delete (Attributes*)kernel; });
         tf.RegisterKernelBuilder(name, kernel, status);
         good = tf.GetCode(status) == 0;
     }
@@ -308,7 +320,7 @@ bool registered = false;
 // When the library is loaded.
 __attribute__((constructor)) void add_operations() {
     if (!look_up()) return;
-    path = &rnnlm::best_path();
+    paths[0] = &rnnlm::best_path(), paths[1] = rnnlm::best_bfloat16_path();
     registered =
         add<lstm>("RnnlmLstm",
                   {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "c0: float",

@@ -1,0 +1,3 @@
+#define PATH amx
+#define NAME "amx"
+#include "path_bfloat16.h"
