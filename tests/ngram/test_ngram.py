@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney, write_arpa
 from rnnlm.ngram import counts as counting
-from rnnlm.ngram.katz import good_turing
+from rnnlm.ngram.katz import fewest, good_turing
 from rnnlm.ngram.kneser_ney import FALLBACK, adjusted_counts, discounts
 from rnnlm.tokens import Text, Vocabulary
 
@@ -64,7 +64,7 @@ def counted(documents: list[list[int]], order: int, size: int = SIZE, running: b
     return count(encoded(documents, vocabulary), order)
 
 
-def ngrams(counts: Counts, order: int) -> Iterator[tuple[int, ...]]:
+def ngrams(counts: Counts | NgramModel, order: int) -> Iterator[tuple[int, ...]]:
     """Yield the n-grams of an order as tuples."""
     if order == 1:
         yield from ((int(token),) for token in counts.keys[0])
@@ -182,7 +182,7 @@ def test_katz_is_what_good_and_katz_define() -> None:
         common = 6 * t[6] / t[1]
         return 1.0 if r > 5 else ((r + 1) * t[r + 1] / (r * t[r]) - common) / (1 - common)
 
-    ratios = [good_turing(counts.counts[1])[min(r, 6)] for r in range(1, 8)]
+    ratios = [good_turing(counts.counts[1], 5)[min(r, 6)] for r in range(1, 8)]
     expected = [ratio(bigrams, r) for r in range(1, 8)]
     inside = [0 < e <= 1 for e in expected]
     assert sum(inside) >= 5
@@ -190,7 +190,7 @@ def test_katz_is_what_good_and_katz_define() -> None:
     first = np.exp(model.next_token([]))
     history = 4
     after = {g[1]: c for g, c in bigrams.items() if g[0] == history}
-    seen = {w: good_turing(counts.counts[1])[min(c, 6)] * c / sum(after.values()) for w, c in after.items()}
+    seen = {w: good_turing(counts.counts[1], 5)[min(c, 6)] * c / sum(after.values()) for w, c in after.items()}
     left = (1 - sum(seen.values())) / (1 - sum(first[w] for w in seen))
     for word in range(size):
         expected_here = seen.get(word, left * first[word])
@@ -198,11 +198,38 @@ def test_katz_is_what_good_and_katz_define() -> None:
     assert sum(unigrams.values()) == counts.counts[0].sum()
 
 
+def test_katz_leaves_out_rare_long_n_grams_and_gives_their_share_to_the_shorter_context() -> None:
+    documents, size = drawn(3), LARGE
+    model, bigrams = katz(counted(documents, 3, size)), katz(counted(documents, 2, size))
+    trigrams = tallied(documents, 3, running=False)
+    assert fewest(3) == 2
+    assert len(model.keys[2]) == sum(c >= 2 for c in trigrams.values()) < len(trigrams)
+    factors = good_turing(np.array(list(trigrams.values())), 7)
+    history = max(trigrams, key=lambda g: trigrams[g])[:2]
+    after = {g[2]: c for g, c in trigrams.items() if g[:2] == history}
+    assert any(c == 1 for c in after.values())
+    kept = {w: factors[min(c, 8)] * c / sum(after.values()) for w, c in after.items() if c >= 2}
+    shorter = np.exp(bigrams.next_token(history[1:]))
+    left = (1 - sum(kept.values())) / (1 - sum(shorter[w] for w in kept))
+    for word in range(size):
+        expected = kept.get(word, left * shorter[word])
+        assert math.exp(model.next_token(history)[word]) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("order", [3, 4, 5])
+def test_what_a_kept_n_gram_begins_and_ends_with_is_kept(order: int) -> None:
+    model = katz(counted(drawn(4), order, LARGE))
+    tables = [set(ngrams(model, n)) for n in range(1, order + 1)]
+    for shorter, longer in itertools.pairwise(tables):
+        assert all(ngram[:-1] in shorter and ngram[1:] in shorter for ngram in longer)
+
+
 @given(numbers=st.lists(st.integers(0, 12), max_size=200).map(np.array))
 def test_discounts_stay_in_range(numbers: np.ndarray) -> None:
     numbers = numbers.astype(np.int64)
     assert all(0 < discount <= k for k, discount in enumerate(discounts(numbers), start=1))
-    assert ((good_turing(numbers) > 0) & (good_turing(numbers) <= 1)).all()
+    for reliable in (5, 7):
+        assert ((good_turing(numbers, reliable) > 0) & (good_turing(numbers, reliable) <= 1)).all()
 
 
 def test_longer_contexts_help_where_the_text_has_them() -> None:
