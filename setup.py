@@ -17,7 +17,7 @@ from setuptools.errors import CompileError
 
 SOURCES = Path("rnnlm/kernel/src")
 # Warnings of GCC 12 about its own intrinsics are left out, about vectors as parameters that never leave a file, and
-# about functions of float32 in a path that has the others.
+# about float32 kernels that a bfloat16 path includes and does not use.
 QUIET = ["-Wno-psabi", "-Wno-maybe-uninitialized", "-Wno-unused-function"]
 FLAGS = ["-O3", "-g0", "-std=c++17", "-fPIC", "-fvisibility=hidden", *QUIET]
 # Each path is compiled for its instructions; which one runs is chosen when the library is loaded.
@@ -30,7 +30,7 @@ PATHS = {
     "path_avx512_bf16": [*AVX512, "-mavx512bf16"],
     "path_amx": [*AVX512, "-mavx512bf16", "-mamx-tile", "-mamx-bf16"],
 }
-# Left out where the compiler is too old for them (GCC 10 and 11 have them): the library has one path less.
+# Left out where the compiler is too old: AVX-512 BF16 needs GCC 10, AMX needs GCC 11.
 OPTIONAL = ("path_avx512_bf16", "path_amx")
 
 

@@ -83,7 +83,8 @@ def _load() -> Kernel:
         library = ctypes.CDLL(str(FILE))
     except (tf.errors.OpError, OSError) as error:
         return _without(f"the faster kernels cannot be loaded ({error})")
-    if not (all(hasattr(operations, name) for name in OPERATIONS) and library.rnnlm_registered()):
+    complete = all(hasattr(operations, name) for name in OPERATIONS) and hasattr(library, "rnnlm_bfloat16_path")
+    if not (complete and library.rnnlm_registered()):
         return _without(
             f"the faster kernels do not fit TensorFlow {tf.__version__}, or are of another version of rnnlm"
         )
@@ -104,8 +105,10 @@ def described() -> str:
 
 def is_usable(precision: str = "float32") -> bool:
     """Return whether the kernels are there and wanted, for products in this precision."""
+    if _off.get():
+        return False
     found = kernel()
-    return not _off.get() and not found.why and (precision == "float32" or found.bfloat16 is not None)
+    return not found.why and (precision == "float32" or found.bfloat16 is not None)
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ class LSTM(keras.layers.Layer):
     """
 
     def __init__(self, units: int, seed: int, **kwargs: Any) -> None:
-        # Keras would turn the bfloat16 of the layer before into float32, and the kernel turns it back.
+        # Keras would turn the bfloat16 of the layer before into float32, and TensorFlow's products turn it back.
         super().__init__(autocast=False, **kwargs)
         self.units = units
         self.seed = seed

@@ -10,7 +10,7 @@ _TYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 
 
 def product_type(precision: Precision) -> tf.DType:
-    """Return the type of a product's factors and of its result; the sum inside is in float32 for both."""
+    """Return the type of the factors and results of TensorFlow's products; the sum inside is in float32 for both."""
     return _TYPES[precision]
 
 

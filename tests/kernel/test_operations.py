@@ -47,6 +47,25 @@ def test_a_broken_library_is_not_taken(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert "cannot be loaded" in library.kernel.__wrapped__().why
 
 
+@needs_kernels
+def test_a_library_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Older:
+        """As one was before there was a path for bfloat16."""
+
+        def rnnlm_registered(self) -> bool:
+            return True
+
+    monkeypatch.setattr(library.ctypes, "CDLL", lambda _: Older())
+    monkeypatch.delenv("RNNLM_KERNEL", raising=False)
+    assert "of another version of rnnlm" in library.kernel.__wrapped__().why
+
+
+def test_switched_off_needs_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "kernel", lambda: pytest.fail("loaded"))
+    with kernel.switched_off():
+        assert not kernel.is_usable()
+
+
 def test_switched_off_is_for_a_while() -> None:
     before = kernel.is_usable()
     with kernel.switched_off():
@@ -93,11 +112,16 @@ def test_shapes_are_known_when_a_function_is_traced() -> None:
 
 
 @needs_kernels
-def test_an_empty_batch_has_gradients_of_zero() -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_an_empty_batch_has_gradients_of_zero(bfloat16: bool) -> None:
+    if bfloat16 and not kernel.is_usable("bfloat16"):
+        pytest.skip("this processor has no path for bfloat16")
     weights = [tf.ones((3, 8)), tf.ones((2, 8)), tf.ones((8,))]
     with tf.GradientTape() as tape:
         tape.watch(weights)
-        outputs, _ = kernel.lstm(tf.zeros((4, 0, 3)), weights, (tf.zeros((0, 2)), tf.zeros((0, 2))), None, True)
+        outputs, _ = kernel.lstm(
+            tf.zeros((4, 0, 3)), weights, (tf.zeros((0, 2)), tf.zeros((0, 2))), None, True, bfloat16
+        )
         loss = tf.reduce_sum(outputs)
     for gradient in tape.gradient(loss, weights):
         np.testing.assert_array_equal(gradient, np.zeros(gradient.shape))

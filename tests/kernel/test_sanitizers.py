@@ -17,7 +17,14 @@ LIBRARY = ROOT / "rnnlm" / "kernel" / "librnnlm.so"
 # TensorFlow's side of it is tested through TensorFlow.
 ALWAYS = ("path_portable", "pool", "dispatch")
 # Small cases, too, take several threads, chunks and pieces.
-SMALL = ["-DWORTH_A_THREAD=1", "-DSTEP_LINES=32", "-DCHUNK_BYTES=1", "-DCHUNK_ROWS=12"]
+SMALL = [
+    "-DWORTH_A_THREAD=1",
+    "-DSTEP_LINES=32",
+    "-DCHUNK_BYTES=1",
+    "-DCHUNK_ROWS=12",
+    "-DDEPTH_AT_ONCE=2",
+    "-DROWS_AT_ONCE=32",
+]
 
 
 def paths() -> list[str]:

@@ -3,8 +3,9 @@
 //
 // Both factors are packed into tiles. A tile of the left factor has 16 rows of 32 numbers; tiles follow each other along
 // a row of the matrix. A tile of the right factor has 32 lines of LANES columns, two lines side by side: the pair of
-// numbers that one instruction multiplies and adds. A strip has two of them next to each other for each 32 lines.
-// What is not there in the last tiles is zero. Each element is summed from k = 0 upwards whatever the block's size.
+// numbers that one instruction multiplies and adds. A strip is two right tiles side by side for each 32 lines. In the last
+// tiles, numbers past the width and lines past the last are zero; left rows past the last may hold anything, and so may
+// their sums. Each element is summed in the same order, whatever the block's size.
 #pragma once
 #include "product.h"
 
@@ -72,9 +73,11 @@ class Tiles {
             uint8_t rows[16] = {};
         } configuration;
         for (int n = 0; n < 8; n++) configuration.bytes[n] = 64, configuration.rows[n] = 16;
-        // GCC 12 takes the instruction to read eight bytes alone, and leaves out what is written to the others.
+        // GCC 12 takes the instruction to read eight bytes alone: without a barrier on both sides, what is written to the
+        // others could be left out, or overwritten too early.
         asm volatile("" : : "r"(&configuration) : "memory");
         _tile_loadconfig(&configuration);
+        asm volatile("" : : "r"(&configuration) : "memory");
     }
     ~Tiles() { _tile_release(); }
 };
@@ -171,7 +174,8 @@ INLINE void product_block(float* sums, long ld, const Half* a, long below, const
 }
 #endif
 
-// One row of left tiles from `width` numbers of float32, times `scale`; up to the next multiple of 32 with zeros.
+// Row m of a left factor from `width` numbers of float32, times `scale`, from column `first` (a multiple of 32) on; filled
+// up with zeros to the next multiple of 32.
 INLINE void pack_row(Half* left, long m, long depth, const float* source, long width, float scale, long first = 0) {
     for (long k = 0; k < padded(width, DEPTH); k += LANES)
         store(left + place(m, first + k, depth), rounded(load(source + k, width - k) * all(scale)));
@@ -235,11 +239,15 @@ INLINE void pack_left_transposed(Half* tile, long first, long width, F lines) {
 }
 
 // Lines of a product that are done at a time, in tiles: a strip of them stays in the first two caches.
-const long DEPTH_AT_ONCE = 32;
+#ifndef DEPTH_AT_ONCE
+#define DEPTH_AT_ONCE 32
+#endif
 // Rows that a thread does at a time, so that it reads a strip once for all of them.
-const long ROWS_AT_ONCE = 256;
+#ifndef ROWS_AT_ONCE
+#define ROWS_AT_ONCE 256L
+#endif
 
-// Rows [begin, end), a multiple of 16 from `begin` on, of a left factor times strips of `depth` tiles, N columns in all:
+// Rows [begin, end) of a left factor times strips of `depth` tiles, N columns in all; `begin` is a multiple of 16:
 // f(row, first column, columns that are there, two vectors of sums, whether they are added to earlier ones).
 template <class F>
 INLINE void product_of_rows(const Half* left, const Half* strips, long depth, long N, long begin, long end, F f) {

@@ -92,7 +92,7 @@ struct Path {
 };
 
 extern const Path portable, avx2, avx512;
-// Their products are in bfloat16, their sums and all arrays in float32. They have no pooling, which has no products.
+// Their products are in bfloat16, their sums and all arrays in float32.
 extern const Path avx2_bf16, avx512_bf16, amx;
 
 // The path of this processor: the fastest whose instructions it has. With products in bfloat16 there may be none: null.

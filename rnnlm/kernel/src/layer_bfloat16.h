@@ -27,8 +27,9 @@ struct LeftOfStep {
 };
 
 // Blocks [begin, end) of LANES units, through all time; of the inputs, rows [first_row, last_row) are packed.
-// cell(step, first unit, units that are there) returns a function of (row, the sums of the gates without bias), and that
-// the output. It is a copy of its own, as all that the loops need: what a store of numbers might change is read again.
+// cell(step, first unit, units that are there) returns a function of (row, the sums of the gates without bias), which
+// returns the output. Everything that the loops use is passed by value: otherwise the compiler would read it again after
+// each store, which might have changed it.
 template <class Layer, class Cell>
 void units_forward(const Layer l, const Half* weights, const LeftOfStep left, long begin, long end, long first_row,
                    long last_row, rnnlm::Barrier& barrier, Cell cell) {
@@ -92,7 +93,7 @@ void forward_bfloat16(const Layer& l, const Gates& gates, int threads, Cell cell
         }
     });
     rnnlm::Barrier barrier;
-    rnnlm::together(threads, [&](int id, int parts) {
+    rnnlm::together((int)at_most(threads, blocks), [&](int id, int parts) {
         barrier.expect(parts);
         units_forward(l, weights, left, blocks * id / parts, blocks * (id + 1) / parts, part_of(B, 1, id, parts),
                       part_of(B, 1, id + 1, parts), barrier, cell);
@@ -194,7 +195,7 @@ void gradient_bfloat16(const Layer& l, const Gradient& d, const Gates& gates, fl
         memset(dz.data + begin * dz.depth * DEPTH, 0, (end - begin) * dz.depth * DEPTH * sizeof(Half));
     });
     rnnlm::Barrier barrier;
-    rnnlm::together(threads, [&](int id, int parts) {
+    rnnlm::together((int)at_most(threads, strips), [&](int id, int parts) {
         barrier.expect(parts);
         units_back(l, back, dz, strips * id / parts, strips * (id + 1) / parts, barrier, cell_back);
     });

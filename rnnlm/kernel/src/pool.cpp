@@ -103,8 +103,16 @@ void Barrier::wait() {
         return;
     }
     // A step takes microseconds, so the others are there soon; unless the system has given their core to somebody else.
-    for (int turns = 0; round.load(std::memory_order_acquire) == now; turns++)
-        if (turns > 2000) sched_yield();
+    for (int turns = 0; round.load(std::memory_order_acquire) == now;) {
+        if (turns < 2000) {
+            turns++;
+#if defined(__x86_64__)
+            __builtin_ia32_pause();
+#endif
+        } else {
+            sched_yield();
+        }
+    }
 }
 
 struct Block {

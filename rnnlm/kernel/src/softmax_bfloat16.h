@@ -119,7 +119,8 @@ void strip_of_gradients(const Softmax& s, const Chunk16& c, const Half* scaled, 
 
 void softmax_bfloat16(const Softmax& s, int threads) {
     const long V = s.vocabulary, D = s.width, width_strips = ceil_div(D, STRIP);
-    const long depth = tiles(D), words = tiles(V), strips = words * DEPTH / STRIP, factor_tiles = padded(D + 1, BLOCK) / TILE_ROWS;
+    const long depth = tiles(D), words = tiles(V), strips = words * DEPTH / STRIP;
+    const long factor_tiles = padded(D + 1, BLOCK) / TILE_ROWS;
     threads = worthwhile(threads, 3. * s.rows * V * D / 8);
     const bool gradient = s.dhidden;
     if (s.rows == 0) {
@@ -128,11 +129,13 @@ void softmax_bfloat16(const Softmax& s, int threads) {
         memset(s.dbias, 0, V * sizeof(float));
         return;
     }
-    // Beside products this fast, reading and writing the embeddings' gradient once a chunk counts for more: 33,278 words
-    // of 400 took 232 to 362 ms with 180 rows, 185 ms with 721.
-    const long fewest = 6 * CHUNK_ROWS;
-    long most = CHUNK_BYTES / (V * 4) / DEPTH * DEPTH;
-    most = at_most(most < fewest ? fewest : most, s.rows);
+    // Beside products this fast, reading and writing the embeddings' gradient once a chunk counts for more: with 33,278
+    // words of width 400 a call took 232 to 362 ms in chunks of 180 rows, 185 ms in chunks of 721. So a chunk has 6 times as
+    // many rows, at least, as in float32, unless it needs more than 4 times the memory.
+    const auto rows_of = [&](long bytes) { return bytes / (V * 4) / DEPTH * DEPTH; };
+    const auto larger = [](long a, long b) { return a > b ? a : b; };
+    long most = larger(rows_of(CHUNK_BYTES), larger(CHUNK_ROWS, at_most(6 * CHUNK_ROWS, rows_of(4L * CHUNK_BYTES))));
+    most = at_most(most, s.rows);
     const long most_lines = tiles(most);
     const long columns_size = strips * depth * 2 * RIGHT, lines_size = width_strips * words * 2 * RIGHT;
     const long hidden_size = most_lines * DEPTH * depth * DEPTH, by_row_size = most_lines * DEPTH * words * DEPTH;
@@ -145,15 +148,18 @@ void softmax_bfloat16(const Softmax& s, int threads) {
     Half *columns = take(columns_size), *hidden = take(hidden_size), *lines = nullptr, *scaled = nullptr;
     Chunk16 c = {};
     c.hidden = hidden;
-    if (gradient) lines = take(lines_size), scaled = take(scaled_size), c.by_row = take(by_row_size), c.by_word = take(by_word_size);
+    if (gradient) {
+        lines = take(lines_size), scaled = take(scaled_size);
+        c.by_row = take(by_row_size), c.by_word = take(by_word_size);
+    }
     c.shift = scratch.take(most), c.scale = scratch.take(most), c.partial = scratch.take(strips * most);
     rnnlm::parallel(threads, [&](int id) {
         for (long p = strips * id / threads; p < strips * (id + 1) / threads; p++)
             for (long k = 0; k < depth; k++)
                 for (int n = 0; n < 2; n++) {
                     const long word = p * STRIP + n * LANES;
-                    pack_tile_transposed(columns + ((p * depth + k) * 2 + n) * RIGHT, s.embeddings + word * D + k * DEPTH, D,
-                                         D - k * DEPTH, V - word);
+                    pack_tile_transposed(columns + ((p * depth + k) * 2 + n) * RIGHT,
+                                         s.embeddings + word * D + k * DEPTH, D, D - k * DEPTH, V - word);
                 }
         for (long k = words * id / threads; gradient && k < words * (id + 1) / threads; k++)
             for (long p = 0; p < width_strips; p++)
