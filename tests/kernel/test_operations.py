@@ -55,7 +55,7 @@ def test_a_library_of_another_version_is_not_taken(monkeypatch: pytest.MonkeyPat
         def rnnlm_registered(self) -> bool:
             return True
 
-    monkeypatch.setattr(library.ctypes, "CDLL", lambda _: Older())
+    monkeypatch.setattr("rnnlm.kernel.library.ctypes.CDLL", lambda _: Older())
     monkeypatch.delenv("RNNLM_KERNEL", raising=False)
     assert "of another version of rnnlm" in library.kernel.__wrapped__().why
 
