@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from rnnlm.environment import HOSTS, SERVERS, answers, running_servers
+from rnnlm.environment import HOSTS, SERVERS, answers, patience, running_servers
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.process import alone
 from rnnlm.signals import interrupted_by_signals
 from rnnlm.stack.api import POOL, ask
 from rnnlm.stack.ports import HOST, find_port
 from rnnlm.stack.service import Service, Started, all_alive, running, start, stop, wait_for
-from rnnlm.stack.status import print_links
+from rnnlm.stack.status import is_starting, only_one, print_links
 from rnnlm.store import home, write_whole
 
 PREFECT_PORT = 4200
@@ -43,7 +41,7 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
         StoreError: If a service does not start, or ends by itself.
     """
     _data_is_here()
-    with _only_one() as first:
+    with only_one() as first:
         if not first:
             _tell_of_the_first()
             return
@@ -96,8 +94,12 @@ def _watch(started: list[Started]) -> None:
 
 
 def down() -> None:
-    """Stop what `rnnlm up` runs, and wait until it has ended."""
-    servers = running_servers()
+    """Stop what `rnnlm up` runs, and wait until it has ended.
+
+    Raises:
+        StoreError: If it does not end in time.
+    """
+    servers = _servers_or_none_starting()
     if servers is None:
         print("Nothing runs here.")
         return
@@ -105,7 +107,7 @@ def down() -> None:
         os.kill(servers["pid"], signal.SIGTERM)
     end = time.monotonic() + DOWN_SECONDS
     while time.monotonic() < end:
-        with _only_one() as ended:
+        with only_one() as ended:
             if ended:
                 _wait_for_leftovers()
                 print("All is stopped.")
@@ -114,6 +116,18 @@ def down() -> None:
     raise StoreError(
         f"process {servers['pid']} did not stop within {DOWN_SECONDS:.0f} s.", remedy=f"kill -9 {servers['pid']}"
     )
+
+
+def _servers_or_none_starting() -> dict[str, Any] | None:
+    """Return what `rnnlm up` runs; one that is just starting is waited for, because only then can it be stopped."""
+    waits = False
+    end = time.monotonic() + patience()
+    while (servers := running_servers()) is None and is_starting() and time.monotonic() < end:
+        if not waits:
+            print("`rnnlm up` is just starting; it is stopped as soon as it has started.", flush=True)
+        waits = True
+        time.sleep(0.2)
+    return servers
 
 
 @contextlib.contextmanager
@@ -201,22 +215,6 @@ def _data_is_here() -> None:
                 where=name,
                 remedy="Look there, or unset the variable to see the runs of this machine.",
             )
-
-
-@contextlib.contextmanager
-def _only_one() -> Iterator[bool]:
-    """Yield whether this is the only `rnnlm up` of the folder; the system frees the lock even after a kill."""
-    home().mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home() / f"{SERVERS}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
 
 
 def _tell_of_the_first() -> None:

@@ -20,6 +20,7 @@ from rnnlm import environment, store
 from rnnlm.errors import ConfigError, StoreError
 from rnnlm.login import login
 from rnnlm.stack import ports, service, up
+from rnnlm.stack.status import only_one, status
 
 
 @pytest.fixture(autouse=True)
@@ -180,8 +181,28 @@ def test_a_worker_that_breaks_down_is_started_again(
     assert "is started again: see" in capsys.readouterr().out
 
 
+def test_down_stops_a_start_as_soon_as_it_can(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    starting = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    server, thread = small_server("Prefect", unused()), threading.Thread(target=up.down, daemon=True)
+    with only_one(), service.running() as started:
+        status()
+        thread.start()
+        started.append(service.start(server))
+        service.wait_for(started)
+        content = {"prefect": server.address, "mlflow": server.address, "pid": starting.pid, "groups": [1]}
+        (home / environment.SERVERS).write_text(json.dumps(content), encoding="utf-8")
+        assert starting.wait(60) == -signal.SIGTERM
+        (home / environment.SERVERS).unlink()
+    thread.join(60)
+    assert capsys.readouterr().out.splitlines() == [
+        "`rnnlm up` is just starting.",
+        "`rnnlm up` is just starting; it is stopped as soon as it has started.",
+        "All is stopped.",
+    ]
+
+
 def test_a_second_start_says_where_the_first_runs(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with up._only_one() as first:
+    with only_one() as first:
         assert first
         up.up()
         assert "just starting" in capsys.readouterr().out
