@@ -24,7 +24,7 @@ up: $(installed) ## start Prefect, MLflow, a worker and the deployments, with th
 	$(bin)/rnnlm up
 
 test: $(installed) ## run the tests, except the slow ones, on all cores
-	$(bin)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(bin)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
 
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
