@@ -31,7 +31,9 @@ Model = Annotated[
 ]
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TEXT…", help="The texts. Without any: those of --file, or the lines of standard input."),
+    typer.Argument(
+        metavar="TEXT…", help="The texts. If there are none, those of --file or the lines of standard input."
+    ),
 ]
 File = Annotated[
     Path | None,
@@ -160,8 +162,8 @@ def rescore(
         list[str] | None,
         typer.Argument(
             metavar="TEXT…",
-            help="Hypotheses without scores; none: lines of --file or of standard input, each a score, a TAB and a "
-            "hypothesis, with an empty line between lists.",
+            help="Hypotheses without scores. If there are none, lines of --file or of standard input: each a score, a "
+            "TAB and a hypothesis, with an empty line between lists.",
         ),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", help="Such lines.", dir_okay=False)] = None,
@@ -233,7 +235,7 @@ def correct(
         Path | None,
         typer.Option(
             help="The words that are right: one a line, perhaps with its frequency behind it, or any text, whose words "
-            "are counted; none: the model's own, if it knows words.",
+            "are counted. If not given, the model's own, if it knows words.",
             dir_okay=False,
         ),
     ] = None,
