@@ -32,15 +32,13 @@ void lstm_gradient_bfloat16(const Lstm& l, const LstmGradient& d, int threads) {
 }
 
 void gru_bfloat16(const Gru& l, int threads) {
-    const long B = l.batch, U = l.units;
+    const long U = l.units;
     forward_bfloat16(l, GRU_GATES, threads, [=](long t, long first, long there) INLINE_LAMBDA {
         const GruStep s = gru_step(l, t, nullptr, 0, 0);
-        const float* keep = l.keep ? l.keep + t * B : nullptr;
         const Vec of_z = gru_bias(l, 0, first, there), of_r = gru_bias(l, 1, first, there);
         const Vec of_c = gru_bias(l, 2, first, there), of_product = load(l.bias + 5 * U + first, there);
         return [=](long m, Vec z, Vec r, Vec c, Vec product) INLINE_LAMBDA {
-            const Vec kept = all(keep ? keep[m] : 1.f);
-            return gru_cell(s, U, m, first, there, kept, z + of_z, r + of_r, c + of_c, product + of_product);
+            return gru_cell(s, U, m, first, there, kept_before(l, t, m), z + of_z, r + of_r, c + of_c, product + of_product);
         };
     });
 }

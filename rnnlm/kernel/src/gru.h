@@ -35,18 +35,18 @@ INLINE Vec gru_bias(const Gru& l, int g, long first, long left) {
 }
 
 // Sums become gates and output: of row m, for `left` units or a vector of them from `first` on. The candidate has one
-// sum of the inputs, and `product` of the recurrent product. The output before counts `kept_before` times. Returns the output.
-INLINE Vec gru_cell(const GruStep& s, long U, long m, long first, long left, Vec kept_before, Vec z, Vec r,
+// sum of the inputs, and `product` of the recurrent product. The output before counts `kept` times. Returns the output.
+INLINE Vec gru_cell(const GruStep& s, long U, long m, long first, long left, Vec kept, Vec z, Vec r,
                     Vec candidate, Vec product) {
     const long at = m * U + first;
     z = sigmoid(z), r = sigmoid(r);
     Vec g = tanh(candidate + r * product);
-    const Vec h = g + z * (load(s.before + at, left) * kept_before - g);
+    const Vec h = g + z * (load(s.before + at, left) * kept - g);
     store(s.h + at, h, left);
     if (s.gates) {
-        float* kept = s.gates + m * 4 * U + first;
-        store(kept, z, left), store(kept + U, r, left);
-        store(kept + 2 * U, g, left), store(kept + 3 * U, product, left);
+        float* gates = s.gates + m * 4 * U + first;
+        store(gates, z, left), store(gates + U, r, left);
+        store(gates + 2 * U, g, left), store(gates + 3 * U, product, left);
     }
     return h;
 }
@@ -57,9 +57,8 @@ INLINE Vec gru_cell(const GruStep& s, long U, long m, long first, long left, Vec
 template <class F>
 INLINE void gru_cell_back(const Gru& l, const GruGradient& d, long t, long m, long first, Vec back, F put) {
     const long B = l.batch, U = l.units, left = U - first, at = m * U + first;
-    const Vec kept_after = all(l.keep && t + 1 < l.steps ? l.keep[(t + 1) * B + m] : 1.f);
-    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + m] : 1.f);
-    Vec dh = load(d.dh0 + at, left) + back * kept_after;
+    const Vec kept = kept_before(l, t, m);
+    Vec dh = load(d.dh0 + at, left) + back * kept_before(l, t + 1, m);
     if (t < 0) return store(d.dh0 + at, dh, left);
     dh = dh + load(d.dh + t * B * U + at, left);
     const float* q = l.gates + (t * B + m) * 4 * U + first;

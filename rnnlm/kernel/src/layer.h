@@ -51,6 +51,12 @@ INLINE bool any_reset(const float* keep, long begin, long end) {
     return false;
 }
 
+// How much of row m's state is kept before step t: 1 outside the sequence, and where nothing is reset.
+template <class Layer>
+INLINE Vec kept_before(const Layer& l, long t, long m) {
+    return all(l.keep && t >= 0 && t < l.steps ? l.keep[t * l.batch + m] : 1.f);
+}
+
 // Write the outputs before a step, (rows, units), as they are after the resets; return where.
 INLINE const float* after_resets(const float* before, const float* keep, float* reset, long units, long begin, long end) {
     for (long m = begin; m < end; m++)

@@ -61,9 +61,8 @@ INLINE Vec lstm_cell(const LstmStep& s, long U, long m, long first, long left, V
 template <class F>
 INLINE void lstm_cell_back(const Lstm& l, const LstmGradient& d, long t, long m, long first, Vec back, F put) {
     const long B = l.batch, U = l.units, left = U - first, at = m * U + first;
-    const Vec kept_after = all(l.keep && t + 1 < l.steps ? l.keep[(t + 1) * B + m] : 1.f);
-    const Vec kept = all(l.keep && t >= 0 ? l.keep[t * B + m] : 1.f);
-    Vec dh = back * kept_after;
+    const Vec kept = kept_before(l, t, m);
+    Vec dh = back * kept_before(l, t + 1, m);
     if (t < 0) return store(d.dh0 + at, dh, left);
     dh = dh + load(d.dh + t * B * U + at, left);
     const float* q = l.gates + (t * B + m) * 4 * U + first;

@@ -13,7 +13,7 @@ namespace {
 struct Chunk16 : Chunk {
     const Half* hidden;  // left: rows by the width
     Half* by_row;        // left: rows by words; null: no gradient
-    Half* by_word;       // right: a strip of words after the other, lines are the rows
+    Half* by_word;       // right: one strip of words after the other; lines are the rows
     long lines;          // tiles of the rows
 };
 
