@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from rnnlm import login
 from rnnlm.stack import ports
@@ -92,18 +92,31 @@ def chromium() -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=found, args=ARGUMENTS)
 
 
+@pytest.fixture(scope="session")
+def entered(chromium: Browser, stack: dict[str, str]) -> StorageState:
+    """Return what a browser keeps once it has entered both servers: cookies, and Prefect's password."""
+    with contextlib.closing(chromium.new_context()) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        for server in (stack["mlflow"], stack["prefect"]):
+            page.goto(link(server))
+            page.wait_for_url(re.compile(rf"^{re.escape(server)}/(?!enter)"))
+        # A page of Prefect that is left while it still checks the password forgets it.
+        expect(page.get_by_role("link", name="Deployments").first).to_be_visible()
+        return context.storage_state()
+
+
 @pytest.fixture
-def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path, stack: dict[str, str]) -> Iterator[Page]:
+def page(chromium: Browser, request: pytest.FixtureRequest, tmp_path: Path, entered: StorageState) -> Iterator[Page]:
     """Open a page that has entered both servers; if the test fails, what it showed at last is kept."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 800}, reduced_motion="reduce", storage_state=entered
+    )
     page = context.new_page()
     page.set_default_timeout(PATIENCE)
     failed, refused = request.session.testsfailed, list[str]()
     page.on("requestfailed", lambda asked: refused.append(f"{asked.method} {asked.url}: {asked.failure}"))
     page.on("response", lambda said: refused.append(f"{said.status} {said.url}") if said.status >= 400 else None)
-    for server in (stack["mlflow"], stack["prefect"]):
-        page.goto(link(server))
-        page.wait_for_url(re.compile(rf"^{re.escape(server)}/(?!enter)"))
     yield page
     if request.session.testsfailed > failed:
         print("\n".join(refused))
