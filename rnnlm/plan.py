@@ -201,7 +201,7 @@ def plan(experiment: Experiment, labelled: int) -> Plan:
         for need in spec.needs:
             # A language model that is not compared, but that another model starts from.
             if isinstance(need, CellId) and need not in cells:
-                cells[need] = _language_model(experiment, ARMS[need.arm])
+                cells[need] = _language_model(experiment, ARMS[need.arm], need.seed)
     return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
 
 
@@ -225,15 +225,25 @@ def _language_models(experiment: Experiment) -> Iterator[CellSpec]:
     for arm in ARMS.values():
         match arm.language_model:
             case TrainedLanguageModel(backward=False) | AsItIs():
-                yield _language_model(experiment, arm)
-            case Adapted(kind=kind) if kind in target.adaptations:
-                yield _language_model(experiment, arm)
-            case Counted() | MixedWithNgrams() if target.ngram_order:
-                yield _language_model(experiment, arm)
+                wanted = True
+            case Adapted(kind=kind):
+                wanted = kind in target.adaptations
+            case Counted() | MixedWithNgrams():
+                wanted = target.ngram_order is not None
+            case _:
+                wanted = False
+        for seed in _language_model_seeds(experiment, arm) if wanted else ():
+            yield _language_model(experiment, arm, seed)
 
 
-def _language_model(experiment: Experiment, arm: Arm) -> CellSpec:
-    target, model, seed = experiment.target, experiment.model, experiment.comparison.seed
+def _language_model_seeds(experiment: Experiment, arm: Arm) -> range:
+    """Return the seeds of an arm's language models; one is enough where every seed gives the same model."""
+    comparison = experiment.comparison
+    return range(comparison.seed, comparison.seed + (1 if arm.seedless else comparison.seeds_language_model))
+
+
+def _language_model(experiment: Experiment, arm: Arm, seed: int) -> CellSpec:
+    target, model = experiment.target, experiment.model
     found = CellId(task="language_model", arm=arm.name, labels=0, seed=seed)
 
     def of(name: str) -> tuple[CellId]:
@@ -276,7 +286,7 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> C
     found = CellId(task=training.model, arm=arm.name, labels=labels, seed=seed)
     match arm.target:
         case Trained() as fit:
-            start, beside = _start(experiment, fit), _beside(experiment, fit)
+            start, beside = _start(experiment, fit, seed), _beside(experiment, fit)
             work = TrainTarget(
                 model=experiment.model,
                 word_map=experiment.target.word_map,
@@ -298,15 +308,22 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> C
             raise ValueError(f"the arm {arm.name} has no model of the target task")
 
 
-def _start(experiment: Experiment, fit: Trained) -> Need | None:
-    """Return what an encoder starts from; None if from random weights."""
+def _start(experiment: Experiment, fit: Trained, seed: int) -> Need | None:
+    """Return what an encoder starts from; None if from random weights.
+
+    Args:
+        experiment: The experiment.
+        fit: How the model is trained.
+        seed: Its seed. It starts from the language model of this seed or, if there are fewer of them, of the first.
+    """
     if fit.start is None:
         return None
     if fit.start == "source" or (fit.start == "fine_tuned_source" and experiment.target.language_model is None):
         return SourceModel(backward=fit.backward)
     of_source = fit.start == "fine_tuned_source"
     name = language_model_arm(TrainedLanguageModel(start="source" if of_source else None, backward=fit.backward))
-    return CellId(task="language_model", arm=name, labels=0, seed=experiment.comparison.seed)
+    seeds = _language_model_seeds(experiment, ARMS[name])
+    return CellId(task="language_model", arm=name, labels=0, seed=seed if seed in seeds else seeds[0])
 
 
 def _beside(experiment: Experiment, fit: Trained) -> LanguageModelTraining | None:

@@ -143,6 +143,11 @@ class Arm:
         return isinstance(self.language_model, MixedWithNgrams) or isinstance(self.target, MeanOf)
 
     @property
+    def seedless(self) -> bool:
+        """Whether every seed gives the same language model."""
+        return isinstance(self.language_model, AsItIs | Adapted | Counted)
+
+    @property
     def backward(self) -> bool:
         """Whether its model reads from the last token to the first."""
         return isinstance(self.target, Trained) and self.target.backward

@@ -13,6 +13,7 @@ from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
+    Margins,
     Predictions,
     gains,
     gains_beyond_target_text,
@@ -54,8 +55,10 @@ def assemble(
     cells = plan(experiment, documents.labelled["train"])
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
-    found, beyond = gains(predictions), gains_beyond_target_text(predictions)
-    tradition, equivalences = gains_over_tradition(predictions), label_equivalences(predictions)
+    margins = Margins(experiment.comparison.margin, experiment.comparison.margin_bits)
+    found = gains(predictions, margins=margins)
+    beyond = gains_beyond_target_text(predictions, margins)
+    tradition, equivalences = gains_over_tradition(predictions, margins), label_equivalences(predictions)
     chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
     recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:

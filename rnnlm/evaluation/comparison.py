@@ -4,16 +4,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtr
 
 from rnnlm.arms import ARMS, SCRATCH, TARGET_TEXT, arm_named
 from rnnlm.evaluation.enough import counted, few
+from rnnlm.evaluation.sampling import Sampled, Scores, gains_of, of_documents
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
 from rnnlm.refs import ModelKind
 from rnnlm.targets import measure_of
 
-RESAMPLES = 2_000
-FEW_SEEDS = 3  # fewer, and the spread over seeds is not known
 LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Differences that are too small to matter.
+
+    Attributes:
+        score: In the measure of the target task: 0.01 is one point of accuracy or F1.
+        bits: In bits per character.
+    """
+
+    score: float = 0.01
+    bits: float = 0.02
+
+    def of(self, task: ModelKind) -> float:
+        """Return the margin for a task."""
+        return self.bits if task == "language_model" else self.score
+
+
+MARGINS = Margins()
 
 
 @dataclass(frozen=True)
@@ -65,16 +85,20 @@ def told_apart(counts: np.ndarray | None, other: np.ndarray | None, difference: 
     return int((np.abs(by) > 1e-9).any(axis=1).sum())
 
 
-def gains(cells: list[Predictions], baseline: str = SCRATCH) -> list[Gain]:
-    """Compare every arm with a baseline, at each number of labels, seed by seed on the same test documents."""
+def gains(cells: list[Predictions], baseline: str = SCRATCH, margins: Margins = MARGINS) -> list[Gain]:
+    """Compare every arm with a baseline, at each number of labels, seed by seed on the same test documents.
+
+    Args:
+        cells: What every cell said.
+        baseline: What the others are compared with.
+        margins: Differences that are too small to matter.
+    """
+    places = _places(cells)
     found = []
-    for (task, labels), arms in _places(cells).items():
-        against = arms.get(baseline, {})
-        found += _family(
-            _compared(task, arm, baseline, labels, by_seed, against, seeds)
-            for arm, by_seed in arms.items()
-            if arm != baseline and (seeds := sorted(set(by_seed) & set(against)))
-        )
+    for place, arms in places.items():
+        others = {arm: by_seed for arm, by_seed in arms.items() if arm != baseline}
+        measured = _measured(place, others, arms.get(baseline, {}), baseline, places)
+        found += _judged(measured, margins.of(place[0]))
     return found
 
 
@@ -86,46 +110,97 @@ def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str
         other: Cells of the run that it is measured against.
         name: What that run is called in sentences.
     """
-    found, others = [], _places(other)
-    for place, arms in _places(cells).items():
-        task, labels = place
-        found += _family(
-            _compared(task, arm, name, labels, by_seed, against, seeds)
-            for arm, by_seed in arms.items()
-            if (against := others.get(place, {}).get(arm)) and (seeds := sorted(set(by_seed) & set(against)))
-        )
+    places, others = _places(cells), _places(other)
+    found = []
+    for place, arms in places.items():
+        against = others.get(place, {})
+        pairs = [_measured(place, {arm: one}, against.get(arm, {}), name, places) for arm, one in arms.items()]
+        found += _judged([measured for pair in pairs for measured in pair], MARGINS.of(place[0]))
     return found
 
 
-def _places(cells: list[Predictions]) -> dict[tuple[ModelKind, int], dict[str, dict[int, Predictions]]]:
-    """Return the cells by task and number of labels, then by arm, then by seed."""
-    by_place: dict[tuple[ModelKind, int], dict[str, dict[int, Predictions]]] = {}
+BySeed = Mapping[int, Predictions]
+ByArm = Mapping[str, BySeed]
+Place = tuple[ModelKind, int]  # task, label count
+
+
+def _places(cells: list[Predictions]) -> dict[Place, dict[str, dict[int, Predictions]]]:
+    """Return the cells by task and number of labels, then by arm, then by seed.
+
+    A language model that is the same with every seed was made once. It stands for every seed that others have.
+    """
+    by_place: dict[Place, dict[str, dict[int, Predictions]]] = {}
     for cell in cells:
         by_place.setdefault((cell.task, cell.labels), {}).setdefault(cell.arm, {})[cell.seed] = cell
+    for (task, _), arms in by_place.items():
+        seeds = sorted({seed for by_seed in arms.values() for seed in by_seed})
+        for arm, by_seed in arms.items():
+            if task == "language_model" and arm_named(arm).seedless:
+                arms[arm] = dict.fromkeys(seeds, next(iter(by_seed.values())))
     return by_place
 
 
-def _family(compared: Iterable[tuple[Gain, float]]) -> list[Gain]:
-    """Judge gains, each with its own p-value, that are looked at together."""
-    together = list(compared)
-    adjusted = holm([p for _, p in together])
-    return [_judged(gain, alone, p) for (gain, alone), p in zip(together, adjusted, strict=True)]
+def _measured(
+    place: Place, arms: ByArm, against: BySeed, baseline: str, places: Mapping[Place, ByArm]
+) -> list[tuple[Gain, Sampled]]:
+    """Return what arms gain over what they are measured against, not judged yet, and how each gain is distributed.
+
+    Args:
+        place: Task and label count.
+        arms: The arms.
+        against: What they are measured against.
+        baseline: What that is called.
+        places: All cells: other label counts may say how much seeds differ.
+    """
+    by_seeds: dict[tuple[int, ...], list[str]] = {}
+    for arm, by_seed in arms.items():
+        if seeds := tuple(sorted(set(by_seed) & set(against))):
+            by_seeds.setdefault(seeds, []).append(arm)
+    fewer, elsewhere = _elsewhere(place, places)
+    found = []
+    for seeds, names in by_seeds.items():
+        other, mine = _scores(against, seeds), [_scores(arms[arm], seeds) for arm in names]
+        borrowed = fewer if not any(one.replicated for one in (other, *mine)) else None
+        for arm, scores, sampled in zip(names, mine, gains_of(mine, other, elsewhere), strict=True):
+            as_they_are = of_documents((scores.scores - other.scores).mean(axis=0), other.weight)
+            pairs = [(arms[arm][seed], against[seed]) for seed in seeds]
+            gain = _gain(place, arm, baseline, pairs, (sampled or as_they_are).interval)
+            about = {"about": "training", "spread_from": borrowed} if sampled else {"about": "models"}
+            found.append((gain.model_copy(update=about), sampled or as_they_are))
+    return found
 
 
-def gains_beyond_target_text(cells: list[Predictions]) -> list[Gain]:
+def _scores(by_seed: Mapping[int, Predictions], seeds: Sequence[int]) -> Scores:
+    return Scores(np.stack([by_seed[seed].score for seed in seeds]), by_seed[seeds[0]].weight)
+
+
+def _elsewhere(place: Place, places: Mapping[Place, ByArm]) -> tuple[int | None, list[Scores]]:
+    """Return the next smaller label count where an arm has several seeds, and the scores there.
+
+    With fewer labels seeds differ more, not less: a spread from there is not too small.
+    """
+    task, labels = place
+    for fewer in sorted((n for kind, n in places if kind == task and n < labels), reverse=True):
+        several = [by_seed for by_seed in places[task, fewer].values() if len(by_seed) > 1]
+        if several:
+            return fewer, [_scores(by_seed, sorted(by_seed)) for by_seed in several]
+    return None, []
+
+
+def gains_beyond_target_text(cells: list[Predictions], margins: Margins = MARGINS) -> list[Gain]:
     """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
     read_it = [cell for cell in cells if not arm_named(cell.arm).without_target_text]
-    return gains(_of(read_it, TARGET_TEXT), TARGET_TEXT)
+    return gains(_of(read_it, TARGET_TEXT), TARGET_TEXT, margins)
 
 
-def gains_over_tradition(cells: list[Predictions]) -> list[Gain]:
+def gains_over_tradition(cells: list[Predictions], margins: Margins = MARGINS) -> list[Gain]:
     """Compare scratch, transfer and mixtures with Kneser-Ney, TF-IDF or a conditional random field."""
     mixtures = [one.name for one in ARMS.values() if one.mixture]
     return [
         gain
         for baseline in ARMS.values()
         if baseline.tradition
-        for gain in gains(_of(cells, SCRATCH, *mixtures, baseline.name), baseline.name)
+        for gain in gains(_of(cells, SCRATCH, *mixtures, baseline.name), baseline.name, margins)
     ]
 
 
@@ -134,47 +209,45 @@ def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
     return [cell for cell in cells if cell.arm in baselines or arm_named(cell.arm).transfer]
 
 
-def _compared(
-    task: ModelKind,
-    arm: str,
-    baseline: str,
-    labels: int,
-    cells: Mapping[int, Predictions],
-    against: Mapping[int, Predictions],
-    seeds: list[int],
-) -> tuple[Gain, float]:
-    """Return an arm's gain, not judged yet, and the p-value of this comparison alone."""
-    difference = np.stack([cells[seed].score - against[seed].score for seed in seeds])
-    weight = against[seeds[0]].weight
+def _gain(
+    place: Place, arm: str, baseline: str, pairs: Sequence[tuple[Predictions, Predictions]], interval: Interval
+) -> Gain:
+    """Return an arm's gain, not judged yet.
+
+    Args:
+        place: Task and label count.
+        arm: The arm.
+        baseline: What it is measured against.
+        pairs: For each seed what the two said.
+        interval: The gain with its interval.
+    """
+    task, labels = place
+    difference = np.stack([one.score - other.score for one, other in pairs])
+    weight = pairs[0][1].weight
     by_seed = difference.sum(axis=1) / weight.sum()
-    interval, p = paired_bootstrap(difference, weight)
+    counts = _mean_counts([one for one, _ in pairs]), _mean_counts([other for _, other in pairs])
     only_arm = only_baseline = mcnemar_p = None
-    counts = _mean_counts([cells[seed] for seed in seeds]), _mean_counts([against[seed] for seed in seeds])
-    if measure_of(task).counted:
-        # A bootstrap calls three documents of a thousand a difference. No exact test does: it cannot say less than
-        # this of the documents that tell the two apart.
-        p = max(p, mcnemar(told_apart(*counts, difference.mean(axis=0)), 0))
     if measure_of(task).counted == "answers":
         only_arm, only_baseline = int((difference > 0.0).sum()), int((difference < 0.0).sum())
-        mcnemar_p = mcnemar(only_arm, only_baseline) if len(seeds) == 1 else None
-    gain = Gain(
+        mcnemar_p = mcnemar(only_arm, only_baseline) if len(pairs) == 1 else None
+    return Gain(
         task=task,
         metric=measure_of(task).name,
         arm=arm,
         baseline=baseline,
         labels=labels,
         gain=interval,
-        spread=float(by_seed.std(ddof=1)) if len(seeds) > 1 else None,
-        seeds=len(seeds),
+        spread=float(by_seed.std(ddof=1)) if len(pairs) > 1 else None,
+        seeds=len(pairs),
         documents=min(telling(one, len(weight)) for one in counts),
+        differing=told_apart(*counts, difference.mean(axis=0)),
         p_value=None,
-        outcome="none found",
+        outcome="open",
         sentence="",
         only_arm=only_arm,
         only_baseline=only_baseline,
         mcnemar_p=mcnemar_p,
     )
-    return gain, p
 
 
 def _mean_counts(cells: Sequence[Predictions]) -> np.ndarray | None:
@@ -183,13 +256,34 @@ def _mean_counts(cells: Sequence[Predictions]) -> np.ndarray | None:
     return np.mean(counts, axis=0) if counts else None
 
 
-def _judged(gain: Gain, alone: float, p: float) -> Gain:
-    """Judge a gain by its p-value alone and the one that is adjusted for all arms."""
-    if few(gain.documents):
-        judged = gain.model_copy(update={"outcome": "no claim"})
-    else:
-        judged = gain.model_copy(update={"p_value": p, "outcome": outcome_of(gain.gain, p)})
-    return judged.model_copy(update={"sentence": _sentence(judged, alone)})
+def _judged(found: Sequence[tuple[Gain, Sampled]], margin: float) -> list[Gain]:
+    """Judge gains that are looked at together.
+
+    Args:
+        found: Gains, each with its distribution.
+        margin: The difference that is too small to matter.
+    """
+    alone = [_p_value(gain, sampled) for gain, sampled in found]
+    judged = []
+    for (gain, sampled), p, own, within in zip(
+        found, holm(alone), alone, holm([sampled.p_not_within(margin) for _, sampled in found]), strict=True
+    ):
+        if few(gain.documents):
+            one = gain.model_copy(update={"outcome": "no claim"})
+        else:
+            outcome = outcome_of(sampled.interval, p, within, margin)
+            one = gain.model_copy(update={"p_value": p, "outcome": outcome, "margin": margin})
+        judged.append(one.model_copy(update={"sentence": _sentence(one, own)}))
+    return judged
+
+
+def _p_value(gain: Gain, sampled: Sampled) -> float:
+    """Return the p-value of one comparison by itself."""
+    if not measure_of(gain.task).counted:
+        return sampled.p_value
+    # A distribution about a mean calls three documents of a thousand a difference. No exact test does: it cannot say
+    # less than this of the documents that tell the two apart.
+    return max(sampled.p_value, mcnemar(gain.differing, 0))
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -202,10 +296,9 @@ def mcnemar(only_first: int, only_second: int) -> float:
         only_first: Documents that only the first gets right.
         only_second: Documents that only the second gets right.
     """
-    from scipy.stats import binomtest
-
-    disagreed = only_first + only_second
-    return float(binomtest(only_first, disagreed).pvalue) if disagreed else 1.0
+    # Both tails of a binomial distribution, which is symmetric.
+    fewer = min(only_first, only_second)
+    return min(1.0, 2.0 * float(bdtr(fewer, only_first + only_second, 0.5)))
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -221,42 +314,20 @@ def holm(p_values: list[float]) -> list[float]:
     return adjusted
 
 
-def paired_bootstrap(difference: np.ndarray, weight: np.ndarray, seed: int = 0) -> tuple[Interval, float]:
-    """Return the mean difference, its 95 % interval and its two-sided p-value by a hierarchical bootstrap.
-
-    First seeds are drawn, then documents.
-    Both are drawn anew, because both are samples: another seed and other documents would give another difference
-    (Efron & Tibshirani 1993; for test sets in NLP, Berg-Kirkpatrick et al. 2012). The pairs stay together.
+def outcome_of(interval: Interval, p: float, p_not_within: float, margin: float) -> Outcome:
+    """Say what a gain allows to say, and no more; both p-values are adjusted for all arms.
 
     Args:
-        difference: (seeds, documents) difference of two arms on each document.
-        weight: (documents,) what the mean is taken over.
-        seed: Seed of the resampling.
+        interval: The gain with its interval.
+        p: Probability of such a gain if there were none.
+        p_not_within: Probability of so small a gain if the true one were at the margin.
+        margin: The difference that is too small to matter.
     """
-    seeds, documents = difference.shape
-    generator = np.random.default_rng(seed)
-    means = []
-    at_once = max(1, 20_000_000 // documents)  # keeps the resampled counts, and copies of them, below a gigabyte
-    for start in range(0, RESAMPLES, at_once):
-        n = min(at_once, RESAMPLES - start)
-        seed_share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=n) / seeds
-        drawn = generator.integers(0, documents, size=(n, documents), dtype=np.int32)
-        counts = np.stack([np.bincount(row, minlength=documents) for row in drawn])
-        means.append(((seed_share @ difference) * counts).sum(axis=1) / (counts @ weight))
-    drawn_means = np.concatenate(means)
-    low, high = np.quantile(drawn_means, [0.025, 0.975])
-    # One is added: a probability is never shown to be zero by a sample (Davison & Hinkley 1997).
-    beyond = min(int((drawn_means <= 0.0).sum()), int((drawn_means >= 0.0).sum()))
-    p = min(1.0, 2.0 * (beyond + 1) / (RESAMPLES + 1))
-    value = float(difference.mean(axis=0).sum() / weight.sum())
-    return Interval(value=value, low=float(low), high=float(high)), p
-
-
-def outcome_of(interval: Interval, p: float) -> Outcome:
-    """Say what the interval and the p-value, adjusted for all arms, allow to say, and no more."""
-    if p > LEVEL or interval.low <= 0.0 <= interval.high:
-        return "none found"
-    return "positive" if interval.low > 0.0 else "negative"
+    if p <= LEVEL and not interval.low <= 0.0 <= interval.high:
+        return "positive" if interval.low > 0.0 else "negative"
+    if p_not_within <= LEVEL / 2.0 and -margin < interval.low and interval.high < margin:
+        return "equal"
+    return "open"
 
 
 # How a sentence names what an arm is better or worse than, where that is not the arm's phrase.
@@ -275,19 +346,25 @@ def _sentence(found: Gain, alone: float) -> str:
             f"{where}, no claim is made about {name.phrase}: {amount}, on "
             f"{counted(found.documents)} of the test split, which {'is' if found.documents == 1 else 'are'} too few."
         )
-    # Only transfer can help or hurt; a baseline is better or worse than another.
-    helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT)
+    # Only a way of transfer can help or hurt; one model, or a baseline, is better or worse than another.
+    helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT) and found.about == "training"
     said = {
         "positive": f"{name.phrase} {'helps' if helps else 'is better'}: {amount}",
         "negative": f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount}",
-        "none found": f"no {'effect' if helps else 'difference'} of {name.phrase} was found: {amount}",
+        "equal": f"{name.phrase} is as good: {amount}",
+        "open": f"whether {name.phrase} {'helps' if helps else 'is better or worse'} is open: {amount}",
     }[found.outcome]
     notes = ""
-    if found.outcome == "none found" and not gain.low <= 0.0 <= gain.high:
+    if found.outcome == "equal":
+        (margin,) = measure.numbers(found.margin or 0.0, plus=False)
+        notes = f", less than {margin} either way"
+    if found.outcome == "open" and not gain.low <= 0.0 <= gain.high:
         together = " when all arms are taken together" if alone <= LEVEL else ": they differ on too few documents"
         notes = f"; not beyond chance{together}"
-    if found.seeds < FEW_SEEDS:
-        notes += f"; {found.seeds} seed{'s' if found.seeds > 1 else ''} only, another one may differ"
+    if found.spread_from is not None:
+        notes += f"; one seed, and how much seeds differ is known from {found.spread_from:,} labels"
+    elif found.about == "models":
+        notes += "; one seed: this is said of these two models, and others may differ"
     return f"{where}, {said} ({interval}{notes})."
 
 
@@ -307,7 +384,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
     ]
     answers.append(recommended)
     answers.append(_answer("What the source adds to the target's own text.", beyond))
-    words = ("Better", "Worse", "No difference was found")
+    words = ("Better", "Worse")
     for baseline in dict.fromkeys(gain.baseline for gain in tradition):
         against = [gain for gain in tradition if gain.baseline == baseline]
         answers.append(_answer(f"Against {_phrase(baseline)}.", against, words))
@@ -322,12 +399,12 @@ def _tasks(found: Iterable[Gain]) -> list[ModelKind]:
 def _answer(
     subject: str,
     found: list[Gain],
-    words: tuple[str, str, str] = ("It helps", "It hurts", "No effect was found"),
+    words: tuple[str, str] = ("It helps", "It hurts"),
 ) -> str:
     # That no claim is made from so few documents is said once, not of each arm.
     if all(gain.outcome == "no claim" for gain in found):
         return ""
-    better, worse, same = words
+    better, worse = words if any(gain.about == "training" for gain in found) else ("Better", "Worse")
     by_outcome: dict[str, list[Gain]] = {}
     for gain in found:
         by_outcome.setdefault(gain.outcome, []).append(gain)
@@ -338,8 +415,12 @@ def _answer(
         parts.append(f"{better}: {_ways(helps)}{most} {_amount(best)}.")
     if hurts := by_outcome.get("negative"):
         parts.append(f"{worse}: {_ways(hurts)}.")
-    if nothing := by_outcome.get("none found"):
-        parts.append(f"{same}: {_ways(nothing)}.")
+    if equal := by_outcome.get("equal"):
+        parts.append(f"As good: {_ways(equal)}.")
+    if undecided := by_outcome.get("open"):
+        parts.append(f"Open: {_ways(undecided)}.")
+    if all(gain.about == "models" for gain in found):
+        parts.append("This is said of models with one seed: others may differ.")
     return f"{subject} {' '.join(parts)}"
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rnnlm.arms import SCRATCH, arm_named
-from rnnlm.evaluation.comparison import RESAMPLES, Predictions
+from rnnlm.evaluation.comparison import Predictions
 from rnnlm.evaluation.enough import few
 from rnnlm.evaluation.verdict import Equivalence
+
+RESAMPLES = 2_000
 
 
 def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:

@@ -15,7 +15,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
     """Say in one word whether the source helps the target task.
 
     `positive` where some way of transfer helps at some number of labels, `negative` where all hurt at all of them,
-    `no claim` where there are too few test documents.
+    `equal` where all are as good, `no claim` where there are too few test documents, else `open`.
     Measured against a start from the target's own text where there is one: what that gives is not the source's doing.
     Models of the target task decide, where there are any.
 
@@ -28,7 +28,9 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
         return "positive"
     if outcomes == {"no claim"}:
         return "no claim"
-    return "negative" if outcomes == {"negative"} else "none found"
+    if outcomes in ({"negative"}, {"equal"}):
+        return outcomes.pop()
+    return "open"
 
 
 def recommend(scores: Sequence[ScoreRef], select: str, documents: Mapping[str, int]) -> list[Recommendation]:
@@ -96,8 +98,10 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
     if helpful:
         return f"{best.sentence} {sentence}".strip()
     said = best.sentence[0].lower() + best.sentence[1:]
-    hurts = outcome(found, beyond) == "negative"
-    none = "Every way of transfer hurts" if hurts else "No way of transfer was found to help"
+    none = {
+        "negative": "Every way of transfer hurts",
+        "equal": "No way of transfer makes a difference that matters",
+    }.get(outcome(found, beyond), "Whether transfer helps is open")
     return f"{none}; at best: {said} {sentence}".strip()
 
 

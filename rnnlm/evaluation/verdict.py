@@ -1,13 +1,20 @@
 """The comparison's numbers in one typed value: what `verdict.json` holds and the report draws."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from rnnlm.refs import ModelKind
 
+# equal: the gain is surely too small to matter. open: none of the others can be said yet.
 # no claim: there are too few test documents to say any of the others.
-Outcome = Literal["positive", "none found", "negative", "no claim"]
+Outcome = Annotated[
+    Literal["positive", "equal", "negative", "open", "no claim"],
+    # What a verdict of an earlier version calls it.
+    BeforeValidator(lambda value: "open" if value == "none found" else value),
+]
+# training: what another seed would give, too. models: the two models that were trained with one seed.
+About = Literal["training", "models"]
 
 
 class Interval(BaseModel):
@@ -78,8 +85,13 @@ class Gain(BaseModel):
             the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
         spread: Standard deviation of the gain over seeds; None with a single seed.
         seeds: Number of seeds.
+        about: What the interval and the outcome are about: the way of training, or (with one seed, where nothing says
+            how much seeds differ) these two models only.
+        spread_from: The label count that says how much seeds differ, if there is one seed here.
+        margin: The difference that is too small to matter; None in a verdict of an earlier version.
         documents: Number of test documents, of tags those with an entity that is there or was found; 0 in a verdict of
             an earlier version.
+        differing: Those on which the two are not equally good.
         p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
             are compared with this baseline at this number of labels; None where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
@@ -102,7 +114,11 @@ class Gain(BaseModel):
     gain: Interval
     spread: float | None
     seeds: int
+    about: About = "training"
+    spread_from: int | None = None
+    margin: float | None = None
     documents: int = 0
+    differing: int = 0
     p_value: float | None
     outcome: Outcome
     sentence: str
@@ -157,7 +173,7 @@ class Forgetting(BaseModel):
     Attributes:
         before: Bits per character before.
         after: Bits per character after.
-        lost: After less before, with the interval of a bootstrap over documents.
+        lost: After less before, with its interval over documents.
         perplexity_before: Perplexity before, over the target's vocabulary.
         perplexity_after: Perplexity after.
         documents: Number of documents.

@@ -151,6 +151,23 @@ class Comparison(Settings):
     )
     seeds: int = field("Seeds at each number of labels.", default=3, ge=1, le=100)
     seeds_all: int = field("Seeds where all labels are used.", default=1, ge=1, le=100)
+    seeds_language_model: int = field(
+        "Seeds of the target's language models. With one, a verdict is about those models only. Models of the target "
+        "task start from the language model of their own seed, as far as there is one.",
+        default=1,
+        ge=1,
+        le=100,
+    )
+    margin: float = field(
+        "A difference that is too small to matter, in what the target task is judged by: 0.01 is one point of accuracy "
+        "or F1; of numbers, in their unit. Where the whole interval of a gain is within it, an arm is as good.",
+        default=0.01,
+        ge=0.0,
+        allow_inf_nan=False,
+    )
+    margin_bits: float = field(
+        "The same for language models, in bits per character.", default=0.02, ge=0.0, allow_inf_nan=False
+    )
     seed: int = field(
         "First seed; label subsets, initialisation and order follow from it.", default=1, ge=0, le=2**31 - 101
     )

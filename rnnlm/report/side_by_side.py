@@ -20,7 +20,7 @@ from rnnlm.report.writing import template
 from rnnlm.settings import flat
 from rnnlm.targets import TARGETS, measure_of
 
-SIGNS = {"positive": "▲", "negative": "▼", "none found": "○", "no claim": "·"}
+SIGNS = {"positive": "▲", "equal": "=", "negative": "▼", "open": "○", "no claim": "·"}
 DIGEST = 12  # digits of a digest that are shown
 
 Table = list[list[str]]

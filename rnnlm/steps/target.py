@@ -139,7 +139,10 @@ class Made:
     def forgetting(self) -> ForgettingRef | None:
         """Measure what the source model forgets when it is fine-tuned; None if no language model is compared."""
         arms = (language_model_arm(AsItIs()), language_model_arm(TrainedLanguageModel(start="source")))
-        models = {cell.arm: score for cell, score in self.cells.items() if cell.task == "language_model"}
+        models: dict[str, ScoreRef] = {}
+        for cell, score in self.cells.items():
+            if cell.task == "language_model":
+                models.setdefault(cell.arm, score)  # the first seed's
         as_it_is, fine_tuned = (models.get(arm) for arm in arms)
         if not as_it_is or not fine_tuned:
             return None

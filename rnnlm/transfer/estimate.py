@@ -8,11 +8,11 @@ what the source knows of the target that the target's own text does not tell.
 import numpy as np
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.comparison import paired_bootstrap
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, few
 from rnnlm.evaluation.language_model import by_document
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.evaluation.outlook import Estimate
+from rnnlm.evaluation.sampling import of_documents
 from rnnlm.ngram import count, kneser_ney
 from rnnlm.refs import TokensRef
 from rnnlm.transfer.cell import read_documents
@@ -57,9 +57,8 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         together[~fitted] = mixed(other[~fitted], own[~fitted], share)
         shares.append(share)
     by_itself, mixture, cross = (by_document(one, valid) for one in (own, together, other))
-    saved, _ = paired_bootstrap(
-        (by_itself.nll - mixture.nll)[None] / np.log(2.0), by_itself.n_characters.astype(np.float64)
-    )
+    difference = (by_itself.nll - mixture.nll) / np.log(2.0)
+    saved = of_documents(difference, by_itself.n_characters.astype(np.float64)).interval
     bits = by_itself.metrics["bits_per_character"]
     return Estimate(
         known_types=float((seen[0] & seen[1]).sum() / seen[0].sum()),

@@ -72,14 +72,14 @@ def test_the_best_on_validation_is_recommended() -> None:
     ("found", "expected"),
     [
         ([gain("parameter", 0.2, "positive"), gain("feature", -0.2, "negative")], "positive"),
-        ([gain("parameter", 0.0, "none found"), gain("feature", -0.2, "negative")], "none found"),
+        ([gain("parameter", 0.0, "open"), gain("feature", -0.2, "negative")], "open"),
         ([gain("parameter", -0.1, "negative"), gain("feature", -0.2, "negative")], "negative"),
-        ([gain("parameter", 0.1, "none found")], "none found"),
+        ([gain("parameter", 0.1, "open")], "open"),
         # No transfer, and another task.
-        ([gain("tfidf", 0.2, "positive"), gain("parameter", 0.1, "none found")], "none found"),
-        ([gain("parameter", 0.2, "positive", labels=0), gain("parameter", 0.0, "none found")], "none found"),
+        ([gain("tfidf", 0.2, "positive"), gain("parameter", 0.1, "open")], "open"),
+        ([gain("parameter", 0.2, "positive", labels=0), gain("parameter", 0.0, "open")], "open"),
         ([gain("parameter", 0.2, "positive", labels=0)], "positive"),
-        ([], "none found"),
+        ([], "open"),
     ],
 )
 def test_the_outcome_is_that_of_transfer_on_the_target_task(found: list[Gain], expected: str) -> None:
@@ -96,11 +96,11 @@ def test_what_the_targets_own_text_gives_does_not_count_for_the_source() -> None
 def test_two_sentences_say_what_came_out() -> None:
     chosen = [Recommendation(task="classifier", labels=100, arm="tfidf")]
     use = "What to use, by the validation split: for the classifier a linear model on TF-IDF with 100 labels."
-    helped = [gain("feature", 0.3, "none found"), gain("parameter", 0.2, "positive")]
+    helped = [gain("feature", 0.3, "open"), gain("parameter", 0.2, "positive")]
     assert summary(helped, [], chosen) == f"With 100 labels, parameter is positive. {use}"
-    hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "none found")]
+    hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "open")]
     assert summary(hurt, [], chosen) == (
-        f"No way of transfer was found to help; at best: with 100 labels, parameter is none found. {use}"
+        f"Whether transfer helps is open; at best: with 100 labels, parameter is open. {use}"
     )
     assert summary([], [], chosen) == use
 

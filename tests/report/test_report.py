@@ -78,7 +78,7 @@ def gain(task: str, arm: str, labels: int, differences: list[float]) -> Gain:
     """Measure a gain; the interval is wide enough that every outcome occurs."""
     mean = statistics.fmean(differences)
     half = 0.018 if task == "classifier" else 0.02
-    outcome: Outcome = "positive" if mean > half else "negative" if mean < -half else "none found"
+    outcome: Outcome = "positive" if mean > half else "negative" if mean < -half else "open"
     return Gain(
         task="classifier" if task == "classifier" else "language_model",
         metric="accuracy" if task == "classifier" else "bits_per_character",
@@ -87,7 +87,7 @@ def gain(task: str, arm: str, labels: int, differences: list[float]) -> Gain:
         gain=Interval(value=mean, low=mean - half, high=mean + half),
         spread=statistics.stdev(differences) if len(differences) > 1 else None,
         seeds=len(differences),
-        p_value=0.5 if outcome == "none found" else 0.001,
+        p_value=0.5 if outcome == "open" else 0.001,
         outcome=outcome,
         sentence=f"{arm} at {labels} labels: {outcome}.",
     )
@@ -130,7 +130,7 @@ def make(seeds: int = 3, language_model: bool = True, curves: bool = True, **cha
         "experiment": "demo",
         "sentences": [
             "Transfer helps the language model of the target text: parameter transfer saves 0.296 bits per character.",
-            "For the classifier, parameter transfer is better than scratch at 100 and 500 labels; none found above.",
+            "For the classifier, parameter transfer is better than scratch at 100 and 500 labels; open above.",
             "Feature transfer is worse than scratch at 100 labels.",
         ],
         "cells": cells,
@@ -359,7 +359,7 @@ def test_markdown_and_table_say_the_same_as_the_verdict(verdict: Verdict) -> Non
             assert row["accuracy"] == accuracy
             assert row["perplexity"] == ""
             assert f"| {named} | {words.arm(arm)} | {accuracy} |" in text
-    assert {row["outcome"] for row in rows} == {"baseline", "positive", "none found", "negative"}
+    assert {row["outcome"] for row in rows} == {"baseline", "positive", "open", "negative"}
     for sentence in verdict.sentences:
         assert f"- {sentence}\n" in text
     assert text.endswith("    rnnlm run demo\n")

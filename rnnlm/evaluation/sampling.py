@@ -1,0 +1,275 @@
+"""How far a measured gain may be from the true one, if documents and seeds are both samples.
+
+Another test split would give another gain, and so would other seeds. Documents and seeds are crossed: every model of an
+arm, one for each seed, answers every document. The variance of a gain is therefore
+
+    documents + (spread of the arm² + spread of the baseline²) / seeds
+
+where *documents* is the sampling variance of the mean over documents. It is known well, because there are hundreds of
+documents. An arm's *spread* is the standard deviation of its models' true scores. It is known badly from two or three
+seeds, and decides most. So it is not replaced by an estimate: every value that it may have is weighed by what the
+scores of all arms say about it (a hierarchical model; after Smyth 2004, who pools variances in the same way). Most arms
+of a comparison differ from seed to seed about as much as each other; an arm that does not is noticed by its own scores.
+`benchmarks/calibration.py` shows by simulation how often such a judgement is wrong.
+
+Sources:
+    Behrens (1929), Fisher (1935): the difference of two means of unknown, unequal variances.
+    Smyth (2004): Linear models and empirical Bayes methods for assessing differential expression.
+    Owen (2007): The pigeonhole bootstrap; documents and seeds as crossed random effects.
+    Schuirmann (1987): two one-sided tests of equivalence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import stdtr, stdtrit
+
+from rnnlm.evaluation.verdict import Interval
+
+CONFIDENCE = 0.95
+POINTS = 48  # values of a spread that are weighed
+PARTS = 96  # parts of a gain's distribution: with ten times as many, an interval changes by less than 1 in 10,000
+# The greatest variance that is thought possible, in units of the greatest that was seen.
+BEYOND = 100.0
+# How different the logarithms of the arms' variances may be (standard deviations), each with its weight: all alike, or
+# apart by a factor of about e.
+ALIKE = {0.0: 0.6, 1.0: 0.4}
+# How likely an arm's spread has nothing to do with the others'. The baseline is part of every comparison: if its spread
+# were taken for too small, all of them would be wrong together. And where there is one arm only, nothing shows whether
+# the two are alike. These numbers, and those of ALIKE, were chosen by the grid of benchmarks/calibration.py: false
+# alarms as rare as is claimed in every cell, and then as much power as possible.
+APART, BASELINE_APART, PAIR_APART = 0.1, 0.2, 0.5
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the models of one arm, one for each seed, score on the same documents.
+
+    Attributes:
+        scores: (seeds, documents) the score of each document, or a sum over its characters.
+        weight: (documents,) what the mean is taken over: 1, or the characters of a document.
+    """
+
+    scores: np.ndarray
+    weight: np.ndarray
+
+    @cached_property
+    def means(self) -> np.ndarray:
+        """(seeds,) the score of each model."""
+        return np.asarray(self.scores.sum(axis=1) / self.weight.sum())
+
+    @cached_property
+    def residuals(self) -> np.ndarray:
+        """(documents,) how far each document is from the mean of all, over seeds; they sum to zero."""
+        return np.asarray(self.scores.mean(axis=0) - self.means.mean() * self.weight)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds."""
+        return len(self.scores)
+
+    @property
+    def replicated(self) -> bool:
+        """Whether the scores say how much seeds differ."""
+        return self.seeds > 1 and not self.fixed
+
+    @cached_property
+    def fixed(self) -> bool:
+        """Whether seeds are seen to make no difference at all."""
+        return self.seeds > 1 and bool((self.scores == self.scores[0]).all())
+
+    @cached_property
+    def variance(self) -> float:
+        """Variance of the models' scores."""
+        return float(self.means.var(ddof=1))
+
+    @cached_property
+    def noise(self) -> float:
+        """Variance that the models' scores would have if seeds were equally good: each errs on other documents."""
+        by_model = self.scores - self.means[:, None] * self.weight
+        return float(by_model.var(axis=0, ddof=1).sum() / self.weight.sum() ** 2)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A gain, and how it is distributed about the true one: a mixture of t distributions.
+
+    Attributes:
+        value: The gain.
+        deviations: (parts,) standard deviation of each part.
+        shares: (parts,) share of each; they sum to one.
+        freedom: Degrees of freedom of the sampling variance over documents.
+    """
+
+    value: float
+    deviations: np.ndarray
+    shares: np.ndarray
+    freedom: float
+
+    def beyond(self, distance: float) -> float:
+        """Return the probability that the gain is more than a distance above the true one (at most 0.5)."""
+        if distance <= 0.0:
+            return 0.5
+        with np.errstate(divide="ignore"):
+            return float(self.shares @ stdtr(self.freedom, -distance / self.deviations))
+
+    @property
+    def p_value(self) -> float:
+        """Probability of a gain so far from zero if there were none."""
+        return 2.0 * self.beyond(abs(self.value))
+
+    def p_not_within(self, margin: float) -> float:
+        """Return the probability of a gain so near to zero if the true one were at the margin (two one-sided tests)."""
+        return self.beyond(margin - abs(self.value))
+
+    @cached_property
+    def interval(self) -> Interval:
+        """The gain with its 95 % interval."""
+        half = 0.0
+        if (most := float(self.deviations.max())) > 0.0:
+            tail = (1.0 - CONFIDENCE) / 2.0
+            # No mixture is wider than its widest part.
+            bound = -1.001 * most * float(stdtrit(self.freedom, tail))
+            half = float(brentq(lambda distance: self.beyond(distance) - tail, 1e-9 * bound, bound))
+        return Interval(value=self.value, low=self.value - half, high=self.value + half)
+
+
+def of_documents(difference: np.ndarray, weight: np.ndarray) -> Sampled:
+    """Return the mean difference of two models as they are: only documents are a sample.
+
+    Args:
+        difference: (documents,) difference of their scores on each document.
+        weight: (documents,) what the mean is taken over.
+    """
+    value = float(difference.sum() / weight.sum())
+    variance, freedom = _over_documents(difference - value * weight, weight)
+    return Sampled(value, np.sqrt([variance]), np.ones(1), freedom)
+
+
+def _over_documents(residuals: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Return the sampling variance of a weighted mean over documents, and its degrees of freedom.
+
+    The jackknife's variance of a ratio: a long document draws the mean to itself, and so seems nearer to it than it is.
+
+    Args:
+        residuals: (documents,) how far each document is from the mean; they sum to zero.
+        weight: (documents,) what the mean is taken over.
+    """
+    share = weight / weight.sum()
+    effective = 1.0 / float(np.square(share).sum())  # documents of one length that would say as much
+    # A document that is all of the text shows no variance. No claim is made from so few (rnnlm.evaluation.enough).
+    alone = np.divide(residuals, 1.0 - share, out=np.zeros_like(residuals), where=share < 1.0) / weight.sum()
+    return float(np.square(alone).sum()) * (1.0 - 1.0 / effective), max(effective - 1.0, 1.0)
+
+
+def gains_of(arms: Sequence[Scores], baseline: Scores, elsewhere: Sequence[Scores] = ()) -> list[Sampled | None]:
+    """Return what each arm gains over a baseline, where documents and seeds are samples.
+
+    Args:
+        arms: The arms, on the same documents.
+        baseline: What they are compared with.
+        elsewhere: Scores at another number of labels. They say how much seeds differ if none of the arms here does.
+
+    Returns:
+        For each arm its gain; None if nothing says how much the seeds of the arm or of the baseline differ.
+    """
+    here = [one for one in (baseline, *arms) if one.replicated]
+    known = here or [one for one in elsewhere if one.replicated]
+    spreads = _spreads([baseline, *arms], known, [] if here else known)
+    found: list[Sampled | None] = []
+    for place, arm in enumerate(arms, start=1):
+        value = float(arm.means.mean() - baseline.means.mean())
+        variance, freedom = _over_documents(arm.residuals - baseline.residuals, arm.weight)
+        if arm.fixed and baseline.fixed:
+            found.append(Sampled(value, np.sqrt([variance]), np.ones(1), freedom))
+        elif spreads is None:
+            found.append(None)
+        else:
+            shares = (spreads.each[0] * spreads.centres[:, None]).T @ spreads.each[place]
+            of_seeds = spreads.squared[:, None] / baseline.seeds + spreads.squared[None] / arm.seeds
+            found.append(Sampled(value, *_merged(np.sqrt(variance + of_seeds), shares), freedom))
+    return found
+
+
+def _merged(deviations: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parts of a mixture with those of nearly the same deviation put together.
+
+    Args:
+        deviations: Deviation of each part; of any shape.
+        shares: Share of each.
+    """
+    edges = np.geomspace(deviations.min(), deviations.max() * (1.0 + 1e-9), PARTS + 1)
+    part = np.minimum(np.searchsorted(edges, deviations.ravel(), side="right") - 1, PARTS - 1)
+    share = np.bincount(part, shares.ravel(), PARTS)
+    squared = np.bincount(part, (shares * np.square(deviations)).ravel(), PARTS)
+    kept = share > 0.0
+    return np.sqrt(squared[kept] / share[kept]), share[kept]
+
+
+@dataclass(frozen=True)
+class _Spreads:
+    """What is known about the spread of each arm.
+
+    Attributes:
+        squared: (points,) the squares of spreads that are weighed.
+        centres: (centres,) probability of each notion of what is common to the arms.
+        each: For each arm (centres, points): under each notion, the probability of each spread.
+    """
+
+    squared: np.ndarray
+    centres: np.ndarray
+    each: list[np.ndarray]
+
+
+def _spreads(arms: Sequence[Scores], known: Sequence[Scores], elsewhere: Sequence[Scores]) -> _Spreads | None:
+    """Weigh every spread that each arm may have by all scores; the first arm is the baseline.
+
+    Args:
+        arms: The arms.
+        known: Scores that say how much seeds differ: of these arms or, if there are none, from elsewhere.
+        elsewhere: Scores of other arms that say what is common to all.
+    """
+    if not known:
+        return None
+    # Variances are weighed by their logarithm, all alike, down to the noise: below it one is like another.
+    greatest = max(max(one.variance, one.noise) for one in known)
+    noise = max(float(np.mean([one.noise for one in known])), 1e-9 * greatest)
+    total = np.geomspace(noise, BEYOND * greatest, POINTS)
+    squared = total - noise
+    apart = np.subtract.outer(np.log(total), np.log(total))
+    kernels = [np.exp(-0.5 * np.square(apart / deviation)) if deviation else np.eye(POINTS) for deviation in ALIKE]
+    common = np.concatenate([kernel / kernel.sum(axis=1, keepdims=True) for kernel in kernels])
+    logarithms = np.log(np.repeat(list(ALIKE.values()), POINTS) / POINTS)
+    each = []
+    for place, one in enumerate((*arms, *elsewhere)):
+        if one.fixed:
+            each.append(np.broadcast_to(squared == 0.0, common.shape).astype(float))
+            continue
+        own = BASELINE_APART if place == 0 else APART
+        if len(known) < 3:
+            own = PAIR_APART
+        if not one.replicated:
+            own = 0.0  # with one seed nothing shows whether it is like the others: that it is has to be assumed
+        weighed = ((1.0 - own) * common + own / POINTS) * _likelihood(one, squared)
+        likelihood = weighed.sum(axis=1)
+        logarithms += np.log(likelihood)
+        each.append(weighed / likelihood[:, None])
+    centres = np.exp(logarithms - logarithms.max())
+    return _Spreads(squared, centres / centres.sum(), each[: len(arms)])
+
+
+def _likelihood(one: Scores, squared: np.ndarray) -> np.ndarray:
+    """Return the likelihood of each spread: a sample variance is a multiple of chi-squared.
+
+    Args:
+        one: The scores of an arm.
+        squared: (points,) squares of spreads.
+    """
+    if not one.replicated:
+        return np.ones_like(squared)
+    variance = squared + one.noise
+    logarithm = -0.5 * (one.seeds - 1) * (np.log(variance) + one.variance / variance)
+    return np.asarray(np.maximum(np.exp(logarithm - logarithm.max()), 1e-250))  # no logarithm of zero
