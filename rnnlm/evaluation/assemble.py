@@ -25,8 +25,8 @@ from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.promotion import best_cell
-from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
-from rnnlm.evaluation.verdict import Cell, Coverage, Forgetting, Point, Verdict
+from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
+from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Experiment
 from rnnlm.plan import plan, seconds_before
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
@@ -84,7 +84,9 @@ def assemble(
         by_part.setdefault(part, []).append(score)
     return Verdict(
         experiment=experiment.name,
+        schema_version=SCHEMA_VERSION,
         outcome=outcome(found, beyond),
+        outcomes=outcomes(found, beyond),
         summary=summary(found, beyond, chosen, small[0] if small else ""),
         sentences=[sentence for sentence in sentences if sentence],
         cells=[

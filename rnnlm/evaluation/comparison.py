@@ -272,7 +272,11 @@ def _judged(found: Sequence[tuple[Gain, Sampled]], margin: float) -> list[Gain]:
             one = gain.model_copy(update={"outcome": "no claim"})
         else:
             outcome = outcome_of(sampled.interval, p, within, margin)
-            one = gain.model_copy(update={"p_value": p, "outcome": outcome, "margin": margin})
+            needed = sampled.seeds_to_decide(margin) if outcome == "open" else None
+            # With as many as there are, or fewer, it is decided by luck: the other arms were looked at, too.
+            needed = max(needed, gain.seeds + 1) if needed else None
+            update = {"p_value": p, "outcome": outcome, "margin": margin, "seeds_to_decide": needed}
+            one = gain.model_copy(update=update)
         judged.append(one.model_copy(update={"sentence": _sentence(one, own)}))
     return judged
 
@@ -361,6 +365,12 @@ def _sentence(found: Gain, alone: float) -> str:
     if found.outcome == "open" and not gain.low <= 0.0 <= gain.high:
         together = " when all arms are taken together" if alone <= LEVEL else ": they differ on too few documents"
         notes = f"; not beyond chance{together}"
+    if found.outcome == "open" and found.about == "training":
+        notes += (
+            f"; {found.seeds_to_decide} seeds would probably decide it"
+            if found.seeds_to_decide
+            else "; more seeds alone would not decide it"
+        )
     if found.spread_from is not None:
         notes += f"; one seed, and how much seeds differ is known from {found.spread_from:,} labels"
     elif found.about == "models":

@@ -61,6 +61,11 @@ def equivalence_sentence(found: list[Equivalence]) -> str:
     if not worth:
         return ""
     best = max(worth, key=lambda one: ((one.low or one.most) / one.labels, one.low is None, one.needed or one.most))
+    if best.low is None:
+        return (
+            f"What transfer is worth in labels. With {best.labels:,} labels {arm_named(best.arm).phrase} is better "
+            f"than scratch with {best.most:,}, the most that were tried."
+        )
     low, middle, high = (_labels(value, best.most) for value in (best.low, best.needed, best.high))
     return (
         f"What transfer is worth in labels. With {best.labels:,} labels {arm_named(best.arm).phrase} is as good as "

@@ -23,7 +23,24 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
     """
-    outcomes = {gain.outcome for gain in _judged(found, beyond)}
+    return _in_one_word(_judged(found, beyond))
+
+
+def outcomes(found: Sequence[Gain], beyond: Sequence[Gain]) -> dict[ModelKind, Outcome]:
+    """Say the same of each task by itself: language models and models of the target task are two questions.
+
+    Args:
+        found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
+    """
+    transfer = [gain for gain in found if arm_named(gain.arm).transfer]
+    tasks = dict.fromkeys(gain.task for gain in transfer)
+    of_task = {task: [gain for gain in beyond if gain.task == task] for task in tasks}
+    return {task: _in_one_word(of_task[task] or [gain for gain in transfer if gain.task == task]) for task in tasks}
+
+
+def _in_one_word(judged: Sequence[Gain]) -> Outcome:
+    outcomes = {gain.outcome for gain in judged}
     if "positive" in outcomes:
         return "positive"
     if outcomes == {"no claim"}:
@@ -79,7 +96,7 @@ def recommendation_sentence(found: Sequence[Recommendation]) -> str:
 
 
 def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation], no_claim: str = "") -> str:
-    """Say what came out in two sentences.
+    """Say what came out in a few sentences: of the target task, of the language model, and what to use.
 
     Args:
         found: Every arm against scratch.
@@ -88,7 +105,11 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
         no_claim: What to say where there are too few test documents.
     """
     judged = _judged(found, beyond)
+    of_text = [gain for gain in found if gain.task == "language_model" and arm_named(gain.arm).transfer]
     sentence = recommendation_sentence(chosen)
+    if of_text and not any(gain.task == "language_model" for gain in judged):
+        # Another question, and another answer.
+        sentence = f"{max(of_text, key=lambda gain: gain.gain.value).sentence} {sentence}".strip()
     if outcome(found, beyond) == "no claim":
         return f"{no_claim} {sentence}".strip()
     if not judged:

@@ -19,6 +19,7 @@ Sources:
     Schuirmann (1987): two one-sided tests of equivalence.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +31,9 @@ from scipy.special import stdtr, stdtrit
 from rnnlm.evaluation.verdict import Interval
 
 CONFIDENCE = 0.95
+# Standard errors between a true gain and zero (or the margin) at which it is found in four of five cases at 95 %.
+DECISIVE = 2.8
+MOST_SEEDS = 100
 POINTS = 48  # values of a spread that are weighed
 PARTS = 96  # parts of a gain's distribution: with ten times as many, an interval changes by less than 1 in 10,000
 # The greatest variance that is thought possible, in units of the greatest that was seen.
@@ -102,12 +106,16 @@ class Sampled:
         deviations: (parts,) standard deviation of each part.
         shares: (parts,) share of each; they sum to one.
         freedom: Degrees of freedom of the sampling variance over documents.
+        lasting: The part of the variance that more seeds do not lessen.
+        of_a_seed: The rest, as it would be with one seed; None if it is not known.
     """
 
     value: float
     deviations: np.ndarray
     shares: np.ndarray
     freedom: float
+    lasting: float = 0.0
+    of_a_seed: float | None = None
 
     def beyond(self, distance: float) -> float:
         """Return the probability that the gain is more than a distance above the true one (at most 0.5)."""
@@ -124,6 +132,23 @@ class Sampled:
     def p_not_within(self, margin: float) -> float:
         """Return the probability of a gain so near to zero if the true one were at the margin (two one-sided tests)."""
         return self.beyond(margin - abs(self.value))
+
+    def seeds_to_decide(self, margin: float) -> int | None:
+        """Return with how many seeds it would probably be known whether the gain is one, or is within the margin.
+
+        That is, in four of five cases if the true gain is the one that was measured, of one comparison by itself.
+
+        Args:
+            margin: The difference that is too small to matter.
+
+        Returns:
+            The number of seeds; None if no number up to 100 is enough, or nothing is known about seeds.
+        """
+        distance = max(abs(self.value), margin - abs(self.value))
+        left = (distance / DECISIVE) ** 2 - self.lasting
+        if self.of_a_seed is None or left <= 0.0 or self.of_a_seed > MOST_SEEDS * left:
+            return None
+        return max(math.ceil(self.of_a_seed / left), 2)
 
     @cached_property
     def interval(self) -> Interval:
@@ -184,13 +209,19 @@ def gains_of(arms: Sequence[Scores], baseline: Scores, elsewhere: Sequence[Score
         value = float(arm.means.mean() - baseline.means.mean())
         variance, freedom = _over_documents(arm.residuals - baseline.residuals, arm.weight)
         if arm.fixed and baseline.fixed:
-            found.append(Sampled(value, np.sqrt([variance]), np.ones(1), freedom))
+            found.append(Sampled(value, np.sqrt([variance]), np.ones(1), freedom, variance, 0.0))
         elif spreads is None:
             found.append(None)
         else:
             shares = (spreads.each[0] * spreads.centres[:, None]).T @ spreads.each[place]
             of_seeds = spreads.squared[:, None] / baseline.seeds + spreads.squared[None] / arm.seeds
-            found.append(Sampled(value, *_merged(np.sqrt(variance + of_seeds), shares), freedom))
+            deviations, parts = _merged(np.sqrt(variance + of_seeds), shares)
+            # Two seeds err on other documents, so a part of what documents add becomes less with more seeds, too.
+            noise = sum(one.noise for one in (arm, baseline) if one.replicated)
+            lasting = max(variance - noise / arm.seeds, 0.0)
+            median = float(deviations[np.searchsorted(np.cumsum(parts), 0.5)])
+            of_a_seed = arm.seeds * (median**2 - lasting)
+            found.append(Sampled(value, deviations, parts, freedom, lasting, of_a_seed))
     return found
 
 

@@ -17,6 +17,9 @@ Outcome = Annotated[
 About = Literal["training", "models"]
 
 
+SCHEMA_VERSION = 2
+
+
 class Interval(BaseModel):
     """An estimate with its 95 % interval."""
 
@@ -89,6 +92,8 @@ class Gain(BaseModel):
             how much seeds differ) these two models only.
         spread_from: The label count that says how much seeds differ, if there is one seed here.
         margin: The difference that is too small to matter; None in a verdict of an earlier version.
+        seeds_to_decide: With how many seeds an open gain would probably be decided, if it is as large as it seems; None
+            if no number up to 100 is enough, or it is not open.
         documents: Number of test documents, of tags those with an entity that is there or was found; 0 in a verdict of
             an earlier version.
         differing: Those on which the two are not equally good.
@@ -117,6 +122,7 @@ class Gain(BaseModel):
     about: About = "training"
     spread_from: int | None = None
     margin: float | None = None
+    seeds_to_decide: int | None = None
     documents: int = 0
     differing: int = 0
     p_value: float | None
@@ -306,8 +312,11 @@ class Verdict(BaseModel):
 
     Attributes:
         experiment: Name of the experiment.
+        schema_version: Version of this form; a change that a reader has to know of raises it. 1 had no such number, and
+            called an open gain `none found`.
         outcome: Whether the source helps the target task, in a word.
-        summary: What came out, in two sentences.
+        outcomes: The same of each task by itself: of the language model and of the target task.
+        summary: What came out, in a few sentences.
         sentences: The verdict in plain words, most important first.
         cells: Every score.
         recommended: The arm to use for each task and number of labels.
@@ -336,7 +345,9 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     experiment: str
+    schema_version: int = 1
     outcome: Outcome | None = None
+    outcomes: dict[ModelKind, Outcome] = {}
     summary: str = ""
     sentences: list[str]
     cells: list[Cell]

@@ -74,5 +74,8 @@ def record_verdict(report: ReportRef, tracker: Tracker) -> None:
         if gain.outcome != "no claim":
             metrics |= {f"{place}/low": gain.gain.low, f"{place}/high": gain.gain.high}
     tracker.log_metrics(metrics)
-    tracker.set_tags({"mlflow.note.content": verdict.summary, "rnnlm.verdict": str(verdict.outcome)})
+    tracker.set_tags(
+        {"mlflow.note.content": verdict.summary, "rnnlm.verdict": str(verdict.outcome)}
+        | {f"rnnlm.verdict.{task}": outcome for task, outcome in verdict.outcomes.items()}
+    )
     tracker.log_folder(report.path, "report")

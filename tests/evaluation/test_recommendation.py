@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from rnnlm.evaluation.recommendation import outcome, recommend, recommendation_sentence, summary
+from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome, Recommendation
 from rnnlm.refs import ScoreRef
 
@@ -109,3 +109,15 @@ def test_without_a_claim_there_is_no_outcome() -> None:
     found = [gain("parameter", 0.3, "no claim"), gain("feature", -0.3, "no claim")]
     assert outcome(found, []) == "no claim"
     assert summary(found, [], [], "No claim is made: 4 documents.") == "No claim is made: 4 documents."
+
+
+def test_language_model_and_classifier_are_two_answers() -> None:
+    found = [gain("parameter", 0.2, "positive", labels=0), gain("parameter", -0.1, "negative")]
+    assert outcome(found, []) == "negative"
+    assert outcomes(found, []) == {"language_model": "positive", "classifier": "negative"}
+    # Of classifiers, what the source adds to the target's own text counts; of language models, there is no such arm.
+    beyond = [gain("parameter", 0.0, "equal")]
+    assert outcomes(found, beyond) == {"language_model": "positive", "classifier": "equal"}
+    said = summary(found, beyond, [])
+    assert said.startswith("No way of transfer makes a difference that matters; at best: ")
+    assert "With 0 labels, parameter is positive." in said
