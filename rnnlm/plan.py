@@ -314,7 +314,7 @@ def _start(experiment: Experiment, fit: Trained, seed: int) -> Need | None:
     Args:
         experiment: The experiment.
         fit: How the model is trained.
-        seed: Its seed. It starts from the language model of this seed or, if there are fewer of them, of the first.
+        seed: Its seed. It starts from the language model of this seed, or from the only one.
     """
     if fit.start is None:
         return None

@@ -192,7 +192,7 @@ class CellId(BaseModel):
     def title(self) -> str:
         """Its name in the names of Prefect's task runs."""
         if self.task == "language_model":
-            return f"language model, {self.arm}"
+            return f"language model, {self.arm}, seed {self.seed}"
         return f"{self.task}, {self.arm}, {self.labels} labels, seed {self.seed}"
 
 

@@ -167,18 +167,20 @@ def test_equal_fits_are_one_arm() -> None:
 
 
 def test_language_models_have_seeds_of_their_own_and_classifiers_start_from_theirs() -> None:
-    cells = plan(demo("comparison.seeds_language_model=2", "comparison.labels=[500]"), LABELLED)
+    cells = plan(demo("comparison.seeds_language_model=3", "comparison.labels=[500]"), LABELLED)
     seeds = {arm: {spec.id.seed for spec in of_arm(cells, arm) if spec.id.task == "language_model"} for arm in ARMS}
-    assert seeds["scratch"] == seeds["parameter"] == seeds["parameter_kneser_ney"] == {1, 2}
+    assert seeds["scratch"] == seeds["parameter"] == seeds["parameter_kneser_ney"] == {1, 2, 3}
     # What no seed changes is made once.
     assert seeds["source"] == seeds["source_cache"] == seeds["kneser_ney"] == {1}
     starts = {spec.id.seed: spec.needs for spec in of_arm(cells, "parameter") if spec.id.task == "classifier"}
-    assert [[need.seed for need in starts[seed] if isinstance(need, CellId)] for seed in (1, 2, 3)] == [[1], [2], [1]]
+    assert [[need.seed for need in starts[seed] if isinstance(need, CellId)] for seed in (1, 2, 3)] == [[1], [2], [3]]
     for spec in cells.values():
         mixed = [need for need in spec.needs if isinstance(need, CellId) and spec.id.task == "language_model"]
         assert all(need.seed == spec.id.seed for need in mixed)
 
 
-def test_one_seed_of_the_language_models_is_the_plan_of_before() -> None:
+def test_all_classifiers_start_from_the_only_language_model() -> None:
     cells = plan(demo(), LABELLED)
     assert {cell.seed for cell in cells if cell.task == "language_model"} == {1}
+    with pytest.raises(ConfigError, match="some of 3 seeds would start from the same language model"):
+        demo("comparison.seeds_language_model=2")

@@ -106,7 +106,6 @@ def arms(verdict: Verdict, task: str) -> Table:
         above = row.labels
         outcome = row.gain.outcome if row.gain else ""
         gain = Text(words.gain(row.gain) if row.gain else "", style=COLOURS.get(outcome, ""))
-        table.add_row(
-            *labels, words.arm(row.arm), row.score(metric), gain, Text(outcome, style=COLOURS.get(outcome, "dim"))
-        )
+        said = Text(words.outcome(row.gain) if row.gain else "", style=COLOURS.get(outcome, "dim"))
+        table.add_row(*labels, words.arm(row.arm), row.score(metric), gain, said)
     return table

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
-from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, unknown_share
+from rnnlm.evaluation.caveats import left_out_sentences, shared_start_sentence, unknown_sentences, unknown_share
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
     Margins,
@@ -76,6 +76,7 @@ def assemble(
         *verdict_sentences(found, beyond, tradition, recommended),
         equivalence_sentence(equivalences),
         *([forgotten.sentence] if forgotten else []),
+        shared_start_sentence(cells),
         *left_out_sentences(documents, experiment.target.corpus),
     ]
     by_part: dict[str, list[CheckpointRef | ScoreRef]] = {"source model": [source]}

@@ -1,7 +1,8 @@
 """What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
 
 from rnnlm.evaluation.enough import counted
-from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.plan import Plan
+from rnnlm.refs import CellId, DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 
 # A vocabulary of the 10,000 most frequent words leaves out 3 to 8 % of an English text, and up to 15 % of one in a
@@ -10,6 +11,26 @@ from rnnlm.settings import Corpus, Tokenizer
 MANY_UNKNOWN = 0.2
 # Share of the documents that are left out without a word in the verdict.
 TRIFLE = 0.01
+
+
+def shared_start_sentence(cells: Plan) -> str:
+    """Say that models with several seeds start from one language model; nothing if they do not.
+
+    Args:
+        cells: All cells of the comparison.
+    """
+    seeds: dict[CellId, set[int]] = {}
+    for spec in cells.values():
+        if spec.id.task != "language_model":
+            for need in spec.needs:
+                if isinstance(need, CellId) and need.task == "language_model":
+                    seeds.setdefault(need, set()).add(spec.id.seed)
+    if not any(len(of_start) > 1 for of_start in seeds.values()):
+        return ""
+    return (
+        "All seeds start from the same language model of the target text. What another one would give is not known "
+        "(comparison.seeds_language_model)."
+    )
 
 
 def unknown_sentences(source: TokensRef, target: TokensRef, own: Tokenizer | None) -> list[str]:

@@ -21,16 +21,19 @@ class Margins:
     """Differences that are too small to matter.
 
     Attributes:
-        score: In the measure of the target task: 0.01 is one point of accuracy or F1.
+        score: In the measure of the target task. None: 0.01, which is one point of accuracy or F1; for numbers, whose
+            unit says nothing, no difference is too small.
         bits: In bits per character.
     """
 
-    score: float = 0.01
+    score: float | None = None
     bits: float = 0.02
 
     def of(self, task: ModelKind) -> float:
-        """Return the margin for a task."""
-        return self.bits if task == "language_model" else self.score
+        """Return the margin for a task; 0 if there is none."""
+        if task == "language_model":
+            return self.bits
+        return self.score if self.score is not None else 0.01 if measure_of(task).counted else 0.0
 
 
 MARGINS = Margins()
@@ -86,7 +89,7 @@ def told_apart(counts: np.ndarray | None, other: np.ndarray | None, difference: 
 
 
 def gains(cells: list[Predictions], baseline: str = SCRATCH, margins: Margins = MARGINS) -> list[Gain]:
-    """Compare every arm with a baseline, at each number of labels, seed by seed on the same test documents.
+    """Compare every arm with a baseline, at each number of labels, on the same test documents.
 
     Args:
         cells: What every cell said.
@@ -102,20 +105,23 @@ def gains(cells: list[Predictions], baseline: str = SCRATCH, margins: Margins = 
     return found
 
 
-def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str) -> list[Gain]:
-    """Compare every arm with the same arm of another run, seed by seed on the same test documents.
+def gains_over_run(
+    cells: list[Predictions], other: list[Predictions], name: str, margins: Margins = MARGINS
+) -> list[Gain]:
+    """Compare every arm with the same arm of another run, on the same test documents.
 
     Args:
         cells: Cells of a run.
         other: Cells of the run that it is measured against.
         name: What that run is called in sentences.
+        margins: Differences that are too small to matter.
     """
     places, others = _places(cells), _places(other)
     found = []
     for place, arms in places.items():
         against = others.get(place, {})
         pairs = [_measured(place, {arm: one}, against.get(arm, {}), name, places) for arm, one in arms.items()]
-        found += _judged([measured for pair in pairs for measured in pair], MARGINS.of(place[0]))
+        found += _judged([measured for pair in pairs for measured in pair], margins.of(place[0]))
     return found
 
 
@@ -152,39 +158,42 @@ def _measured(
         baseline: What that is called.
         places: All cells: other label counts may say how much seeds differ.
     """
-    by_seeds: dict[tuple[int, ...], list[str]] = {}
-    for arm, by_seed in arms.items():
-        if seeds := tuple(sorted(set(by_seed) & set(against))):
-            by_seeds.setdefault(seeds, []).append(arm)
-    fewer, elsewhere = _elsewhere(place, places)
+    arms = {arm: by_seed for arm, by_seed in arms.items() if set(by_seed) & set(against)}
+    if not arms:
+        return []
+    fewer, elsewhere = _elsewhere(place, [baseline, *arms], places)
+    other, mine = _scores(against), [_scores(by_seed) for by_seed in arms.values()]
     found = []
-    for seeds, names in by_seeds.items():
-        other, mine = _scores(against, seeds), [_scores(arms[arm], seeds) for arm in names]
-        borrowed = fewer if not any(one.replicated for one in (other, *mine)) else None
-        for arm, scores, sampled in zip(names, mine, gains_of(mine, other, elsewhere), strict=True):
-            as_they_are = of_documents((scores.scores - other.scores).mean(axis=0), other.weight)
-            pairs = [(arms[arm][seed], against[seed]) for seed in seeds]
-            gain = _gain(place, arm, baseline, pairs, (sampled or as_they_are).interval)
-            about = {"about": "training", "spread_from": borrowed} if sampled else {"about": "models"}
-            found.append((gain.model_copy(update=about), sampled or as_they_are))
+    for (arm, by_seed), scores, sampled in zip(arms.items(), mine, gains_of(mine, other, elsewhere), strict=True):
+        difference = scores.scores.mean(axis=0) - other.scores.mean(axis=0)
+        as_they_are = of_documents(difference, other.weight)
+        pairs = [(by_seed[seed], against[seed]) for seed in sorted(set(by_seed) & set(against))]
+        gain = _gain(place, arm, baseline, pairs, (sampled or as_they_are).interval)
+        about: dict[str, object] = {"about": "training" if sampled else "models"}
+        if sampled and min(scores.seeds, other.seeds) == 1:
+            about["spread_from"] = fewer or place[1]
+        found.append((gain.model_copy(update=about), sampled or as_they_are))
     return found
 
 
-def _scores(by_seed: Mapping[int, Predictions], seeds: Sequence[int]) -> Scores:
-    return Scores(np.stack([by_seed[seed].score for seed in seeds]), by_seed[seeds[0]].weight)
+def _scores(by_seed: BySeed) -> Scores:
+    cells = [by_seed[seed] for seed in sorted(by_seed)]
+    return Scores(np.stack([cell.score for cell in cells]), cells[0].weight)
 
 
-def _elsewhere(place: Place, places: Mapping[Place, ByArm]) -> tuple[int | None, list[Scores]]:
-    """Return the next smaller label count where an arm has several seeds, and the scores there.
+def _elsewhere(
+    place: Place, arms: Sequence[str], places: Mapping[Place, ByArm]
+) -> tuple[int | None, list[Scores | None]]:
+    """Return the next smaller label count at which an arm has several seeds, and what each arm scores there.
 
-    With fewer labels seeds differ more, not less: a spread from there is not too small.
+    Usually seeds differ more with fewer labels, so that a spread from there is not too small.
     """
     task, labels = place
     for fewer in sorted((n for kind, n in places if kind == task and n < labels), reverse=True):
-        several = [by_seed for by_seed in places[task, fewer].values() if len(by_seed) > 1]
-        if several:
-            return fewer, [_scores(by_seed, sorted(by_seed)) for by_seed in several]
-    return None, []
+        there = places[task, fewer]
+        if any(len(there.get(arm, {})) > 1 for arm in arms):
+            return fewer, [_scores(there[arm]) if there.get(arm) else None for arm in arms]
+    return None, [None] * len(arms)
 
 
 def gains_beyond_target_text(cells: list[Predictions], margins: Margins = MARGINS) -> list[Gain]:
@@ -352,27 +361,30 @@ def _sentence(found: Gain, alone: float) -> str:
         )
     # Only a way of transfer can help or hurt; one model, or a baseline, is better or worse than another.
     helps = name.transfer and found.baseline in (SCRATCH, TARGET_TEXT) and found.about == "training"
-    said = {
-        "positive": f"{name.phrase} {'helps' if helps else 'is better'}: {amount}",
-        "negative": f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount}",
-        "equal": f"{name.phrase} is as good: {amount}",
-        "open": f"whether {name.phrase} {'helps' if helps else 'is better or worse'} is open: {amount}",
-    }[found.outcome]
-    notes = ""
+    (margin,) = measure.numbers(found.margin or 0.0, plus=False)
+    margin = f"{margin} {measure.unit}".strip()
     if found.outcome == "equal":
-        (margin,) = measure.numbers(found.margin or 0.0, plus=False)
-        notes = f", less than {margin} either way"
+        value = measure.numbers(gain.value)[0]
+        said = f"{name.phrase} is as good as {than}, within {margin}: {value}"
+    elif found.outcome == "open":
+        said = f"whether {name.phrase} {'helps' if helps else 'is better or worse'} is open: {amount}"
+    elif found.outcome == "positive":
+        said = f"{name.phrase} {'helps' if helps else 'is better'}: {amount}"
+    else:
+        said = f"{name.phrase} {'hurts' if helps else 'is worse'}: {amount}"
+    notes = ""
+    if found.outcome in ("positive", "negative") and max(abs(gain.low), abs(gain.high)) < (found.margin or 0.0):
+        notes = f"; surely less than {margin}, which hardly matters"
     if found.outcome == "open" and not gain.low <= 0.0 <= gain.high:
         together = " when all arms are taken together" if alone <= LEVEL else ": they differ on too few documents"
         notes = f"; not beyond chance{together}"
     if found.outcome == "open" and found.about == "training":
-        notes += (
-            f"; {found.seeds_to_decide} seeds would probably decide it"
-            if found.seeds_to_decide
-            else "; more seeds alone would not decide it"
-        )
-    if found.spread_from is not None:
+        needed = found.seeds_to_decide
+        notes += f"; {needed} seeds would probably decide it" if needed else "; more seeds alone would not decide it"
+    if found.spread_from is not None and found.spread_from != found.labels:
         notes += f"; one seed, and how much seeds differ is known from {found.spread_from:,} labels"
+    elif found.spread_from is not None:
+        notes += "; one seed, and how much seeds differ is known from the other arms"
     elif found.about == "models":
         notes += "; one seed: this is said of these two models, and others may differ"
     return f"{where}, {said} ({interval}{notes})."
@@ -414,7 +426,19 @@ def _answer(
     # That no claim is made from so few documents is said once, not of each arm.
     if all(gain.outcome == "no claim" for gain in found):
         return ""
-    better, worse = words if any(gain.about == "training" for gain in found) else ("Better", "Worse")
+    parts = _parts([gain for gain in found if gain.about == "training"], words)
+    if models := _parts([gain for gain in found if gain.about == "models"], ("Better", "Worse")):
+        parts += [*models, "With one seed, this is said of these models only: others may differ."]
+    return f"{subject} {' '.join(parts)}"
+
+
+def _parts(found: Sequence[Gain], words: tuple[str, str]) -> list[str]:
+    """Say of which gains each outcome is true.
+
+    Args:
+        found: Gains.
+        words: What is said of those that are better, and of those that are worse.
+    """
     by_outcome: dict[str, list[Gain]] = {}
     for gain in found:
         by_outcome.setdefault(gain.outcome, []).append(gain)
@@ -422,16 +446,14 @@ def _answer(
     if helps := by_outcome.get("positive"):
         best = max(helps, key=lambda gain: gain.gain.value)
         most = f"; most: {_ways([best])}," if len(helps) > 1 else ","
-        parts.append(f"{better}: {_ways(helps)}{most} {_amount(best)}.")
+        parts.append(f"{words[0]}: {_ways(helps)}{most} {_amount(best)}.")
     if hurts := by_outcome.get("negative"):
-        parts.append(f"{worse}: {_ways(hurts)}.")
+        parts.append(f"{words[1]}: {_ways(hurts)}.")
     if equal := by_outcome.get("equal"):
         parts.append(f"As good: {_ways(equal)}.")
     if undecided := by_outcome.get("open"):
         parts.append(f"Open: {_ways(undecided)}.")
-    if all(gain.about == "models" for gain in found):
-        parts.append("This is said of models with one seed: others may differ.")
-    return f"{subject} {' '.join(parts)}"
+    return parts
 
 
 def _ways(found: Sequence[Gain]) -> str:

@@ -35,7 +35,7 @@ def small_splits(documents: DocumentsRef, corpus: Corpus, with_labels: bool = Tr
     if few(number):
         said.append(
             f"No claim is made{about}: the target's test split has {counted(number, bool(about))}, and a verdict needs "
-            f"at least {LEAST_DOCUMENTS}: with fewer, chance alone looks like a gain. "
+            f"at least {LEAST_DOCUMENTS}: with fewer, one unusual document can decide. "
             f"{more_documents(corpus, 'target', 'test')}"
         )
     number, about = _judged(documents, "valid", with_labels)

@@ -30,7 +30,9 @@ def forgetting(before: pa.Table, after: pa.Table) -> Forgetting:
             f"{values}, on {counted(len(before))} of its test split, which are too few."
         )
     else:
-        said = "worse" if lost.low > 0.0 else "better" if lost.high < 0.0 else "neither better nor worse"
+        said = (
+            "worse" if lost.low > 0.0 else "better" if lost.high < 0.0 else "neither clearly better nor clearly worse"
+        )
         sentence = (
             f"Fine-tuned on the target text, the model is {said} on the source's own text: {values} "
             f"(95 % interval of the change {lost.low:+.3f} to {lost.high:+.3f})."

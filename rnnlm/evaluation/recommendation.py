@@ -15,7 +15,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
     """Say in one word whether the source helps the target task.
 
     `positive` where some way of transfer helps at some number of labels, `negative` where all hurt at all of them,
-    `equal` where all are as good, `no claim` where there are too few test documents, else `open`.
+    `equal` where none is better, and not all are worse, `no claim` where there are too few test documents, else `open`.
     Measured against a start from the target's own text where there is one: what that gives is not the source's doing.
     Models of the target task decide, where there are any.
 
@@ -45,9 +45,10 @@ def _in_one_word(judged: Sequence[Gain]) -> Outcome:
         return "positive"
     if outcomes == {"no claim"}:
         return "no claim"
-    if outcomes in ({"negative"}, {"equal"}):
-        return outcomes.pop()
-    return "open"
+    if outcomes == {"negative"}:
+        return "negative"
+    # Nothing is left open where each is as good or worse.
+    return "equal" if outcomes and outcomes <= {"equal", "negative"} else "open"
 
 
 def recommend(scores: Sequence[ScoreRef], select: str, documents: Mapping[str, int]) -> list[Recommendation]:
@@ -120,8 +121,8 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
         return f"{best.sentence} {sentence}".strip()
     said = best.sentence[0].lower() + best.sentence[1:]
     none = {
-        "negative": "Every way of transfer hurts",
-        "equal": "No way of transfer makes a difference that matters",
+        "negative": f"Every way of transfer {'hurts' if any(g.about == 'training' for g in judged) else 'is worse'}",
+        "equal": "No way of transfer helps",
     }.get(outcome(found, beyond), "Whether transfer helps is open")
     return f"{none}; at best: {said} {sentence}".strip()
 

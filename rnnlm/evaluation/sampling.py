@@ -5,11 +5,11 @@ arm, one for each seed, answers every document. The variance of a gain is theref
 
     documents + (spread of the arm² + spread of the baseline²) / seeds
 
-where *documents* is the sampling variance of the mean over documents. It is known well, because there are hundreds of
-documents. An arm's *spread* is the standard deviation of its models' true scores. It is known badly from two or three
-seeds, and decides most. So it is not replaced by an estimate: every value that it may have is weighed by what the
-scores of all arms say about it (a hierarchical model; after Smyth 2004, who pools variances in the same way). Most arms
-of a comparison differ from seed to seed about as much as each other; an arm that does not is noticed by its own scores.
+where *documents* is the sampling variance of the mean over documents. It is known well if there are many documents.
+An arm's *spread* is the standard deviation of its models' true scores. It is poorly known from two or three seeds, and
+matters most. So it is not replaced by an estimate: the judgement averages over all spreads, weighted by how well they
+fit the scores of all arms (a hierarchical model; after Smyth 2004, who pools variances in the same way). Most arms of a
+comparison differ from seed to seed about as much as each other. An arm that does not is noticed by its own scores.
 `benchmarks/calibration.py` shows by simulation how often such a judgement is wrong.
 
 Sources:
@@ -36,16 +36,19 @@ DECISIVE = 2.8
 MOST_SEEDS = 100
 POINTS = 48  # values of a spread that are weighed
 PARTS = 96  # parts of a gain's distribution: with ten times as many, an interval changes by less than 1 in 10,000
-# The greatest variance that is thought possible, in units of the greatest that was seen.
+# The greatest variance that is considered, in units of the greatest that was seen.
 BEYOND = 100.0
 # How different the logarithms of the arms' variances may be (standard deviations), each with its weight: all alike, or
 # apart by a factor of about e.
 ALIKE = {0.0: 0.6, 1.0: 0.4}
-# How likely an arm's spread has nothing to do with the others'. The baseline is part of every comparison: if its spread
-# were taken for too small, all of them would be wrong together. And where there is one arm only, nothing shows whether
-# the two are alike. These numbers, and those of ALIKE, were chosen by the grid of benchmarks/calibration.py: false
-# alarms as rare as is claimed in every cell, and then as much power as possible.
+# Probability that an arm's spread is unrelated to the others'. The baseline is part of every comparison: if its spread
+# were underestimated, all of them would be wrong together. With one arm only, nothing shows whether the two are alike.
+# These numbers, and those of ALIKE, were chosen by the grid of benchmarks/calibration.py: false alarms as rare as is
+# claimed in every cell, and then as much power as possible.
 APART, BASELINE_APART, PAIR_APART = 0.1, 0.2, 0.5
+# How much the logarithm of an arm's variance may differ between two label counts (standard deviation).
+BETWEEN_LABELS = 1.0
+LEAST = 1e-9  # a variance this much smaller than the greatest is nothing but rounding
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Scores:
     @property
     def replicated(self) -> bool:
         """Whether the scores say how much seeds differ."""
-        return self.seeds > 1 and not self.fixed
+        return self.seeds > 1 and not self.fixed and bool(np.isfinite(self.variance))
 
     @cached_property
     def fixed(self) -> bool:
@@ -158,7 +161,7 @@ class Sampled:
             tail = (1.0 - CONFIDENCE) / 2.0
             # No mixture is wider than its widest part.
             bound = -1.001 * most * float(stdtrit(self.freedom, tail))
-            half = float(brentq(lambda distance: self.beyond(distance) - tail, 1e-9 * bound, bound))
+            half = float(brentq(lambda distance: self.beyond(distance) - tail, 0.0, bound))
         return Interval(value=self.value, low=self.value - half, high=self.value + half)
 
 
@@ -190,23 +193,29 @@ def _over_documents(residuals: np.ndarray, weight: np.ndarray) -> tuple[float, f
     return float(np.square(alone).sum()) * (1.0 - 1.0 / effective), max(effective - 1.0, 1.0)
 
 
-def gains_of(arms: Sequence[Scores], baseline: Scores, elsewhere: Sequence[Scores] = ()) -> list[Sampled | None]:
+def gains_of(
+    arms: Sequence[Scores], baseline: Scores, elsewhere: Sequence[Scores | None] | None = None
+) -> list[Sampled | None]:
     """Return what each arm gains over a baseline, where documents and seeds are samples.
 
     Args:
         arms: The arms, on the same documents.
         baseline: What they are compared with.
-        elsewhere: Scores at another number of labels. They say how much seeds differ if none of the arms here does.
+        elsewhere: The scores at another label count of the baseline, then of each arm; None if there are none. They say
+            how much the seeds of an arm differ that has one seed here.
 
     Returns:
         For each arm its gain; None if nothing says how much the seeds of the arm or of the baseline differ.
     """
-    here = [one for one in (baseline, *arms) if one.replicated]
-    known = here or [one for one in elsewhere if one.replicated]
-    spreads = _spreads([baseline, *arms], known, [] if here else known)
+    all_arms = [baseline, *arms]
+    spreads = _spreads(all_arms, list(elsewhere or [None] * len(all_arms)))
     found: list[Sampled | None] = []
     for place, arm in enumerate(arms, start=1):
         value = float(arm.means.mean() - baseline.means.mean())
+        if not np.isfinite(value):
+            # A diverged model. Whoever writes the report says so, and names it.
+            found.append(Sampled(value, np.zeros(1), np.ones(1), 1.0))
+            continue
         variance, freedom = _over_documents(arm.residuals - baseline.residuals, arm.weight)
         if arm.fixed and baseline.fixed:
             found.append(Sampled(value, np.sqrt([variance]), np.ones(1), freedom, variance, 0.0))
@@ -217,27 +226,30 @@ def gains_of(arms: Sequence[Scores], baseline: Scores, elsewhere: Sequence[Score
             of_seeds = spreads.squared[:, None] / baseline.seeds + spreads.squared[None] / arm.seeds
             deviations, parts = _merged(np.sqrt(variance + of_seeds), shares)
             # Two seeds err on other documents, so a part of what documents add becomes less with more seeds, too.
-            noise = sum(one.noise for one in (arm, baseline) if one.replicated)
-            lasting = max(variance - noise / arm.seeds, 0.0)
+            noise = sum(one.noise / one.seeds for one in (arm, baseline) if one.replicated)
+            lasting = max(variance - noise, 0.0)
             median = float(deviations[np.searchsorted(np.cumsum(parts), 0.5)])
-            of_a_seed = arm.seeds * (median**2 - lasting)
+            of_a_seed = min(arm.seeds, baseline.seeds) * max(median**2 - lasting, 0.0)
             found.append(Sampled(value, deviations, parts, freedom, lasting, of_a_seed))
     return found
 
 
 def _merged(deviations: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parts of a mixture with those of nearly the same deviation put together.
+    """Return the parts of a mixture with those of nearly the same deviation put together, in rising order.
 
     Args:
         deviations: Deviation of each part; of any shape.
         shares: Share of each.
     """
-    edges = np.geomspace(deviations.min(), deviations.max() * (1.0 + 1e-9), PARTS + 1)
-    part = np.minimum(np.searchsorted(edges, deviations.ravel(), side="right") - 1, PARTS - 1)
+    greatest = float(deviations.max())
+    if greatest == 0.0:
+        return np.zeros(1), np.ones(1)
+    edges = np.geomspace(max(float(deviations.min()), 1e-6 * greatest), greatest * (1.0 + 1e-9), PARTS + 1)
+    part = np.clip(np.searchsorted(edges, deviations.ravel(), side="right") - 1, 0, PARTS - 1)
     share = np.bincount(part, shares.ravel(), PARTS)
     squared = np.bincount(part, (shares * np.square(deviations)).ravel(), PARTS)
     kept = share > 0.0
-    return np.sqrt(squared[kept] / share[kept]), share[kept]
+    return np.sqrt(squared[kept] / share[kept]), share[kept] / share.sum()
 
 
 @dataclass(frozen=True)
@@ -255,52 +267,62 @@ class _Spreads:
     each: list[np.ndarray]
 
 
-def _spreads(arms: Sequence[Scores], known: Sequence[Scores], elsewhere: Sequence[Scores]) -> _Spreads | None:
-    """Weigh every spread that each arm may have by all scores; the first arm is the baseline.
+def _spreads(arms: Sequence[Scores], elsewhere: Sequence[Scores | None]) -> _Spreads | None:
+    """Weigh every spread that each arm may have by all scores.
 
     Args:
-        arms: The arms.
-        known: Scores that say how much seeds differ: of these arms or, if there are none, from elsewhere.
-        elsewhere: Scores of other arms that say what is common to all.
+        arms: The arms; the first is the baseline.
+        elsewhere: What each of them scores at another label count.
     """
+    shown = [one if one.replicated or one.fixed else other for one, other in zip(arms, elsewhere, strict=True)]
+    known = [one for one in shown if one is not None and one.replicated]
     if not known:
         return None
-    # Variances are weighed by their logarithm, all alike, down to the noise: below it one is like another.
+    # Variances are weighed by their logarithm, all alike, down to the noise: below it, they cannot be told apart.
     greatest = max(max(one.variance, one.noise) for one in known)
-    noise = max(float(np.mean([one.noise for one in known])), 1e-9 * greatest)
+    noise = max(float(np.mean([one.noise for one in known])), LEAST * greatest)
     total = np.geomspace(noise, BEYOND * greatest, POINTS)
     squared = total - noise
-    apart = np.subtract.outer(np.log(total), np.log(total))
-    kernels = [np.exp(-0.5 * np.square(apart / deviation)) if deviation else np.eye(POINTS) for deviation in ALIKE]
-    common = np.concatenate([kernel / kernel.sum(axis=1, keepdims=True) for kernel in kernels])
+    common = np.concatenate([_near(total, deviation) for deviation in ALIKE])
     logarithms = np.log(np.repeat(list(ALIKE.values()), POINTS) / POINTS)
     each = []
-    for place, one in enumerate((*arms, *elsewhere)):
-        if one.fixed:
+    for place, (arm, one) in enumerate(zip(arms, shown, strict=True)):
+        if arm.fixed:
             each.append(np.broadcast_to(squared == 0.0, common.shape).astype(float))
-            continue
-        own = BASELINE_APART if place == 0 else APART
-        if len(known) < 3:
-            own = PAIR_APART
-        if not one.replicated:
-            own = 0.0  # with one seed nothing shows whether it is like the others: that it is has to be assumed
-        weighed = ((1.0 - own) * common + own / POINTS) * _likelihood(one, squared)
-        likelihood = weighed.sum(axis=1)
-        logarithms += np.log(likelihood)
-        each.append(weighed / likelihood[:, None])
+        elif one is None or not one.replicated:
+            each.append(common)  # with one seed nothing shows whether it is like the others: that it is, is assumed
+        else:
+            own = PAIR_APART if len(known) < 3 else BASELINE_APART if place == 0 else APART
+            weighed = ((1.0 - own) * common + own / POINTS) * _likelihood(one, squared, LEAST * greatest)
+            likelihood = weighed.sum(axis=1)
+            logarithms += np.log(likelihood)
+            spread = weighed / likelihood[:, None]
+            each.append(spread if one is arm else spread @ _near(total, BETWEEN_LABELS))
     centres = np.exp(logarithms - logarithms.max())
-    return _Spreads(squared, centres / centres.sum(), each[: len(arms)])
+    return _Spreads(squared, centres / centres.sum(), each)
 
 
-def _likelihood(one: Scores, squared: np.ndarray) -> np.ndarray:
+def _near(total: np.ndarray, deviation: float) -> np.ndarray:
+    """Return the probability of each variance if its logarithm is near that of another: (points, points).
+
+    Args:
+        total: (points,) variances.
+        deviation: Standard deviation of the difference of the logarithms.
+    """
+    if deviation == 0.0:
+        return np.eye(len(total))
+    near = np.exp(-0.5 * np.square(np.subtract.outer(np.log(total), np.log(total)) / deviation))
+    return np.asarray(near / near.sum(axis=1, keepdims=True))
+
+
+def _likelihood(one: Scores, squared: np.ndarray, least: float) -> np.ndarray:
     """Return the likelihood of each spread: a sample variance is a multiple of chi-squared.
 
     Args:
         one: The scores of an arm.
         squared: (points,) squares of spreads.
+        least: The smallest noise that is more than rounding.
     """
-    if not one.replicated:
-        return np.ones_like(squared)
-    variance = squared + one.noise
+    variance = squared + max(one.noise, least)
     logarithm = -0.5 * (one.seeds - 1) * (np.log(variance) + one.variance / variance)
     return np.asarray(np.maximum(np.exp(logarithm - logarithm.max()), 1e-250))  # no logarithm of zero

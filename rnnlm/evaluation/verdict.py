@@ -1,8 +1,8 @@
 """The comparison's numbers in one typed value: what `verdict.json` holds and the report draws."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from rnnlm.refs import ModelKind
 
@@ -13,7 +13,8 @@ Outcome = Annotated[
     # What a verdict of an earlier version calls it.
     BeforeValidator(lambda value: "open" if value == "none found" else value),
 ]
-# training: what another seed would give, too. models: the two models that were trained with one seed.
+# training: what another seed would give, too, from the same source model and (if they have one seed) the same language
+# models of the target. models: the two models that were trained with one seed.
 About = Literal["training", "models"]
 
 
@@ -85,12 +86,13 @@ class Gain(BaseModel):
         metric: What the arms are judged by: the target task's measure, or bits_per_character. Where lower is better, a
             gain is what is saved.
         gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where
-            the outcome is `no claim`, the interval is too narrow, and is shown nowhere.
+            the outcome is `no claim`, the interval is shown nowhere.
         spread: Standard deviation of the gain over seeds; None with a single seed.
         seeds: Number of seeds.
         about: What the interval and the outcome are about: the way of training, or (with one seed, where nothing says
             how much seeds differ) these two models only.
-        spread_from: The label count that says how much seeds differ, if there is one seed here.
+        spread_from: The label count that says how much seeds differ, if the arm or the baseline has one seed: a smaller
+            one, or that of the gain itself, where other arms have several.
         margin: The difference that is too small to matter; None in a verdict of an earlier version.
         seeds_to_decide: With how many seeds an open gain would probably be decided, if it is as large as it seems; None
             if no number up to 100 is enough, or it is not open.
@@ -131,6 +133,14 @@ class Gain(BaseModel):
     only_arm: int | None = None
     only_baseline: int | None = None
     mcnemar_p: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_version(cls, values: Any) -> Any:
+        """Say of a gain with one seed, which says nothing itself, that it is about two models."""
+        if isinstance(values, dict) and "about" not in values and values.get("seeds") == 1:
+            return values | {"about": "models"}
+        return values
 
 
 class Recommendation(BaseModel):

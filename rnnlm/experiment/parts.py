@@ -152,16 +152,17 @@ class Comparison(Settings):
     seeds: int = field("Seeds at each number of labels.", default=3, ge=1, le=100)
     seeds_all: int = field("Seeds where all labels are used.", default=1, ge=1, le=100)
     seeds_language_model: int = field(
-        "Seeds of the target's language models. With one, a verdict is about those models only. Models of the target "
-        "task start from the language model of their own seed, as far as there is one.",
+        "Seeds of the target's language models: 1, or as many as other seeds or more. With one, a verdict is about "
+        "those models only, and all models of the target task that start from a language model start from this one.",
         default=1,
         ge=1,
         le=100,
     )
-    margin: float = field(
+    margin: float | None = field(
         "A difference that is too small to matter, in what the target task is judged by: 0.01 is one point of accuracy "
-        "or F1; of numbers, in their unit. Where the whole interval of a gain is within it, an arm is as good.",
-        default=0.01,
+        "or F1; of numbers, in their unit. An arm is as good as the baseline if the whole interval of its gain is "
+        "within the margin, and neither better nor worse. None: 0.01; for numbers, no margin.",
+        default=None,
         ge=0.0,
         allow_inf_nan=False,
     )
@@ -181,6 +182,11 @@ class Comparison(Settings):
         if self.arms and not self.labels:
             raise ValueError(
                 "comparison.labels: models of the target task are trained (comparison.arms) on a number of labels"
+            )
+        if self.arms and 1 < self.seeds_language_model < (most := max(self.seeds, self.seeds_all)):
+            raise ValueError(
+                f"comparison.seeds_language_model: with {self.seeds_language_model}, some of {most} seeds would start "
+                f"from the same language model and others not: use 1, or {most}"
             )
         for name, values in (("arms", self.arms), ("labels", self.labels)):
             if len(set(values)) != len(values):

@@ -197,8 +197,10 @@ def _gain(task: str, title: str, axis: str, better: str) -> Callable[[Verdict], 
         axes.set_xlabel(axis)
         caption = f"What each arm gains over scratch, with its 95 % interval; right of the line is better{better}."
         outcomes = {row.gain.outcome for row in rows if row.gain is not None}
-        if outcomes & {"open", "equal"}:
-            caption += " A hollow mark: neither better nor worse can be said."
+        if "equal" in outcomes:
+            caption += " A grey centre: as good, within the margin."
+        if "open" in outcomes:
+            caption += " A hollow mark: it is open which is better."
         if "no claim" in outcomes:
             caption += " A hollow mark without a line: too few test documents for a claim."
         return Drawing(figure, title, caption)
@@ -234,7 +236,7 @@ def _forest_line(axes: Axes, row: Summary, place: int, look: tuple[str, str]) ->
     interval = row.gain.gain
     if row.gain.outcome != "no claim":
         axes.hlines(place, factor * interval.low, factor * interval.high, color=colour, linewidth=2.2)
-    inside = "white" if row.gain.outcome in ("open", "equal", "no claim") else colour
+    inside = {"open": "white", "no claim": "white", "equal": "lightgrey"}.get(row.gain.outcome, colour)
     axes.plot(factor * interval.value, place, marker=marker, color=colour, markerfacecolor=inside, markersize=7.5)
 
 

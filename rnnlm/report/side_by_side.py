@@ -1,17 +1,18 @@
 """Finished runs side by side: which settings differ, and what the results are."""
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from rnnlm.errors import DataError
 from rnnlm.evaluation.assemble import predictions_of
-from rnnlm.evaluation.comparison import Predictions, gains_over_run
+from rnnlm.evaluation.comparison import Margins, Predictions, gains_over_run
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.refs import ScoreRef
 from rnnlm.report import words
@@ -207,11 +208,20 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
     changed = {key[:3] for key in both if cells[0][key].output != cells[1][key].output}
     compared = [key for key in both if key[:3] in changed]
     gains = gains_over_run(
-        [after[key][1] for key in compared], [before[key][1] for key in compared], f"in run {first.letter}"
+        [after[key][1] for key in compared],
+        [before[key][1] for key in compared],
+        f"in run {first.letter}",
+        _margins(first.verdict.configuration),
     )
     texts |= {(gain.task, gain.labels, gain.arm): f"{SIGNS[gain.outcome]} {words.gain(gain)}" for gain in gains}
     lacking = f" of {len(shared)}; the predictions of the others are gone" if len(both) < len(shared) else ""
     return texts, f"{name} are paired: {len(both)} cells{lacking}, on the same test documents and seeds."
+
+
+def _margins(configuration: Mapping[str, Any]) -> Margins:
+    """Return the margins of an experiment; the usual ones for a verdict of an earlier version."""
+    comparison = configuration.get("comparison", {})
+    return Margins(comparison.get("margin"), comparison.get("margin_bits", Margins.bits))
 
 
 def _predictions(

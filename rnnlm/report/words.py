@@ -127,6 +127,12 @@ def gain(found: Gain | None) -> str:
     return f"{signed(value, decimals)}{middle} [{signed(low, decimals, False)}, {signed(high, decimals, False)}]"
 
 
+def outcome(found: Gain) -> str:
+    """Write the outcome; it says so if it is about models with one seed only."""
+    claimed = found.outcome in ("positive", "negative", "equal")
+    return f"{found.outcome}, one seed" if claimed and found.about == "models" else found.outcome
+
+
 def equivalence(found: Equivalence | None) -> str:
     """Write the label count that scratch needs, with its interval: `480 [250, > 9,612]`, or `≤ 100` at the least."""
     if found is None:

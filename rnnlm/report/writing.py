@@ -242,7 +242,7 @@ def _by_text(counts: dict[str, dict[str, int]]) -> list[tuple[str, list[str]]]:
 
 def _outcome(row: Summary) -> str:
     if row.gain is not None:
-        return row.gain.outcome
+        return words.outcome(row.gain)
     return "baseline" if row.arm == "scratch" else words.NONE
 
 

@@ -19,7 +19,7 @@ Recorded = CheckpointRef | ScoreRef | ForgettingRef
 def cell_name(cell: CellId) -> str:
     """Return what the record of a cell is called."""
     if cell.task == "language_model":
-        return f"language model {cell.arm}"
+        return f"language model {cell.arm} seed={cell.seed}"
     return f"{cell.task} {cell.arm} labels={cell.labels} seed={cell.seed}"
 
 

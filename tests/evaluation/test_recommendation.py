@@ -119,5 +119,5 @@ def test_language_model_and_classifier_are_two_answers() -> None:
     beyond = [gain("parameter", 0.0, "equal")]
     assert outcomes(found, beyond) == {"language_model": "positive", "classifier": "equal"}
     said = summary(found, beyond, [])
-    assert said.startswith("No way of transfer makes a difference that matters; at best: ")
+    assert said.startswith("No way of transfer helps; at best: ")
     assert "With 0 labels, parameter is positive." in said

@@ -192,3 +192,62 @@ def test_no_number_of_seeds_makes_up_for_few_documents() -> None:
     (gain,) = gains_of([arm], baseline)
     assert gain is not None
     assert gain.seeds_to_decide(0.01) is None
+
+
+FIRST, SECOND = np.random.default_rng(1).normal(size=300), np.random.default_rng(2).normal(size=300)
+
+
+@pytest.mark.parametrize(
+    ("arm", "baseline", "deviation"),
+    [
+        ([FIRST, SECOND, FIRST], [FIRST, SECOND, FIRST], 0.0),  # the arm is its baseline
+        ([FIRST, SECOND], [SECOND, FIRST], 0.0),  # the same models in another order
+        ([FIRST, FIRST + 0.5, FIRST + 1.0], [FIRST, FIRST, FIRST], 0.0),  # seeds differ by a constant
+        ([FIRST[:1], SECOND[:1]], [SECOND[:1], FIRST[:1]], 0.0),  # one document
+        ([1e-9 * FIRST[:5], 1e-9 * SECOND[:5]], [np.zeros(5), np.zeros(5)], 1e-10),
+    ],
+)
+def test_what_hardly_varies_is_no_obstacle(arm: list[np.ndarray], baseline: list[np.ndarray], deviation: float) -> None:
+    weight = np.ones(len(arm[0]))
+    for others in ([], [Scores(np.stack([FIRST, SECOND])[:, : len(weight)], weight)]):
+        gain = gains_of([Scores(np.stack(arm), weight), *others], Scores(np.stack(baseline), weight))[0]
+        assert gain is not None
+        assert gain.interval.low <= gain.value <= gain.interval.high
+        assert np.isfinite(gain.interval.high)
+        assert 0.0 <= gain.p_value <= 1.0
+        assert half(gain) >= deviation
+
+
+def test_a_diverged_model_spoils_its_own_gain_alone() -> None:
+    family = simulated(np.random.default_rng(0), 3, 3, 0.05)
+    broken = Scores(np.where(np.arange(3)[:, None] == 1, np.nan, family[1].scores), family[1].weight)
+    spoilt, whole = gains_of([broken, family[2]], family[0])
+    (alone,) = gains_of([family[2]], family[0])
+    assert spoilt is not None
+    assert whole is not None
+    assert alone is not None
+    assert np.isnan(spoilt.value)
+    assert whole.interval == alone.interval
+
+
+@given(seed=st.integers(0, 10_000), documents=st.integers(2, 8), seeds=st.integers(2, 3), places=st.integers(0, 2))
+def test_small_and_rounded_scores_have_an_interval(seed: int, documents: int, seeds: int, places: int) -> None:
+    generator = np.random.default_rng(seed)
+    weight = np.ceil(generator.lognormal(2.0, 1.0, documents))
+    family = [Scores(np.round(generator.normal(size=(seeds, documents)), places), weight) for _ in range(3)]
+    for gain in gains_of(family[1:], family[0]):
+        assert gain is not None
+        assert gain.interval.low <= gain.value <= gain.interval.high
+        assert 0.0 <= gain.p_value <= 1.0
+
+
+def test_a_spread_from_elsewhere_stays_with_its_arm() -> None:
+    """One seed here; elsewhere the baseline differs much from seed to seed, and the arms do not."""
+    generator, alarms, families = np.random.default_rng(0), 0, 300
+    for _ in range(families):
+        spreads = [0.04] + [0.005] * 8
+        there = [simulated(generator, 1, 3, spread, 200)[0] for spread in spreads]
+        here = [simulated(generator, 1, 1, spread, 200)[0] for spread in spreads]
+        smallest = min(gain.p_value for gain in gains_of(here[1:], here[0], there) if gain is not None)
+        alarms += 8 * smallest <= 0.05
+    assert alarms / families <= 0.05 + 2 * (0.05 * 0.95 / families) ** 0.5

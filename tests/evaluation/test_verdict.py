@@ -24,3 +24,5 @@ def test_a_verdict_of_an_earlier_version_is_read() -> None:
     )  # fmt: skip
     earlier = gain.model_dump(exclude={"about", "spread_from", "margin", "seeds_to_decide", "differing"})
     assert Gain.model_validate(earlier | {"outcome": "none found"}) == gain
+    assert gain.about == "models"
+    assert Gain.model_validate(earlier | {"seeds": 3}).about == "training"

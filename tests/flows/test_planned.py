@@ -28,10 +28,10 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     small = check_experiment(settings)
     before = planned(small)
     assert executed == {"ingest": 2, "tokenize": 2}
-    assert [one.name for one in before[:2]] == ["source model", "language model, scratch"]
+    assert [one.name for one in before[:2]] == ["source model", "language model, scratch, seed 1"]
     assert all(one.took is None and one.estimate is None for one in before)
     parameter = next(one for one in before if one.name == "classifier, parameter, 20 labels, seed 2")
-    assert parameter.needs == ["language model, parameter"]
+    assert parameter.needs == ["language model, parameter, seed 1"]
     assert time_left(before) == (
         f"{len(before)} of {len(before)} trainings are to be done. How long they take is not known: none like them has "
         "run here."
@@ -55,7 +55,7 @@ def test_a_plan_says_what_the_cache_has_and_trains_nothing(
     other = {**settings, "model": {**settings.get("model", {}), "embedding": 12, "hidden": 12}}
     new_size = {one.name: one for one in planned(check_experiment(other))}
     assert all(one.took is None for name, one in new_size.items() if "tfidf" not in name)
-    for name in ("source model", "language model, scratch", "classifier, parameter, 40 labels, seed 1"):
+    for name in ("source model", "language model, scratch, seed 1", "classifier, parameter, 40 labels, seed 1"):
         assert new_size[name].estimate, name
 
     file = tmp_path / "tiny.yaml"

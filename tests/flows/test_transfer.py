@@ -111,7 +111,7 @@ def test_from_text_to_verdict_and_again(
         assert json.loads(str(dataset.profile))["documents"]["test"] > 0
     read = {run.info.run_name: list(datasets_of(run)) for run in runs}
     assert read["pretrain"] == read["forgetting"] == ["source tokens"]
-    assert read["language model parameter"] == ["target tokens"]
+    assert read["language model parameter seed=1"] == ["target tokens"]
     version = client.get_model_version_by_alias("tiny-source", "champion")
     assert version.tags["rnnlm.tokens"]
 
