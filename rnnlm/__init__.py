@@ -35,7 +35,7 @@ Examples:
     >>> file = pathlib.Path("runs.jsonl")
     >>> again = rnnlm.run(experiment, workdir="work", tracker=rnnlm.JsonLines(file), progress=False)
     >>> [line["name"] for line in map(json.loads, file.read_text().splitlines()) if "name" in line][:2]
-    ['pretrain', 'language model scratch']
+    ['pretrain', 'language model scratch seed=1']
 
     `rnnlm.compare` writes the experiment by itself, and runs it: see there.
 """
