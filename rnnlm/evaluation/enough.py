@@ -6,8 +6,8 @@ from rnnlm.targets import TARGETS
 
 # Fewest documents that a claim is made from. The intervals of rnnlm.evaluation.sampling leave out zero, where there is
 # nothing to find, in 4 to 6 % of 4,000 simulated comparisons, with four documents as with a hundred. But that is for
-# documents that are drawn at random, whose scores follow a normal distribution. Of a dozen real ones, one that is like no
-# other can decide; the mean of thirty is nearly normal whatever they are.
+# documents that are drawn at random, whose scores follow a normal distribution. Of a dozen real ones, one that is like
+# no other can decide; the mean of thirty is nearly normal whatever they are.
 LEAST_DOCUMENTS = 30
 
 

@@ -47,7 +47,7 @@ ALIKE = {0.0: 0.6, 1.0: 0.4}
 # claimed in every cell, and then as much power as possible.
 APART, BASELINE_APART, PAIR_APART = 0.1, 0.2, 0.5
 # How much the logarithm of an arm's variance may differ between two label counts (standard deviation).
-BETWEEN_LABELS = 1.0
+BETWEEN_LABELS = 0.5
 LEAST = 1e-9  # a variance this much smaller than the greatest is nothing but rounding
 
 
