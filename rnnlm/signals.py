@@ -17,7 +17,7 @@ ONCE = 1.0  # seconds in which signals count as one
 def interrupted_by_signals() -> Iterator[list[int]]:
     """Let the signals that end a process end it as Ctrl-C does, so that what it has started does not go on alone.
 
-    A second one, while it is ending, ends it at once.
+    A second one, while it is ending, ends it at once. So the process has to end after a signal: the handlers stay.
 
     Returns:
         A list that gets the number of the signal that came.
@@ -47,5 +47,8 @@ def interrupted_by_signals() -> Iterator[list[int]]:
     try:
         yield came
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        # Once a signal came, the process ends. The second of two may be on its way still: it must not kill it before.
+        if not came:
+            for number, handler in before.items():
+                if signal.getsignal(number) is interrupt:  # and not what another signal has left
+                    signal.signal(number, handler)

@@ -327,6 +327,24 @@ def test_a_signal_ends_a_command_as_ctrl_c_does(number: int) -> None:
     assert "Interrupted; finished steps are kept." in complained
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_second_of_two_signals_may_come_late(number: int) -> None:
+    """It came when the first had been dealt with, and killed the process before its end."""
+    body = f"""
+    import os
+    atexit.register(print, "the twin did no harm")
+    atexit.register(os.kill, os.getpid(), {int(number)})
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+    with command(body.lstrip()) as process:
+        process.send_signal(number)
+        said, complained = process.communicate(timeout=30)
+    assert "the twin did no harm" in said
+    assert "the end was seen" in said
+    assert "Interrupted; finished steps are kept." in complained
+
+
 def test_a_second_signal_ends_at_once() -> None:
     body = """
     try:
