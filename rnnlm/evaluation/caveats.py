@@ -14,18 +14,15 @@ TRIFLE = 0.01
 
 
 def shared_start_sentence(cells: Plan) -> str:
-    """Say that models with several seeds start from one language model; nothing if they do not.
+    """Say that models with several seeds start from one language model. Return nothing if they do not.
 
     Args:
         cells: All cells of the comparison.
     """
-    seeds: dict[CellId, set[int]] = {}
-    for spec in cells.values():
-        if spec.id.task != "language_model":
-            for need in spec.needs:
-                if isinstance(need, CellId) and need.task == "language_model":
-                    seeds.setdefault(need, set()).add(spec.id.seed)
-    if not any(len(of_start) > 1 for of_start in seeds.values()):
+    of_labels = [spec for spec in cells.values() if spec.id.task != "language_model"]
+    needed = {(need, spec.id.seed) for spec in of_labels for need in spec.needs if isinstance(need, CellId)}
+    starts = [need for need, _ in needed if need.task == "language_model"]
+    if len(set(starts)) == len(starts):
         return ""
     return (
         "All seeds start from the same language model of the target text. What another one would give is not known "

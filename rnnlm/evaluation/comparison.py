@@ -133,7 +133,7 @@ Place = tuple[ModelKind, int]  # task, label count
 def _places(cells: list[Predictions]) -> dict[Place, dict[str, dict[int, Predictions]]]:
     """Return the cells by task and number of labels, then by arm, then by seed.
 
-    A language model that is the same with every seed was made once. It stands for every seed that others have.
+    A language model that does not depend on the seed is trained once. It is compared with every seed of the other arms.
     """
     by_place: dict[Place, dict[str, dict[int, Predictions]]] = {}
     for cell in cells:
@@ -165,14 +165,14 @@ def _measured(
     other, mine = _scores(against), [_scores(by_seed) for by_seed in arms.values()]
     found = []
     for (arm, by_seed), scores, sampled in zip(arms.items(), mine, gains_of(mine, other, elsewhere), strict=True):
-        difference = scores.scores.mean(axis=0) - other.scores.mean(axis=0)
-        as_they_are = of_documents(difference, other.weight)
+        # If nothing says how much seeds differ, the two models are compared as they are.
+        judged = sampled or of_documents(scores.scores.mean(axis=0) - other.scores.mean(axis=0), other.weight)
         pairs = [(by_seed[seed], against[seed]) for seed in sorted(set(by_seed) & set(against))]
-        gain = _gain(place, arm, baseline, pairs, (sampled or as_they_are).interval)
+        gain = _gain(place, arm, baseline, pairs, judged.interval)
         about: dict[str, object] = {"about": "training" if sampled else "models"}
         if sampled and min(scores.seeds, other.seeds) == 1:
             about["spread_from"] = fewer or place[1]
-        found.append((gain.model_copy(update=about), sampled or as_they_are))
+        found.append((gain.model_copy(update=about), judged))
     return found
 
 
