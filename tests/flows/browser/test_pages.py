@@ -24,7 +24,7 @@ def asked(settings: dict[str, Any], experiment: Experiment) -> dict[str, Any]:
     """A small comparison, its texts on disk."""
     assert experiment
     settings["target"] |= {"tokenizer": None, "ngram_order": 2, "adaptations": []}
-    settings["comparison"] = {"arms": ["scratch", "tfidf", "parameter"], "labels": [20, "all"], "seeds": 2}
+    settings["comparison"] = {"arms": ["scratch", "tfidf", "parameter"], "labels": [20], "seeds": 2}
     return settings
 
 
@@ -178,7 +178,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     picture("model")
 
     # The same with another setting: MLflow's own comparison shows what differs.
-    changed = asked | {"target": asked["target"] | {"classifier": asked["target"]["classifier"] | {"epochs": 2}}}
+    changed = asked | {"comparison": asked["comparison"] | {"margin": 0.05}}
     start(page, stack, "transfer", {"experiment": changed}, until="Completed")
     client = MlflowClient(stack["mlflow"])
     found = client.get_experiment_by_name("tiny")
@@ -187,9 +187,9 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     assert len(runs) == 2
     ids = json.dumps([run.info.run_id for run in runs])
     page.goto(f"{stack['mlflow']}/#/compare-runs?runs={ids}&experiments={json.dumps([found.experiment_id])}")
-    epochs = page.get_by_role("row").filter(has_text="target.classifier.epochs")
-    expect(epochs).to_contain_text("1")
-    expect(epochs).to_contain_text("2")
+    margin = page.get_by_role("row").filter(has_text="comparison.margin").filter(has_not_text="margin_bits")
+    expect(margin).to_contain_text("None")
+    expect(margin).to_contain_text("0.05")
 
 
 def test_a_failed_run_is_retried_where_it_failed(page: Page, stack: dict[str, str], asked: dict[str, Any]) -> None:
