@@ -22,6 +22,7 @@ from rnnlm.store import home, write_whole
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 WORKER = "rnnlm-up"  # the worker's name in Prefect
+QUERY_SECONDS = "PREFECT_WORKER_QUERY_SECONDS"
 DOWN_SECONDS = 60.0
 LEFT_SECONDS = 15.0  # servers whose `rnnlm up` was killed end within ten seconds
 WORKER_SECONDS = 60.0  # a worker that ends before has something wrong with it: another one would end too
@@ -200,7 +201,8 @@ def _worker(prefect: str) -> Service:
         address="",
         works=works,
         command=["prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", WORKER, "--limit", "1"],
-        environment={"PREFECT_API_URL": f"{prefect}/api"},
+        # Prefect's worker asks for runs every ten seconds by default. A person who has pressed Run waits for that.
+        environment={"PREFECT_API_URL": f"{prefect}/api"} | {QUERY_SECONDS: os.environ.get(QUERY_SECONDS, "2")},
     )
 
 
