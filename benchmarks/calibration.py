@@ -26,12 +26,18 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtr
 
-from rnnlm.evaluation.comparison import LEVEL, MARGINS, Predictions, gains, holm
+from rnnlm.evaluation.comparison import RULES, Predictions, Rules, gains, holm, seeds_wanted
+from rnnlm.evaluation.looks import LEVEL
 from rnnlm.evaluation.verdict import Gain
+from rnnlm.experiment import Comparison
+from rnnlm.plan import Group
 from rnnlm.refs import ModelKind
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SEEDS, ARMS, DOCUMENTS = (1, 2, 3, 5, 10), (1, 3, 8), (200, 2_000, 25_000)
+# `seeds: auto`: three, and more where the answer is open.
+AUTO = 0
+LOOKS = Comparison(seeds="auto").looks
+SEEDS, ARMS, DOCUMENTS = (1, 2, 3, 5, 10, AUTO), (1, 3, 8), (200, 2_000, 25_000)
 # With one seed, the spread is known from three seeds at a smaller label count. Language models have no label counts.
 LABELS, FEWER, SEEDS_FEWER = 100, 50, 3
 SPREADS = ("0", "0.5", "1", "2", "4", "baseline 4", "one arm 4", "all different")
@@ -54,7 +60,7 @@ class Place:
         kind: What is scored.
         documents: Number of test documents.
         arms: Number of arms beside the baseline.
-        seeds: Number of seeds.
+        seeds: Number of seeds; `AUTO`: as many as it takes, up to ten.
         spread: Standard deviation between seeds in points, or how it differs between arms.
     """
 
@@ -85,6 +91,7 @@ class Found:
         power: Share of families in which an arm that is better is called so.
         oracle: The same of the oracle.
         false_equal: Share of families in which an arm is called as good that is better by exactly the margin.
+        used: Seeds of an arm or the baseline, in the mean over both kinds of families.
         families: Number of families.
     """
 
@@ -92,6 +99,7 @@ class Found:
     power: float
     oracle: float
     false_equal: float
+    used: float
     families: int
 
     @property
@@ -115,30 +123,46 @@ def judged(place: Place, families: int) -> Found:
     generator = np.random.default_rng(
         [families, *place.kind.encode(), *place.spread.encode(), place.documents, place.arms, place.seeds]
     )
-    alarms, found, equal, measured, better = 0, 0, 0, [], []
+    alarms, found, equal, measured, better, used = 0, 0, 0, [], [], []
     # Twenty families tell roughly how far apart arms come out by chance; the oracle is told exactly, at the end.
     pilot = np.array([_means(place, generator, 0.0)[0] for _ in range(20)])
     gain = DETECTABLE * float(np.sqrt(np.mean(np.square(pilot[:, 1] - pilot[:, 0]))))
     for _ in range(families):
         means, cells = _means(place, generator, 0.0)
         measured.append(means)
-        alarms += any(one.outcome in ("positive", "negative") for one in gains(cells) if one.labels != FEWER)
+        judged, seeds = _judged(place, cells)
+        used.append(seeds)
+        alarms += any(one.outcome in ("positive", "negative") for one in judged)
     for _ in range(tries := max(100, families // 4)):
         means, cells = _means(place, generator, gain)
         better.append(means)
-        found += _first(cells).outcome == "positive"
-        _, cells = _means(place, generator, MARGINS.of(cells[0].task))
-        equal += _first(cells).outcome == "equal"
+        judged, seeds = _judged(place, cells)
+        used.append(seeds)
+        found += judged[0].outcome == "positive"
+        _, cells = _means(place, generator, RULES.margin_of(cells[0].task))
+        equal += _judged(place, cells)[0][0].outcome == "equal"
     differences = np.array(measured)[:, 1:] - np.array(measured)[:, :1]
     deviation = np.sqrt(np.square(differences).mean(axis=0))
     standard = (np.array(better)[:, 1:] - np.array(better)[:, :1]) / deviation
     oracle = np.mean([row[0] > 0 and holm(list(2.0 * ndtr(-np.abs(row))))[0] <= LEVEL for row in standard])
-    return Found(alarms / families, found / tries, float(oracle), equal / tries, families)
+    return Found(alarms / families, found / tries, float(oracle), equal / tries, float(np.mean(used)), families)
 
 
-def _first(cells: list[Predictions]) -> Gain:
-    """Return the gain of the first arm."""
-    return next(one for one in gains(cells) if one.labels != FEWER)
+def _judged(place: Place, cells: list[Predictions]) -> tuple[list[Gain], float]:
+    """Return the gains of a family, the first arm's first, and how many seeds were used, in the mean over arms."""
+    if place.seeds != AUTO:
+        return [one for one in gains(cells) if one.labels != FEWER], place.seeds
+    rules, numbers = Rules(looks=LOOKS), dict.fromkeys(_groups(cells), LOOKS[0])
+    while True:
+        there = [cell for cell in cells if cell.seed < numbers[cell.task, cell.arm, cell.labels]]
+        wanted = seeds_wanted(there, rules)
+        if all(number <= numbers[group] for group, number in wanted.items()):
+            return gains(there, rules=rules), float(np.mean(list(numbers.values())))
+        numbers |= {group: max(number, numbers[group]) for group, number in wanted.items()}
+
+
+def _groups(cells: list[Predictions]) -> list[Group]:
+    return [(cell.task, cell.arm, cell.labels) for cell in cells]
 
 
 def _means(place: Place, generator: np.random.Generator, gain: float) -> tuple[np.ndarray, list[Predictions]]:
@@ -152,7 +176,7 @@ def _means(place: Place, generator: np.random.Generator, gain: float) -> tuple[n
     truly = np.zeros(1 + place.arms)
     truly[1] = gain
     labels = 0 if place.kind == "bits" else LABELS
-    means, cells = _at(place, generator, truly, place.seeds, labels)
+    means, cells = _at(place, generator, truly, place.seeds or LOOKS[-1], labels)
     if place.seeds == 1:
         cells += _at(place, generator, 0.0 * truly, SEEDS_FEWER, FEWER)[1]
     return means, cells
@@ -199,9 +223,10 @@ def main() -> None:
     parser.add_argument("--families", type=int, default=1_000, help="families in each cell of the grid")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="what is scored")
     parser.add_argument("--documents", type=int, nargs="+", default=list(DOCUMENTS), help="numbers of test documents")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="numbers of seeds; 0 is auto")
     parser.add_argument("--write", action="store_true", help="write the results into benchmarks/results")
     arguments = parser.parse_args()
-    grid = list(places(arguments.kinds, arguments.documents))
+    grid = [one for one in places(arguments.kinds, arguments.documents) if one.seeds in arguments.seeds]
     with multiprocessing.Pool() as pool:
         found = pool.starmap(judged, [(place, arguments.families) for place in grid], chunksize=1)
     rows = list(zip(grid, found, strict=True))
@@ -213,7 +238,10 @@ def main() -> None:
 
 
 def table(rows: list[tuple[Place, Found]]) -> str:
-    """Return the results as Markdown: false alarms in %, and in parentheses the power as a share of the oracle's."""
+    """Return the results as Markdown: false alarms in %, and in parentheses the power as a share of the oracle's.
+
+    With `seeds: auto`, the seeds that were used come last, in the mean. The oracle has ten.
+    """
     lines = []
     for kind in KINDS:
         of_kind = {place: one for place, one in rows if place.kind == kind}
@@ -228,7 +256,9 @@ def table(rows: list[tuple[Place, Found]]) -> str:
                 f"{mark}{100 * one.alarms:.1f}{mark} ({one.power / one.oracle:.2f})"
                 for mark, one in zip(bold, cells, strict=True)
             ]
-            lines.append(f"| {documents:,} | {arms} | {seeds} | " + " | ".join(texts) + " |")
+            if seeds == AUTO:
+                texts = [f"{text}, {one.used:.1f}" for text, one in zip(texts, cells, strict=True)]
+            lines.append(f"| {documents:,} | {arms} | {seeds or 'auto'} | " + " | ".join(texts) + " |")
         lines.append("")
     over = sum(one.alarms > one.allowed for _, one in rows)
     worst = max(one.alarms for _, one in rows)

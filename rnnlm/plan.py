@@ -1,7 +1,8 @@
 """The whole comparison as data, before anything runs: every cell, and what it needs."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +21,7 @@ from rnnlm.arms import (
     language_model_arm,
 )
 from rnnlm.experiment import Experiment
-from rnnlm.refs import CellId
+from rnnlm.refs import CellId, ModelKind
 from rnnlm.settings import (
     Adaptation,
     ClassifierTraining,
@@ -187,21 +188,39 @@ class CellSpec(_Value):
 
 
 Plan = dict[CellId, CellSpec]
+Group = tuple[ModelKind, str, int]  # task, arm, label count
+SeedCounts = Mapping[Group, int]
 
 
-def plan(experiment: Experiment, labelled: int) -> Plan:
+def seeds_of(cells: Iterable[CellId]) -> SeedCounts:
+    """Return how many seeds each group of cells has."""
+    found: dict[Group, set[int]] = {}
+    for cell in cells:
+        found.setdefault(group_of(cell), set()).add(cell.seed)
+    return {group: len(seeds) for group, seeds in found.items()}
+
+
+def group_of(cell: CellId) -> Group:
+    """Return what the cells of all seeds have in common."""
+    return cell.task, cell.arm, cell.labels
+
+
+def plan(experiment: Experiment, labelled: int, seeds: SeedCounts = MappingProxyType({})) -> Plan:
     """Return every cell of a comparison; each comes after those that it needs.
 
     Args:
         experiment: The experiment.
         labelled: Number of the target's labelled training documents: the label count of `all`.
+        seeds: How many seeds there are of groups that got more than they began with (`seeds: auto`).
     """
-    cells = {spec.id: spec for spec in (*_language_models(experiment), *_target_models(experiment, labelled))}
-    for spec in list(cells.values()):
+    specs = [*_language_models(experiment, seeds), *_target_models(experiment, labelled, seeds)]
+    cells = {spec.id: spec for spec in specs}
+    for spec in specs:  # it grows meanwhile
         for need in spec.needs:
-            # A language model that is not compared, but that another model starts from.
+            # A language model that is not compared, but that another model starts from; or a part of a mean.
             if isinstance(need, CellId) and need not in cells:
-                cells[need] = _language_model(experiment, ARMS[need.arm], need.seed)
+                cells[need] = _cell(experiment, need)
+                specs.append(cells[need])
     return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
 
 
@@ -217,7 +236,15 @@ def _depth(spec: CellSpec, cells: Plan) -> int:
     return max((1 + _depth(cells[need], cells) for need in of_its_task), default=0)
 
 
-def _language_models(experiment: Experiment) -> Iterator[CellSpec]:
+def _cell(experiment: Experiment, cell: CellId) -> CellSpec:
+    """Return what is known of a cell before it is computed."""
+    arm = ARMS[cell.arm]
+    if cell.task == "language_model":
+        return _language_model(experiment, arm, cell.seed)
+    return _target_model(experiment, arm, cell.labels, cell.seed)
+
+
+def _language_models(experiment: Experiment, seeds: SeedCounts) -> Iterator[CellSpec]:
     """Return the language models that are compared; `plan` adds those that others start from."""
     target = experiment.target
     if target.language_model is None or not experiment.comparison.language_models:
@@ -232,14 +259,17 @@ def _language_models(experiment: Experiment) -> Iterator[CellSpec]:
                 wanted = target.ngram_order is not None
             case _:
                 wanted = False
-        for seed in _language_model_seeds(experiment, arm) if wanted else ():
+        for seed in _language_model_seeds(experiment, arm, seeds) if wanted else ():
             yield _language_model(experiment, arm, seed)
 
 
-def _language_model_seeds(experiment: Experiment, arm: Arm) -> range:
+def _language_model_seeds(experiment: Experiment, arm: Arm, seeds: SeedCounts) -> range:
     """Return the seeds of an arm's language models; one is enough where every seed gives the same model."""
     comparison = experiment.comparison
-    return range(comparison.seed, comparison.seed + (1 if arm.seedless else comparison.seeds_language_model))
+    number = comparison.seeds_language_model
+    if number == "auto":
+        number = seeds.get(("language_model", arm.name, 0), comparison.looks[0])
+    return range(comparison.seed, comparison.seed + (1 if arm.seedless else number))
 
 
 def _language_model(experiment: Experiment, arm: Arm, seed: int) -> CellSpec:
@@ -267,18 +297,22 @@ def _language_model(experiment: Experiment, arm: Arm, seed: int) -> CellSpec:
             raise ValueError(f"the arm {arm.name} has no language model")
 
 
-def _target_models(experiment: Experiment, labelled: int) -> Iterator[CellSpec]:
+def _target_models(experiment: Experiment, labelled: int, seeds: SeedCounts) -> Iterator[CellSpec]:
     """Return every arm at every number of labels with every seed."""
     comparison = experiment.comparison
-    sizes = [
-        (labelled if size == "all" else size, comparison.seed + n)
-        for size in comparison.labels
-        for n in range(comparison.seeds_all if size == "all" else comparison.seeds)
-    ]
-    # A number of labels may be all that there are: that is one cell, not two.
-    for labels, seed in dict.fromkeys(sizes):
-        for name in comparison.arms:
-            yield _target_model(experiment, ARMS[name], labels, seed)
+    task = cast(ModelKind, experiment.target.training.model)
+    # A number of labels may be all that there are: that is one group of cells, not two.
+    numbers: dict[int, int] = {}
+    for size in comparison.labels:
+        labels = labelled if size == "all" else size
+        number = comparison.seeds if comparison.seeds == "auto" or size != "all" else comparison.seeds_all
+        numbers[labels] = max(numbers.get(labels, 0), comparison.looks[0] if number == "auto" else number)
+    for labels, number in numbers.items():
+        by_arm = {name: seeds.get((task, name, labels), number) for name in comparison.arms}
+        for n in range(max(by_arm.values(), default=0)):
+            for name in comparison.arms:
+                if n < by_arm[name]:
+                    yield _target_model(experiment, ARMS[name], labels, comparison.seed + n)
 
 
 def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> CellSpec:
@@ -322,8 +356,8 @@ def _start(experiment: Experiment, fit: Trained, seed: int) -> Need | None:
         return SourceModel(backward=fit.backward)
     of_source = fit.start == "fine_tuned_source"
     name = language_model_arm(TrainedLanguageModel(start="source" if of_source else None, backward=fit.backward))
-    seeds = _language_model_seeds(experiment, ARMS[name])
-    return CellId(task="language_model", arm=name, labels=0, seed=seed if seed in seeds else seeds[0])
+    shared = experiment.comparison.seeds_language_model == 1
+    return CellId(task="language_model", arm=name, labels=0, seed=experiment.comparison.seed if shared else seed)
 
 
 def _beside(experiment: Experiment, fit: Trained) -> LanguageModelTraining | None:

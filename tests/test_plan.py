@@ -5,7 +5,7 @@ import pytest
 from rnnlm.arms import ARMS, Arm, MeanOf, Trained, arm_named, arms_for
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import Comparison, Experiment, load_experiment
-from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainTarget, all_needs, needs_source, plan
+from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainTarget, all_needs, needs_source, plan, seeds_of
 from rnnlm.refs import CellId
 
 LABELLED = 9_000
@@ -184,3 +184,69 @@ def test_all_classifiers_start_from_the_only_language_model() -> None:
     assert {cell.seed for cell in cells if cell.task == "language_model"} == {1}
     with pytest.raises(ConfigError, match="some of 3 seeds would start from the same language model"):
         demo("comparison.seeds_language_model=2")
+
+
+AUTO = ("comparison.seeds=auto", "comparison.labels=[500, all]", "comparison.arms=[scratch, tfidf, parameter, feature]")
+
+
+def seeds_by_arm(cells: Plan, labels: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for cell in cells:
+        if cell.labels == labels:
+            found.setdefault(cell.arm, []).append(cell.seed)
+    return found
+
+
+def test_automatic_seeds_begin_alike_and_only_named_groups_get_more() -> None:
+    experiment = demo(*AUTO)
+    cells = plan(experiment, LABELLED)
+    assert set(map(tuple, seeds_by_arm(cells, 500).values())) == {(1, 2, 3)}
+    assert set(map(tuple, seeds_by_arm(cells, LABELLED).values())) == {(1, 2, 3)}
+    more = plan(experiment, LABELLED, {("classifier", "feature", 500): 5, ("classifier", "scratch", 500): 5})
+    assert set(cells) < set(more)
+    added = set(more) - set(cells)
+    assert added == {
+        CellId(task="classifier", arm=a, labels=500, seed=s) for a in ("scratch", "feature") for s in (4, 5)
+    }
+    assert plan(experiment, LABELLED, seeds_of(more)) == more
+    assert {cell.seed for cell in more if cell.task == "language_model"} == {1}, "all start from the only one"
+
+
+def test_with_automatic_language_models_each_seed_has_its_own() -> None:
+    experiment = demo(*AUTO, "comparison.seeds_language_model=auto")
+    more = plan(experiment, LABELLED, {("classifier", "feature", 500): 5})
+    (spec,) = (spec for cell, spec in more.items() if (cell.arm, cell.labels, cell.seed) == ("feature", 500, 5))
+    (need,) = spec.needs
+    assert isinstance(need, CellId)
+    assert (need.arm, need.seed) == ("parameter", 5)
+    assert need in more
+    assert plan(experiment, LABELLED, seeds_of(more)) == more
+    seeds = seeds_by_arm(more, 0)
+    assert (seeds["scratch"], seeds["source"], seeds["parameter"]) == ([1, 2, 3], [1], [1, 2, 3, 4, 5])
+
+
+def test_parts_of_a_mean_get_its_seeds() -> None:
+    experiment = demo(
+        "comparison.seeds=auto",
+        "comparison.labels=[500]",
+        "comparison.arms=[scratch, tfidf, parameter, parameter_tfidf]",
+    )
+    more = plan(experiment, LABELLED, {("classifier", "parameter_tfidf", 500): 7})
+    seeds = {arm: len(seeds) for arm, seeds in seeds_by_arm(more, 500).items()}
+    assert seeds == {"scratch": 3, "tfidf": 7, "parameter": 7, "parameter_tfidf": 7}
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        (["comparison.seeds=auto", "comparison.seeds_language_model=3"], "use 1 or auto"),
+        (["comparison.seeds_language_model=auto"], "only where comparison.seeds is auto"),
+        (["comparison.seeds=auto", "comparison.max_seeds=2"], "comparison.max_seeds"),
+        (["comparison.seeds=auto", "comparison.minutes=0"], "comparison.minutes"),
+        (["comparison.seeds=some"], "comparison.seeds"),
+        (["comparison.seeds=0"], "comparison.seeds"),
+    ],
+)
+def test_numbers_of_seeds_that_do_not_fit_are_refused(changes: list[str], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        demo(*changes)

@@ -116,7 +116,7 @@ def run(
                 found = planned(settings)
             from rnnlm.cli.outcome import print_plan
 
-            print_plan(found)
+            print_plan(found, settings.comparison.looks)
             return
         with flow_shown(log, traceback):
             # Imported here, after the environment is prepared: this loads Prefect.

@@ -41,8 +41,13 @@ def print_verdict(report: ReportRef) -> None:
     typer.echo()
 
 
-def print_plan(planned: Sequence["Planned"]) -> None:
-    """Print every training of a run, what it needs, and how long what is still to be done will take."""
+def print_plan(planned: Sequence["Planned"], looks: Sequence[int] = ()) -> None:
+    """Print every training of a run, what it needs, and how long what is still to be done will take.
+
+    Args:
+        planned: The trainings.
+        looks: Numbers of seeds at which it is decided whether more follow; empty if their number is fixed.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("training", no_wrap=True)
     table.add_column("needs")
@@ -60,6 +65,8 @@ def print_plan(planned: Sequence["Planned"]) -> None:
     _print(table)
     typer.echo()
     typer.echo(time_left(planned))
+    if looks and any(one.took is None for one in planned):
+        typer.echo(f"More may follow: seeds are added while a comparison is open, up to {looks[-1]}.")
 
 
 def time_left(planned: Sequence["Planned"]) -> str:

@@ -10,14 +10,21 @@ import pyarrow.parquet as pq
 
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
-from rnnlm.evaluation.caveats import left_out_sentences, shared_start_sentence, unknown_sentences, unknown_share
+from rnnlm.evaluation.caveats import (
+    added_seeds_sentence,
+    left_out_sentences,
+    shared_start_sentence,
+    unknown_sentences,
+    unknown_share,
+)
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
-    Margins,
     Predictions,
+    Rules,
     gains,
     gains_beyond_target_text,
     gains_over_tradition,
+    seeds_wanted,
     verdict_sentences,
 )
 from rnnlm.evaluation.enough import judged_on, small_splits
@@ -27,8 +34,8 @@ from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equiv
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
-from rnnlm.experiment import Experiment
-from rnnlm.plan import plan, seconds_before
+from rnnlm.experiment import Comparison, Experiment
+from rnnlm.plan import plan, seconds_before, seeds_of
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
 from rnnlm.targets import TARGETS
 
@@ -52,13 +59,13 @@ def assemble(
         forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
     source_documents, documents, source_tokens, tokens = texts
-    cells = plan(experiment, documents.labelled["train"])
+    cells = plan(experiment, documents.labelled["train"], seeds_of(score.id for score in scores))
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
-    margins = Margins(experiment.comparison.margin, experiment.comparison.margin_bits)
-    found = gains(predictions, margins=margins)
-    beyond = gains_beyond_target_text(predictions, margins)
-    tradition, equivalences = gains_over_tradition(predictions, margins), label_equivalences(predictions)
+    rules = rules_of(experiment.comparison)
+    found = gains(predictions, rules=rules)
+    beyond = gains_beyond_target_text(predictions, rules)
+    tradition, equivalences = gains_over_tradition(predictions, rules), label_equivalences(predictions)
     chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
     recommended = recommendation_sentence(chosen)
     if experiment.language_models_alone:
@@ -77,6 +84,7 @@ def assemble(
         equivalence_sentence(equivalences),
         *([forgotten.sentence] if forgotten else []),
         shared_start_sentence(cells),
+        added_seeds_sentence(experiment.comparison, stopped=bool(seeds_wanted(predictions, rules))),
         *left_out_sentences(documents, experiment.target.corpus),
     ]
     by_part: dict[str, list[CheckpointRef | ScoreRef]] = {"source model": [source]}
@@ -130,6 +138,11 @@ def assemble(
         configuration=experiment.model_dump(mode="json"),
         command="rnnlm run experiment.yaml",
     )
+
+
+def rules_of(comparison: Comparison) -> Rules:
+    """Return how the gains of a comparison are judged."""
+    return Rules(comparison.margin, comparison.margin_bits, comparison.looks)
 
 
 def _busy_cores(parts: list[CheckpointRef | ScoreRef]) -> float | None:

@@ -1,6 +1,7 @@
 """What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
 
 from rnnlm.evaluation.enough import counted
+from rnnlm.experiment import Comparison
 from rnnlm.plan import Plan
 from rnnlm.refs import CellId, DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
@@ -28,6 +29,27 @@ def shared_start_sentence(cells: Plan) -> str:
         "All seeds start from the same language model of the target text. What another one would give is not known "
         "(comparison.seeds_language_model)."
     )
+
+
+def added_seeds_sentence(comparison: Comparison, *, stopped: bool) -> str:
+    """Say that seeds were added while comparisons were open. Return nothing if their number was fixed.
+
+    Args:
+        comparison: The comparison.
+        stopped: Whether it ended because its minutes were used up.
+    """
+    if not comparison.looks:
+        return ""
+    said = (
+        f"Seeds were added where the answer was open, from {comparison.looks[0]} up to {comparison.looks[-1]}. "
+        "Intervals and claims allow for the repeated looks."
+    )
+    if stopped:
+        said += (
+            f" No more were added within {comparison.minutes:g} minutes (comparison.minutes): what is open might be "
+            "decided with more."
+        )
+    return said
 
 
 def unknown_sentences(source: TokensRef, target: TokensRef, own: Tokenizer | None) -> list[str]:

@@ -1,6 +1,6 @@
 """What a comparison allows to say: gains over the baseline with their intervals, and the verdict in words."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,35 +8,44 @@ from scipy.special import bdtr
 
 from rnnlm.arms import ARMS, SCRATCH, TARGET_TEXT, arm_named
 from rnnlm.evaluation.enough import counted, few
+from rnnlm.evaluation.looks import LEVEL, level_at
 from rnnlm.evaluation.sampling import Sampled, Scores, gains_of, of_documents
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome
+from rnnlm.plan import Group
 from rnnlm.refs import ModelKind
 from rnnlm.targets import measure_of
 
-LEVEL = 0.05
+# An open comparison gets more seeds if they will decide it with this probability or more.
+WORTH_TRYING = 0.1
 
 
 @dataclass(frozen=True)
-class Margins:
-    """Differences that are too small to matter.
+class Rules:
+    """How gains are judged.
 
     Attributes:
-        score: In the measure of the target task. None: 0.01, which is one point of accuracy or F1; for numbers, whose
-            unit says nothing, no difference is too small.
-        bits: In bits per character.
+        margin: The difference that is too small to matter, in the measure of the target task. None: 0.01, which is one
+            point of accuracy or F1; for numbers, whose unit says nothing, no difference is too small.
+        margin_bits: The same for language models, in bits per character.
+        looks: Numbers of seeds at which gains are looked at; empty if they are looked at once.
     """
 
-    score: float | None = None
-    bits: float = 0.02
+    margin: float | None = None
+    margin_bits: float = 0.02
+    looks: tuple[int, ...] = ()
 
-    def of(self, task: ModelKind) -> float:
+    def margin_of(self, task: ModelKind) -> float:
         """Return the margin for a task; 0 if there is none."""
         if task == "language_model":
-            return self.bits
-        return self.score if self.score is not None else 0.01 if measure_of(task).counted else 0.0
+            return self.margin_bits
+        return self.margin if self.margin is not None else 0.01 if measure_of(task).counted else 0.0
+
+    def level(self, seeds: int) -> float:
+        """Return the level at which a claim is made from a number of seeds."""
+        return level_at(seeds, self.looks)
 
 
-MARGINS = Margins()
+RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -88,41 +97,64 @@ def told_apart(counts: np.ndarray | None, other: np.ndarray | None, difference: 
     return int((np.abs(by) > 1e-9).any(axis=1).sum())
 
 
-def gains(cells: list[Predictions], baseline: str = SCRATCH, margins: Margins = MARGINS) -> list[Gain]:
+def gains(cells: list[Predictions], baseline: str = SCRATCH, rules: Rules = RULES) -> list[Gain]:
     """Compare every arm with a baseline, at each number of labels, on the same test documents.
 
     Args:
         cells: What every cell said.
         baseline: What the others are compared with.
-        margins: Differences that are too small to matter.
+        rules: How gains are judged.
     """
+    return [gain for measured in _families(cells, baseline, rules) for gain in _judged(measured, rules)]
+
+
+def _families(cells: list[Predictions], baseline: str, rules: Rules) -> Iterator[list[tuple[Gain, Sampled]]]:
+    """Yield what arms gain over a baseline at each number of labels, not judged yet."""
     places = _places(cells)
-    found = []
     for place, arms in places.items():
         others = {arm: by_seed for arm, by_seed in arms.items() if arm != baseline}
-        measured = _measured(place, others, arms.get(baseline, {}), baseline, places)
-        found += _judged(measured, margins.of(place[0]))
-    return found
+        yield _measured(place, others, arms.get(baseline, {}), baseline, places, rules)
 
 
-def gains_over_run(
-    cells: list[Predictions], other: list[Predictions], name: str, margins: Margins = MARGINS
-) -> list[Gain]:
+def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str, rules: Rules = RULES) -> list[Gain]:
     """Compare every arm with the same arm of another run, on the same test documents.
 
     Args:
         cells: Cells of a run.
         other: Cells of the run that it is measured against.
         name: What that run is called in sentences.
-        margins: Differences that are too small to matter.
+        rules: How gains are judged.
     """
     places, others = _places(cells), _places(other)
     found = []
     for place, arms in places.items():
         against = others.get(place, {})
-        pairs = [_measured(place, {arm: one}, against.get(arm, {}), name, places) for arm, one in arms.items()]
-        found += _judged([measured for pair in pairs for measured in pair], margins.of(place[0]))
+        pairs = [_measured(place, {arm: one}, against.get(arm, {}), name, places, rules) for arm, one in arms.items()]
+        found += _judged([measured for pair in pairs for measured in pair], rules)
     return found
+
+
+def seeds_wanted(cells: list[Predictions], rules: Rules) -> dict[Group, int]:
+    """Return which arms should have more seeds, and how many: those whose comparison is open and may be decided.
+
+    Args:
+        cells: What every cell said.
+        rules: How gains are judged, and at how many seeds they are looked at.
+    """
+    wanted: dict[Group, int] = {}
+    for compared, baseline in _comparisons(cells):
+        for measured in _families(compared, baseline, rules):
+            for gain, (_, sampled) in zip(_judged(measured, rules), measured, strict=True):
+                later = [look for look in rules.looks if look > gain.seeds]
+                if gain.outcome != "open" or not later:
+                    continue
+                most = later[-1]
+                margin = rules.margin_of(gain.task)
+                if sampled.chance(most, gain.seeds, margin, rules.level(most)) >= WORTH_TRYING:
+                    for arm in (gain.arm, gain.baseline):
+                        group = gain.task, arm, gain.labels
+                        wanted[group] = max(later[0], wanted.get(group, 0))
+    return wanted
 
 
 BySeed = Mapping[int, Predictions]
@@ -147,7 +179,7 @@ def _places(cells: list[Predictions]) -> dict[Place, dict[str, dict[int, Predict
 
 
 def _measured(
-    place: Place, arms: ByArm, against: BySeed, baseline: str, places: Mapping[Place, ByArm]
+    place: Place, arms: ByArm, against: BySeed, baseline: str, places: Mapping[Place, ByArm], rules: Rules
 ) -> list[tuple[Gain, Sampled]]:
     """Return what arms gain over what they are measured against, not judged yet, and how each gain is distributed.
 
@@ -157,6 +189,7 @@ def _measured(
         against: What they are measured against.
         baseline: What that is called.
         places: All cells: other label counts may say how much seeds differ.
+        rules: How gains are judged.
     """
     arms = {arm: by_seed for arm, by_seed in arms.items() if set(by_seed) & set(against)}
     if not arms:
@@ -168,7 +201,7 @@ def _measured(
         # If nothing says how much seeds differ, the two models are compared as they are.
         judged = sampled or of_documents(scores.scores.mean(axis=0) - other.scores.mean(axis=0), other.weight)
         pairs = [(by_seed[seed], against[seed]) for seed in sorted(set(by_seed) & set(against))]
-        gain = _gain(place, arm, baseline, pairs, judged.interval)
+        gain = _gain(place, arm, baseline, pairs, judged.interval(rules.level(len(pairs))))
         about: dict[str, object] = {"about": "training" if sampled else "models"}
         if sampled and min(scores.seeds, other.seeds) == 1:
             about["spread_from"] = fewer or place[1]
@@ -196,21 +229,32 @@ def _elsewhere(
     return None, [None] * len(arms)
 
 
-def gains_beyond_target_text(cells: list[Predictions], margins: Margins = MARGINS) -> list[Gain]:
+def gains_beyond_target_text(cells: list[Predictions], rules: Rules = RULES) -> list[Gain]:
     """Compare every way of transfer with a start from the target's own text alone: what the source adds to that."""
-    read_it = [cell for cell in cells if not arm_named(cell.arm).without_target_text]
-    return gains(_of(read_it, TARGET_TEXT), TARGET_TEXT, margins)
+    return gains(_that_read_target_text(cells), TARGET_TEXT, rules)
 
 
-def gains_over_tradition(cells: list[Predictions], margins: Margins = MARGINS) -> list[Gain]:
+def gains_over_tradition(cells: list[Predictions], rules: Rules = RULES) -> list[Gain]:
     """Compare scratch, transfer and mixtures with Kneser-Ney, TF-IDF or a conditional random field."""
+    return [gain for compared, name in _with_tradition(cells) for gain in gains(compared, name, rules)]
+
+
+def _comparisons(cells: list[Predictions]) -> Iterator[tuple[list[Predictions], str]]:
+    """Yield everything that a verdict compares: cells, and the baseline that they are compared with."""
+    yield cells, SCRATCH
+    yield _that_read_target_text(cells), TARGET_TEXT
+    yield from _with_tradition(cells)
+
+
+def _that_read_target_text(cells: list[Predictions]) -> list[Predictions]:
+    return _of([cell for cell in cells if not arm_named(cell.arm).without_target_text], TARGET_TEXT)
+
+
+def _with_tradition(cells: list[Predictions]) -> Iterator[tuple[list[Predictions], str]]:
     mixtures = [one.name for one in ARMS.values() if one.mixture]
-    return [
-        gain
-        for baseline in ARMS.values()
-        if baseline.tradition
-        for gain in gains(_of(cells, SCRATCH, *mixtures, baseline.name), baseline.name, margins)
-    ]
+    for baseline in ARMS.values():
+        if baseline.tradition:
+            yield _of(cells, SCRATCH, *mixtures, baseline.name), baseline.name
 
 
 def _of(cells: list[Predictions], *baselines: str) -> list[Predictions]:
@@ -265,23 +309,26 @@ def _mean_counts(cells: Sequence[Predictions]) -> np.ndarray | None:
     return np.mean(counts, axis=0) if counts else None
 
 
-def _judged(found: Sequence[tuple[Gain, Sampled]], margin: float) -> list[Gain]:
-    """Judge gains that are looked at together.
+def _judged(found: Sequence[tuple[Gain, Sampled]], rules: Rules) -> list[Gain]:
+    """Judge gains of one task that are looked at together.
 
     Args:
         found: Gains, each with its distribution.
-        margin: The difference that is too small to matter.
+        rules: How they are judged.
     """
-    alone = [_p_value(gain, sampled) for gain, sampled in found]
-    judged = []
-    for (gain, sampled), p, own, within in zip(
-        found, holm(alone), alone, holm([sampled.p_not_within(margin) for _, sampled in found]), strict=True
-    ):
+    if not found:
+        return []
+    margin, judged = rules.margin_of(found[0][0].task), []
+    # A p-value that is as rare at this look as one of 5 % would be if there were no other look.
+    scale = [LEVEL / rules.level(gain.seeds) for gain, _ in found]
+    alone = [min(1.0, by * _p_value(gain, sampled)) for by, (gain, sampled) in zip(scale, found, strict=True)]
+    not_within = [min(1.0, by * sampled.p_not_within(margin)) for by, (_, sampled) in zip(scale, found, strict=True)]
+    for (gain, sampled), p, own, within in zip(found, holm(alone), alone, holm(not_within), strict=True):
         if few(gain.documents):
             one = gain.model_copy(update={"outcome": "no claim"})
         else:
-            outcome = outcome_of(sampled.interval, p, within, margin)
-            needed = sampled.seeds_to_decide(margin) if outcome == "open" else None
+            outcome = outcome_of(gain.gain, p, within, margin)
+            needed = sampled.seeds_to_decide(margin, rules.level(gain.seeds)) if outcome == "open" else None
             # With as many as there are, or fewer, it is decided by luck: the other arms were looked at, too.
             needed = max(needed, gain.seeds + 1) if needed else None
             update = {"p_value": p, "outcome": outcome, "margin": margin, "seeds_to_decide": needed}

@@ -20,7 +20,7 @@ def forgetting(before: pa.Table, after: pa.Table) -> Forgetting:
     characters = before["n_characters"].to_numpy().astype(np.float64)
     nats = before["nll"].to_numpy(), after["nll"].to_numpy()
     bits = [float(n.sum() / math.log(2.0) / characters.sum()) for n in nats]
-    lost = of_documents((nats[1] - nats[0]) / math.log(2.0), characters).interval
+    lost = of_documents((nats[1] - nats[0]) / math.log(2.0), characters).interval()
     tokens = before["tokens"].to_numpy().sum()
     perplexities = [math.exp(min(float(n.sum() / tokens), 700.0)) for n in nats]
     values = f"{bits[0]:.3f} bits per character before, {bits[1]:.3f} after"

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm.arms import arm_named
-from rnnlm.evaluation.comparison import LEVEL, mcnemar, telling, told_apart
+from rnnlm.evaluation.comparison import mcnemar, telling, told_apart
 from rnnlm.evaluation.enough import LEAST_DOCUMENTS, counted, few
+from rnnlm.evaluation.looks import LEVEL
 from rnnlm.evaluation.recommendation import validated
 from rnnlm.evaluation.sampling import of_documents
 from rnnlm.evaluation.verdict import Interval
@@ -61,7 +62,7 @@ def decide(measure: Measure, challenger: Judged, champion: Judged | None, margin
     if few(documents):
         return _too_few(documents)
     difference = challenger.score - champion.score
-    gain = of_documents(difference, np.ones(len(difference))).interval
+    gain = of_documents(difference, np.ones(len(difference))).interval()
     said = (
         f"{measure.difference(gain.value)} than the champion on the same {documents:,} test documents "
         f"({measure.interval(gain.low, gain.high)}"
@@ -109,7 +110,7 @@ def decide_language_model(both: tuple[Bits, Bits] | None, margin: float) -> Deci
         )
         return Decision(False, reason, None)
     weight = champion.characters.astype(np.float64)
-    gain = of_documents(champion.bits - challenger.bits, weight).interval
+    gain = of_documents(champion.bits - challenger.bits, weight).interval()
     said = (
         f"{BITS.difference(gain.value)} than the champion on the same {len(weight):,} test documents "
         f"({BITS.interval(gain.low, gain.high)}"

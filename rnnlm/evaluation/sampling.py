@@ -26,13 +26,11 @@ from functools import cached_property
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
+from rnnlm.evaluation.looks import LEVEL, power_point
 from rnnlm.evaluation.verdict import Interval
 
-CONFIDENCE = 0.95
-# Standard errors between a true gain and zero (or the margin) at which it is found in four of five cases at 95 %.
-DECISIVE = 2.8
 MOST_SEEDS = 100
 POINTS = 48  # values of a spread that are weighed
 PARTS = 96  # parts of a gain's distribution: with ten times as many, an interval changes by less than 1 in 10,000
@@ -136,29 +134,56 @@ class Sampled:
         """Return the probability of a gain so near to zero if the true one were at the margin (two one-sided tests)."""
         return self.beyond(margin - abs(self.value))
 
-    def seeds_to_decide(self, margin: float) -> int | None:
+    def seeds_to_decide(self, margin: float, level: float = LEVEL) -> int | None:
         """Return with how many seeds it would probably be known whether the gain is one, or is within the margin.
 
         That is, in four of five cases if the true gain is the one that was measured, of one comparison by itself.
 
         Args:
             margin: The difference that is too small to matter.
+            level: The level at which it is claimed.
 
         Returns:
             The number of seeds; None if no number up to 100 is enough, or nothing is known about seeds.
         """
         distance = max(abs(self.value), margin - abs(self.value))
-        left = (distance / DECISIVE) ** 2 - self.lasting
+        left = (distance / power_point(level)) ** 2 - self.lasting
         if self.of_a_seed is None or left <= 0.0 or self.of_a_seed > MOST_SEEDS * left:
             return None
         return max(math.ceil(self.of_a_seed / left), 2)
 
-    @cached_property
-    def interval(self) -> Interval:
-        """The gain with its 95 % interval."""
+    def chance(self, seeds: int, now: int, margin: float, level: float) -> float:
+        """Return how likely it is that more seeds will decide the comparison, by what is seen (predictive power).
+
+        The gain will move, by as much as the new seeds let it, and then it is a claim or not (Spiegelhalter et al.
+        1986: stochastic curtailment).
+
+        Args:
+            seeds: How many seeds there will be.
+            now: How many there are.
+            margin: The difference that is too small to matter.
+            level: The level at which it will be claimed.
+        """
+        if self.of_a_seed is None:
+            return 1.0  # nothing is known about seeds, so anything may come
+        half = -float(ndtri(level / 2.0)) * math.sqrt(self.lasting + self.of_a_seed / seeds)
+        moves = math.sqrt(self.of_a_seed * (1.0 / now - 1.0 / seeds))
+        if moves == 0.0:
+            return float(not margin - half <= abs(self.value) <= half)
+        within = min(max(margin - half, 0.0), half)
+        bounds = np.array([-half, -within, within, half])
+        below = ndtr((bounds - self.value) / moves)
+        return float(below[0] + (below[2] - below[1]) + (1.0 - below[3]))
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the gain with its interval.
+
+        Args:
+            level: The probability that the interval does not hold the true gain.
+        """
         half = 0.0
         if (most := float(self.deviations.max())) > 0.0:
-            tail = (1.0 - CONFIDENCE) / 2.0
+            tail = level / 2.0
             # No mixture is wider than its widest part.
             bound = -1.001 * most * float(stdtrit(self.freedom, tail))
             half = float(brentq(lambda distance: self.beyond(distance) - tail, 0.0, bound))

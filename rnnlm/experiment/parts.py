@@ -1,5 +1,6 @@
 """The parts of an experiment: what is learnt first, what it is to help, and what is compared."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -123,6 +124,12 @@ class Target(Settings):
         return TASKS[self.task]
 
 
+# Seeds of a comparison that gets more while it is open: at first, and by how much they grow, at least by two. So it is
+# looked at with 3, 5, 7 and 10. Two seeds say too little of how much seeds differ for a look at them to pay.
+FIRST_SEEDS, SEEDS_GROW = 3, 1.4
+Seeds = Annotated[int, Field(ge=1, le=100)]
+
+
 class Comparison(Settings):
     """What is compared with what, and how often."""
 
@@ -149,14 +156,25 @@ class Comparison(Settings):
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = field(
         "Numbers of labelled training documents.", default=[500, 2_000, "all"]
     )
-    seeds: int = field("Seeds at each number of labels.", default=3, ge=1, le=100)
-    seeds_all: int = field("Seeds where all labels are used.", default=1, ge=1, le=100)
-    seeds_language_model: int = field(
+    seeds: Seeds | Literal["auto"] = field(
+        "Seeds at each number of labels. auto: 3, and then more for those comparisons that are still open, up to "
+        "max_seeds.",
+        default=3,
+    )
+    seeds_all: Seeds = field("Seeds where all labels are used; not used where seeds is auto.", default=1)
+    seeds_language_model: Seeds | Literal["auto"] = field(
         "Seeds of the target's language models: 1, or as many as other seeds or more. With one, a verdict is about "
-        "those models only, and all models of the target task that start from a language model start from this one.",
+        "those models only, and all models of the target task that start from a language model start from this one. "
+        "auto: where seeds is auto, language models get more seeds in the same way, and each seed its own.",
         default=1,
-        ge=1,
-        le=100,
+    )
+    max_seeds: int = field("The most seeds where seeds is auto.", default=10, ge=FIRST_SEEDS, le=100)
+    minutes: float | None = field(
+        "Where seeds is auto: no more seeds are begun if all models of the target would then have taken more minutes "
+        "than this. None: no limit.",
+        default=None,
+        gt=0.0,
+        allow_inf_nan=False,
     )
     margin: float | None = field(
         "A difference that is too small to matter, in what the target task is judged by: 0.01 is one point of accuracy "
@@ -183,15 +201,36 @@ class Comparison(Settings):
             raise ValueError(
                 "comparison.labels: models of the target task are trained (comparison.arms) on a number of labels"
             )
-        if self.arms and 1 < self.seeds_language_model < (most := max(self.seeds, self.seeds_all)):
-            raise ValueError(
-                f"comparison.seeds_language_model: with {self.seeds_language_model}, some of {most} seeds would start "
-                f"from the same language model and others not: use 1, or {most}"
-            )
+        if problem := self._language_model_seeds():
+            raise ValueError(f"comparison.seeds_language_model: {problem}")
         for name, values in (("arms", self.arms), ("labels", self.labels)):
             if len(set(values)) != len(values):
                 raise ValueError(f"comparison.{name}: a value is there twice: {values}")
         return self
+
+    def _language_model_seeds(self) -> str:
+        """Say why the seeds of language models do not fit the others; empty if they do."""
+        of_models, of_labels = self.seeds_language_model, self.seeds
+        if of_labels == "auto":
+            return "" if of_models in (1, "auto") else "where comparison.seeds is auto, use 1 or auto"
+        if of_models == "auto":
+            return "it can be auto only where comparison.seeds is auto"
+        if self.arms and 1 < of_models < (most := max(of_labels, self.seeds_all)):
+            return (
+                f"with {of_models}, some of {most} seeds would start from the same language model and others not: use "
+                f"1, or {most}"
+            )
+        return ""
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which the comparisons are looked at; empty if their number is fixed."""
+        if self.seeds != "auto":
+            return ()
+        looks = [FIRST_SEEDS]
+        while looks[-1] < self.max_seeds:
+            looks.append(min(max(looks[-1] + 2, math.ceil(SEEDS_GROW * looks[-1])), self.max_seeds))
+        return tuple(looks)
 
 
 class Promotion(Settings):

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rnnlm.errors import DataError
 from rnnlm.evaluation.assemble import predictions_of
-from rnnlm.evaluation.comparison import Margins, Predictions, gains_over_run
+from rnnlm.evaluation.comparison import Predictions, Rules, gains_over_run
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.refs import ScoreRef
 from rnnlm.report import words
@@ -211,17 +211,17 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
         [after[key][1] for key in compared],
         [before[key][1] for key in compared],
         f"in run {first.letter}",
-        _margins(first.verdict.configuration),
+        _rules(first.verdict.configuration),
     )
     texts |= {(gain.task, gain.labels, gain.arm): f"{SIGNS[gain.outcome]} {words.gain(gain)}" for gain in gains}
     lacking = f" of {len(shared)}; the predictions of the others are gone" if len(both) < len(shared) else ""
     return texts, f"{name} are paired: {len(both)} cells{lacking}, on the same test documents and seeds."
 
 
-def _margins(configuration: Mapping[str, Any]) -> Margins:
-    """Return the margins of an experiment; the usual ones for a verdict of an earlier version."""
+def _rules(configuration: Mapping[str, Any]) -> Rules:
+    """Return how gains over a run are judged: by its margins; by the usual ones for a verdict of an earlier version."""
     comparison = configuration.get("comparison", {})
-    return Margins(comparison.get("margin"), comparison.get("margin_bits", Margins.bits))
+    return Rules(comparison.get("margin"), comparison.get("margin_bits", Rules.margin_bits))
 
 
 def _predictions(

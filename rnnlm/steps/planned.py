@@ -45,10 +45,15 @@ def planned(experiment: Experiment) -> list[Planned]:
         The source model, then every cell in the order in which they are computed.
     """
     texts = prepare_texts(experiment, Local())
-    cells = plan(experiment, texts.documents.labelled["train"])
+    labelled = texts.documents.labelled["train"]
+    cells = plan(experiment, labelled)
     there = Made(experiment, cells, texts, Look())
     source = _if_there(there.source, SourceModel())
     scores = {cell: _if_there(there.cell, cell) for cell in cells}
+    # What is open can be seen only if all is there that has begun.
+    while None not in scores.values() and (more := there.plan_more_seeds(labelled)):
+        cells |= {spec.id: spec for spec in more}
+        scores |= {spec.id: _if_there(there.cell, spec.id) for spec in more}
     known, of = list(rates()), experiment.source
     estimate = None
     if source is None and of.task == "language_model":

@@ -14,6 +14,7 @@ from rnnlm.steps.compare import compare, record_verdict
 from rnnlm.steps.observe import observer, stage
 from rnnlm.steps.pretrain import pretrain
 from rnnlm.steps.runner import Runner
+from rnnlm.steps.seeds import with_more_seeds
 from rnnlm.steps.tokenize import reverse, tokenize
 
 
@@ -34,7 +35,8 @@ def compare_on_target(
     """
     read = {"source documents": texts.source_documents, "target documents": texts.documents}
     runner.tracker.log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
-    cells = plan(experiment, texts.documents.labelled["train"])
+    labelled = texts.documents.labelled["train"]
+    cells = plan(experiment, labelled)
     task = "language_model" if experiment.language_models_alone else experiment.target.training.model
     models = [spec for spec in cells.values() if spec.id.task == "language_model"]
     of_labels = [spec for spec in cells.values() if spec.id.task != "language_model"]
@@ -49,6 +51,9 @@ def compare_on_target(
         made.read(readings(cells.values()))
     with stage(f"{experiment.target.training.model.capitalize()}s"):
         made.compute(of_labels)
+    while more := made.plan_more_seeds(labelled):
+        with stage("More seeds, where the answer is open"):
+            made.compute(more)
     with stage("Compare"):
         report = runner.run(
             compare,
@@ -90,6 +95,15 @@ class Made:
             self._begin(spec)
         for spec in wanted:
             self.cell(spec.id)
+
+    def plan_more_seeds(self, labelled: int) -> list[CellSpec]:
+        """Plan the next seeds of the comparisons that are open, and return their cells; all others are computed.
+
+        Args:
+            labelled: Number of the target's labelled training documents.
+        """
+        self._plan = with_more_seeds(self._experiment, labelled, self.cells)
+        return [spec for spec in self._plan.values() if spec.id not in self.cells]
 
     def _begin(self, spec: CellSpec) -> None:
         if spec.id in self._running or spec.id in self.cells:

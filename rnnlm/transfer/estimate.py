@@ -58,7 +58,7 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         shares.append(share)
     by_itself, mixture, cross = (by_document(one, valid) for one in (own, together, other))
     difference = (by_itself.nll - mixture.nll) / np.log(2.0)
-    saved = of_documents(difference, by_itself.n_characters.astype(np.float64)).interval
+    saved = of_documents(difference, by_itself.n_characters.astype(np.float64)).interval()
     bits = by_itself.metrics["bits_per_character"]
     return Estimate(
         known_types=float((seen[0] & seen[1]).sum() / seen[0].sum()),

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.evaluation.comparison import (
-    Margins,
     Predictions,
+    Rules,
     gains,
     gains_beyond_target_text,
     gains_over_tradition,
@@ -120,7 +120,7 @@ def test_equal_is_an_answer() -> None:
     assert "parameter transfer is as good as from scratch, within 1.0 points of accuracy: " in gain.sentence
     (sentence,) = verdict_sentences([gain], [], [])
     assert sentence == "Transfer to the target classifier. As good: parameter transfer with 100 labels."
-    (strict,) = gains(cells, margins=Margins(score=0.0001))
+    (strict,) = gains(cells, rules=Rules(margin=0.0001))
     assert strict.outcome == "open"
 
 
@@ -185,7 +185,7 @@ def test_numbers_have_no_margin_of_their_own() -> None:
     ]
     (gain,) = gains(cells)
     assert (gain.outcome, gain.margin) == ("open", 0.0)
-    (given_one,) = gains(cells, margins=Margins(score=0.01))
+    (given_one,) = gains(cells, rules=Rules(margin=0.01))
     assert given_one.outcome == "equal"
 
 

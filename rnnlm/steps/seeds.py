@@ -1,0 +1,64 @@
+"""Which cells come next if seeds are added for as long as a comparison is open (`seeds: auto`)."""
+
+from collections.abc import Iterable, Mapping
+
+from rnnlm.evaluation.assemble import predictions_of, rules_of
+from rnnlm.evaluation.comparison import seeds_wanted
+from rnnlm.experiment import Experiment
+from rnnlm.plan import Plan, SeedCounts, group_of, plan, seeds_of
+from rnnlm.refs import CellId, ScoreRef
+
+
+def with_more_seeds(experiment: Experiment, labelled: int, scores: Mapping[CellId, ScoreRef]) -> Plan:
+    """Return the plan with the next seeds of all comparisons that are open.
+
+    It depends on nothing but the cells, and the seconds that were recorded with them. So a run that is tried again
+    adds the same seeds.
+
+    Args:
+        experiment: The experiment.
+        labelled: Number of the target's labelled training documents.
+        scores: All cells that were planned so far.
+
+    Returns:
+        All cells; no more than there are if nothing is open, or seeds or minutes are used up.
+    """
+    there = seeds_of(scores)
+    known = plan(experiment, labelled, there)
+    rules = rules_of(experiment.comparison)
+    if not rules.looks:
+        return known
+    wanted = seeds_wanted([predictions_of(score) for score in scores.values()], rules)
+    minutes = experiment.comparison.minutes
+    left = None if minutes is None else 60.0 * minutes - sum(score.seconds for score in scores.values())
+    rounds = []
+    for task, labels in {(task, labels) for task, _, labels in wanted}:
+        more = {group: number for group, number in wanted.items() if (group[0], group[2]) == (task, labels)}
+        rounds.append((_seconds(_added(experiment, labelled, there, more, known), scores), task, labels, more))
+    # The cheapest first, so that a limit stops as few as possible.
+    for seconds, _, _, more in sorted(rounds, key=lambda one: one[:3]):
+        if left is not None:
+            if seconds > left:
+                break
+            left -= seconds
+        there = _united(there, more)
+    return plan(experiment, labelled, there)
+
+
+def _added(experiment: Experiment, labelled: int, there: SeedCounts, more: SeedCounts, known: Plan) -> list[CellId]:
+    """Return the cells that more seeds need and that are not known."""
+    return [cell for cell in plan(experiment, labelled, _united(there, more)) if cell not in known]
+
+
+def _united(there: SeedCounts, more: SeedCounts) -> SeedCounts:
+    """Return the greater number of each group; none gets fewer seeds than it has."""
+    return {**there, **{group: max(number, there.get(group, 0)) for group, number in more.items()}}
+
+
+def _seconds(cells: Iterable[CellId], scores: Mapping[CellId, ScoreRef]) -> float:
+    """Return what cells will take, by what the same took with other seeds."""
+    took: dict[object, list[float]] = {}
+    for cell, score in scores.items():
+        took.setdefault(group_of(cell), []).append(score.seconds)
+    means = {group: sum(seconds) / len(seconds) for group, seconds in took.items()}
+    return sum(means.get(group_of(cell), 0.0) for cell in cells)
