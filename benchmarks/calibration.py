@@ -232,9 +232,25 @@ def main() -> None:
     rows = list(zip(grid, found, strict=True))
     print(table(rows))
     if arguments.write:
+        # What was not simulated now stays as it is.
+        rows = sorted((read() | dict(rows)).items(), key=lambda row: _order(row[0]))
         content = [asdict(place) | asdict(one) for place, one in rows]
         RESULTS.joinpath("calibration.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         RESULTS.joinpath("calibration.md").write_text(table(rows), encoding="utf-8")
+
+
+def read() -> dict[Place, Found]:
+    """Read the results that were written."""
+    found = {}
+    for row in json.loads(RESULTS.joinpath("calibration.json").read_text(encoding="utf-8")):
+        of_place = {name: row.pop(name) for name in ("kind", "documents", "arms", "seeds", "spread")}
+        found[Place(**of_place)] = Found(**{"used": of_place["seeds"]} | row)
+    return found
+
+
+def _order(place: Place) -> tuple[int, ...]:
+    seeds = SEEDS.index(place.seeds)
+    return KINDS.index(place.kind), place.documents, place.arms, seeds, SPREADS.index(place.spread)
 
 
 def table(rows: list[tuple[Place, Found]]) -> str:

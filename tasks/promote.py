@@ -34,7 +34,7 @@ def challenge(
         margin: What the gain must be above, in what the target task is judged by or in bits per character.
         flow_run_id: The Prefect flow run.
     """
-    from rnnlm.evaluation.assemble import predictions_of
+    from rnnlm.evaluation.predictions import predictions_of
     from rnnlm.evaluation.promotion import Judged, decide, decide_language_model
     from rnnlm.inference.judge import bits, scores
     from rnnlm.inference.trained import Trained

@@ -5,6 +5,7 @@ from rnnlm.corpus.classes import check_classes, class_counts
 from rnnlm.corpus.documents import empty_split, ingest
 from rnnlm.corpus.numbers import check_numbers, numbers_of
 from rnnlm.corpus.overlap import leak_sentence, read_before
+from rnnlm.corpus.passages import sharing_passages
 from rnnlm.corpus.tags import check_tags, entity_counts
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "leak_sentence",
     "numbers_of",
     "read_before",
+    "sharing_passages",
 ]

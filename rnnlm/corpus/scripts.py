@@ -1,8 +1,9 @@
 """The scripts of a text, by the Unicode blocks of its letters."""
 
+import sys
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 # The first character of each known block. A character between two of them belongs to the first one.
 _STARTS = [
@@ -63,6 +64,12 @@ _CODES = [code for code, _ in _STARTS]
 
 # Scripts whose words are not separated by spaces.
 UNSPACED = frozenset({"Han", "Kana", "Thai", "Lao", "Khmer", "Myanmar", "Tibetan"})
+
+
+def blocks(scripts: Collection[str]) -> list[tuple[int, int]]:
+    """Return the first and the last character of each block of some scripts."""
+    ends = [*_CODES[1:], sys.maxunicode + 1]
+    return [(code, end - 1) for (code, script), end in zip(_STARTS, ends, strict=True) if script in scripts]
 
 
 def script_of(character: str) -> str:

@@ -5,7 +5,6 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.corpus import leak_sentence, read_before
@@ -19,7 +18,6 @@ from rnnlm.evaluation.caveats import (
 )
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
-    Predictions,
     Rules,
     gains,
     gains_beyond_target_text,
@@ -27,17 +25,18 @@ from rnnlm.evaluation.comparison import (
     seeds_wanted,
     verdict_sentences,
 )
+from rnnlm.evaluation.contamination import shared_passages, shared_sentence
 from rnnlm.evaluation.enough import judged_on, small_splits
 from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
+from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.evaluation.promotion import best_cell
 from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Comparison, Experiment
 from rnnlm.plan import plan, seconds_before, seeds_of
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
-from rnnlm.targets import TARGETS
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
 
@@ -73,17 +72,21 @@ def assemble(
         parts = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
         recommended = " ".join(sentence for sentence in parts if sentence)
     seen = read_before(source_documents, documents)
+    shared = shared_passages(source_documents, documents, scores, rules)
+    in_passages, at_once = shared_sentence(shared, found, documents.documents["test"])
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
     small = small_splits(documents, experiment.target.corpus, not experiment.language_models_alone)
     sentences = [
         *leak,
+        in_passages if at_once else "",
         *small,
         *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
         *verdict_sentences(found, beyond, tradition, recommended),
         equivalence_sentence(equivalences),
         *([forgotten.sentence] if forgotten else []),
         shared_start_sentence(cells),
+        "" if at_once else in_passages,
         added_seeds_sentence(experiment.comparison, stopped=bool(seeds_wanted(predictions, rules))),
         *left_out_sentences(documents, experiment.target.corpus),
     ]
@@ -123,6 +126,7 @@ def assemble(
         overlap={"source": source_documents.overlap, "target": documents.overlap},
         unknown={"source": unknown_share(source_tokens), "target": unknown_share(tokens)},
         read_before=seen,
+        shared=shared,
         digests={
             "source tokens": source_tokens.sha256,
             "source documents": source_tokens.documents_sha256,
@@ -151,21 +155,6 @@ def _busy_cores(parts: list[CheckpointRef | ScoreRef]) -> float | None:
     if seconds == 0.0 or any(part.busy_cores is None for part in parts):
         return None
     return sum(part.seconds * part.busy_cores for part in parts if part.busy_cores is not None) / seconds
-
-
-def predictions_of(score: ScoreRef) -> Predictions:
-    """Read what a cell said of each test document."""
-    table = pq.read_table(score.path / "predictions.parquet")
-    counts = None
-    if score.task == "language_model":
-        values = -table["nll"].to_numpy() / np.log(2.0)
-        weight = table["n_characters"].to_numpy().astype(np.float64)
-    else:
-        task = TARGETS[score.task]
-        said, labels = task.said(table), task.labels_of(table)
-        values, counts = task.scores(said, labels), task.counts(said, labels)
-        weight = np.ones(len(values))
-    return Predictions(score.task, score.arm, score.labels, score.seed, values, weight, counts)
 
 
 def _forgetting(ref: ForgettingRef) -> Forgetting:

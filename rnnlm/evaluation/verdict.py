@@ -317,6 +317,22 @@ class Coverage(BaseModel):
     tokens: int
 
 
+class Shared(BaseModel):
+    """Test documents of the target that share thirteen words in a row with a text that the models read.
+
+    Attributes:
+        source: How many share them with the source's text.
+        target: How many share them with the target's own training or validation text.
+        gains: Every arm against scratch, without all of these documents; empty if there are none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: int
+    target: int
+    gains: list[Gain] = []
+
+
 class Verdict(BaseModel):
     """All that the comparison found.
 
@@ -344,6 +360,8 @@ class Verdict(BaseModel):
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
         unknown: Share of unknown tokens of the source and of the target.
         read_before: Test documents of the target that are in the source's text, too.
+        shared: Test documents of the target that share a passage with what the models read; None in a verdict of an
+            earlier version.
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
         seconds: Seconds of each part of the run.
@@ -376,6 +394,7 @@ class Verdict(BaseModel):
     overlap: dict[str, dict[str, int]] = {}
     unknown: dict[str, float] = {}
     read_before: int = 0
+    shared: Shared | None = None
     digests: dict[str, str]
     versions: dict[str, str]
     seconds: dict[str, float]

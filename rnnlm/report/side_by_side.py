@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from rnnlm.errors import DataError
-from rnnlm.evaluation.assemble import predictions_of
 from rnnlm.evaluation.comparison import Predictions, Rules, gains_over_run
+from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.evaluation.verdict import Cell, Verdict
 from rnnlm.refs import ScoreRef
 from rnnlm.report import words

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from rnnlm.evaluation.assemble import predictions_of, rules_of
+from rnnlm.evaluation.assemble import rules_of
 from rnnlm.evaluation.comparison import seeds_wanted
+from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.experiment import Experiment
 from rnnlm.plan import Plan, SeedCounts, group_of, plan, seeds_of
 from rnnlm.refs import CellId, ScoreRef

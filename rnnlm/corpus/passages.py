@@ -1,0 +1,89 @@
+"""Passages that test documents share with a text that a model has read: near copies, quotations, repeated phrases.
+
+A passage is thirteen words in a row, whatever their case and punctuation (Brown et al. 2020, *Language Models are
+Few-Shot Learners*, appendix C). In scripts without spaces every letter counts as a word. Documents that are shorter
+have no passage; those that are the same as a whole are found by their digests (`rnnlm.corpus.overlap`).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rnnlm.corpus.scripts import UNSPACED, blocks
+from rnnlm.refs import DocumentsRef
+
+LENGTH = 13  # words
+AT_ONCE = 1_024  # documents: some megabytes of text
+# Vowel signs and accents that are characters of their own: they belong to the word, and are no `\w`.
+_MARKS = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+_LETTERS = "".join(f"{chr(first)}-{chr(last)}" for first, last in blocks(UNSPACED))
+_PLAIN = re.compile(rf"\w[\w{_MARKS}]*")
+_UNSPACED = re.compile(f"[{_LETTERS}]")
+_WORD = re.compile(rf"(?:(?![{_LETTERS}])\w)(?:(?![{_LETTERS}])[\w{_MARKS}])*|(?=\w)[{_LETTERS}]")
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no word is lost; its bits are spread evenly
+
+
+def sharing_passages(test: DocumentsRef, read: Iterable[tuple[DocumentsRef, Sequence[str]]]) -> list[set[str]]:
+    """Return the ids of test documents that share a passage with texts.
+
+    Args:
+        test: The documents whose test split is looked at.
+        read: Texts, each with the splits that are read.
+
+    Returns:
+        For each of the texts a set of ids.
+    """
+    ids: list[str] = []
+    parts = [np.zeros(0, np.uint64)]
+    owners = [np.zeros(0, np.int64)]
+    for names, texts in _documents(test, ["test"]):
+        passages, of = _passages(texts)
+        parts.append(passages)
+        owners.append(of + len(ids))
+        ids += names
+    wanted, place = np.unique(np.concatenate(parts), return_inverse=True)
+    owner = np.concatenate(owners)
+    found = []
+    for documents, splits in read:
+        seen = np.zeros(len(wanted) + 1, bool)
+        for _, texts in _documents(documents, splits):
+            passages, _ = _passages(texts)
+            at = np.searchsorted(wanted, passages)
+            same = at[at < len(wanted)]
+            seen[same[wanted[same] == passages[at < len(wanted)]]] = True
+        found.append({ids[n] for n in np.unique(owner[seen[place]])})
+    return found
+
+
+def _documents(documents: DocumentsRef, splits: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield the ids and the texts of some splits, in pieces."""
+    with pq.ParquetFile(documents.file) as file:
+        for batch in file.iter_batches(AT_ONCE, columns=["id", "text", "split"]):
+            table = pa.Table.from_batches([batch])
+            table = table.filter(pa.compute.is_in(table["split"], value_set=pa.array(splits)))
+            yield table["id"].to_pylist(), table["text"].to_pylist()
+
+
+def _passages(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a number for each passage of each text, equal for equal passages, and the place of its text."""
+    words = [words_of(text) for text in texts]
+    of = np.repeat(np.arange(len(words)), [len(one) for one in words])
+    # Numbers of words are the interpreter's own: they hold in this process, and nothing keeps them.
+    numbers = np.fromiter((hash(word) for one in words for word in one), np.int64, len(of)).astype(np.uint64)
+    count = max(len(numbers) - LENGTH + 1, 0)
+    passages = np.zeros(count, np.uint64)
+    for n in range(LENGTH):
+        passages = passages * _FACTOR + numbers[n : n + count]
+    inside = of[:count] == of[LENGTH - 1 : LENGTH - 1 + count]
+    return passages[inside], of[:count][inside]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of a text in small letters, without punctuation; each letter of an unspaced script by itself."""
+    text = text.casefold()
+    # The slower pattern only where it is needed: it takes three times as long.
+    return (_WORD if _UNSPACED.search(text) else _PLAIN).findall(text)

@@ -1,0 +1,84 @@
+"""Passages that test documents share with texts that a model has read."""
+
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnlm.corpus import ingest, sharing_passages
+from rnnlm.corpus.passages import LENGTH, words_of
+from rnnlm.refs import DocumentsRef
+from rnnlm.settings import Corpus
+
+QUOTED = "It was the best of times, it was the worst of times, it was the age of wisdom."
+CHINESE = "这部电影的情节非常感人，演员的表演也十分精彩，值得一看。"
+
+
+def corpus(folder: Path, name: str, **splits: list[str]) -> DocumentsRef:
+    files = {}
+    for split, lines in splits.items():
+        path = folder / f"{name}-{split}.txt"
+        path.write_text("\n".join(lines), encoding="utf-8")
+        files[split] = [str(path)]
+    return ingest(Corpus.model_validate(files | {"document": "line"}), folder / name, downloads=folder)
+
+
+def found(folder: Path, test: list[str], read: list[str]) -> list[bool]:
+    """Return which of these test documents share a passage with this text."""
+    target = corpus(folder, "target", train=["a first one"], valid=["a second one"], test=test)
+    source = corpus(folder, "source", train=read, valid=["nothing"], test=[*test, "of its own test split"])
+    (ids,) = sharing_passages(target, [(source, ["train", "valid"])])
+    return [any(one.endswith(f" {n}") for one in ids) for n in range(1, len(test) + 1)]
+
+
+@pytest.mark.parametrize(
+    ("test", "shares"),
+    [
+        (QUOTED, True),
+        ("He began: " + QUOTED.upper().replace(",", " –") + " And so on.", True),
+        ("It was the best of times, it was the worst of times, it", True),  # thirteen words
+        ("It was the best of times, it was the worst of times", False),
+        ("It was the best of times, it was not the worst of times, it was the age", False),
+    ],
+)
+def test_thirteen_words_in_a_row_are_a_passage(tmp_path: Path, test: str, shares: bool) -> None:
+    assert found(tmp_path, [test], ["Something else.", f"Dickens wrote: {QUOTED}", "The end."]) == [shares]
+
+
+def test_a_passage_does_not_go_on_in_the_next_document(tmp_path: Path) -> None:
+    words = QUOTED.split()
+    assert found(tmp_path, [QUOTED], [" ".join(words[:9]), " ".join(words[9:])]) == [False]
+    assert found(tmp_path / ".", [" ".join(words[:9]), " ".join(words[9:])], [QUOTED]) == [False, False]
+
+
+def test_each_letter_of_a_script_without_spaces_is_a_word(tmp_path: Path) -> None:
+    assert found(tmp_path, [CHINESE[:16], CHINESE[:12], "昨天我看了一部电影。"], ["他说：" + CHINESE]) == [
+        True,
+        False,
+        False,
+    ]
+
+
+@given(st.lists(st.sampled_from("abcde"), min_size=0, max_size=60), st.lists(st.sampled_from("abcde"), max_size=60))
+def test_it_is_what_a_comparison_of_all_passages_finds(one: list[str], other: list[str]) -> None:
+    import numpy as np
+
+    from rnnlm.corpus.passages import _passages
+
+    def slow(words: list[str]) -> set[tuple[str, ...]]:
+        return {tuple(words[n : n + LENGTH]) for n in range(len(words) - LENGTH + 1)}
+
+    mine, of = _passages([" ".join(one), "", " ".join(other)])
+    theirs = set(mine[of == 2].tolist())
+    assert len(np.unique(mine[of == 0])) == len(slow(one))
+    assert bool(set(mine[of == 0].tolist()) & theirs) == bool(slow(one) & slow(other))
+    assert not (of == 1).any()
+
+
+def test_words_are_letters_and_digits_in_small_letters() -> None:
+    assert words_of("Don't STOP—2,000 times, Straße!") == ["don", "t", "stop", "2", "000", "times", "strasse"]
+    assert words_of(string.punctuation.replace("_", "")) == []
+    assert words_of("看《Hamlet》 12岁") == ["看", "hamlet", "12", "岁"]
+    assert words_of("हिन्दी में, cafe\u0301!") == ["हिन्दी", "में", "cafe\u0301"]
