@@ -31,7 +31,8 @@ def test_what_changes_nothing_is_said_late_and_in_one_sentence() -> None:
     said, at_once = shared_sentence(Shared(source=3, target=7, gains=without), found, 1_000)
     assert said == (
         "3 of the target's 1,000 test documents share 13 words in a row with the source's text, 7 with the target's "
-        "own training text. Without them, every outcome is the same; the gains change by at most 0.2 points of accuracy."
+        "own training text. Without them, every outcome is the same; the gains change by at most 0.2 points of "
+        "accuracy."
     )
     assert not at_once
 
