@@ -13,6 +13,7 @@ from rnnlm.display.screen import terminal
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.refs import ReportRef
 from rnnlm.report import words
+from rnnlm.report.answer import answer_of
 from rnnlm.report.summary import summaries
 from rnnlm.targets import TARGETS, measure_of
 
@@ -24,21 +25,30 @@ WIDE = 160  # columns of what goes into a file or a pipe
 
 
 def print_verdict(report: ReportRef) -> None:
-    """Print a report's verdict: its sentences, and the arms with what each gains over scratch."""
+    """Print a report's verdict: the answer, the arms with what each gains over scratch, and what else to know."""
     verdict = Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
-    console = terminal() if sys.stdout.isatty() else None
+    answer = answer_of(verdict)
     typer.echo()
-    for sentence in report.verdict:
-        if console is None:
-            typer.echo(sentence)
-        else:
-            console.print(sentence)
+    _say(answer.warnings, "bold red")
+    _say(answer.answers[:1], "bold")
+    _say(answer.answers[1:])
     for task in words.KINDS:
         table = arms(verdict, task)
         if not table.row_count:
             continue
         _print(table)
     typer.echo()
+    _say(answer.notes)
+    typer.echo()
+
+
+def _say(sentences: Sequence[str], style: str = "") -> None:
+    """Print sentences, at a terminal in a style."""
+    for sentence in sentences:
+        if sys.stdout.isatty():
+            terminal().print(Text(sentence, style=style))
+        else:
+            typer.echo(sentence)
 
 
 def print_plan(planned: Sequence["Planned"], looks: Sequence[int] = ()) -> None:

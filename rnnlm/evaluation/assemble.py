@@ -32,7 +32,8 @@ from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.evaluation.promotion import best_cell
-from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
+from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence
+from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Comparison, Experiment
 from rnnlm.plan import plan, seconds_before, seeds_of

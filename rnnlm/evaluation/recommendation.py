@@ -23,7 +23,7 @@ def outcome(found: Sequence[Gain], beyond: Sequence[Gain]) -> Outcome:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
     """
-    return _in_one_word(_judged(found, beyond))
+    return in_one_word(_judged(found, beyond))
 
 
 def outcomes(found: Sequence[Gain], beyond: Sequence[Gain]) -> dict[ModelKind, Outcome]:
@@ -36,10 +36,11 @@ def outcomes(found: Sequence[Gain], beyond: Sequence[Gain]) -> dict[ModelKind, O
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]
     tasks = dict.fromkeys(gain.task for gain in transfer)
     of_task = {task: [gain for gain in beyond if gain.task == task] for task in tasks}
-    return {task: _in_one_word(of_task[task] or [gain for gain in transfer if gain.task == task]) for task in tasks}
+    return {task: in_one_word(of_task[task] or [gain for gain in transfer if gain.task == task]) for task in tasks}
 
 
-def _in_one_word(judged: Sequence[Gain]) -> Outcome:
+def in_one_word(judged: Sequence[Gain]) -> Outcome:
+    """Return the outcome of gains of one task over one baseline."""
     outcomes = {gain.outcome for gain in judged}
     if "positive" in outcomes:
         return "positive"
@@ -94,37 +95,6 @@ def recommendation_sentence(found: Sequence[Recommendation]) -> str:
         for task in dict.fromkeys(one.task for one in found)
     ]
     return f"What to use, by the validation split: {'; '.join(parts)}." if parts else ""
-
-
-def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation], no_claim: str = "") -> str:
-    """Say what came out in a few sentences: of the target task, of the language model, and what to use.
-
-    Args:
-        found: Every arm against scratch.
-        beyond: Every way of transfer against a start from the target's own text alone.
-        chosen: The arms to use.
-        no_claim: What to say where there are too few test documents.
-    """
-    judged = _judged(found, beyond)
-    of_text = [gain for gain in found if gain.task == "language_model" and arm_named(gain.arm).transfer]
-    sentence = recommendation_sentence(chosen)
-    if of_text and not any(gain.task == "language_model" for gain in judged):
-        # Another question, and another answer.
-        sentence = f"{max(of_text, key=lambda gain: gain.gain.value).sentence} {sentence}".strip()
-    if outcome(found, beyond) == "no claim":
-        return f"{no_claim} {sentence}".strip()
-    if not judged:
-        return sentence
-    helpful = [gain for gain in judged if gain.outcome == "positive"]
-    best = max(helpful or judged, key=lambda gain: gain.gain.value)
-    if helpful:
-        return f"{best.sentence} {sentence}".strip()
-    said = best.sentence[0].lower() + best.sentence[1:]
-    none = {
-        "negative": f"Every way of transfer {'hurts' if any(g.about == 'training' for g in judged) else 'is worse'}",
-        "equal": "No way of transfer helps",
-    }.get(outcome(found, beyond), "Whether transfer helps is open")
-    return f"{none}; at best: {said} {sentence}".strip()
 
 
 def _judged(found: Sequence[Gain], beyond: Sequence[Gain]) -> list[Gain]:

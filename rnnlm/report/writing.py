@@ -7,17 +7,24 @@ import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jinja2
 import yaml
 
+from rnnlm.arms import arm_named
 from rnnlm.errors import DataError
+from rnnlm.evaluation.summary import best
 from rnnlm.evaluation.verdict import Cell, Confusion, Example, Examples, Verdict
 from rnnlm.report import words
+from rnnlm.report.answer import answer_of
 from rnnlm.report.drawing import drawings
 from rnnlm.report.style import render
 from rnnlm.report.summary import Summary, summaries, target_models
 from rnnlm.targets import TARGETS, TASKS, measure_of
+
+# The figure on the first screen of a page is the first of these that there is.
+FIRST = ("gain", "language_model_gain")
 
 
 def write_report(verdict: Verdict, folder: Path) -> None:
@@ -41,13 +48,16 @@ def write_report(verdict: Verdict, folder: Path) -> None:
     pictures.mkdir(exist_ok=True)
     for name, drawing in drawn.items():
         (pictures / f"{name}.png").write_bytes(render(drawing.figure, "png"))
+    # The gains come first: they are the answer. The others stay in their order.
+    lead = next((name for name in FIRST if name in drawn), None)
+    order = sorted(drawn, key=lambda name: name != lead)
     shown = [
         {
-            "title": drawing.title,
-            "caption": drawing.caption,
-            "svg": base64.b64encode(render(drawing.figure, "svg")).decode("ascii"),
+            "title": drawn[name].title,
+            "caption": drawn[name].caption,
+            "svg": base64.b64encode(render(drawn[name].figure, "svg")).decode("ascii"),
         }
-        for drawing in drawn.values()
+        for name in order
     ]
     (folder / "report.html").write_text(_page(verdict, shown), encoding="utf-8")
 
@@ -80,14 +90,19 @@ def _first_scores(verdict: Verdict) -> list[str]:
 
 
 def markdown(verdict: Verdict) -> str:
-    """Return the verdict and its two tables as markdown."""
+    """Return the verdict and its tables as markdown."""
+    answer = answer_of(verdict)
     parts = [f"# Verdict of {_escaped(verdict.experiment)}"]
-    parts += ["\n".join(f"- {_escaped(sentence)}" for sentence in verdict.sentences)]
+    parts += [f"> {_escaped(sentence)}" for sentence in answer.warnings]
+    parts += [f"**{_escaped(sentence)}**" for sentence in answer.answers[:1]]
+    parts += [_escaped(sentence) for sentence in answer.answers[1:]]
+    parts += ["\n".join(f"- {_escaped(sentence)}" for sentence in answer.notes)]
     language_model = summaries(verdict, "language_model")
     if language_model:
         parts += ["## Language model", _markdown_table(_language_model_table(language_model))]
     for task in target_models(verdict):
         parts += [f"## {task.capitalize()}", _markdown_table(_target_table(verdict, task))]
+    parts += [f"## {title}\n\n{_markdown_table(rows)}" for title, rows in _other_tables(verdict)]
     if verdict.coverage:
         parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
     # An indented block has no closing fence, which the command might contain.
@@ -270,11 +285,78 @@ def template(name: str) -> jinja2.Template:
     return environment.get_template(name)
 
 
+class _Number(NamedTuple):
+    """A number of the first screen.
+
+    Attributes:
+        title: What it is.
+        value: The number.
+        interval: Its interval, or its spread; empty if there is none.
+        about: Which model, or which comparison.
+    """
+
+    title: str
+    value: str
+    interval: str
+    about: str
+
+
+def _numbers(verdict: Verdict) -> list[_Number]:
+    """Return the three numbers that answer first: how good the model to use is, and what transfer gains."""
+    found: list[_Number] = []
+    for task in (*target_models(verdict), "language_model"):
+        chosen = [one for one in verdict.recommended if one.task == task]
+        rows = {(row.arm, row.labels): row for row in summaries(verdict, task)}
+        measure = measure_of(task).name
+        if chosen and not found and (row := rows.get((chosen[-1].arm, chosen[-1].labels))):
+            value, spread = row.score(measure), ""
+            if " ± " in value:
+                value, spread = value.split(" ± ")
+                spread = f"± {spread}"
+            found.append(
+                _Number(
+                    f"{words.metric(measure)} of the model to use", value, spread, _which(verdict, row.arm, row.labels)
+                )
+            )
+        over_scratch = [gain for gain in verdict.gains if gain.task == task and arm_named(gain.arm).transfer]
+        beyond = [gain for gain in verdict.beyond if gain.task == task]
+        for title, gains in (("transfer over scratch", over_scratch), ("the source over the target's text", beyond)):
+            if (one := best(gains)) and one.outcome != "no claim":
+                value, _, interval = words.gain(one).partition(" [")
+                about = f"{_which(verdict, one.arm, one.labels)}: {words.outcome(one)}"
+                found.append(_Number(title, value, f"[{interval}", about))
+    return found[:3]
+
+
+def _which(verdict: Verdict, arm: str, labels: int) -> str:
+    return words.arm(arm) + (f", {words.labels(verdict, labels)} labels" if labels else ", language model")
+
+
+def _other_tables(verdict: Verdict) -> list[tuple[str, list[list[str]]]]:
+    """Return a table for each baseline but scratch, of each task."""
+    tables = []
+    for task in (*target_models(verdict), "language_model"):
+        of_task = [gain for gain in (*verdict.beyond, *verdict.tradition) if gain.task == task]
+        for baseline in dict.fromkeys(gain.baseline for gain in of_task):
+            gains = sorted((g for g in of_task if g.baseline == baseline), key=lambda gain: gain.labels)
+            labelled = any(gain.labels for gain in gains)
+            rows = [[*(["labels"] if labelled else []), "arm", "gain [95 %]", "outcome", "seeds"]]
+            for gain in gains:
+                place = [words.labels(verdict, gain.labels)] if labelled else []
+                rows.append([*place, words.arm(gain.arm), words.gain(gain), words.outcome(gain), str(gain.seeds)])
+            tables.append((f"{words.task(task).capitalize()}: against {words.arm(baseline)}", rows))
+    return tables
+
+
 def _page(verdict: Verdict, shown: list[dict[str, str]]) -> str:
+    answer = answer_of(verdict)
     language_model = summaries(verdict, "language_model")
     configuration = verdict.model_dump(mode="json")["configuration"]
     return template("report.html.j2").render(
         verdict=verdict,
+        answer=answer,
+        numbers=_numbers(verdict),
+        others=_other_tables(verdict),
         facts=_facts(verdict),
         language_model=_language_model_table(language_model) if language_model else [],
         over_text=_text_table(language_model),

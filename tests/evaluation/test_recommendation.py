@@ -3,7 +3,8 @@ from typing import Literal
 
 import pytest
 
-from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence, summary
+from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence
+from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome, Recommendation
 from rnnlm.refs import ScoreRef
 
@@ -90,19 +91,32 @@ def test_what_the_targets_own_text_gives_does_not_count_for_the_source() -> None
     found = [gain("parameter", 0.2, "positive"), gain("target_text", 0.3, "positive")]
     beyond = [gain("parameter", -0.1, "negative")]
     assert outcome(found, beyond) == "negative"
-    assert summary(found, beyond, []) == "Every way of transfer hurts; at best: with 100 labels, parameter is negative."
-
-
-def test_two_sentences_say_what_came_out() -> None:
-    chosen = [Recommendation(task="classifier", labels=100, arm="tfidf")]
-    use = "What to use, by the validation split: for the classifier a linear model on TF-IDF with 100 labels."
-    helped = [gain("feature", 0.3, "open"), gain("parameter", 0.2, "positive")]
-    assert summary(helped, [], chosen) == f"With 100 labels, parameter is positive. {use}"
-    hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "open")]
-    assert summary(hurt, [], chosen) == (
-        f"Whether transfer helps is open; at best: with 100 labels, parameter is open. {use}"
+    assert summary(found, beyond, []) == (
+        "Transfer helps the classifier: parameter transfer with 100 labels, +20.0 points of accuracy (95 % interval "
+        "+10.0 to +30.0). The source takes from what the target's own text gives the classifier; at best parameter "
+        "transfer with 100 labels, -10.0 points of accuracy (95 % interval -20.0 to +0.0)."
     )
+
+
+def test_the_answer_is_what_to_use_and_what_transfer_brought() -> None:
+    chosen = [Recommendation(task="classifier", labels=labels, arm="tfidf") for labels in (100, 500)]
+    use = "Use a linear model on TF-IDF as the classifier."
+    helped = [gain("feature", 0.3, "open"), gain("parameter", 0.2, "positive")]
+    assert summary(helped, [], chosen) == (
+        f"{use} Transfer helps the classifier: parameter transfer with 100 labels, +20.0 points of accuracy (95 % "
+        "interval +10.0 to +30.0)."
+    )
+    hurt = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "open")]
+    assert summary(hurt, [], chosen).startswith(
+        f"{use} Whether transfer helps the classifier is open; at best parameter transfer with 100 labels, +0.0 points"
+    )
+    equal = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "equal")]
+    assert "makes no difference that matters to the classifier; at best parameter" in summary(equal, [], chosen)
     assert summary([], [], chosen) == use
+    two = [chosen[0], Recommendation(task="classifier", labels=500, arm="parameter")]
+    assert summary([], [], two) == (
+        "Use a linear model on TF-IDF with 100 labels; parameter transfer with 500 labels as the classifier."
+    )
 
 
 def test_without_a_claim_there_is_no_outcome() -> None:
@@ -119,5 +133,8 @@ def test_language_model_and_classifier_are_two_answers() -> None:
     beyond = [gain("parameter", 0.0, "equal")]
     assert outcomes(found, beyond) == {"language_model": "positive", "classifier": "equal"}
     said = summary(found, beyond, [])
-    assert said.startswith("No way of transfer helps; at best: ")
-    assert "With 0 labels, parameter is positive." in said
+    assert said.startswith("Transfer hurts the classifier; at best parameter transfer with 100 labels, -10.0 points")
+    assert said.endswith(
+        "Transfer helps the language model: parameter transfer, 0.200 bits per character saved (95 % "
+        "interval 0.100 to 0.300)."
+    )

@@ -26,7 +26,7 @@ Start = Callable[..., Result]
 
 VERDICT = Verdict(
     experiment="small",
-    sentences=[],
+    sentences=["Little text was read."],
     cells=[
         Cell(task="classifier", arm=arm, labels=200, seed=1, metrics={"accuracy": accuracy}, seconds=1.0, history=[])
         for arm, accuracy in (("scratch", 0.7), ("parameter", 0.8))
@@ -94,8 +94,11 @@ def test_run_prints_the_verdict_and_the_places_last(start: Start, experiment: Pa
     assert (seen[0].name, seen[0].model.hidden, seen[0].model.layers) == ("small", 32, 1)
     assert seen[0].target.tokenizer is None
     lines = [line for line in result.stdout.splitlines() if line]
-    assert lines[:2] == ["Transfer helps.", "By 3 points."]
+    assert lines[0].startswith(
+        "The classifier is better with transfer: parameter transfer with 200 labels, +10.0 points"
+    )
     assert "parameter transfer     80.0 %   +10.0 points [5.0, 15.0]   positive" in result.stdout
+    assert "Little text was read." in lines[3:-3]
     assert "rnnlm up" in lines[-3]
     assert lines[-2:] == [f"Report   {tmp_path / 'report.html'}", f"Verdict  {tmp_path / 'verdict.json'}"]
 

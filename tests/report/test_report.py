@@ -32,6 +32,7 @@ from rnnlm.evaluation.verdict import (
     Verdict,
 )
 from rnnlm.report import figures, markdown, table, words, write_report
+from rnnlm.report.answer import answer_of
 
 ARMS = ("scratch", "parameter", "feature")
 LABELS = (100, 500, 2000, 9353)
@@ -251,9 +252,9 @@ def test_page_shows_every_score_of_the_verdict(verdict: Verdict, report: Path) -
         assert text in page.text
 
 
-def test_page_starts_with_the_verdict_then_tables_then_figures(report: Path) -> None:
+def test_page_starts_with_the_verdict_and_a_figure_then_tables(report: Path) -> None:
     text = (report / "report.html").read_text(encoding="utf-8")
-    places = [text.index(part) for part in ("<h1>", "Transfer helps", "<table>", "<img", "Configuration", "Versions")]
+    places = [text.index(part) for part in ("<h1>", "Transfer helps", "<img", "<table>", "Configuration", "Versions")]
     assert places == sorted(places)
     assert text.startswith("<!DOCTYPE html>")
 
@@ -363,6 +364,10 @@ def test_markdown_and_table_say_the_same_as_the_verdict(verdict: Verdict) -> Non
     assert {row["labels"] for row in rows if "one seed" in row["outcome"]} == {"", "all (9,353)"}
     for sentence in verdict.sentences:
         assert f"- {sentence}\n" in text
+    first, *rest = answer_of(verdict).answers
+    assert f"\n\n**{first}**\n\n" in text
+    assert rest
+    assert all(f"\n\n{sentence}\n\n" in text for sentence in rest)
     assert text.endswith("    rnnlm run demo\n")
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|")}
     assert widths == {5, 6}

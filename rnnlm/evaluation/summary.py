@@ -1,0 +1,84 @@
+"""The answer in a few sentences: which model to use, what transfer brought, and how sure that is."""
+
+from collections.abc import Sequence
+
+from rnnlm.arms import arm_named
+from rnnlm.evaluation.comparison import ways
+from rnnlm.evaluation.recommendation import in_one_word
+from rnnlm.evaluation.verdict import Gain, Outcome, Recommendation
+from rnnlm.targets import measure_of
+
+# What is said of the best gain of an outcome. At first of a way of training, then of models with one seed.
+_TRANSFER: dict[Outcome, tuple[str, str]] = {
+    "positive": ("Transfer helps the {}:", "The {} is better with transfer:"),
+    "negative": ("Transfer hurts the {}; at best", "The {} is worse with transfer; at best"),
+    "equal": ("Transfer makes no difference that matters to the {}; at best",) * 2,
+    "open": ("Whether transfer helps the {} is open; at best",) * 2,
+}
+_SOURCE: dict[Outcome, tuple[str, str]] = {
+    "positive": ("The source adds to what the target's own text gives the {}:",) * 2,
+    "negative": ("The source takes from what the target's own text gives the {}; at best",) * 2,
+    "equal": ("The source adds nothing that matters to what the target's own text gives the {}; at best",) * 2,
+    "open": ("Whether the source adds to what the target's own text gives the {} is open; at best",) * 2,
+}
+
+
+def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation], no_claim: str = "") -> str:
+    """Return the answer as one text.
+
+    Args:
+        found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
+        chosen: The arms to use.
+        no_claim: What to say first if there are too few test documents; empty if there are enough.
+    """
+    return " ".join(sentence for sentence in [no_claim, *answers(found, beyond, chosen)] if sentence)
+
+
+def answers(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation]) -> list[str]:
+    """Return the sentences of the answer: what to use, then what transfer brought each task.
+
+    Args:
+        found: Every arm against scratch.
+        beyond: Every way of transfer against a start from the target's own text alone.
+        chosen: The arms to use.
+    """
+    transfer = [gain for gain in found if arm_named(gain.arm).transfer]
+    said = [use(chosen)]
+    for task in sorted({gain.task for gain in transfer}, key=lambda task: task == "language_model"):
+        said.append(_brought([gain for gain in transfer if gain.task == task], _TRANSFER))
+        said.append(_brought([gain for gain in beyond if gain.task == task], _SOURCE))
+    return [sentence for sentence in said if sentence]
+
+
+def use(chosen: Sequence[Recommendation]) -> str:
+    """Say which arm to use; return nothing if none was chosen."""
+    tasks = sorted({one.task for one in chosen}, key=lambda task: task == "language_model")
+    parts = []
+    for task in tasks:
+        arms = [(one.arm, one.labels) for one in chosen if one.task == task]
+        name = arm_named(arms[0][0]).phrase if len({arm for arm, _ in arms}) == 1 else ways(arms)
+        parts.append(f"{name} as the {task.replace('_', ' ')}")
+    return f"Use {', and '.join(parts)}." if parts else ""
+
+
+def best(found: Sequence[Gain]) -> Gain | None:
+    """Return the gain that a sentence or a number names: the greatest of those that decide the outcome; None if none.
+
+    Args:
+        found: Gains of one task over one baseline.
+    """
+    outcome = in_one_word(found)
+    deciding = [gain for gain in found if gain.outcome == outcome] or list(found)
+    return max(deciding, key=lambda gain: gain.gain.value, default=None)
+
+
+def _brought(found: Sequence[Gain], sentences: dict[Outcome, tuple[str, str]]) -> str:
+    one, outcome = best(found), in_one_word(found)
+    if one is None or outcome not in sentences:
+        return ""
+    of_training, of_models = sentences[outcome]
+    begin = (of_training if one.about == "training" else of_models).format(one.task.replace("_", " "))
+    name = arm_named(one.arm).phrase + (f" with {one.labels:,} labels" if one.labels else "")
+    amount = measure_of(one.task).gained(one.gain.value, one.gain.low, one.gain.high)
+    return f"{begin} {name}, {amount}{', one seed' if one.about == 'models' else ''}."
