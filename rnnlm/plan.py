@@ -1,5 +1,6 @@
 """The whole comparison as data, before anything runs: every cell, and what it needs."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Literal, cast
@@ -205,6 +206,23 @@ def group_of(cell: CellId) -> Group:
     return cell.task, cell.arm, cell.labels
 
 
+def united(seeds: SeedCounts, more: SeedCounts) -> SeedCounts:
+    """Return the greater number of seeds of each group."""
+    return {**seeds, **{group: max(number, seeds.get(group, 0)) for group, number in more.items()}}
+
+
+def can_grow(experiment: Experiment, group: Group) -> bool:
+    """Return whether the cells of a group get more seeds if their comparison is open."""
+    task, arm, _ = group
+    comparison = experiment.comparison
+    if not comparison.looks or task != "language_model":
+        return bool(comparison.looks)
+    fit = ARMS[arm].language_model if arm in ARMS else None
+    # A backward language model is there for a classifier alone.
+    compared = comparison.language_models and not (isinstance(fit, TrainedLanguageModel) and fit.backward)
+    return comparison.seeds_language_model == "auto" and compared
+
+
 def plan(experiment: Experiment, labelled: int, seeds: SeedCounts = MappingProxyType({})) -> Plan:
     """Return every cell of a comparison; each comes after those that it needs.
 
@@ -213,14 +231,14 @@ def plan(experiment: Experiment, labelled: int, seeds: SeedCounts = MappingProxy
         labelled: Number of the target's labelled training documents: the label count of `all`.
         seeds: How many seeds there are of groups that got more than they began with (`seeds: auto`).
     """
-    specs = [*_language_models(experiment, seeds), *_target_models(experiment, labelled, seeds)]
-    cells = {spec.id: spec for spec in specs}
-    for spec in specs:  # it grows meanwhile
-        for need in spec.needs:
+    waiting = deque((*_language_models(experiment, seeds), *_target_models(experiment, labelled, seeds)))
+    cells = {spec.id: spec for spec in waiting}
+    while waiting:
+        for need in waiting.popleft().needs:
             # A language model that is not compared, but that another model starts from; or a part of a mean.
             if isinstance(need, CellId) and need not in cells:
                 cells[need] = _cell(experiment, need)
-                specs.append(cells[need])
+                waiting.append(cells[need])
     return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.corpus.scripts import UNSPACED, blocks
@@ -64,7 +65,7 @@ def _documents(documents: DocumentsRef, splits: Sequence[str]) -> Iterator[tuple
     with pq.ParquetFile(documents.file) as file:
         for batch in file.iter_batches(AT_ONCE, columns=["id", "text", "split"]):
             table = pa.Table.from_batches([batch])
-            table = table.filter(pa.compute.is_in(table["split"], value_set=pa.array(splits)))
+            table = table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))
             yield table["id"].to_pylist(), table["text"].to_pylist()
 
 

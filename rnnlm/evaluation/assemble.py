@@ -2,6 +2,7 @@
 
 import json
 import platform
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from rnnlm.evaluation.caveats import (
 )
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
+    Predictions,
     Rules,
     gains,
     gains_beyond_target_text,
@@ -25,7 +27,7 @@ from rnnlm.evaluation.comparison import (
     seeds_wanted,
     verdict_sentences,
 )
-from rnnlm.evaluation.contamination import shared_passages, shared_sentence
+from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
 from rnnlm.evaluation.enough import judged_on, small_splits
 from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
@@ -36,7 +38,7 @@ from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recomm
 from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Comparison, Experiment
-from rnnlm.plan import plan, seconds_before, seeds_of
+from rnnlm.plan import Plan, can_grow, plan, seconds_before, seeds_of, united
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -59,7 +61,8 @@ def assemble(
         forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
     source_documents, documents, source_tokens, tokens = texts
-    cells = plan(experiment, documents.labelled["train"], seeds_of(score.id for score in scores))
+    labelled = documents.labelled["train"]
+    cells = plan(experiment, labelled, seeds_of(score.id for score in scores))
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
     rules = rules_of(experiment.comparison)
@@ -67,28 +70,31 @@ def assemble(
     beyond = gains_beyond_target_text(predictions, rules)
     tradition, equivalences = gains_over_tradition(predictions, rules), label_equivalences(predictions)
     chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
-    recommended = recommendation_sentence(chosen)
+    of_models: tuple[str, ...] = ()
     if experiment.language_models_alone:
         best = best_cell(scores, experiment.target.training.select)
-        parts = recommended, registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
-        recommended = " ".join(sentence for sentence in parts if sentence)
+        of_models = registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
     seen = read_before(source_documents, documents)
-    shared = shared_passages(source_documents, documents, scores, rules)
+    shared = find_shared_passages(source_documents, documents, scores, rules)
     in_passages, at_once = shared_sentence(shared, found, documents.documents["test"])
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
     small = small_splits(documents, experiment.target.corpus, not experiment.language_models_alone)
-    sentences = [
+    warnings = [
         *leak,
-        in_passages if at_once else "",
+        *([in_passages] if at_once else []),
         *small,
         *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
-        *verdict_sentences(found, beyond, tradition, recommended),
+    ]
+    sentences = [
+        *warnings,
+        *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
+        *of_models,
         equivalence_sentence(equivalences),
         *([forgotten.sentence] if forgotten else []),
         shared_start_sentence(cells),
         "" if at_once else in_passages,
-        added_seeds_sentence(experiment.comparison, stopped=bool(seeds_wanted(predictions, rules))),
+        added_seeds_sentence(experiment.comparison, stopped=_is_stopped(experiment, predictions, cells, labelled)),
         *left_out_sentences(documents, experiment.target.corpus),
     ]
     by_part: dict[str, list[CheckpointRef | ScoreRef]] = {"source model": [source]}
@@ -100,7 +106,8 @@ def assemble(
         schema_version=SCHEMA_VERSION,
         outcome=outcome(found, beyond),
         outcomes=outcomes(found, beyond),
-        summary=summary(found, beyond, chosen, small[0] if small else ""),
+        summary=summary(found, beyond, chosen, small[0] if outcome(found, beyond) == "no claim" and small else ""),
+        warnings=len(warnings),
         sentences=[sentence for sentence in sentences if sentence],
         cells=[
             _cell(score, seconds_before(score.id, cells, {one.id: one.seconds for one in scores}, source.seconds))
@@ -127,7 +134,7 @@ def assemble(
         overlap={"source": source_documents.overlap, "target": documents.overlap},
         unknown={"source": unknown_share(source_tokens), "target": unknown_share(tokens)},
         read_before=seen,
-        shared=shared,
+        shared_passages=shared,
         digests={
             "source tokens": source_tokens.sha256,
             "source documents": source_tokens.documents_sha256,
@@ -148,6 +155,14 @@ def assemble(
 def rules_of(comparison: Comparison) -> Rules:
     """Return how the gains of a comparison are judged."""
     return Rules(comparison.margin, comparison.margin_bits, comparison.looks)
+
+
+def _is_stopped(experiment: Experiment, predictions: list[Predictions], cells: Plan, labelled: int) -> bool:
+    """Return whether seeds were still to be added, and minutes were used up."""
+    if experiment.comparison.minutes is None:
+        return False
+    wanted = seeds_wanted(predictions, rules_of(experiment.comparison), partial(can_grow, experiment))
+    return len(plan(experiment, labelled, united(seeds_of(cells), wanted))) > len(cells)
 
 
 def _busy_cores(parts: list[CheckpointRef | ScoreRef]) -> float | None:

@@ -41,13 +41,13 @@ def added_seeds_sentence(comparison: Comparison, *, stopped: bool) -> str:
     if not comparison.looks:
         return ""
     said = (
-        f"Seeds were added where the answer was open, from {comparison.looks[0]} up to {comparison.looks[-1]}. "
+        f"Seeds were added where the answer was open: {comparison.looks[0]} at first, at most {comparison.looks[-1]}. "
         "Intervals and claims allow for the repeated looks."
     )
     if stopped:
         said += (
-            f" No more were added within {comparison.minutes:g} minutes (comparison.minutes): what is open might be "
-            "decided with more."
+            f" Then the limit of {comparison.minutes:g} minutes (comparison.minutes) was reached. More seeds might "
+            "decide what is open."
         )
     return said
 

@@ -1,6 +1,6 @@
 """What a comparison allows to say: gains over the baseline with their intervals, and the verdict in words."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,11 @@ class Rules:
     def level(self, seeds: int) -> float:
         """Return the level at which a claim is made from a number of seeds."""
         return level_at(seeds, self.looks)
+
+    @property
+    def last_level(self) -> float:
+        """The level at the last look."""
+        return self.level(self.looks[-1]) if self.looks else LEVEL
 
 
 RULES = Rules()
@@ -108,7 +113,22 @@ def gains(cells: list[Predictions], baseline: str = SCRATCH, rules: Rules = RULE
     return [gain for measured in _families(cells, baseline, rules) for gain in _judged(measured, rules)]
 
 
-def _families(cells: list[Predictions], baseline: str, rules: Rules) -> Iterator[list[tuple[Gain, Sampled]]]:
+@dataclass(frozen=True)
+class _Measured:
+    """A gain that is not judged yet.
+
+    Attributes:
+        gain: The gain with its interval.
+        sampled: How it is distributed.
+        level: The level at which a claim is made.
+    """
+
+    gain: Gain
+    sampled: Sampled
+    level: float
+
+
+def _families(cells: list[Predictions], baseline: str, rules: Rules) -> Iterator[list[_Measured]]:
     """Yield what arms gain over a baseline at each number of labels, not judged yet."""
     places = _places(cells)
     for place, arms in places.items():
@@ -134,27 +154,39 @@ def gains_over_run(cells: list[Predictions], other: list[Predictions], name: str
     return found
 
 
-def seeds_wanted(cells: list[Predictions], rules: Rules) -> dict[Group, int]:
-    """Return which arms should have more seeds, and how many: those whose comparison is open and may be decided.
+def seeds_wanted(
+    cells: list[Predictions], rules: Rules, can_grow: Callable[[Group], bool] = lambda _: True
+) -> dict[Group, int]:
+    """Return which arms should have more seeds: those whose comparison is open, and that more seeds may decide.
 
     Args:
         cells: What every cell said.
         rules: How gains are judged, and at how many seeds they are looked at.
+        can_grow: Whether there can be more seeds of a task, an arm and a label count.
+
+    Returns:
+        For each task, arm and label count the number of seeds that it should have.
     """
     wanted: dict[Group, int] = {}
     for compared, baseline in _comparisons(cells):
         for measured in _families(compared, baseline, rules):
-            for gain, (_, sampled) in zip(_judged(measured, rules), measured, strict=True):
+            for gain, one in zip(_judged(measured, rules), measured, strict=True):
                 later = [look for look in rules.looks if look > gain.seeds]
-                if gain.outcome != "open" or not later:
+                arms = [arm for arm in (gain.arm, gain.baseline) if not _seedless(gain, arm)]
+                groups = [(gain.task, arm, gain.labels) for arm in arms]
+                # A diverged model does not become better with more seeds.
+                if gain.outcome != "open" or not later or not np.isfinite(gain.gain.value):
                     continue
-                most = later[-1]
+                if not groups or not all(map(can_grow, groups)):
+                    continue
                 margin = rules.margin_of(gain.task)
-                if sampled.chance(most, gain.seeds, margin, rules.level(most)) >= WORTH_TRYING:
-                    for arm in (gain.arm, gain.baseline):
-                        group = gain.task, arm, gain.labels
-                        wanted[group] = max(later[0], wanted.get(group, 0))
+                if one.sampled.chance(later[-1], gain.seeds, margin, rules.last_level) >= WORTH_TRYING:
+                    wanted |= {group: max(later[0], wanted.get(group, 0)) for group in groups}
     return wanted
+
+
+def _seedless(gain: Gain, arm: str) -> bool:
+    return gain.task == "language_model" and arm_named(arm).seedless
 
 
 BySeed = Mapping[int, Predictions]
@@ -180,8 +212,8 @@ def _places(cells: list[Predictions]) -> dict[Place, dict[str, dict[int, Predict
 
 def _measured(
     place: Place, arms: ByArm, against: BySeed, baseline: str, places: Mapping[Place, ByArm], rules: Rules
-) -> list[tuple[Gain, Sampled]]:
-    """Return what arms gain over what they are measured against, not judged yet, and how each gain is distributed.
+) -> list[_Measured]:
+    """Return what arms gain over what they are measured against.
 
     Args:
         place: Task and label count.
@@ -201,11 +233,13 @@ def _measured(
         # If nothing says how much seeds differ, the two models are compared as they are.
         judged = sampled or of_documents(scores.scores.mean(axis=0) - other.scores.mean(axis=0), other.weight)
         pairs = [(by_seed[seed], against[seed]) for seed in sorted(set(by_seed) & set(against))]
-        gain = _gain(place, arm, baseline, pairs, judged.interval(rules.level(len(pairs))))
+        # Where seeds make no difference, no later look shows anything new.
+        level = LEVEL if scores.fixed and other.fixed else rules.level(len(pairs))
+        gain = _gain(place, arm, baseline, pairs, judged.interval(level))
         about: dict[str, object] = {"about": "training" if sampled else "models"}
         if sampled and min(scores.seeds, other.seeds) == 1:
             about["spread_from"] = fewer or place[1]
-        found.append((gain.model_copy(update=about), judged))
+        found.append(_Measured(gain.model_copy(update=about), judged, level))
     return found
 
 
@@ -309,26 +343,26 @@ def _mean_counts(cells: Sequence[Predictions]) -> np.ndarray | None:
     return np.mean(counts, axis=0) if counts else None
 
 
-def _judged(found: Sequence[tuple[Gain, Sampled]], rules: Rules) -> list[Gain]:
+def _judged(found: Sequence[_Measured], rules: Rules) -> list[Gain]:
     """Judge gains of one task that are looked at together.
 
     Args:
-        found: Gains, each with its distribution.
+        found: Gains that are not judged yet.
         rules: How they are judged.
     """
     if not found:
         return []
-    margin, judged = rules.margin_of(found[0][0].task), []
+    margin, judged = rules.margin_of(found[0].gain.task), []
     # A p-value that is as rare at this look as one of 5 % would be if there were no other look.
-    scale = [LEVEL / rules.level(gain.seeds) for gain, _ in found]
-    alone = [min(1.0, by * _p_value(gain, sampled)) for by, (gain, sampled) in zip(scale, found, strict=True)]
-    not_within = [min(1.0, by * sampled.p_not_within(margin)) for by, (_, sampled) in zip(scale, found, strict=True)]
-    for (gain, sampled), p, own, within in zip(found, holm(alone), alone, holm(not_within), strict=True):
+    alone = [min(1.0, LEVEL / one.level * _p_value(one.gain, one.sampled)) for one in found]
+    not_within = [min(1.0, LEVEL / one.level * one.sampled.p_not_within(margin)) for one in found]
+    for measured, p, own, within in zip(found, holm(alone), alone, holm(not_within), strict=True):
+        gain = measured.gain
         if few(gain.documents):
             one = gain.model_copy(update={"outcome": "no claim"})
         else:
             outcome = outcome_of(gain.gain, p, within, margin)
-            needed = sampled.seeds_to_decide(margin, rules.level(gain.seeds)) if outcome == "open" else None
+            needed = measured.sampled.seeds_to_decide(margin, rules.last_level) if outcome == "open" else None
             # With as many as there are, or fewer, it is decided by luck: the other arms were looked at, too.
             needed = max(needed, gain.seeds + 1) if needed else None
             update = {"p_value": p, "outcome": outcome, "margin": margin, "seeds_to_decide": needed}

@@ -1,13 +1,15 @@
 """What the comparison says without test documents that share passages with what the models have read."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+
+import pyarrow.parquet as pq
 
 from rnnlm.arms import arm_named
 from rnnlm.corpus import sharing_passages
 from rnnlm.corpus.passages import LENGTH
 from rnnlm.evaluation.comparison import Rules, gains
-from rnnlm.evaluation.predictions import predictions_of
-from rnnlm.evaluation.verdict import Gain, Shared
+from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
+from rnnlm.evaluation.verdict import Gain, SharedPassages
 from rnnlm.refs import DocumentsRef, ScoreRef
 from rnnlm.targets import measure_of
 
@@ -15,7 +17,9 @@ from rnnlm.targets import measure_of
 TRIFLE = 0.01
 
 
-def shared_passages(source: DocumentsRef, target: DocumentsRef, scores: Sequence[ScoreRef], rules: Rules) -> Shared:
+def find_shared_passages(
+    source: DocumentsRef, target: DocumentsRef, scores: Sequence[ScoreRef], rules: Rules
+) -> SharedPassages:
     """Look for passages of the test documents in the texts that the models read, and compare without those documents.
 
     Args:
@@ -27,11 +31,17 @@ def shared_passages(source: DocumentsRef, target: DocumentsRef, scores: Sequence
     read = ["train", "valid"]
     of_source, of_target = sharing_passages(target, [(source, read), (target, read)])
     both = of_source | of_target
-    rest = gains([predictions_of(score, leave_out=both) for score in scores], rules=rules) if both else []
-    return Shared(source=len(of_source), target=len(of_target), gains=rest)
+    rest = [predictions_of(score, leave_out=both) for score in scores if both and _is_left(score, both)]
+    return SharedPassages(source=len(of_source), target=len(of_target), gains=gains(rest, rules=rules))
 
 
-def shared_sentence(shared: Shared, found: Sequence[Gain], test: int) -> tuple[str, bool]:
+def _is_left(score: ScoreRef, leave_out: Set[str]) -> bool:
+    """Return whether a cell was scored on other documents than these."""
+    ids = pq.read_table(score.path / PREDICTIONS, columns=["id"])["id"].to_pylist()
+    return not leave_out >= set(ids)
+
+
+def shared_sentence(shared: SharedPassages, found: Sequence[Gain], test: int) -> tuple[str, bool]:
     """Say how many test documents share passages, and what is different without them.
 
     Args:
@@ -43,7 +53,7 @@ def shared_sentence(shared: Shared, found: Sequence[Gain], test: int) -> tuple[s
         The sentence, empty if there are none; and whether it has to come before all others: if an outcome changes, or
         more than one in a hundred share passages with the source's text.
     """
-    texts = ((shared.source, "the source's text"), (shared.target, "the target's own training text"))
+    texts = ((shared.source, "the source's text"), (shared.target, "the target's own training or validation text"))
     parts = [(number, text) for number, text in texts if number]
     if not parts:
         return "", False
@@ -67,6 +77,8 @@ def _change(gain: Gain, other: Gain | None) -> str:
     name = arm_named(gain.arm).phrase + (f" with {gain.labels:,} labels" if gain.labels else "")
     if other is None:
         return f"nothing is left of {name}"
+    if other.outcome == "no claim":
+        return f"no claim is made about {name}, because too few documents are left"
     measure = measure_of(gain.task)
     without, before = measure.numbers(other.gain.value, gain.gain.value)
     return f"{name} is {other.outcome} ({without}), not {gain.outcome} ({before} {measure.unit}".rstrip() + ")"

@@ -11,6 +11,8 @@ from rnnlm.evaluation.comparison import Predictions
 from rnnlm.refs import ScoreRef
 from rnnlm.targets import TARGETS
 
+PREDICTIONS = "predictions.parquet"
+
 
 def predictions_of(score: ScoreRef, leave_out: Set[str] = frozenset()) -> Predictions:
     """Read what a cell said of each test document.
@@ -19,7 +21,7 @@ def predictions_of(score: ScoreRef, leave_out: Set[str] = frozenset()) -> Predic
         score: The cell.
         leave_out: Ids of documents that are left out.
     """
-    table = pq.read_table(score.path / "predictions.parquet")
+    table = pq.read_table(score.path / PREDICTIONS)
     if leave_out:
         table = table.filter(pc.invert(pc.is_in(table["id"], value_set=pa.array(sorted(leave_out), pa.string()))))
     counts = None

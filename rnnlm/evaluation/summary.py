@@ -12,14 +12,14 @@ from rnnlm.targets import measure_of
 _TRANSFER: dict[Outcome, tuple[str, str]] = {
     "positive": ("Transfer helps the {}:", "The {} is better with transfer:"),
     "negative": ("Transfer hurts the {}; at best", "The {} is worse with transfer; at best"),
-    "equal": ("Transfer makes no difference that matters to the {}; at best",) * 2,
+    "equal": ("No way of transfer helps the {} by an amount that matters; at best",) * 2,
     "open": ("Whether transfer helps the {} is open; at best",) * 2,
 }
 _SOURCE: dict[Outcome, tuple[str, str]] = {
-    "positive": ("The source adds to what the target's own text gives the {}:",) * 2,
-    "negative": ("The source takes from what the target's own text gives the {}; at best",) * 2,
-    "equal": ("The source adds nothing that matters to what the target's own text gives the {}; at best",) * 2,
-    "open": ("Whether the source adds to what the target's own text gives the {} is open; at best",) * 2,
+    "positive": ("The {} is better with the source than with the target's own text alone:",) * 2,
+    "negative": ("The {} is worse with the source than with the target's own text alone; at best",) * 2,
+    "equal": ("The {} is not better with the source than with the target's own text alone; at best",) * 2,
+    "open": ("Whether the {} is better with the source than with the target's own text alone is open; at best",) * 2,
 }
 
 
@@ -54,12 +54,13 @@ def answers(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
 def use(chosen: Sequence[Recommendation]) -> str:
     """Say which arm to use; return nothing if none was chosen."""
     tasks = sorted({one.task for one in chosen}, key=lambda task: task == "language_model")
-    parts = []
+    parts: list[str] = []
     for task in tasks:
         arms = [(one.arm, one.labels) for one in chosen if one.task == task]
         name = arm_named(arms[0][0]).phrase if len({arm for arm, _ in arms}) == 1 else ways(arms)
-        parts.append(f"{name} as the {task.replace('_', ' ')}")
-    return f"Use {', and '.join(parts)}." if parts else ""
+        parts.append(f"for the {task.replace('_', ' ')}, {'' if parts else 'use '}{name}")
+    said = "; ".join(parts)
+    return f"{said[0].upper()}{said[1:]}." if said else ""
 
 
 def best(found: Sequence[Gain]) -> Gain | None:

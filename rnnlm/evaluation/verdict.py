@@ -86,7 +86,8 @@ class Gain(BaseModel):
         metric: What the arms are judged by: the target task's measure, or bits_per_character. Where lower is better, a
             gain is what is saved.
         gain: Mean over seeds with its 95 % interval; above zero is better than the baseline, for every metric. Where
-            the outcome is `no claim`, the interval is shown nowhere.
+            seeds are added while a comparison is open, the intervals at all looks together hold with 95 %, so each is
+            wider. Where the outcome is `no claim`, the interval is shown nowhere.
         spread: Standard deviation of the gain over seeds; None with a single seed.
         seeds: Number of seeds.
         about: What the interval and the outcome are about: the way of training, or (with one seed, where nothing says
@@ -99,8 +100,9 @@ class Gain(BaseModel):
         documents: Number of test documents, of tags those with an entity that is there or was found; 0 in a verdict of
             an earlier version.
         differing: Those on which the two are not equally good.
-        p_value: Probability of a gain so far from zero if there were none, adjusted by Holm's method for all arms that
-            are compared with this baseline at this number of labels; None where the outcome is `no claim`.
+        p_value: Probability of a gain so far from zero if there were none, adjusted for the looks at growing numbers of
+            seeds, and by Holm's method for all arms that are compared with this baseline at this number of labels; None
+            where the outcome is `no claim`.
         outcome: What the interval and the p-value allow to say.
         sentence: The same in words.
         only_arm: Test documents that the arm alone gets right, summed over seeds; None where answers are not right or
@@ -317,13 +319,14 @@ class Coverage(BaseModel):
     tokens: int
 
 
-class Shared(BaseModel):
+class SharedPassages(BaseModel):
     """Test documents of the target that share thirteen words in a row with a text that the models read.
 
     Attributes:
         source: How many share them with the source's text.
         target: How many share them with the target's own training or validation text.
-        gains: Every arm against scratch, without all of these documents; empty if there are none.
+        gains: Every arm against scratch, without all of these documents; empty if there are none, and without those of
+            a task that has no other test documents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -344,6 +347,7 @@ class Verdict(BaseModel):
         outcomes: The same of each task by itself: of the language model and of the target task.
         summary: What came out, in a few sentences.
         sentences: The verdict in plain words, most important first.
+        warnings: How many of the sentences, the first ones, say how far the others can be trusted.
         cells: Every score.
         recommended: The arm to use for each task and number of labels.
         gains: Every arm against scratch.
@@ -360,8 +364,8 @@ class Verdict(BaseModel):
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
         unknown: Share of unknown tokens of the source and of the target.
         read_before: Test documents of the target that are in the source's text, too.
-        shared: Test documents of the target that share a passage with what the models read; None in a verdict of an
-            earlier version.
+        shared_passages: Test documents of the target that share a passage with what the models read; None in a
+            verdict of an earlier version.
         digests: Digests of documents, tokens, tokenizers and models, by name.
         versions: Versions of Python and of the libraries.
         seconds: Seconds of each part of the run.
@@ -378,6 +382,7 @@ class Verdict(BaseModel):
     outcomes: dict[ModelKind, Outcome] = {}
     summary: str = ""
     sentences: list[str]
+    warnings: int = 0
     cells: list[Cell]
     recommended: list[Recommendation] = []
     gains: list[Gain]
@@ -394,7 +399,7 @@ class Verdict(BaseModel):
     overlap: dict[str, dict[str, int]] = {}
     unknown: dict[str, float] = {}
     read_before: int = 0
-    shared: Shared | None = None
+    shared_passages: SharedPassages | None = None
     digests: dict[str, str]
     versions: dict[str, str]
     seconds: dict[str, float]

@@ -171,7 +171,7 @@ class Comparison(Settings):
     max_seeds: int = field("The most seeds where seeds is auto.", default=10, ge=FIRST_SEEDS, le=100)
     minutes: float | None = field(
         "Where seeds is auto: no more seeds are begun if all models of the target would then have taken more minutes "
-        "than this. None: no limit.",
+        "than this, counted as if one was trained after the other. None: no limit.",
         default=None,
         gt=0.0,
         allow_inf_nan=False,
@@ -225,7 +225,7 @@ class Comparison(Settings):
     @property
     def looks(self) -> tuple[int, ...]:
         """Numbers of seeds at which the comparisons are looked at; empty if their number is fixed."""
-        if self.seeds != "auto":
+        if self.seeds != "auto" or not (self.arms or self.seeds_language_model == "auto"):
             return ()
         looks = [FIRST_SEEDS]
         while looks[-1] < self.max_seeds:

@@ -29,7 +29,6 @@ def answer_of(verdict: Verdict) -> Answer:
     """
     recommended = recommendation_sentence(verdict.recommended)
     of_tables = set(verdict_sentences(verdict.gains, verdict.beyond, verdict.tradition, recommended))
-    first = next((place for place, sentence in enumerate(verdict.sentences) if sentence in of_tables), 0)
-    notes = [sentence for sentence in verdict.sentences[first:] if sentence not in of_tables]
     said = answers(verdict.gains, verdict.beyond, verdict.recommended)
-    return Answer(verdict.sentences[:first], said, notes)
+    notes = [sentence for sentence in verdict.sentences[verdict.warnings :] if sentence not in of_tables]
+    return Answer(verdict.sentences[: verdict.warnings], said, notes)

@@ -219,7 +219,11 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
 
 
 def _rules(configuration: Mapping[str, Any]) -> Rules:
-    """Return how gains over a run are judged: by its margins; by the usual ones for a verdict of an earlier version."""
+    """Return how gains over a run are judged: in one look, by its margins.
+
+    Args:
+        configuration: The run's experiment. One of an earlier version has no margins; the usual ones hold then.
+    """
     comparison = configuration.get("comparison", {})
     return Rules(comparison.get("margin"), comparison.get("margin_bits", Rules.margin_bits))
 

@@ -24,7 +24,7 @@ from rnnlm.report.summary import Summary, summaries, target_models
 from rnnlm.targets import TARGETS, TASKS, measure_of
 
 # The figure on the first screen of a page is the first of these that there is.
-FIRST = ("gain", "language_model_gain")
+FIRST_FIGURES = ("gain", "language_model_gain")
 
 
 def write_report(verdict: Verdict, folder: Path) -> None:
@@ -49,7 +49,7 @@ def write_report(verdict: Verdict, folder: Path) -> None:
     for name, drawing in drawn.items():
         (pictures / f"{name}.png").write_bytes(render(drawing.figure, "png"))
     # The gains come first: they are the answer. The others stay in their order.
-    lead = next((name for name in FIRST if name in drawn), None)
+    lead = next((name for name in FIRST_FIGURES if name in drawn), None)
     order = sorted(drawn, key=lambda name: name != lead)
     shown = [
         {
@@ -311,8 +311,9 @@ def _numbers(verdict: Verdict) -> list[_Number]:
         if chosen and not found and (row := rows.get((chosen[-1].arm, chosen[-1].labels))):
             value, spread = row.score(measure), ""
             if " ± " in value:
-                value, spread = value.split(" ± ")
-                spread = f"± {spread}"
+                unit = " %" if value.endswith(" %") else ""
+                value, spread = value.removesuffix(unit).split(" ± ")
+                value, spread = value + unit, f"± {spread}"
             found.append(
                 _Number(
                     f"{words.metric(measure)} of the model to use", value, spread, _which(verdict, row.arm, row.labels)
@@ -320,7 +321,10 @@ def _numbers(verdict: Verdict) -> list[_Number]:
             )
         over_scratch = [gain for gain in verdict.gains if gain.task == task and arm_named(gain.arm).transfer]
         beyond = [gain for gain in verdict.beyond if gain.task == task]
-        for title, gains in (("transfer over scratch", over_scratch), ("the source over the target's text", beyond)):
+        for title, gains in (
+            ("gain of transfer over scratch [95 %]", over_scratch),
+            ("gain over the target's own text [95 %]", beyond),
+        ):
             if (one := best(gains)) and one.outcome != "no claim":
                 value, _, interval = words.gain(one).partition(" [")
                 about = f"{_which(verdict, one.arm, one.labels)}: {words.outcome(one)}"

@@ -1,12 +1,13 @@
 """Which cells come next if seeds are added for as long as a comparison is open (`seeds: auto`)."""
 
+import functools
 from collections.abc import Iterable, Mapping
 
 from rnnlm.evaluation.assemble import rules_of
 from rnnlm.evaluation.comparison import seeds_wanted
 from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.experiment import Experiment
-from rnnlm.plan import Plan, SeedCounts, group_of, plan, seeds_of
+from rnnlm.plan import Plan, can_grow, group_of, plan, seeds_of, united
 from rnnlm.refs import CellId, ScoreRef
 
 
@@ -29,31 +30,26 @@ def with_more_seeds(experiment: Experiment, labelled: int, scores: Mapping[CellI
     rules = rules_of(experiment.comparison)
     if not rules.looks:
         return known
-    wanted = seeds_wanted([predictions_of(score) for score in scores.values()], rules)
+    predictions = [predictions_of(score) for score in scores.values()]
+    wanted = seeds_wanted(predictions, rules, functools.partial(can_grow, experiment))
     minutes = experiment.comparison.minutes
     left = None if minutes is None else 60.0 * minutes - sum(score.seconds for score in scores.values())
     rounds = []
     for task, labels in {(task, labels) for task, _, labels in wanted}:
         more = {group: number for group, number in wanted.items() if (group[0], group[2]) == (task, labels)}
-        rounds.append((_seconds(_added(experiment, labelled, there, more, known), scores), task, labels, more))
+        added = [cell for cell in plan(experiment, labelled, united(there, more)) if cell not in known]
+        rounds.append((_seconds(added, scores), task, labels, more))
     # The cheapest first, so that a limit stops as few as possible.
-    for seconds, _, _, more in sorted(rounds, key=lambda one: one[:3]):
+    planned = known
+    for _, _, _, more in sorted(rounds, key=lambda one: one[:3]):
+        larger = plan(experiment, labelled, united(there, more))
         if left is not None:
-            if seconds > left:
+            # Language models that a cheaper round needs as well are not counted twice.
+            left -= _seconds([cell for cell in larger if cell not in planned], scores)
+            if left < 0.0:
                 break
-            left -= seconds
-        there = _united(there, more)
-    return plan(experiment, labelled, there)
-
-
-def _added(experiment: Experiment, labelled: int, there: SeedCounts, more: SeedCounts, known: Plan) -> list[CellId]:
-    """Return the cells that more seeds need and that are not known."""
-    return [cell for cell in plan(experiment, labelled, _united(there, more)) if cell not in known]
-
-
-def _united(there: SeedCounts, more: SeedCounts) -> SeedCounts:
-    """Return the greater number of each group; none gets fewer seeds than it has."""
-    return {**there, **{group: max(number, there.get(group, 0)) for group, number in more.items()}}
+        there, planned = united(there, more), larger
+    return planned
 
 
 def _seconds(cells: Iterable[CellId], scores: Mapping[CellId, ScoreRef]) -> float:

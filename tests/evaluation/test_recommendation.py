@@ -93,14 +93,14 @@ def test_what_the_targets_own_text_gives_does_not_count_for_the_source() -> None
     assert outcome(found, beyond) == "negative"
     assert summary(found, beyond, []) == (
         "Transfer helps the classifier: parameter transfer with 100 labels, +20.0 points of accuracy (95 % interval "
-        "+10.0 to +30.0). The source takes from what the target's own text gives the classifier; at best parameter "
-        "transfer with 100 labels, -10.0 points of accuracy (95 % interval -20.0 to +0.0)."
+        "+10.0 to +30.0). The classifier is worse with the source than with the target's own text alone; at best "
+        "parameter transfer with 100 labels, -10.0 points of accuracy (95 % interval -20.0 to +0.0)."
     )
 
 
 def test_the_answer_is_what_to_use_and_what_transfer_brought() -> None:
     chosen = [Recommendation(task="classifier", labels=labels, arm="tfidf") for labels in (100, 500)]
-    use = "Use a linear model on TF-IDF as the classifier."
+    use = "For the classifier, use a linear model on TF-IDF."
     helped = [gain("feature", 0.3, "open"), gain("parameter", 0.2, "positive")]
     assert summary(helped, [], chosen) == (
         f"{use} Transfer helps the classifier: parameter transfer with 100 labels, +20.0 points of accuracy (95 % "
@@ -111,11 +111,17 @@ def test_the_answer_is_what_to_use_and_what_transfer_brought() -> None:
         f"{use} Whether transfer helps the classifier is open; at best parameter transfer with 100 labels, +0.0 points"
     )
     equal = [gain("feature", -0.3, "negative"), gain("parameter", 0.0, "equal")]
-    assert "makes no difference that matters to the classifier; at best parameter" in summary(equal, [], chosen)
+    assert "No way of transfer helps the classifier by an amount that matters; at best parameter" in summary(
+        equal, [], chosen
+    )
     assert summary([], [], chosen) == use
     two = [chosen[0], Recommendation(task="classifier", labels=500, arm="parameter")]
     assert summary([], [], two) == (
-        "Use a linear model on TF-IDF with 100 labels; parameter transfer with 500 labels as the classifier."
+        "For the classifier, use a linear model on TF-IDF with 100 labels; parameter transfer with 500 labels."
+    )
+    both = [*chosen, Recommendation(task="language_model", labels=0, arm="parameter")]
+    assert summary([], [], both) == (
+        "For the classifier, use a linear model on TF-IDF; for the language model, parameter transfer."
     )
 
 

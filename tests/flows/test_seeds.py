@@ -1,6 +1,7 @@
 """`seeds: auto`: seeds are added where a comparison is open, in each kind of run the same ones."""
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,17 @@ import pytest
 
 import rnnlm
 from rnnlm.evaluation.assemble import rules_of
-from rnnlm.evaluation.comparison import Predictions
+from rnnlm.evaluation.caveats import added_seeds_sentence
+from rnnlm.evaluation.comparison import Predictions, seeds_wanted
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.experiment import Experiment, check_experiment
-from rnnlm.plan import Plan, plan, seeds_of
+from rnnlm.plan import Plan, can_grow, plan, seeds_of
 from rnnlm.refs import CellId, ScoreRef
 from rnnlm.steps.planned import planned
 from rnnlm.steps.seeds import with_more_seeds
 
 STARTED = ("classifier", "parameter", 5)
-ADDED = "Seeds were added where the answer was open, from 3 up to 5."
+ADDED = "Seeds were added where the answer was open: 3 at first, at most 5."
 
 
 @pytest.fixture
@@ -118,6 +120,23 @@ def test_no_seeds_are_begun_that_would_take_more_than_the_minutes(
     for labels in more:
         of_size = [cell for cell in added if cell.labels == labels]
         assert seeds_of(of_size)["classifier", "parameter", labels] == 2
+
+
+def test_what_has_one_seed_by_its_settings_gets_no_more_and_stops_nothing(settings: dict[str, Any]) -> None:
+    """Language models share one seed, and their comparison is open."""
+    settings["comparison"] = {"arms": ["scratch", "parameter"], "labels": [20], "seeds": "auto"}
+    experiment = check_experiment(settings)
+    found = grown(experiment, "parameter", seconds=1.0)
+    assert {cell.seed for cell in found if cell.task == "language_model"} == {1}
+    assert {cell.seed for cell in found if cell.task == "classifier"} == {1, 2, 3, 4, 5}
+    everything_open = [Predictions("language_model", arm, 0, 1, row, np.ones(500)) for arm, row in noise().items()]
+    assert seeds_wanted(everything_open, rules_of(experiment.comparison), partial(can_grow, experiment)) == {}
+    assert "minutes" not in added_seeds_sentence(experiment.comparison, stopped=False)
+
+
+def noise() -> dict[str, np.ndarray]:
+    """Return scores of two language models that differ by chance."""
+    return {arm: np.random.default_rng(len(arm)).standard_normal(500) for arm in ("scratch", "parameter")}
 
 
 def test_a_fixed_number_of_seeds_stays(settings: dict[str, Any]) -> None:

@@ -228,8 +228,8 @@ def test_every_arm_there_is(
     assert verdict["forgetting"]["perplexity_after"] > 1.0
     assert 0 < verdict["read_before"] <= 40
     # Each of these documents has thirteen words, the last of them its own number.
-    assert (verdict["shared"]["source"], verdict["shared"]["target"]) == (verdict["read_before"], 0)
-    assert {gain["documents"] for gain in verdict["shared"]["gains"]} == {
+    assert (verdict["shared_passages"]["source"], verdict["shared_passages"]["target"]) == (verdict["read_before"], 0)
+    assert {gain["documents"] for gain in verdict["shared_passages"]["gains"]} == {
         gain["documents"] - verdict["read_before"] for gain in verdict["gains"]
     }
     assert verdict["sentences"][0].startswith(f"Not to be trusted: {verdict['read_before']} of the target's")

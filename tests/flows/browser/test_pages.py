@@ -139,7 +139,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
 
     # The verdict as an artifact.
     page.get_by_text("verdict-tiny", exact=True).first.click()
-    expect(page.get_by_text(re.compile("^Use .* as the classifier")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("^For the classifier, use")).first).to_be_visible()
 
     # The link to MLflow.
     page.goto(run)
@@ -151,7 +151,7 @@ def test_from_the_form_to_the_verdict_and_the_registered_model(
     assert address.startswith(stack["mlflow"])
     page.goto(address)
     page.get_by_role("button", name="Close").click()  # MLflow's assistant
-    expect(page.get_by_text(re.compile("^Use .* as the classifier")).first).to_be_visible()
+    expect(page.get_by_text(re.compile("^For the classifier, use")).first).to_be_visible()
     expect(page.get_by_text("source documents (").first).to_be_visible()
     expect(page.get_by_role("link", name="classifier parameter labels=20 seed=1")).to_be_visible()
     picture("mlflow")
