@@ -18,6 +18,7 @@ import pytest
 from rnnlm import environment
 
 if TYPE_CHECKING:
+    from rnnlm.refs import DocumentsRef
     from rnnlm.tokens import Text, TextTokenizer
 
 # Prefect, MLflow and TensorFlow read the environment when they are imported: it must stand before the first test
@@ -63,6 +64,24 @@ def encoded() -> "Callable[..., Text]":
         )
 
     return documents
+
+
+@pytest.fixture
+def of_lines(tmp_path: Path) -> "Callable[..., DocumentsRef]":
+    """Return what ingests a corpus whose documents are lines: its name, then the lines of each split."""
+    from rnnlm.corpus import ingest
+    from rnnlm.settings import Corpus
+
+    def corpus(name: str, **splits: list[str]) -> "DocumentsRef":
+        files = {}
+        for split, lines in splits.items():
+            path = tmp_path / f"{name}-{split}.txt"
+            path.write_text("\n".join(lines), encoding="utf-8")
+            files[split] = [str(path)]
+        settings = Corpus.model_validate(files | {"document": "line", "drop_empty": False})
+        return ingest(settings, tmp_path / name, downloads=tmp_path)
+
+    return corpus
 
 
 @pytest.fixture(scope="session")

@@ -1,34 +1,25 @@
 """Passages that test documents share with texts that a model has read."""
 
 import string
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.corpus import ingest, sharing_passages
+from rnnlm.corpus import sharing_passages
 from rnnlm.corpus.passages import LENGTH, words_of
 from rnnlm.refs import DocumentsRef
-from rnnlm.settings import Corpus
 
+OfLines = Callable[..., DocumentsRef]
 QUOTED = "It was the best of times, it was the worst of times, it was the age of wisdom."
 CHINESE = "这部电影的情节非常感人，演员的表演也十分精彩，值得一看。"
 
 
-def corpus(folder: Path, name: str, **splits: list[str]) -> DocumentsRef:
-    files = {}
-    for split, lines in splits.items():
-        path = folder / f"{name}-{split}.txt"
-        path.write_text("\n".join(lines), encoding="utf-8")
-        files[split] = [str(path)]
-    return ingest(Corpus.model_validate(files | {"document": "line"}), folder / name, downloads=folder)
-
-
-def found(folder: Path, test: list[str], read: list[str]) -> list[bool]:
+def found(of_lines: OfLines, test: list[str], read: list[str]) -> list[bool]:
     """Return which of these test documents share a passage with this text."""
-    target = corpus(folder, "target", train=["a first one"], valid=["a second one"], test=test)
-    source = corpus(folder, "source", train=read, valid=["nothing"], test=[*test, "of its own test split"])
+    target = of_lines("target", train=["a first one"], valid=["a second one"], test=test)
+    source = of_lines("source", train=read, valid=["nothing"], test=[*test, "of its own test split"])
     (ids,) = sharing_passages(target, [(source, ["train", "valid"])])
     return [any(one.endswith(f" {n}") for one in ids) for n in range(1, len(test) + 1)]
 
@@ -43,18 +34,18 @@ def found(folder: Path, test: list[str], read: list[str]) -> list[bool]:
         ("It was the best of times, it was not the worst of times, it was the age", False),
     ],
 )
-def test_thirteen_words_in_a_row_are_a_passage(tmp_path: Path, test: str, shares: bool) -> None:
-    assert found(tmp_path, [test], ["Something else.", f"Dickens wrote: {QUOTED}", "The end."]) == [shares]
+def test_thirteen_words_in_a_row_are_a_passage(of_lines: OfLines, test: str, shares: bool) -> None:
+    assert found(of_lines, [test], ["Something else.", f"Dickens wrote: {QUOTED}", "The end."]) == [shares]
 
 
-def test_a_passage_does_not_go_on_in_the_next_document(tmp_path: Path) -> None:
+def test_a_passage_does_not_go_on_in_the_next_document(of_lines: OfLines) -> None:
     words = QUOTED.split()
-    assert found(tmp_path, [QUOTED], [" ".join(words[:9]), " ".join(words[9:])]) == [False]
-    assert found(tmp_path / ".", [" ".join(words[:9]), " ".join(words[9:])], [QUOTED]) == [False, False]
+    assert found(of_lines, [QUOTED], [" ".join(words[:9]), " ".join(words[9:])]) == [False]
+    assert found(of_lines, [" ".join(words[:9]), " ".join(words[9:])], [QUOTED]) == [False, False]
 
 
-def test_each_letter_of_a_script_without_spaces_is_a_word(tmp_path: Path) -> None:
-    assert found(tmp_path, [CHINESE[:16], CHINESE[:12], "昨天我看了一部电影。"], ["他说：" + CHINESE]) == [
+def test_each_letter_of_a_script_without_spaces_is_a_word(of_lines: OfLines) -> None:
+    assert found(of_lines, [CHINESE[:16], CHINESE[:12], "昨天我看了一部电影。"], ["他说：" + CHINESE]) == [
         True,
         False,
         False,

@@ -1,18 +1,17 @@
 """What is said of test documents that share passages with what the models have read."""
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rnnlm.corpus import ingest
 from rnnlm.evaluation.comparison import RULES, gains
 from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
 from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome, SharedPassages
 from rnnlm.refs import DocumentsRef, ScoreRef
-from rnnlm.settings import Corpus
 
 
 def gain(value: float, outcome: Outcome, labels: int = 500, task: str = "classifier") -> Gain:
@@ -64,23 +63,13 @@ def test_many_documents_or_another_outcome_come_first() -> None:
     assert "nothing is left of" in shared_sentence(SharedPassages(source=0, target=2), same, 1_000)[0]
 
 
-def corpus(folder: Path, name: str, **splits: list[str]) -> DocumentsRef:
-    files = {}
-    for split, lines in splits.items():
-        path = folder / f"{name}-{split}.txt"
-        path.write_text("\n".join(lines), encoding="utf-8")
-        files[split] = [str(path)]
-    return ingest(Corpus.model_validate(files | {"document": "line"}), folder / name, downloads=folder)
-
-
-def test_where_every_test_document_shares_a_passage_there_is_nothing_to_compare_without_them(tmp_path: Path) -> None:
+def test_where_every_test_document_shares_a_passage_there_is_nothing_to_compare_without_them(
+    of_lines: Callable[..., DocumentsRef], tmp_path: Path
+) -> None:
     """Each document ends with the same legal text."""
     footer = "this message is confidential and meant for nobody but the person that it is addressed to"
     texts = {split: [f"{split} {n} {footer}" for n in range(40)] for split in ("train", "valid", "test")}
-    target, source = (
-        corpus(tmp_path, "target", **texts),
-        corpus(tmp_path, "source", train=["a"], valid=["b"], test=["c"]),
-    )
+    target, source = of_lines("target", **texts), of_lines("source", train=["a"], valid=["b"], test=["c"])
     ids = pq.read_table(target.file, filters=[("split", "==", "test")])["id"]
     cells = []
     for arm, seed in itertools.product(("scratch", "parameter"), (1, 2, 3)):
