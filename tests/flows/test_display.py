@@ -125,9 +125,6 @@ def test_the_librarys_warnings_are_shown(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_prefects_log_is_not_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    with capsys.disabled():
-        # Prefect sets its handlers when it is loaded. They would write to what is captured here after this test.
-        import prefect.main  # noqa: F401
     from prefect.logging.handlers import PrefectConsoleHandler
 
     monkeypatch.setattr(logging.getLogger(), "handlers", [PrefectConsoleHandler()])
