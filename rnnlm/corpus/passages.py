@@ -5,6 +5,7 @@ Few-Shot Learners*, appendix C). In scripts without spaces every letter counts a
 have no passage; those that are the same as a whole are found by their digests (`rnnlm.corpus.overlap`).
 """
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,12 +20,6 @@ from rnnlm.refs import DocumentsRef
 
 LENGTH = 13  # words
 AT_ONCE = 1_024  # documents: some megabytes of text
-# Vowel signs and accents that are characters of their own: they belong to the word, and are no `\w`.
-_MARKS = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
-_LETTERS = "".join(f"{chr(first)}-{chr(last)}" for first, last in blocks(UNSPACED))
-_PLAIN = re.compile(rf"\w[\w{_MARKS}]*")
-_UNSPACED = re.compile(f"[{_LETTERS}]")
-_WORD = re.compile(rf"(?:(?![{_LETTERS}])\w)(?:(?![{_LETTERS}])[\w{_MARKS}])*|(?=\w)[{_LETTERS}]")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no word is lost; its bits are spread evenly
 
 
@@ -86,5 +81,16 @@ def _passages(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def words_of(text: str) -> list[str]:
     """Return the words of a text in small letters, without punctuation; each letter of an unspaced script by itself."""
     text = text.casefold()
+    unspaced, word, plain = _patterns()
     # The slower pattern only where it is needed: it takes three times as long.
-    return (_WORD if _UNSPACED.search(text) else _PLAIN).findall(text)
+    return (word if unspaced.search(text) else plain).findall(text)
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return what finds a letter of an unspaced script, the words of any text, and those of a text without one."""
+    # Vowel signs and accents that are characters of their own: they belong to the word, and are no `\w`.
+    marks = "".join(chr(code) for code in range(0x10000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
+    letters = "".join(f"{chr(first)}-{chr(last)}" for first, last in blocks(UNSPACED))
+    word = rf"(?:(?![{letters}])\w)(?:(?![{letters}])[\w{marks}])*|(?=\w)[{letters}]"
+    return re.compile(f"[{letters}]"), re.compile(word), re.compile(rf"\w[\w{marks}]*")

@@ -4,10 +4,9 @@ from collections.abc import Sequence, Set
 
 import pyarrow.parquet as pq
 
-from rnnlm.arms import arm_named
 from rnnlm.corpus import sharing_passages
 from rnnlm.corpus.passages import LENGTH
-from rnnlm.evaluation.comparison import Rules, gains
+from rnnlm.evaluation.comparison import Rules, gains, ways
 from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
 from rnnlm.evaluation.verdict import Gain, SharedPassages
 from rnnlm.refs import DocumentsRef, ScoreRef
@@ -74,7 +73,7 @@ def shared_sentence(shared: SharedPassages, found: Sequence[Gain], test: int) ->
 
 def _change(gain: Gain, other: Gain | None) -> str:
     """Say how a gain is different without some documents."""
-    name = arm_named(gain.arm).phrase + (f" with {gain.labels:,} labels" if gain.labels else "")
+    name = ways([(gain.arm, gain.labels)])
     if other is None:
         return f"nothing is left of {name}"
     if other.outcome == "no claim":

@@ -80,6 +80,6 @@ def _brought(found: Sequence[Gain], sentences: dict[Outcome, tuple[str, str]]) -
         return ""
     of_training, of_models = sentences[outcome]
     begin = (of_training if one.about == "training" else of_models).format(one.task.replace("_", " "))
-    name = arm_named(one.arm).phrase + (f" with {one.labels:,} labels" if one.labels else "")
+    name = ways([(one.arm, one.labels)])
     amount = measure_of(one.task).gained(one.gain.value, one.gain.low, one.gain.high)
     return f"{begin} {name}, {amount}{', one seed' if one.about == 'models' else ''}."

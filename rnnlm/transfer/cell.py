@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from rnnlm import kernel
 from rnnlm.errors import DataError, StoreError
 from rnnlm.evaluation.language_model import DocumentScores, by_document
+from rnnlm.evaluation.predictions import PREDICTIONS
 from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.model.precision import Precision
@@ -24,7 +25,7 @@ from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.state import StateFolder
 
-VALID, PREDICTIONS = "valid.parquet", "predictions.parquet"  # of the validation and the test split
+VALID = "valid.parquet"  # of the validation split what PREDICTIONS is of the test split
 
 
 @dataclass(frozen=True)

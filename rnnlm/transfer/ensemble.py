@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
+from rnnlm.evaluation.predictions import PREDICTIONS
 from rnnlm.refs import TokensRef
 from rnnlm.store import made_anew
 from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text
-from rnnlm.transfer.cell import PREDICTIONS, VALID, Fitted, read_documents, write_target_model
+from rnnlm.transfer.cell import VALID, Fitted, read_documents, write_target_model
 
 
 def fit_ensemble(

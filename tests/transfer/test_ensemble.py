@@ -10,13 +10,14 @@ import pytest
 
 from rnnlm.corpus import ingest
 from rnnlm.errors import DataError
+from rnnlm.evaluation.predictions import PREDICTIONS
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.targets import TASKS
 from rnnlm.targets.calibration import with_temperature
 from rnnlm.targets.weighting import fit_weights, weighted
 from rnnlm.tokens import tokenize
-from rnnlm.transfer.cell import PREDICTIONS, VALID, read_documents, target_predictions, write_cell
+from rnnlm.transfer.cell import VALID, read_documents, target_predictions, write_cell
 from rnnlm.transfer.ensemble import fit_ensemble
 
 CLASSES = TASKS["classification"]
