@@ -40,7 +40,30 @@ INLINE Vec broadcast(const float* p) {
 INLINE Vec load(const float* p) { return *(const Unaligned*)p; }
 INLINE void store(float* p, Vec v) { *(Unaligned*)p = v; }
 
-// The first n lanes; the others are zero, and are not read or written.
+// The first n lanes; the others are zero, and are not read or written. By masks where the processor has them.
+#if LANES == 16
+INLINE __mmask16 first_lanes(long n) { return (__mmask16)((1u << (n < 0 ? 0 : n)) - 1); }
+INLINE Vec load(const float* p, long n) {
+    if (n >= LANES) return load(p);
+    return (Vec)_mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+INLINE void store(float* p, Vec v, long n) {
+    if (n >= LANES) return store(p, v);
+    _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v);
+}
+#elif LANES == 8
+INLINE __m256i first_lanes(long n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE Vec load(const float* p, long n) {
+    if (n >= LANES) return load(p);
+    return (Vec)_mm256_maskload_ps(p, first_lanes(n));
+}
+INLINE void store(float* p, Vec v, long n) {
+    if (n >= LANES) return store(p, v);
+    _mm256_maskstore_ps(p, first_lanes(n), (__m256)v);
+}
+#else
 INLINE Vec load(const float* p, long n) {
     if (n >= LANES) return load(p);
     Vec v = {};
@@ -51,6 +74,7 @@ INLINE void store(float* p, Vec v, long n) {
     if (n >= LANES) return store(p, v);
     for (long k = 0; k < n; k++) p[k] = v[k];
 }
+#endif
 
 INLINE float sum(Vec v) {
 #if LANES == 16
