@@ -10,6 +10,7 @@ export RNNLM_HOME ?= $(CURDIR)/.rnnlm
 installed := $(VENV)/installed
 bin := $(VENV)/bin
 pip := $(bin)/python -m pip --disable-pip-version-check
+compiles := $(PYTHONDONTWRITEBYTECODE)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
@@ -75,11 +76,13 @@ $(installed): requirements.lock pyproject.toml setup.py $(wildcard rnnlm/kernel/
 	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# uv takes half a minute where pip takes three. It does not read pip's settings (a mirror, say), so pip is second.
-	@# Neither compiles: Python compiles what it imports, and all that comes with TensorFlow and MLflow takes a minute.
+	@# Neither compiles: Python compiles what it imports, once, and all that comes with TensorFlow and MLflow takes a
+	@# minute. Where Python must not write what it compiled, it would do so at each start, for twenty seconds.
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(pip) install --require-hashes -r $(VENV)/uv.lock
-	$(bin)/uv pip install --python $(bin)/python --require-hashes -r requirements.lock \
-	|| { echo "uv failed; pip installs."; $(pip) install --no-compile --require-hashes -r requirements.lock; }
+	$(bin)/uv pip install $(if $(compiles),--compile-bytecode) --python $(bin)/python --require-hashes -r requirements.lock \
+	|| { echo "uv failed; pip installs."; \
+	$(pip) install $(if $(compiles),,--no-compile) --require-hashes -r requirements.lock; }
 	$(pip) install --no-deps --no-build-isolation -e .
 	@touch $@
 
