@@ -31,6 +31,7 @@ from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
 from rnnlm.evaluation.enough import judged_on, small_splits
 from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
+from rnnlm.evaluation.label_curve import label_curves, more_labels_sentence
 from rnnlm.evaluation.label_equivalence import equivalence_sentence, label_equivalences
 from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.evaluation.promotion import best_cell
@@ -69,6 +70,7 @@ def assemble(
     found = gains(predictions, rules=rules)
     beyond = gains_beyond_target_text(predictions, rules)
     tradition, equivalences = gains_over_tradition(predictions, rules), label_equivalences(predictions)
+    curves = label_curves(predictions)
     chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
     of_models: tuple[str, ...] = ()
     if experiment.language_models_alone:
@@ -91,6 +93,7 @@ def assemble(
         *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
         *of_models,
         equivalence_sentence(equivalences),
+        more_labels_sentence(curves, chosen),
         *([forgotten.sentence] if forgotten else []),
         shared_start_sentence(cells),
         "" if at_once else in_passages,
@@ -118,6 +121,7 @@ def assemble(
         beyond=beyond,
         tradition=tradition,
         equivalences=equivalences,
+        label_curves=curves,
         forgetting=forgotten,
         confusions=confusions(scores, tokens.labels),
         examples=examples_of(experiment.target.target_task, scores, found, tokens.labels, documents),

@@ -7,38 +7,46 @@ import numpy as np
 
 from rnnlm.arms import SCRATCH, arm_named
 from rnnlm.evaluation.comparison import Predictions
-from rnnlm.evaluation.enough import few
+from rnnlm.evaluation.label_curve import arms_by_labels, covariance_of, spreads_of
 from rnnlm.evaluation.verdict import Equivalence
 
-RESAMPLES = 2_000
+DRAWS = 2_000
 
 
 def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     """Return for every way of transfer, at each number of labels, how many labels scratch needs to be as good.
 
     Between two numbers of labels the baseline's score is interpolated over the logarithm of the number; where it
-    falls with more labels, it is held at its highest so far. Nothing is said of what is beyond the numbers that were
-    tried, nor where there are too few test documents. The interval comes from drawing documents and each cell's seeds
-    anew, the documents the same for all cells.
+    falls with more labels, it is held at its highest so far. It is no fitted curve (`rnnlm.evaluation.label_curve`):
+    scratch is often near chance with few labels and learns later, and then it is on none. Nothing is said of what is
+    beyond the numbers that were tried, nor where there are too few test documents, nor where nothing says how much
+    seeds differ. The interval comes from drawing all scores within what documents and seeds leave open, the documents
+    the same for all cells.
 
     Args:
         cells: What every cell said of the same test documents.
     """
-    arms: dict[str, dict[int, dict[int, np.ndarray]]] = {}
-    for cell in cells:
-        if cell.task != "language_model" and not few(cell.documents):
-            arms.setdefault(cell.arm, {}).setdefault(cell.labels, {})[cell.seed] = cell.score
+    arms = {arm: by_labels for (_, arm), by_labels in arms_by_labels(cells).items()}
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:
         return []  # one number of labels is no curve
+    spreads = {arm: spreads_of(by_labels) for arm, by_labels in arms.items()}
+    of_scratch = spreads[SCRATCH]
     sizes = np.array(sorted(baseline))
     compared = [(SCRATCH, int(labels)) for labels in sizes]
     compared += [(arm, labels) for arm in arms if arm_named(arm).transfer for labels in sorted(arms[arm])]
-    value, drawn = _scores([list(arms[arm][labels].values()) for arm, labels in compared])
+    if of_scratch is None:
+        return []
+    scores = [arms[arm][labels] for arm, labels in compared]
+    # An arm with one seed each is taken to differ from seed to seed as scratch does.
+    of_seeds = [(spreads[arm] or of_scratch).get(labels, max(of_scratch.values())) for arm, labels in compared]
+    value = np.array([one.means.mean() for one in scores])
+    generator = np.random.default_rng(0)
+    drawn = generator.multivariate_normal(value, covariance_of(scores, of_seeds), DRAWS, method="eigh")
     curve, curves = value[: len(sizes)], drawn[:, : len(sizes)]
     found = []
     for place, (arm, labels) in enumerate(compared[len(sizes) :], start=len(sizes)):
-        needs = [needed(score, of_scratch, sizes) for score, of_scratch in zip(drawn[:, place], curves, strict=True)]
+        needs = [needed(score, drawn_curve, sizes) for score, drawn_curve in zip(drawn[:, place], curves, strict=True)]
         # Not interpolated between two draws: one may be infinite.
         low, high = np.quantile(needs, [0.025, 0.975], method="inverted_cdf")
         found.append(
@@ -93,34 +101,6 @@ def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
         return math.inf
     share = (score - rising[place - 1]) / (rising[place] - rising[place - 1])
     return float(np.exp((1.0 - share) * np.log(sizes[place - 1]) + share * np.log(sizes[place])))
-
-
-def _scores(cells: list[list[np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean score of each cell over its seeds, as it is (cells,) and drawn anew (resamples, cells).
-
-    Args:
-        cells: Of each cell the (documents,) scores of each seed.
-    """
-    scores = np.stack([one for by_seed in cells for one in by_seed]).astype(np.float32)
-    documents = scores.shape[1]
-    generator = np.random.default_rng(0)
-    by_seed_drawn = []
-    at_once = max(1, 20_000_000 // documents)  # counts of 80 MB
-    for start in range(0, RESAMPLES, at_once):
-        # float32 holds such counts exactly.
-        counts = np.empty((min(at_once, RESAMPLES - start), documents), np.float32)
-        for draw in counts:
-            draw[:] = np.bincount(generator.integers(0, documents, documents), minlength=documents)
-        by_seed_drawn.append(counts @ scores.T / documents)
-    each = np.concatenate(by_seed_drawn)
-    drawn = np.empty((RESAMPLES, len(cells)))
-    first = 0
-    for place, by_seed in enumerate(cells):
-        seeds = len(by_seed)
-        share = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES) / seeds
-        drawn[:, place] = (each[:, first : first + seeds] * share).sum(axis=1)
-        first += seeds
-    return np.array([np.mean(by_seed) for by_seed in cells]), drawn
 
 
 def _finite(labels: float) -> float | None:

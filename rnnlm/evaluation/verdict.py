@@ -185,6 +185,38 @@ class Equivalence(BaseModel):
     most: int
 
 
+class MoreLabels(BaseModel):
+    """What an arm would gain with more labels.
+
+    Attributes:
+        labels: Number of labels.
+        gain: How much better it would be than with the most that it had.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    labels: int
+    gain: Interval
+
+
+class LabelCurve(BaseModel):
+    """What more labels would bring an arm, by how its score has risen with them.
+
+    Attributes:
+        arm: The arm.
+        least: Smallest number of labels that it had.
+        most: Largest number.
+        gains: What it would gain beyond; the last is for a round number of further labels.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arm: str
+    least: int
+    most: int
+    gains: list[MoreLabels]
+
+
 class Forgetting(BaseModel):
     """The source model on its own test text, before and after it was fine-tuned on the target's.
 
@@ -354,6 +386,7 @@ class Verdict(BaseModel):
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
         tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (target task).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
+        label_curves: What more labels would bring each arm whose score rises with them as an inverse power law.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.
         confusions: Which classes each classifier takes for which, at its largest number of labels; for classes only.
         examples: Documents that one of the two answers better, the best way of transfer or scratch.
@@ -389,6 +422,7 @@ class Verdict(BaseModel):
     beyond: list[Gain] = []
     tradition: list[Gain] = []
     equivalences: list[Equivalence] = []
+    label_curves: list[LabelCurve] = []
     forgetting: Forgetting | None = None
     confusions: list[Confusion] = []
     examples: list[Examples] = []

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rnnlm.arms import ARMS
-from rnnlm.evaluation.verdict import Cell, Verdict
+from rnnlm.evaluation.verdict import Cell, LabelCurve, Verdict
 from rnnlm.report import words
 from rnnlm.report.style import COLOURS, GREY, MARKERS, blank_figure, style
 from rnnlm.report.summary import Summary, summaries, target_models
@@ -82,6 +82,12 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
             aside = 1.07 ** (place / max(1, len(by_arm) - 1) - 0.5)
             _score_line(axes, measure, some, aside, _looks(verdict)[name])
         _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
+        going_on = [
+            _going_on(axes, measure, curve, by_arm[curve.arm], _looks(verdict)[curve.arm][0])
+            for curve in verdict.label_curves
+            if curve.arm in by_arm
+        ]
+        axes.set_xlim(right=max([axes.get_xlim()[1], *going_on]))
         axes.set_xlabel("labelled training documents")
         axes.set_ylabel(_on_split(measure, "test"))
         _legend(figure, verdict, set(by_arm))
@@ -90,6 +96,8 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
         caption += ": mean over seeds, and from the lowest to the highest seed." if several else "."
         if several and any(len(row.values(measure.name)) == 1 for row in rows):
             caption += " A point without a band is a single seed."
+        if going_on:
+            caption += " Dotted: what more labels would bring, with its 95 % interval."
         return Drawing(figure, f"{measure.title} against number of labels", caption + _which_is_better(measure))
 
     return draw
@@ -117,6 +125,20 @@ def _score_line(axes: Axes, measure: Measure, rows: list[Summary], aside: float,
     axes.fill_between(x, low, high, where=spread, color=colour, alpha=0.13, linewidth=0)
     axes.vlines(x, low, high, color=colour, linewidth=1.2, alpha=0.7)
     axes.plot(x, mean, color=colour, marker=marker)
+
+
+def _going_on(axes: Axes, measure: Measure, curve: LabelCurve, rows: list[Summary], colour: str) -> float:
+    """Draw what more labels would bring, from an arm's last score on, and return where that ends."""
+    values = rows[-1].values(measure.name)
+    last = measure.factor * sum(values) / len(values)
+    up = measure.factor if measure.higher_is_better else -measure.factor
+    x = [curve.most, *(more.labels for more in curve.gains)]
+    low, value, high = (
+        [last, *(last + up * getattr(more.gain, end) for more in curve.gains)] for end in ("low", "value", "high")
+    )
+    axes.plot(x, value, color=colour, linestyle=":")
+    axes.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)
+    return x[-1] * 1.05
 
 
 def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
