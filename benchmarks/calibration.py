@@ -130,15 +130,15 @@ def judged(place: Place, families: int) -> Found:
     for _ in range(families):
         means, cells = _means(place, generator, 0.0)
         measured.append(means)
-        judged, seeds = _judged(place, cells)
+        gains, seeds = _judged(place, cells)
         used.append(seeds)
-        alarms += any(one.outcome in ("positive", "negative") for one in judged)
+        alarms += any(one.outcome in ("positive", "negative") for one in gains)
     for _ in range(tries := max(100, families // 4)):
         means, cells = _means(place, generator, gain)
         better.append(means)
-        judged, seeds = _judged(place, cells)
+        gains, seeds = _judged(place, cells)
         used.append(seeds)
-        found += judged[0].outcome == "positive"
+        found += gains[0].outcome == "positive"
         _, cells = _means(place, generator, RULES.margin_of(cells[0].task))
         equal += _judged(place, cells)[0][0].outcome == "equal"
     differences = np.array(measured)[:, 1:] - np.array(measured)[:, :1]

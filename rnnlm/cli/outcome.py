@@ -30,8 +30,9 @@ def print_verdict(report: ReportRef) -> None:
     answer = answer_of(verdict)
     typer.echo()
     _say(answer.warnings, "bold red")
-    _say(answer.answers[:1], "bold")
-    _say(answer.answers[1:])
+    said = [statement.text for statement in answer.answers]
+    _say(said[:1], "bold")
+    _say(said[1:])
     for task in words.KINDS:
         table = arms(verdict, task)
         if not table.row_count:

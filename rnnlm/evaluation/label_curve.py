@@ -35,7 +35,7 @@ AWAY = 0.03
 LEAST_DRAWS, FAR = 100, 4.0
 # Degrees of freedom that the other label counts add to the variance over seeds of each (as in Smyth 2004).
 POOLED = 2.0
-POINTS = 9  # of what is shown beyond the labels that were tried
+POINTS = 9  # of a curve beyond the labels that were tried, up to twice as many
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Curves:
     scale: np.ndarray
     exponent: np.ndarray
 
-    def errors(self, labels: float) -> np.ndarray:
+    def errors(self, labels: int) -> np.ndarray:
         """Return the error with a number of labels, of each curve."""
-        return np.asarray(self.floor + self.scale * labels**-self.exponent)
+        return np.asarray(self.floor + self.scale * float(labels) ** -self.exponent)
 
 
 def label_curves(cells: Sequence[Predictions]) -> list[LabelCurve]:
@@ -82,12 +82,12 @@ def label_curves(cells: Sequence[Predictions]) -> list[LabelCurve]:
 
 def _curve(arm: str, sizes: np.ndarray, curves: Curves) -> LabelCurve:
     most = int(sizes[-1])
-    more = 10 ** (len(str(most)) - 1)
+    further = most + 10 ** (len(str(most)) - 1)
     gains = []
-    for labels in np.geomspace(most, most + more, POINTS)[1:]:
-        low, value, high = np.quantile(curves.errors(most) - curves.errors(float(labels)), [0.025, 0.5, 0.975])
-        gains.append(MoreLabels(labels=round(labels), gain=Interval(value=value, low=low, high=high)))
-    return LabelCurve(arm=arm, least=int(sizes[0]), most=most, gains=gains)
+    for labels in sorted({further, *(round(n) for n in np.geomspace(most, 2 * most, POINTS)[1:])}):
+        low, value, high = np.quantile(curves.errors(most) - curves.errors(labels), [0.025, 0.5, 0.975])
+        gains.append(MoreLabels(labels=labels, gain=Interval(value=value, low=low, high=high)))
+    return LabelCurve(arm=arm, least=int(sizes[0]), most=most, further=further, gains=gains)
 
 
 def more_labels_sentence(curves: Sequence[LabelCurve], chosen: Sequence[Recommendation]) -> str:
@@ -103,15 +103,16 @@ def more_labels_sentence(curves: Sequence[LabelCurve], chosen: Sequence[Recommen
     if curve is None or to_use is None:
         return ""
     measure = measure_of(to_use.task)
-    last = curve.gains[-1]
-    low, high = measure.numbers(last.gain.low, last.gain.high, plus=False)
-    more, phrase = last.labels - curve.most, arm_named(curve.arm).phrase
-    better = (
-        f"be {low} to {high} {measure.unit} better" if measure.unit else f"have {low} to {high} less {measure.words}"
+    by_labels = {one.labels: one.gain for one in curve.gains}
+    some, twice = (
+        " to ".join(measure.numbers(gain.low, gain.high, plus=False))
+        for gain in (by_labels[curve.further], by_labels[2 * curve.most])
     )
+    better = f"would be {some} {measure.unit} better" if measure.unit else f"would have {some} less {measure.words}"
     return (
-        f"What more labels would bring. With {more:,} more than {curve.most:,}, {phrase} would {better} "
-        f"(95 % interval), if it goes on as it did from {curve.least:,} labels on."
+        f"What more labels would bring. With {curve.further - curve.most:,} more than {curve.most:,}, "
+        f"{arm_named(curve.arm).phrase} {better} (95 % interval), and with twice as many {twice}, if it goes on as it "
+        f"did from {curve.least:,} labels on."
     )
 
 

@@ -1,6 +1,7 @@
 """The answer in a few sentences: which model to use, what transfer brought, and how sure that is."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from rnnlm.arms import arm_named
 from rnnlm.evaluation.comparison import ways
@@ -23,6 +24,18 @@ _SOURCE: dict[Outcome, tuple[str, str]] = {
 }
 
 
+class Statement(NamedTuple):
+    """A sentence of the answer.
+
+    Attributes:
+        text: The sentence.
+        gain: The gain that it names; None if it names none.
+    """
+
+    text: str
+    gain: Gain | None = None
+
+
 def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation], no_claim: str = "") -> str:
     """Return the answer as one text.
 
@@ -32,10 +45,11 @@ def summary(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
         chosen: The arms to use.
         no_claim: What to say first if there are too few test documents; empty if there are enough.
     """
-    return " ".join(sentence for sentence in [no_claim, *answers(found, beyond, chosen)] if sentence)
+    said = [one.text for one in answers(found, beyond, chosen)]
+    return " ".join([no_claim, *said] if no_claim else said)
 
 
-def answers(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation]) -> list[str]:
+def answers(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Recommendation]) -> list[Statement]:
     """Return the sentences of the answer: what to use, then what transfer brought each task.
 
     Args:
@@ -44,11 +58,11 @@ def answers(found: Sequence[Gain], beyond: Sequence[Gain], chosen: Sequence[Reco
         chosen: The arms to use.
     """
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]
-    said = [use(chosen)]
+    said = [Statement(use(chosen))]
     for task in sorted({gain.task for gain in transfer}, key=lambda task: task == "language_model"):
         said.append(_brought([gain for gain in transfer if gain.task == task], _TRANSFER))
         said.append(_brought([gain for gain in beyond if gain.task == task], _SOURCE))
-    return [sentence for sentence in said if sentence]
+    return [statement for statement in said if statement.text]
 
 
 def use(chosen: Sequence[Recommendation]) -> str:
@@ -74,12 +88,12 @@ def best(found: Sequence[Gain]) -> Gain | None:
     return max(deciding, key=lambda gain: gain.gain.value, default=None)
 
 
-def _brought(found: Sequence[Gain], sentences: dict[Outcome, tuple[str, str]]) -> str:
+def _brought(found: Sequence[Gain], sentences: dict[Outcome, tuple[str, str]]) -> Statement:
     one, outcome = best(found), in_one_word(found)
     if one is None or outcome not in sentences:
-        return ""
+        return Statement("")
     of_training, of_models = sentences[outcome]
     begin = (of_training if one.about == "training" else of_models).format(one.task.replace("_", " "))
     name = ways([(one.arm, one.labels)])
     amount = measure_of(one.task).gained(one.gain.value, one.gain.low, one.gain.high)
-    return f"{begin} {name}, {amount}{', one seed' if one.about == 'models' else ''}."
+    return Statement(f"{begin} {name}, {amount}{', one seed' if one.about == 'models' else ''}.", one)

@@ -206,7 +206,8 @@ class LabelCurve(BaseModel):
         arm: The arm.
         least: Smallest number of labels that it had.
         most: Largest number.
-        gains: What it would gain beyond; the last is for a round number of further labels.
+        further: A round number more than that.
+        gains: What it would gain with more, `further` among them, up to twice as many.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -214,6 +215,7 @@ class LabelCurve(BaseModel):
     arm: str
     least: int
     most: int
+    further: int
     gains: list[MoreLabels]
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from rnnlm.evaluation.comparison import verdict_sentences
 from rnnlm.evaluation.recommendation import recommendation_sentence
-from rnnlm.evaluation.summary import answers
+from rnnlm.evaluation.summary import Statement, answers
 from rnnlm.evaluation.verdict import Verdict
 
 
@@ -18,7 +18,7 @@ class Answer(NamedTuple):
     """
 
     warnings: list[str]
-    answers: list[str]
+    answers: list[Statement]
     notes: list[str]
 
 

@@ -94,15 +94,15 @@ def markdown(verdict: Verdict) -> str:
     answer = answer_of(verdict)
     parts = [f"# Verdict of {_escaped(verdict.experiment)}"]
     parts += [f"> {_escaped(sentence)}" for sentence in answer.warnings]
-    parts += [f"**{_escaped(sentence)}**" for sentence in answer.answers[:1]]
-    parts += [_escaped(sentence) for sentence in answer.answers[1:]]
+    parts += [f"**{_escaped(statement.text)}**" for statement in answer.answers[:1]]
+    parts += [_escaped(statement.text) for statement in answer.answers[1:]]
     parts += ["\n".join(f"- {_escaped(sentence)}" for sentence in answer.notes)]
     language_model = summaries(verdict, "language_model")
     if language_model:
         parts += ["## Language model", _markdown_table(_language_model_table(language_model))]
     for task in target_models(verdict):
         parts += [f"## {task.capitalize()}", _markdown_table(_target_table(verdict, task))]
-    parts += [f"## {title}\n\n{_markdown_table(rows)}" for title, rows in _other_tables(verdict)]
+    parts += [f"## {title}\n\n{_markdown_table(rows)}" for _, title, rows in _other_tables(verdict)]
     if verdict.coverage:
         parts += ["## Words of the target", _markdown_table(_coverage_table(verdict))]
     # An indented block has no closing fence, which the command might contain.
@@ -336,8 +336,8 @@ def _which(verdict: Verdict, arm: str, labels: int) -> str:
     return words.arm(arm) + (f", {words.labels(verdict, labels)} labels" if labels else ", language model")
 
 
-def _other_tables(verdict: Verdict) -> list[tuple[str, list[list[str]]]]:
-    """Return a table for each baseline but scratch, of each task."""
+def _other_tables(verdict: Verdict) -> list[tuple[str, str, list[list[str]]]]:
+    """Return a table for each baseline but scratch, of each task, with its anchor and title."""
     tables = []
     for task in (*target_models(verdict), "language_model"):
         of_task = [gain for gain in (*verdict.beyond, *verdict.tradition) if gain.task == task]
@@ -348,7 +348,8 @@ def _other_tables(verdict: Verdict) -> list[tuple[str, list[list[str]]]]:
             for gain in gains:
                 place = [words.labels(verdict, gain.labels)] if labelled else []
                 rows.append([*place, words.arm(gain.arm), words.gain(gain), words.outcome(gain), str(gain.seeds)])
-            tables.append((f"{words.task(task).capitalize()}: against {words.arm(baseline)}", rows))
+            title = f"{words.task(task).capitalize()}: against {words.arm(baseline)}"
+            tables.append((f"{task}-{baseline}", title, rows))
     return tables
 
 

@@ -269,7 +269,7 @@ def test_page_stands_alone(report: Path) -> None:
     text = (report / "report.html").read_text(encoding="utf-8")
     page = Page(text)
     assert page.loads
-    assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
+    assert all(load.startswith(("data:image/svg+xml;base64,", "#")) for load in page.loads)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(page.tags)
     assert "url(" not in text
     assert "@import" not in text
@@ -365,9 +365,9 @@ def test_markdown_and_table_say_the_same_as_the_verdict(verdict: Verdict) -> Non
     for sentence in verdict.sentences:
         assert f"- {sentence}\n" in text
     first, *rest = answer_of(verdict).answers
-    assert f"\n\n**{first}**\n\n" in text
+    assert f"\n\n**{first.text}**\n\n" in text
     assert rest
-    assert all(f"\n\n{sentence}\n\n" in text for sentence in rest)
+    assert all(f"\n\n{statement.text}\n\n" in text for statement in rest)
     assert text.endswith("    rnnlm run demo\n")
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("|")}
     assert widths == {5, 6}
@@ -618,3 +618,17 @@ def test_examples_keep_their_direction_and_stay_text(tmp_path: Path) -> None:
     assert "script" not in page.tags
     assert "Only parameter transfer is right: 1,041 of 2,525 test documents with all 3 seeds" in page.text
     assert page.text.count("fresh (88 % sure), the other said rotten") == 3
+
+
+def test_a_statement_leads_to_the_table_with_its_interval(verdict: Verdict, tmp_path: Path) -> None:
+    of_transfer = [gain for gain in verdict.gains if gain.task == "classifier" and gain.arm == "parameter"]
+    verdict = make(beyond=[gain.model_copy(update={"baseline": "target_text"}) for gain in of_transfer])
+    write_report(verdict, tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    led = re.findall(r'<p>([^<]*) <a href="#([\w-]+)">', page)
+    gains = [one.gain for one in answer_of(verdict).answers if one.gain]
+    assert [anchor for _, anchor in led] == [f"{gain.task}-{gain.baseline}" for gain in gains]
+    assert {gain.baseline for gain in gains} == {"scratch", "target_text"}
+    for (_, anchor), gain in zip(led, gains, strict=True):
+        table = page.partition(f' id="{anchor}">')[2].partition("</table>")[0]
+        assert f">{words.gain(gain)}<" in table
