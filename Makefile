@@ -76,8 +76,9 @@ $(installed): requirements.lock pyproject.toml setup.py $(wildcard rnnlm/kernel/
 	sys.exit(f"rnnlm needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v}. Name another: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	@# uv takes half a minute where pip takes three. It does not read pip's settings (a mirror, say), so pip is second.
-	@# Neither compiles: Python compiles what it imports, once, and all that comes with TensorFlow and MLflow takes a
-	@# minute. Where Python must not write what it compiled, it would do so at each start, for twenty seconds.
+	@# Neither compiles, because Python compiles what it imports, once, and all that comes with TensorFlow and MLflow
+	@# takes a minute. Where PYTHONDONTWRITEBYTECODE forbids Python to keep that, each start would take twenty seconds
+	@# more. There, both compile.
 	sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.lock
 	$(pip) install --require-hashes -r $(VENV)/uv.lock
 	$(bin)/uv pip install $(if $(compiles),--compile-bytecode) --python $(bin)/python --require-hashes -r requirements.lock \

@@ -226,7 +226,7 @@ def markdown(results: Results, machine: dict[str, Any], failed: list[str]) -> st
     """
     versions = {name: version for m in results.measurements for name, version in m.versions.items()}
     amx = "amx_bf16" in machine["cpu"]
-    kind = "processors with AMX" if amx else "processors with AVX-512 BF16, whichever this one is"
+    kind = "processors with AMX" if amx else "processors with AVX-512 BF16; this machine may have less"
     lines = [
         "# Speed",
         "",

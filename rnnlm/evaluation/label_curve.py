@@ -24,10 +24,9 @@ from rnnlm.targets import measure_of
 DRAWS = 20_000
 # Label counts that a curve is drawn through, at least.
 LEAST_COUNTS = 3
-# Exponents that are considered, all alike (published ones of error rates are 0.07 to 0.6), and how far an arm is from
-# the law: its error with the most labels by this share (standard deviation), with fewer labels by more, because the law
-# is one of many labels. With these numbers, curves that end at 500 to 5,000 labels hold what came at 2 to 11 times as
-# many (docs/comparison.md has the figures).
+# Exponents that are considered, all equally likely (published ones of error rates are 0.07 to 0.6), and how far an arm
+# is from the law: its error with the most labels by this share (standard deviation), with fewer labels by more, because
+# the law holds where labels are many. benchmarks/results/label_curves.md shows how often intervals hold what came.
 EXPONENTS = (0.05, 0.7)
 AWAY = 0.03
 # Draws that have weight, at least, and how many standard deviations the best curve is from the scores, at most. Beyond,
@@ -84,7 +83,7 @@ def _curve(arm: str, sizes: np.ndarray, curves: Curves) -> LabelCurve:
     most = int(sizes[-1])
     further = most + 10 ** (len(str(most)) - 1)
     gains = []
-    for labels in sorted({further, *(round(n) for n in np.geomspace(most, 2 * most, POINTS)[1:])}):
+    for labels in sorted({further, *(round(n) for n in np.geomspace(most, 2 * most, POINTS))} - {most}):
         low, value, high = np.quantile(curves.errors(most) - curves.errors(labels), [0.025, 0.5, 0.975])
         gains.append(MoreLabels(labels=labels, gain=Interval(value=value, low=low, high=high)))
     return LabelCurve(arm=arm, least=int(sizes[0]), most=most, further=further, gains=gains)
@@ -104,15 +103,18 @@ def more_labels_sentence(curves: Sequence[LabelCurve], chosen: Sequence[Recommen
         return ""
     measure = measure_of(to_use.task)
     by_labels = {one.labels: one.gain for one in curve.gains}
-    some, twice = (
-        " to ".join(measure.numbers(gain.low, gain.high, plus=False))
-        for gain in (by_labels[curve.further], by_labels[2 * curve.most])
-    )
+
+    def gained(labels: int) -> str:
+        gain = by_labels[labels]
+        return " to ".join(measure.numbers(gain.low, gain.high, plus=False))
+
+    some = gained(curve.further)
     better = f"would be {some} {measure.unit} better" if measure.unit else f"would have {some} less {measure.words}"
+    twice = f", and with twice as many {gained(2 * curve.most)}" if curve.further < 2 * curve.most else ""
     return (
         f"What more labels would bring. With {curve.further - curve.most:,} more than {curve.most:,}, "
-        f"{arm_named(curve.arm).phrase} {better} (95 % interval), and with twice as many {twice}, if it goes on as it "
-        f"did from {curve.least:,} labels on."
+        f"{arm_named(curve.arm).phrase} {better} (95 % interval){twice}, if it goes on as it did from "
+        f"{curve.least:,} labels on."
     )
 
 
@@ -187,19 +189,23 @@ def covariance_of(cells: Sequence[Scores], spreads: Sequence[float]) -> np.ndarr
 def spreads_of(cells: Mapping[int, Scores]) -> dict[int, float] | None:
     """Return the variance over seeds of an arm at each label count: its own, drawn towards that of all counts.
 
+    It is the variance of how good seeds are. That each seed errs on other documents is part of the covariance over
+    documents already.
+
     Args:
         cells: The arm by label counts.
 
     Returns:
         The variances; None if no label count has two seeds.
     """
-    known = [(cell.seeds - 1, cell.variance) for cell in cells.values() if cell.seeds > 1]
+    known = [(cell.seeds - 1, cell.variance, cell.noise) for cell in cells.values() if cell.seeds > 1]
     if not known:
         return None
-    common = sum(freedom * variance for freedom, variance in known) / sum(freedom for freedom, _ in known)
+    freedoms = sum(freedom for freedom, _, _ in known)
+    common, noise = (sum(one[0] * one[n] for one in known) / freedoms for n in (1, 2))
     found = {}
     for labels, cell in cells.items():
         freedom = cell.seeds - 1
         own = freedom * cell.variance if freedom else 0.0
-        found[labels] = (POOLED * common + own) / (POOLED + freedom)
+        found[labels] = max((POOLED * common + own) / (POOLED + freedom) - (cell.noise if freedom else noise), 0.0)
     return found

@@ -8,6 +8,7 @@ import numpy as np
 from rnnlm.arms import SCRATCH, arm_named
 from rnnlm.evaluation.comparison import Predictions
 from rnnlm.evaluation.label_curve import arms_by_labels, covariance_of, spreads_of
+from rnnlm.evaluation.sampling import Scores
 from rnnlm.evaluation.verdict import Equivalence
 
 DRAWS = 2_000
@@ -19,27 +20,26 @@ def label_equivalences(cells: Sequence[Predictions]) -> list[Equivalence]:
     Between two numbers of labels the baseline's score is interpolated over the logarithm of the number; where it
     falls with more labels, it is held at its highest so far. It is no fitted curve (`rnnlm.evaluation.label_curve`):
     scratch is often near chance with few labels and learns later, and then it is on none. Nothing is said of what is
-    beyond the numbers that were tried, nor where there are too few test documents, nor where nothing says how much
-    seeds differ. The interval comes from drawing all scores within what documents and seeds leave open, the documents
-    the same for all cells.
+    beyond the numbers that were tried, nor where there are too few test documents. The interval comes from drawing all
+    scores within what documents and seeds leave open, the documents the same for all cells.
 
     Args:
         cells: What every cell said of the same test documents.
     """
-    arms = {arm: by_labels for (_, arm), by_labels in arms_by_labels(cells).items()}
+    arms = {
+        arm: finite for (_, arm), by_labels in arms_by_labels(cells).items() if (finite := _finite_scores(by_labels))
+    }
     baseline = arms.get(SCRATCH, {})
     if len(baseline) < 2:
         return []  # one number of labels is no curve
-    spreads = {arm: spreads_of(by_labels) for arm, by_labels in arms.items()}
-    of_scratch = spreads[SCRATCH]
     sizes = np.array(sorted(baseline))
     compared = [(SCRATCH, int(labels)) for labels in sizes]
     compared += [(arm, labels) for arm in arms if arm_named(arm).transfer for labels in sorted(arms[arm])]
-    if of_scratch is None:
-        return []
     scores = [arms[arm][labels] for arm, labels in compared]
-    # An arm with one seed each is taken to differ from seed to seed as scratch does.
-    of_seeds = [(spreads[arm] or of_scratch).get(labels, max(of_scratch.values())) for arm, labels in compared]
+    # An arm with one seed differs from seed to seed as the others do. If all have one, only documents are a sample.
+    known = {arm: spreads for arm, by_labels in arms.items() if (spreads := spreads_of(by_labels))}
+    common = float(np.mean([spread for spreads in known.values() for spread in spreads.values()])) if known else 0.0
+    of_seeds = [known[arm][labels] if arm in known else common for arm, labels in compared]
     value = np.array([one.means.mean() for one in scores])
     generator = np.random.default_rng(0)
     drawn = generator.multivariate_normal(value, covariance_of(scores, of_seeds), DRAWS, method="eigh")
@@ -101,6 +101,11 @@ def needed(score: float, curve: np.ndarray, sizes: np.ndarray) -> float:
         return math.inf
     share = (score - rising[place - 1]) / (rising[place] - rising[place - 1])
     return float(np.exp((1.0 - share) * np.log(sizes[place - 1]) + share * np.log(sizes[place])))
+
+
+def _finite_scores(by_labels: dict[int, Scores]) -> dict[int, Scores]:
+    """Leave out the label counts at which a model diverged: whoever writes the report says so, and names it."""
+    return {labels: one for labels, one in by_labels.items() if np.isfinite(one.scores).all()}
 
 
 def _finite(labels: float) -> float | None:

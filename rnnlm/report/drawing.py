@@ -77,17 +77,16 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
         rows = [row for some in by_arm.values() for row in some]
         figure = blank_figure(3.9)
         axes = figure.add_subplot()
+        curves = {curve.arm: curve for curve in verdict.label_curves}
         for place, (name, some) in enumerate(by_arm.items()):
             # The arms are slightly shifted, so that their bands can be distinguished.
             aside = 1.07 ** (place / max(1, len(by_arm) - 1) - 0.5)
-            _score_line(axes, measure, some, aside, _looks(verdict)[name])
-        _label_ticks(axes, verdict, sorted({row.labels for row in rows}))
-        going_on = [
-            _going_on(axes, measure, curve, by_arm[curve.arm], _looks(verdict)[curve.arm][0])
-            for curve in verdict.label_curves
-            if curve.arm in by_arm
-        ]
-        axes.set_xlim(right=max([axes.get_xlim()[1], *going_on]))
+            look = _looks(verdict)[name]
+            _score_line(axes, measure, some, aside, look)
+            if name in curves:
+                _going_on(axes, measure, curves[name], some, aside, look[0])
+        numbers = sorted({row.labels for row in rows})
+        _label_ticks(axes, verdict, numbers, 2.2 * numbers[-1] if curves else 1.25 * numbers[-1])
         axes.set_xlabel("labelled training documents")
         axes.set_ylabel(_on_split(measure, "test"))
         _legend(figure, verdict, set(by_arm))
@@ -96,8 +95,8 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
         caption += ": mean over seeds, and from the lowest to the highest seed." if several else "."
         if several and any(len(row.values(measure.name)) == 1 for row in rows):
             caption += " A point without a band is a single seed."
-        if going_on:
-            caption += " Dotted: what more labels would bring, with its 95 % interval."
+        if curves:
+            caption += " Dotted: what up to twice as many labels would bring, with its 95 % interval."
         return Drawing(figure, f"{measure.title} against number of labels", caption + _which_is_better(measure))
 
     return draw
@@ -127,25 +126,24 @@ def _score_line(axes: Axes, measure: Measure, rows: list[Summary], aside: float,
     axes.plot(x, mean, color=colour, marker=marker)
 
 
-def _going_on(axes: Axes, measure: Measure, curve: LabelCurve, rows: list[Summary], colour: str) -> float:
-    """Draw what more labels would bring, from an arm's last score on, and return where that ends."""
-    values = rows[-1].values(measure.name)
+def _going_on(axes: Axes, measure: Measure, curve: LabelCurve, rows: list[Summary], aside: float, colour: str) -> None:
+    """Draw what more labels would bring, from the score of an arm with the most labels on."""
+    values = next(row.values(measure.name) for row in rows if row.labels == curve.most)
     last = measure.factor * sum(values) / len(values)
     up = measure.factor if measure.higher_is_better else -measure.factor
-    x = [curve.most, *(more.labels for more in curve.gains)]
+    x = [curve.most * aside, *(more.labels * aside for more in curve.gains)]
     low, value, high = (
         [last, *(last + up * getattr(more.gain, end) for more in curve.gains)] for end in ("low", "value", "high")
     )
     axes.plot(x, value, color=colour, linestyle=":")
     axes.fill_between(x, low, high, color=colour, alpha=0.08, linewidth=0)
-    return x[-1] * 1.05
 
 
-def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int]) -> None:
-    """Mark the label counts on a log axis. If two are too close, only the larger one has a name."""
+def _label_ticks(axes: Axes, verdict: Verdict, numbers: list[int], end: float) -> None:
+    """Mark the label counts on a log axis that has an end. If two are too close, only the larger one has a name."""
     axes.set_xscale("log")
-    axes.set_xlim(numbers[0] / 1.25, numbers[-1] * 1.25)
-    apart = (numbers[-1] / numbers[0]) ** 0.12
+    axes.set_xlim(numbers[0] / 1.25, end)
+    apart = (end / (1.25 * numbers[0])) ** 0.12
     named: list[int] = []
     for number in reversed(numbers):
         if not named or named[-1] / number >= apart:

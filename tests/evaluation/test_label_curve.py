@@ -130,3 +130,33 @@ def test_a_spread_is_drawn_towards_that_of_all_label_counts() -> None:
     found = spreads_of({100: of(1.0, 3), 500: of(4.0, 5), 2_000: of(0.0, 1)})
     assert found == pytest.approx({100: 2.0, 500: 22 / 6, 2_000: 3.0})
     assert spreads_of({100: of(0.0, 1)}) is None
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.5, 0.8])
+def test_what_seeds_err_on_is_counted_once(alike: float) -> None:
+    """Seeds that are equally good, and err on other documents: the estimated variance of their mean is the true one."""
+    generator = np.random.default_rng(5)
+    estimated, means = [], []
+    for _ in range(400):
+        shared = np.sqrt(alike) * generator.standard_normal(300)
+        right = shared + np.sqrt(1 - alike) * generator.standard_normal((3, 300)) > 0.5
+        one = Scores(right.astype(float), np.ones(300))
+        spreads = spreads_of({100: one, 500: one})
+        assert spreads is not None
+        estimated.append(covariance_of([one], [spreads[100]])[0, 0])
+        means.append(one.means.mean())
+    # Spreads are not negative, so a little more than the true variance is left in the mean.
+    assert 0.9 < np.mean(estimated) / np.var(means) < 1.5
+
+
+def test_a_round_number_that_doubles_the_labels_is_said_once() -> None:
+    curves = label_curves(cells({50: 0.4, 200: 0.3, 1_000: 0.25}))
+    said = more_labels_sentence(curves, [Recommendation(task="classifier", labels=1_000, arm="parameter")])
+    assert "With 1,000 more than 1,000, " in said
+    assert "twice" not in said
+
+
+def test_more_labels_are_more() -> None:
+    (curve,) = label_curves(cells({1: 0.4, 2: 0.3, 4: 0.25}))
+    labels = [more.labels for more in curve.gains]
+    assert labels == [5, 6, 7, 8]

@@ -89,3 +89,32 @@ def test_a_cell_that_comes_twice_counts_once() -> None:
 def test_of_two_that_scratch_never_reached_the_one_with_fewer_labels_is_named() -> None:
     found = label_equivalences(cells(SCRATCH | {("linear_map", 10_000): 0.99, ("feature", 100): 0.99}))
     assert "With 100 labels feature transfer" in equivalence_sentence(found)
+
+
+def test_a_model_that_diverged_spoils_its_own_answer_alone() -> None:
+    made = cells(SCRATCH | {("parameter", 100): 0.8, ("feature", 100): 0.7})
+    spoilt = [
+        Predictions(
+            c.task,
+            c.arm,
+            c.labels,
+            c.seed,
+            np.nan * c.score if (c.arm, c.seed) == ("parameter", 1) else c.score,
+            c.weight,
+        )
+        for c in made
+    ]
+    assert [one.arm for one in label_equivalences(spoilt)] == ["feature"]
+
+
+def test_one_seed_takes_the_spread_of_others_and_if_there_is_none_documents_alone_count() -> None:
+    made = cells(SCRATCH | {("parameter", 100): 0.8})
+    (by_all,) = label_equivalences(made)
+    (borrowed,) = label_equivalences([c for c in made if c.arm != "scratch" or c.seed == 0])
+    (alone,) = label_equivalences([c for c in made if c.seed == 0])
+    for found in (borrowed, alone):
+        assert found.low
+        assert found.needed
+        assert found.high
+        assert found.low < found.needed < found.high
+    assert by_all.low

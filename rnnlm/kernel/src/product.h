@@ -58,8 +58,8 @@ INLINE void clear(Vec (&sums)[M][N]) {
         for (auto& v : row) v = Vec{};
 }
 
-// Calls f(first row, number of rows as a constant) for blocks of rows from begin to end. Each size of a block is compiled
-// for each product, so the rows that are left over are few sizes: 5 are 4 and 1.
+// Calls f(first row, number of rows as a constant) for blocks of rows from begin to end. Each begins a multiple of ROWS
+// after the first: what is packed by ROWS is read so.
 template <int M>
 struct Rows {
     static constexpr int number = M;
@@ -68,11 +68,15 @@ template <class F>
 INLINE void in_blocks(long begin, long end, F f) {
     long m = begin;
     for (; m + ROWS <= end; m += ROWS) f(m, Rows<ROWS>());
+    switch (end - m) {
 #if LANES == 16
-    if (m + 4 <= end) f(m, Rows<4>()), m += 4;
+        case 5: f(m, Rows<5>()); break;
+        case 4: f(m, Rows<4>()); break;
+        case 3: f(m, Rows<3>()); break;
 #endif
-    if (m + 2 <= end) f(m, Rows<2>()), m += 2;
-    if (m < end) f(m, Rows<1>());
+        case 2: f(m, Rows<2>()); break;
+        case 1: f(m, Rows<1>()); break;
+    }
 }
 
 INLINE long ceil_div(long a, long b) { return (a + b - 1) / b; }

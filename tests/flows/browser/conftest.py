@@ -31,6 +31,9 @@ expect.set_options(timeout=30_000)
 DATABASE = os.environ.get("RNNLM_TEST_DATABASE", "sqlite")
 # RNNLM_SCREENSHOTS=FOLDER: where pictures for the documentation go.
 SCREENSHOTS = os.environ.get("RNNLM_SCREENSHOTS")
+if not SCREENSHOTS:
+    # Without a graphics card the graph of a run, which Prefect draws anew many times a second, takes most of a core.
+    ARGUMENTS += ["--disable-3d-apis"]
 
 
 @pytest.fixture(scope="session")
