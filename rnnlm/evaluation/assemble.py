@@ -88,11 +88,12 @@ def assemble(
         *small,
         *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
     ]
+    helped = {(gain.arm, gain.labels) for gain in found if gain.outcome == "positive"}
     sentences = [
         *warnings,
         *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
         *of_models,
-        equivalence_sentence(equivalences),
+        equivalence_sentence([one for one in equivalences if (one.arm, one.labels) in helped]),
         more_labels_sentence(curves, chosen),
         *([forgotten.sentence] if forgotten else []),
         shared_start_sentence(cells),
