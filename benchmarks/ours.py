@@ -20,8 +20,9 @@ def main() -> None:
     """Measure the training step."""
     task = read_task()
     widths = {"embedding": task.embedding, "hidden": task.hidden, "layers": task.layers}
-    # The variant is the recurrent cell.
-    shape = Model.model_validate({"cell": task.variant or "lstm", "dropout": DROPOUT, **widths})
+    # Variants are other models: qrnn is another cell, adaptive another softmax.
+    other = {"": {}, "qrnn": {"cell": "qrnn"}, "adaptive": {"softmax": "adaptive"}}[task.variant]
+    shape = Model.model_validate({"dropout": DROPOUT, **widths, **other})
     model = LanguageModel(shape, task.vocabulary, 1)
     settings = LanguageModelTraining(
         batch_size=task.batch,

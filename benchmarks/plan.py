@@ -4,9 +4,10 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Literal
 
-OURS, QRNN, FASTAI, TORCH, KERAS, PRODUCT = (
+OURS, QRNN, ADAPTIVE, FASTAI, TORCH, KERAS, PRODUCT = (
     "rnnlm",
     "rnnlm QRNN",
+    "rnnlm adaptive softmax",
     "fastai AWD_LSTM",
     "PyTorch nn.LSTM",
     "keras.layers.LSTM",
@@ -114,8 +115,9 @@ def _all(name: str, module: str, *variants: str, peer: bool = False) -> list[Eng
 
 
 _OURS = _all(OURS, "benchmarks.ours")
-# Another model than the peers', and faster: it is shown beside them, and no goal is about it.
+# Other models than the peers', and faster. They have a goal of their own.
 _QRNN = _all(QRNN, "benchmarks.ours", "qrnn")
+_ADAPTIVE = _all(ADAPTIVE, "benchmarks.ours", "adaptive")
 _FASTAI = _all(FASTAI, "benchmarks.peers.fastai_awd_lstm", peer=True)
 _TORCH = _all(TORCH, "benchmarks.peers.torch_lstm", "batch first", "time first", peer=True)
 _KERAS = _all(KERAS, "benchmarks.peers.keras_lstm", "graph", "jit")
@@ -157,7 +159,7 @@ _EVALUATION = replace(_TRAINING, name="classifier-evaluation", part="evaluation"
 # Keras: with the wider model it was slower than the graph.
 PLAN: list[tuple[Configuration, list[Engine]]] = [
     (_CEILING, _PRODUCT),
-    (_MEDIUM, [*_OURS, *_QRNN, *_TORCH, *_FASTAI, *_all(KERAS, "benchmarks.peers.keras_lstm", "graph")]),
+    (_MEDIUM, [*_OURS, *_QRNN, *_ADAPTIVE, *_TORCH, *_FASTAI, *_all(KERAS, "benchmarks.peers.keras_lstm", "graph")]),
     (_SMALL, [*_OURS, *_TORCH, *_KERAS]),
     (_DEMO, [*_OURS, *_QRNN, *_FASTAI]),
     (_LARGE, [*_OURS, *_FASTAI]),

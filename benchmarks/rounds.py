@@ -60,9 +60,15 @@ def read_task() -> Task:
 
 
 def windows(task: Task, count: int, generator: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Return windows of random tokens and their targets, each (batch, window), int64."""
+    """Return windows of random tokens and their targets, each (batch, window), int64.
+
+    Token i is drawn with a probability proportional to 1 / (i + 1), Zipf's law. An adaptive softmax costs time for rare
+    targets alone, so it needs targets that are as rare as those of a text; the other engines do the same work for all.
+    """
+    cumulated = np.cumsum(1.0 / np.arange(1, task.vocabulary + 1))
     for _ in range(count):
-        stream = generator.integers(0, task.vocabulary, (task.batch, task.window + 1))
+        drawn = generator.random((task.batch, task.window + 1)) * cumulated[-1]
+        stream = np.minimum(np.searchsorted(cumulated, drawn, side="right"), task.vocabulary - 1)
         yield stream[:, :-1], stream[:, 1:]
 
 

@@ -21,7 +21,7 @@ from rnnlm.arms import (
     TrainedLanguageModel,
     language_model_arm,
 )
-from rnnlm.experiment import Experiment
+from rnnlm.experiment import Experiment, Validation, all_labels, validation_of
 from rnnlm.refs import CellId, ModelKind
 from rnnlm.settings import (
     Adaptation,
@@ -113,6 +113,7 @@ class TrainTarget(_Value):
         word_map: How the words come to their rows that the start does not know.
         trainable: What is trained.
         training: Epochs, batch, learning rates, and what the target task has of its own.
+        validation: Which of its labels choose the model.
         beside: How text is read beside the labels; None if none is.
         beside_text: Which text that is.
         known_text: The text that the start knows, for ways of fine-tuning that ask which weights matter to it.
@@ -123,6 +124,7 @@ class TrainTarget(_Value):
     word_map: WordMap
     trainable: Trainable
     training: ClassifierTraining | RegressorTraining | TaggerTraining
+    validation: Validation
     beside: LanguageModelTraining | None = None
     beside_text: Reading | None = None
     known_text: Reading | None = None
@@ -132,12 +134,16 @@ class SolveLinear(_Value):
     """Fit what the tradition has for the target task: a linear model on TF-IDF of words, or a CRF for tags.
 
     Attributes:
-        select: The score on the validation split that chooses the strength of the penalty.
+        select: The score that chooses the strength of the penalty.
+        validation: Which of its labels choose it.
         class_weights: Whether rare classes count more; for classifiers.
+        source_labels: Whether the source's labelled documents are learnt, too.
     """
 
     kind: Literal["solve TF-IDF"] = "solve TF-IDF"
     select: str
+    validation: Validation
+    source_labels: bool = False
     class_weights: ClassWeights = "none"
 
 
@@ -145,11 +151,13 @@ class AverageModels(_Value):
     """Average what the needed models say.
 
     Attributes:
-        weighted: Whether the validation split weights them (classifiers: their logits). If not, it is the plain mean
-            (classifiers: of their probabilities).
+        validation: Which of their labels choose the weights.
+        weighted: Whether they are weighted (classifiers: their logits). If not, it is the plain mean (classifiers: of
+            their probabilities).
     """
 
     kind: Literal["average models"] = "average models"
+    validation: Validation
     weighted: bool = False
 
 
@@ -191,6 +199,7 @@ class CellSpec(_Value):
 Plan = dict[CellId, CellSpec]
 Group = tuple[ModelKind, str, int]  # task, arm, label count
 SeedCounts = Mapping[Group, int]
+Labelled = Mapping[str, int]  # labelled documents of each split
 
 
 def seeds_of(cells: Iterable[CellId]) -> SeedCounts:
@@ -223,12 +232,12 @@ def can_grow(experiment: Experiment, group: Group) -> bool:
     return comparison.seeds_language_model == "auto" and compared
 
 
-def plan(experiment: Experiment, labelled: int, seeds: SeedCounts = MappingProxyType({})) -> Plan:
+def plan(experiment: Experiment, labelled: Labelled, seeds: SeedCounts = MappingProxyType({})) -> Plan:
     """Return every cell of a comparison; each comes after those that it needs.
 
     Args:
         experiment: The experiment.
-        labelled: Number of the target's labelled training documents: the label count of `all`.
+        labelled: Number of the target's labelled documents of each split.
         seeds: How many seeds there are of groups that got more than they began with (`seeds: auto`).
     """
     waiting = deque((*_language_models(experiment, seeds), *_target_models(experiment, labelled, seeds)))
@@ -237,7 +246,7 @@ def plan(experiment: Experiment, labelled: int, seeds: SeedCounts = MappingProxy
         for need in waiting.popleft().needs:
             # A language model that is not compared, but that another model starts from; or a part of a mean.
             if isinstance(need, CellId) and need not in cells:
-                cells[need] = _cell(experiment, need)
+                cells[need] = _cell(experiment, need, labelled)
                 waiting.append(cells[need])
     return dict(sorted(cells.items(), key=lambda cell: _order(cell[1], cells)))
 
@@ -254,12 +263,12 @@ def _depth(spec: CellSpec, cells: Plan) -> int:
     return max((1 + _depth(cells[need], cells) for need in of_its_task), default=0)
 
 
-def _cell(experiment: Experiment, cell: CellId) -> CellSpec:
+def _cell(experiment: Experiment, cell: CellId, labelled: Labelled) -> CellSpec:
     """Return what is known of a cell before it is computed."""
     arm = ARMS[cell.arm]
     if cell.task == "language_model":
         return _language_model(experiment, arm, cell.seed)
-    return _target_model(experiment, arm, cell.labels, cell.seed)
+    return _target_model(experiment, arm, cell.labels, cell.seed, labelled)
 
 
 def _language_models(experiment: Experiment, seeds: SeedCounts) -> Iterator[CellSpec]:
@@ -315,14 +324,14 @@ def _language_model(experiment: Experiment, arm: Arm, seed: int) -> CellSpec:
             raise ValueError(f"the arm {arm.name} has no language model")
 
 
-def _target_models(experiment: Experiment, labelled: int, seeds: SeedCounts) -> Iterator[CellSpec]:
+def _target_models(experiment: Experiment, labelled: Labelled, seeds: SeedCounts) -> Iterator[CellSpec]:
     """Return every arm at every number of labels with every seed."""
     comparison = experiment.comparison
     task = cast(ModelKind, experiment.target.training.model)
     # A number of labels may be all that there are: that is one group of cells, not two.
     numbers: dict[int, int] = {}
     for size in comparison.labels:
-        labels = labelled if size == "all" else size
+        labels = all_labels(comparison.counts_validation, labelled) if size == "all" else size
         number = comparison.seeds if comparison.seeds == "auto" or size != "all" else comparison.seeds_all
         numbers[labels] = max(numbers.get(labels, 0), comparison.looks[0] if number == "auto" else number)
     for labels, number in numbers.items():
@@ -330,11 +339,12 @@ def _target_models(experiment: Experiment, labelled: int, seeds: SeedCounts) -> 
         for n in range(max(by_arm.values(), default=0)):
             for name in comparison.arms:
                 if n < by_arm[name]:
-                    yield _target_model(experiment, ARMS[name], labels, comparison.seed + n)
+                    yield _target_model(experiment, ARMS[name], labels, comparison.seed + n, labelled)
 
 
-def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> CellSpec:
+def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labelled: Labelled) -> CellSpec:
     training = experiment.target.training
+    validation = validation_of(experiment.comparison.counts_validation, labels, labelled)
     found = CellId(task=training.model, arm=arm.name, labels=labels, seed=seed)
     match arm.target:
         case Trained() as fit:
@@ -344,18 +354,22 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int) -> C
                 word_map=experiment.target.word_map,
                 trainable=fit.trainable,
                 training=training.model_copy(update={"layers": "mixed"}) if fit.mixed else training,
+                validation=validation,
                 beside=beside,
                 beside_text=Reading(of="source" if fit.beside == "source_text" else "target") if beside else None,
                 known_text=_known_text(experiment, fit),
             )
             reads = Reading(of="target", backward=fit.backward)
             return CellSpec(id=found, work=work, needs=(start,) if start else (), reads=reads)
-        case Solved():
+        case Solved(source_labels=source_labels):
             weights = training.class_weights if isinstance(training, ClassifierTraining) else "none"
-            return CellSpec(id=found, work=SolveLinear(class_weights=weights, select=training.select))
+            solve = SolveLinear(
+                class_weights=weights, select=training.select, validation=validation, source_labels=source_labels
+            )
+            return CellSpec(id=found, work=solve)
         case MeanOf(arms, weighted):
             parts = tuple(found.model_copy(update={"arm": name}) for name in arms)
-            return CellSpec(id=found, work=AverageModels(weighted=weighted), needs=parts)
+            return CellSpec(id=found, work=AverageModels(weighted=weighted, validation=validation), needs=parts)
         case None:
             raise ValueError(f"the arm {arm.name} has no model of the target task")
 
@@ -391,6 +405,15 @@ def _known_text(experiment: Experiment, fit: Trained) -> Reading | None:
     return Reading(of="target" if fit.start == "target_text" else "source", backward=fit.backward)
 
 
+def validations(cells: Plan) -> dict[int, Validation]:
+    """Return how the models of the target task are chosen at each number of labels."""
+    works = {spec.id.labels: spec.work for spec in cells.values()}
+    found = {
+        n: work.validation for n, work in works.items() if isinstance(work, TrainTarget | SolveLinear | AverageModels)
+    }
+    return dict(sorted(found.items()))
+
+
 def all_needs(cell: CellId, cells: Plan) -> set[Need]:
     """Return all that a cell needs, and what that needs, down to the source model."""
     found: set[Need] = set()
@@ -405,11 +428,13 @@ def all_needs(cell: CellId, cells: Plan) -> set[Need]:
 
 
 def needs_source(cell: CellId, cells: Plan) -> bool:
-    """Return whether a cell owes anything to the source: its model, or its text."""
+    """Return whether a cell owes anything to the source: its model, its text, or its labels."""
     needs = all_needs(cell, cells)
     specs = [cells[one] for one in (cell, *needs) if isinstance(one, CellId)]
-    return any(isinstance(need, SourceModel) for need in needs) or any(
-        text.of == "source" for spec in specs for text in spec.texts
+    return (
+        any(isinstance(need, SourceModel) for need in needs)
+        or any(text.of == "source" for spec in specs for text in spec.texts)
+        or any(isinstance(spec.work, SolveLinear) and spec.work.source_labels for spec in specs)
     )
 
 

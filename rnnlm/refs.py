@@ -177,7 +177,7 @@ class CellId(BaseModel):
     Attributes:
         task: What its model does.
         arm: The way of transfer, or a baseline.
-        labels: Number of labelled training documents; 0 for a language model.
+        labels: Number of labels that it was trained and chosen on; 0 for a language model.
         seed: Seed of the label subset, the initialisation and the order of documents.
     """
 

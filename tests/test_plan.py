@@ -8,7 +8,8 @@ from rnnlm.experiment import Comparison, Experiment, load_experiment
 from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainTarget, all_needs, needs_source, plan, seeds_of
 from rnnlm.refs import CellId
 
-LABELLED = 9_000
+LABELLED = {"train": 8_500, "valid": 500, "test": 2_000}
+ALL = 9_000
 
 
 def demo(*changes: str) -> Experiment:
@@ -47,7 +48,9 @@ def test_arms_of_one_figure_look_different(tradition: str | None) -> None:
 
 def test_each_tradition_has_its_arms_and_all_others_are_shared() -> None:
     assert set(arms_for("tfidf")) ^ set(arms_for("crf")) == {"tfidf", "parameter_tfidf", "crf", "parameter_crf"}
-    assert set(arms_for("tfidf")) | set(arms_for("crf")) == {n for n, arm in ARMS.items() if arm.target is not None}
+    assert set(arms_for("tfidf", True)) | set(arms_for("crf")) == {
+        n for n, arm in ARMS.items() if arm.target is not None
+    }
 
 
 def test_each_cell_comes_after_all_that_it_needs() -> None:
@@ -57,7 +60,7 @@ def test_each_cell_comes_after_all_that_it_needs() -> None:
         assert cell == spec.id
         assert {need for need in spec.needs if isinstance(need, CellId)} <= seen
         seen.add(cell)
-    assert {cell.arm for cell in cells} == set(ARMS) - {"crf", "parameter_crf"}
+    assert {cell.arm for cell in cells} == set(ARMS) - {"crf", "parameter_crf", "tfidf_source"}
 
 
 def test_the_demo_has_the_cells_that_it_promises() -> None:
@@ -66,7 +69,7 @@ def test_the_demo_has_the_cells_that_it_promises() -> None:
     assert len(classifiers) == 6 * (3 + 3 + 1)
     assert {(cell.labels, cell.seed) for cell in classifiers} == {
         *((labels, seed) for labels in (500, 2_000) for seed in (1, 2, 3)),
-        (LABELLED, 1),
+        (ALL, 1),
     }
     models = [cell.arm for cell in cells if cell.task == "language_model"]
     recurrent, counted = {"scratch", "source", "parameter", "source_cache"}, {"kneser_ney", "good_turing"}
@@ -75,7 +78,7 @@ def test_the_demo_has_the_cells_that_it_promises() -> None:
 
 
 def test_a_number_of_labels_that_is_all_of_them_is_one_cell() -> None:
-    cells = plan(demo("comparison.labels=[500, all]"), 500)
+    cells = plan(demo("comparison.labels=[500, all]"), {"train": 470, "valid": 30, "test": 100})
     assert {cell.labels for cell in cells if cell.task == "classifier"} == {500}
     assert len([cell for cell in cells if cell.arm == "tfidf"]) == 3
 
@@ -97,7 +100,7 @@ def test_what_is_seen_of_the_source_makes_an_arm_one_of_transfer() -> None:
     cells = plan(everything(), LABELLED)
     of_source = {cell.arm for cell in cells if needs_source(cell, cells)}
     baselines = {"scratch", "tfidf", "target_text", "kneser_ney", "good_turing", "scratch_kneser_ney"}
-    assert of_source == set(ARMS) - baselines - {"crf", "parameter_crf"}
+    assert of_source == set(ARMS) - baselines - {"crf", "parameter_crf", "tfidf_source"}
     # A way of transfer hands something of the source on; the reverse does not hold for mixtures and the source itself.
     assert {arm.name for arm in ARMS.values() if arm.transfer} <= of_source
 
@@ -144,6 +147,7 @@ def test_only_ways_that_ask_what_matters_to_a_start_read_the_text_that_it_knows(
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
+        (["comparison.arms=[scratch, tfidf_source]"], "`tfidf_source` learns the source's labels"),
         (["comparison.arms=[scratch, both]"], "`both` is the mean of `parameter` and `backward`, and"),
         (["target.language_model=null", "comparison.arms=[scratch, target_text]"], "`target_text` starts from"),
         (["target.language_model=null", "comparison.arms=[scratch, auxiliary]"], "`auxiliary` reads text as"),
@@ -201,7 +205,7 @@ def test_automatic_seeds_begin_alike_and_only_named_groups_get_more() -> None:
     experiment = demo(*AUTO)
     cells = plan(experiment, LABELLED)
     assert set(map(tuple, seeds_by_arm(cells, 500).values())) == {(1, 2, 3)}
-    assert set(map(tuple, seeds_by_arm(cells, LABELLED).values())) == {(1, 2, 3)}
+    assert set(map(tuple, seeds_by_arm(cells, ALL).values())) == {(1, 2, 3)}
     more = plan(experiment, LABELLED, {("classifier", "feature", 500): 5, ("classifier", "scratch", 500): 5})
     assert set(cells) < set(more)
     added = set(more) - set(cells)

@@ -48,6 +48,14 @@ _ARMS = (
     ),
     Arm("tfidf", "TF-IDF, linear", "a linear model on TF-IDF", look=4, tradition=True, target=Solved()),
     Arm(
+        "tfidf_source",
+        "TF-IDF, source labels too",
+        "a linear model on TF-IDF that learnt the source's labels, too",
+        look=13,
+        tradition=True,
+        target=Solved(source_labels=True),
+    ),
+    Arm(
         "crf",
         "CRF",
         "a conditional random field",
@@ -199,17 +207,18 @@ else:
     ArmName = Literal[tuple(one.name for one in _ARMS if one.target is not None)]
 
 
-def arms_for(tradition: str) -> list[str]:
+def arms_for(tradition: str, source_labels: bool = False) -> list[str]:
     """Return the names of the arms that models of a target task may have.
 
     Args:
         tradition: The arm that is what the tradition has for the target task; the others are not for it.
+        source_labels: Whether arms that learn the source's labels are among them.
     """
 
     def fits(one: Arm) -> bool:
         match one.target:
-            case Solved(model=model):
-                return model == tradition
+            case Solved(model=model, source_labels=needed):
+                return model == tradition and (source_labels or not needed)
             case MeanOf(arms=arms):
                 return all(fits(ARMS[part]) for part in arms)
         return one.target is not None

@@ -88,9 +88,11 @@ class Solved:
 
     Attributes:
         model: A linear model on TF-IDF, or a conditional random field; each is for target tasks that name it.
+        source_labels: Whether it learns the source's labels, too: documents of the same classes.
     """
 
     model: Literal["tfidf", "crf"] = "tfidf"
+    source_labels: bool = False
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
     sizes = _sizes(source, target, source_parts["train"], parts["train"], machine)
     vocabulary, why = _vocabulary(source, sizes.characters), _tokenizer_why(source, target)
     at_least = "" if source.whole else "at least "
-    counts = _label_counts(parts["train"]) if labelled else []
+    learnt = [*parts["train"], *parts["valid"]]  # what a classifier is trained and chosen on
+    counts = _label_counts(learnt) if labelled else []
     chosen = {
         "machine": f"{machine.cores} cores, {machine.memory} GB of memory",
         "source": f"{source_why}; {at_least}{_round(sizes.tokens)} tokens to train on",
@@ -161,7 +162,7 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         "tokenizer": f"bpe with {vocabulary:,} subwords: {why}",
         "model": f"width {sizes.width}, {sizes.layers} layer{'s' if sizes.layers > 1 else ''}; {sizes.epochs:g} epochs "
         "of the source",
-        "labels": f"{', '.join(map(str, counts))} labelled documents to train classifiers on"
+        "labels": f"{', '.join(map(str, counts))} labelled documents to train and choose classifiers on"
         if labelled
         else "no label column was found: language models alone are compared",
     }
@@ -195,7 +196,7 @@ def propose(target: Survey, source: Survey, name: str, machine: Machine, folder:
         f"  # {target_why}.",
         *_block("corpus", target_corpus, 2),
         *_target_language_models(sizes, machine),
-        *(_target_models(parts["train"], counts, sizes) if labelled else _no_labels()),
+        *(_target_models(learnt, counts, sizes) if labelled else _no_labels()),
     ]
     text = "\n".join(lines) + "\n"
     check_experiment(yaml.safe_load(text))
@@ -270,15 +271,16 @@ def _target_language_models(sizes: _Sizes, machine: Machine) -> list[str]:
     ]
 
 
-def _target_models(train: Sequence[Seen], counts: Sequence[int | str], sizes: _Sizes) -> list[str]:
+def _target_models(learnt: Sequence[Seen], counts: Sequence[int | str], sizes: _Sizes) -> list[str]:
     return [
-        *_classifier(train, sizes.longest, sizes.long),
+        *_classifier(learnt, sizes.longest, sizes.long),
         "",
         "comparison:",
         "  # scratch: random start. tfidf: no language model. target_text: starts from the target's text alone.",
         "  # parameter: starts from the source, trains all. feature: the source's encoder, frozen.",
         "  arms: [scratch, tfidf, target_text, parameter, feature]",
-        f"  # Label counts (numbers of labelled training documents). There are {_labelled(train):,}.",
+        "  # Label counts: labelled documents that a classifier is trained and chosen on.",
+        f"  # There are {_labelled(learnt):,} outside the test split.",
         f"  labels: [{', '.join(map(str, counts))}]",
         "  seeds: 3 # fewer seeds are faster, more are more certain",
     ]
@@ -379,13 +381,13 @@ def _excluded(
     return {"exclude": addresses}
 
 
-def _classifier(train: Sequence[Seen], longest: int, long: float) -> list[str]:
+def _classifier(learnt: Sequence[Seen], longest: int, long: float) -> list[str]:
     lines = [
         "  classifier:",
         "    epochs: 3",
         f"    max_tokens: {longest} # 95 % of the documents have up to {long:.0f}",
     ]
-    labels = [one.label for one in train if one.label is not None]
+    labels = [one.label for one in learnt if one.label is not None]
     share = max(labels.count(label) for label in set(labels)) / len(labels)
     if share > 0.8:
         lines.append(f"    select: macro_f1 # one class has {share:.0%} of the documents: accuracy says little")
@@ -394,9 +396,9 @@ def _classifier(train: Sequence[Seen], longest: int, long: float) -> list[str]:
     return lines
 
 
-def _label_counts(train: Sequence[Seen]) -> list[int | str]:
+def _label_counts(learnt: Sequence[Seen]) -> list[int | str]:
     """Return the label counts to compare: each well below the next, with some documents of each class."""
-    there, classes = _labelled(train), _classes(train)
+    there, classes = _labelled(learnt), _classes(learnt)
     counts = [count for count in (100, 500, 2_000) if 5 * classes <= count <= 0.7 * there]
     fewer = [count for count in (20, 50) if 5 * classes <= count <= 0.7 * there]
     return [*(counts or fewer)[:2], "all"]

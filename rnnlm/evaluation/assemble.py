@@ -16,6 +16,7 @@ from rnnlm.evaluation.caveats import (
     shared_start_sentence,
     unknown_sentences,
     unknown_share,
+    validation_sentence,
 )
 from rnnlm.evaluation.classes import confusions
 from rnnlm.evaluation.comparison import (
@@ -28,7 +29,7 @@ from rnnlm.evaluation.comparison import (
     verdict_sentences,
 )
 from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
-from rnnlm.evaluation.enough import judged_on, small_splits
+from rnnlm.evaluation.enough import chosen_by, small_splits
 from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
 from rnnlm.evaluation.label_curve import label_curves, more_labels_sentence
@@ -39,7 +40,7 @@ from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recomm
 from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Comparison, Experiment
-from rnnlm.plan import Plan, can_grow, plan, seconds_before, seeds_of, united
+from rnnlm.plan import Labelled, Plan, can_grow, plan, seconds_before, seeds_of, united, validations
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -62,7 +63,7 @@ def assemble(
         forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
     source_documents, documents, source_tokens, tokens = texts
-    labelled = documents.labelled["train"]
+    labelled = documents.labelled
     cells = plan(experiment, labelled, seeds_of(score.id for score in scores))
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
     predictions = [predictions_of(score) for score in scores]
@@ -71,7 +72,8 @@ def assemble(
     beyond = gains_beyond_target_text(predictions, rules)
     tradition, equivalences = gains_over_tradition(predictions, rules), label_equivalences(predictions)
     curves = label_curves(predictions)
-    chosen = recommend(scores, experiment.target.training.select, judged_on(documents, "valid"))
+    choosing, ways = chosen_by(documents, cells), validations(cells)
+    chosen = recommend(scores, experiment.target.training.select, choosing)
     of_models: tuple[str, ...] = ()
     if experiment.language_models_alone:
         best = best_cell(scores, experiment.target.training.select)
@@ -79,12 +81,14 @@ def assemble(
     seen = read_before(source_documents, documents)
     shared = find_shared_passages(source_documents, documents, scores, rules)
     in_passages, at_once = shared_sentence(shared, found, documents.documents["test"])
+    choice, uncounted = validation_sentence(ways), not experiment.comparison.counts_validation and bool(ways)
     # First what says how far all that follows can be trusted.
     leak = [leak_sentence(seen, documents.documents["test"])] if seen else []
-    small = small_splits(documents, experiment.target.corpus, not experiment.language_models_alone)
+    small = small_splits(documents, experiment.target.corpus, choosing)
     warnings = [
         *leak,
         *([in_passages] if at_once else []),
+        *([choice] if uncounted else []),
         *small,
         *unknown_sentences(source_tokens, tokens, experiment.target.tokenizer),
     ]
@@ -99,6 +103,7 @@ def assemble(
         shared_start_sentence(cells),
         "" if at_once else in_passages,
         added_seeds_sentence(experiment.comparison, stopped=_is_stopped(experiment, predictions, cells, labelled)),
+        "" if uncounted else choice,
         *left_out_sentences(documents, experiment.target.corpus),
     ]
     by_part: dict[str, list[CheckpointRef | ScoreRef]] = {"source model": [source]}
@@ -135,6 +140,7 @@ def assemble(
             "seconds": source.seconds,
         },
         documents=documents.documents,
+        validation=ways,
         left_out={"source": source_documents.dropped, "target": documents.dropped},
         overlap={"source": source_documents.overlap, "target": documents.overlap},
         unknown={"source": unknown_share(source_tokens), "target": unknown_share(tokens)},
@@ -162,7 +168,7 @@ def rules_of(comparison: Comparison) -> Rules:
     return Rules(comparison.margin, comparison.margin_bits, comparison.looks)
 
 
-def _is_stopped(experiment: Experiment, predictions: list[Predictions], cells: Plan, labelled: int) -> bool:
+def _is_stopped(experiment: Experiment, predictions: list[Predictions], cells: Plan, labelled: Labelled) -> bool:
     """Return whether seeds were still to be added, and minutes were used up."""
     if experiment.comparison.minutes is None:
         return False

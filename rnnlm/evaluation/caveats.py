@@ -1,7 +1,9 @@
 """What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
 
+from collections.abc import Mapping
+
 from rnnlm.evaluation.enough import counted
-from rnnlm.experiment import Comparison
+from rnnlm.experiment import Comparison, Validation
 from rnnlm.plan import Plan
 from rnnlm.refs import CellId, DocumentsRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
@@ -29,6 +31,27 @@ def shared_start_sentence(cells: Plan) -> str:
         "All seeds start from the same language model of the target text. What another one would give is not known "
         "(comparison.seeds_language_model)."
     )
+
+
+def validation_sentence(ways: Mapping[int, Validation]) -> str:
+    """Say which documents chose the models of the target task. Return nothing if there are none.
+
+    Args:
+        ways: How models are chosen, by their number of labels.
+    """
+    if not ways:
+        return ""
+    if uncounted := max((way.documents for way in ways.values() if way.way == "split"), default=0):
+        return (
+            f"Numbers of labels leave out the {uncounted:,} labelled validation documents that chose each model "
+            "(comparison.validation: split)."
+        )
+    parts = []
+    if crossed := [f"{labels:,}" for labels, way in ways.items() if way.way == "cross-validation"]:
+        parts.append(f"by cross-validation with {' and '.join(crossed)} labels")
+    if held_out := [f"{way.documents:,} of {labels:,}" for labels, way in ways.items() if way.way == "held out"]:
+        parts.append(f"by {' and '.join(held_out)} labels, on which nothing was trained")
+    return f"A number of labels is all that a model saw. Models were chosen {', and '.join(parts)}."
 
 
 def added_seeds_sentence(comparison: Comparison, *, stopped: bool) -> str:

@@ -1,8 +1,10 @@
 """How many documents a judgement needs, and what is said where there are fewer."""
 
-from rnnlm.refs import DocumentsRef
+from collections.abc import Mapping
+
+from rnnlm.plan import Plan, validations
+from rnnlm.refs import DocumentsRef, ModelKind
 from rnnlm.settings import Corpus
-from rnnlm.targets import TARGETS
 
 # Fewest documents that a claim is made from. The intervals of rnnlm.evaluation.sampling leave out zero, where there is
 # nothing to find, in 4 to 6 % of 4,000 simulated comparisons, with four documents as with a hundred. But that is for
@@ -16,42 +18,57 @@ def few(documents: int) -> bool:
     return documents < LEAST_DOCUMENTS
 
 
-def judged_on(documents: DocumentsRef, split: str) -> dict[str, int]:
-    """Return the number of documents of a split that each kind of model is judged on."""
-    return {"language_model": documents.documents[split]} | dict.fromkeys(TARGETS, documents.labelled[split])
+def chosen_by(documents: DocumentsRef, cells: Plan) -> dict[tuple[ModelKind, int], int]:
+    """Return how many documents choose the models of each task and number of labels.
+
+    Args:
+        documents: The target's documents.
+        cells: All cells of the comparison.
+    """
+    of_labels = validations(cells)
+    return {
+        (cell.task, cell.labels): of_labels[cell.labels].documents if cell.labels else documents.documents["valid"]
+        for cell in cells
+    }
 
 
-def small_splits(documents: DocumentsRef, corpus: Corpus, with_labels: bool = True) -> list[str]:
-    """Say which of the target's splits are too small for a verdict or a recommendation, and what to do.
+def small_splits(documents: DocumentsRef, corpus: Corpus, chosen: Mapping[tuple[ModelKind, int], int]) -> list[str]:
+    """Say where there are too few documents for a verdict or a recommendation, and what to do.
 
     Args:
         documents: The target's documents.
         corpus: Where they are from.
-        with_labels: Whether models of the target task are compared, where there are labels.
+        chosen: What `chosen_by` returns.
     """
-    with_labels = with_labels and any(documents.labelled.values())
+    of_labels = {labels: number for (task, labels), number in chosen.items() if task != "language_model"}
     said = []
-    number, about = _judged(documents, "test", with_labels)
+    number, labelled = documents.documents["test"], False
+    if of_labels and not few(number) and any(documents.labelled.values()):
+        number, labelled = documents.labelled["test"], True
     if few(number):
         said.append(
-            f"No claim is made{about}: the target's test split has {counted(number, bool(about))}, and a verdict needs "
-            f"at least {LEAST_DOCUMENTS}: with fewer, one unusual document can decide. "
-            f"{more_documents(corpus, 'target', 'test')}"
+            f"No claim is made{' about the target task' if labelled else ''}: the target's test split has "
+            f"{counted(number, labelled)}, and a verdict needs at least {LEAST_DOCUMENTS}: with fewer, one unusual "
+            f"document can decide. {more_documents(corpus, 'target', 'test')}"
         )
-    number, about = _judged(documents, "valid", with_labels)
+    number = documents.documents["valid"]
+    without = [labels for labels, choosing in of_labels.items() if few(choosing)]
+    remedy = more_documents(corpus, "target", "valid")
     if few(number):
+        about = "" if len(without) == len(of_labels) else " for the language model"
         said.append(
-            f"No arm is recommended{about}: the target's validation split has {counted(number, bool(about))}, and the "
-            f"choice needs at least {LEAST_DOCUMENTS}. {more_documents(corpus, 'target', 'valid')}"
+            f"No arm is recommended{about}: the target's validation split has {counted(number)}, and the choice needs "
+            f"at least {LEAST_DOCUMENTS}. {remedy}"
+        )
+    elif without:
+        numbers = ", ".join(f"{labels:,} ({of_labels[labels]:,})" for labels in without)
+        if all(of_labels[labels] == labels for labels in without):  # all of them choose, in a cross-validation
+            remedy = "Give more labels."
+        said.append(
+            f"No arm is recommended with these numbers of labels: {numbers}. In parentheses is how many labelled "
+            f"documents choose a model; the choice needs at least {LEAST_DOCUMENTS}. {remedy}"
         )
     return said
-
-
-def _judged(documents: DocumentsRef, split: str, with_labels: bool) -> tuple[int, str]:
-    """Return the fewest documents that something is judged on, and what that is, where the other has enough."""
-    if few(documents.documents[split]) or not with_labels:
-        return documents.documents[split], ""
-    return documents.labelled[split], " about the target task"
 
 
 def more_documents(corpus: Corpus, name: str, split: str) -> str:

@@ -52,20 +52,22 @@ def in_one_word(judged: Sequence[Gain]) -> Outcome:
     return "equal" if outcomes and outcomes <= {"equal", "negative"} else "open"
 
 
-def recommend(scores: Sequence[ScoreRef], select: str, documents: Mapping[str, int]) -> list[Recommendation]:
-    """Choose the arm to use for each task and number of labels: the best on the validation split, mean over seeds.
+def recommend(
+    scores: Sequence[ScoreRef], select: str, documents: Mapping[tuple[ModelKind, int], int]
+) -> list[Recommendation]:
+    """Choose the arm to use for each task and number of labels: the best on validation, mean over seeds.
 
     All arms are considered, the traditional ones and mixtures among them; the test split has no say. Nothing is
-    chosen for a task with too few validation documents.
+    chosen where there are too few documents to choose by.
 
     Args:
         scores: All cells.
-        select: What the validation split chooses target models by; language models by bits per character.
-        documents: Number of validation documents of each task.
+        select: What target models are chosen by; language models by bits per character.
+        documents: Number of documents that choose, for each task and number of labels.
     """
     places: dict[tuple[ModelKind, int], dict[str, list[float]]] = {}
     for score in scores:
-        if few(documents[score.task]):
+        if few(documents[score.task, score.labels]):
             continue
         if (value := validated(score, select)) is not None:
             places.setdefault((score.task, score.labels), {}).setdefault(score.arm, []).append(value)
@@ -76,7 +78,7 @@ def recommend(scores: Sequence[ScoreRef], select: str, documents: Mapping[str, i
 
 
 def validated(score: ScoreRef, select: str) -> float | None:
-    """Return what the validation split says of a cell, higher is better; None if its model was not scored there."""
+    """Return what validation says of a cell, higher is better; None if its model was not scored there."""
     if score.task == "language_model":
         bits = score.metrics.get(f"valid/{BITS.name}")
         return None if bits is None else -bits
@@ -94,7 +96,7 @@ def recommendation_sentence(found: Sequence[Recommendation]) -> str:
         f"for the {task.replace('_', ' ')} {ways([(one.arm, one.labels) for one in found if one.task == task])}"
         for task in dict.fromkeys(one.task for one in found)
     ]
-    return f"What to use, by the validation split: {'; '.join(parts)}." if parts else ""
+    return f"What to use, by validation: {'; '.join(parts)}." if parts else ""
 
 
 def _judged(found: Sequence[Gain], beyond: Sequence[Gain]) -> list[Gain]:

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
+from rnnlm.experiment import Validation
 from rnnlm.refs import ModelKind
 
 # equal: the gain is surely too small to matter. open: none of the others can be said yet.
@@ -18,7 +19,8 @@ Outcome = Annotated[
 About = Literal["training", "models"]
 
 
-SCHEMA_VERSION = 2
+# 3: a number of labels counts those that chose the model, unless `validation` says `split`.
+SCHEMA_VERSION = 3
 
 
 class Interval(BaseModel):
@@ -55,7 +57,7 @@ class Cell(BaseModel):
     Attributes:
         task: What the model does.
         arm: Way of transfer or baseline.
-        labels: Number of labelled training documents; 0 for a language model.
+        labels: Number of labels that it was trained and chosen on; 0 for a language model.
         seed: The seed.
         metrics: The target task's scores (`rnnlm.targets`), or perplexity, bits_per_character and nll (nats a token) of
             a language model; `valid/...` for the validation split.
@@ -395,6 +397,8 @@ class Verdict(BaseModel):
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, scores, seconds).
         documents: Documents of the target by split.
+        validation: How models of the target task were chosen, by their number of labels. Empty in a verdict of an
+            earlier version: by the validation split, which no number of labels counts.
         left_out: What was left out of the source and the target when they were read, by reason.
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
         unknown: Share of unknown tokens of the source and of the target.
@@ -431,6 +435,7 @@ class Verdict(BaseModel):
     coverage: list[Coverage] = []
     source: dict[str, float | int | str]
     documents: dict[str, int]
+    validation: dict[int, Validation] = {}
     left_out: dict[str, dict[str, int]] = {}
     overlap: dict[str, dict[str, int]] = {}
     unknown: dict[str, float] = {}

@@ -3,6 +3,7 @@
 from rnnlm.experiment.experiment import Experiment, ExperimentName, Pretraining
 from rnnlm.experiment.parts import Comparison, Promotion, Source, Target
 from rnnlm.experiment.reading import check_experiment, load_experiment, load_pretraining
+from rnnlm.experiment.validation import Validation, all_labels, validation_of
 
 __all__ = [
     "Comparison",
@@ -12,7 +13,10 @@ __all__ = [
     "Promotion",
     "Source",
     "Target",
+    "Validation",
+    "all_labels",
     "check_experiment",
     "load_experiment",
     "load_pretraining",
+    "validation_of",
 ]

@@ -101,7 +101,7 @@ def _check_target_models(experiment: Experiment) -> None:
     seen: dict[Trained, str] = {}
     tradition = target.training.tradition
     for name in experiment.comparison.arms:
-        if name not in arms_for(tradition):
+        if name not in arms_for(tradition, source_labels=True):
             raise ValueError(
                 f"comparison.arms: `{name}` is not for the task {target.task}, whose tradition is `{tradition}`"
             )
@@ -111,6 +111,11 @@ def _check_target_models(experiment: Experiment) -> None:
                     raise ValueError(
                         f"comparison.arms: `{name}` is the mean of {_and(arms)}, and {_and(missing)} is not there"
                     )
+            case Solved(source_labels=True) if not of_classes or target.task != "classification":
+                raise ValueError(
+                    f"comparison.arms: `{name}` learns the source's labels, too: source.task and target.task have to "
+                    "be classification"
+                )
             case Trained() as fit:
                 if problem := _missing(experiment, fit):
                     raise ValueError(f"comparison.arms: `{name}` {problem}")

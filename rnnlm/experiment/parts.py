@@ -136,8 +136,9 @@ class Comparison(Settings):
     arms: list[ArmName] = field(
         "How models of the target task are trained; empty, or a target without labels: none is, language models alone "
         "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF of "
-        "words (logistic regression, or ridge regression for numbers). crf: a conditional random field on hand-made "
-        "features, which takes its place for tags. "
+        "words (logistic regression, or ridge regression for numbers). tfidf_source: the same, trained on the source's "
+        "labels as well, where source.task is classification and the classes are the same. crf: a conditional random "
+        "field on hand-made features, which takes its place for tags. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
         "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
@@ -154,7 +155,16 @@ class Comparison(Settings):
         default=True,
     )
     labels: list[Annotated[int, Field(ge=2)] | Literal["all"]] = field(
-        "Numbers of labelled training documents.", default=[500, 2_000, "all"]
+        "Numbers of labelled documents that a model is trained and chosen on. all: as many as there are outside the "
+        "test split.",
+        default=[500, 2_000, "all"],
+    )
+    validation: Literal["labels", "split"] = field(
+        "Which labelled documents choose a model: its learning rate, its best evaluation, its temperature, its weight "
+        "in a mean. labels: some of its number of labels, as large a share as the validation split is of all labels; "
+        "where these are few, cross-validation, after which the model is trained on all. So a number of labels is all "
+        "that a model has seen. split: the whole validation split, beside the number of labels.",
+        default="labels",
     )
     seeds: Seeds | Literal["auto"] = field(
         "Seeds at each number of labels. auto: 3, and then more for those comparisons that are still open, up to "
@@ -221,6 +231,11 @@ class Comparison(Settings):
                 f"1, or {most}"
             )
         return ""
+
+    @property
+    def counts_validation(self) -> bool:
+        """Whether the labelled documents that choose a model are counted in its number of labels."""
+        return self.validation == "labels"
 
     @property
     def looks(self) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
                 _going_on(axes, measure, curves[name], some, aside, look[0])
         numbers = sorted({row.labels for row in rows})
         _label_ticks(axes, verdict, numbers, 2.2 * numbers[-1] if curves else 1.25 * numbers[-1])
-        axes.set_xlabel("labelled training documents")
+        axes.set_xlabel("labels")
         axes.set_ylabel(_on_split(measure, "test"))
         _legend(figure, verdict, set(by_arm))
         caption = f"Test {measure.words} of each arm against the number of labels it learnt from (log scale)"

@@ -74,8 +74,10 @@ def plain(name: str) -> str:
 
 
 def labels(verdict: Verdict, number: int) -> str:
-    """Return a label count in words: `500`, `all (9,612)`."""
-    return f"all ({number:,})" if is_all(verdict, number) else f"{number:,}"
+    """Return a label count in words: `500`, `all (9,612)`, `500 + 561` where 561 more chose the model."""
+    way = verdict.validation.get(number)
+    text = f"{number:,} + {way.documents:,}" if way is not None and way.way == "split" else f"{number:,}"
+    return f"all ({text})" if is_all(verdict, number) else text
 
 
 def is_all(verdict: Verdict, number: int) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 
 from rnnlm.plan import CellSpec, Plan, SolveLinear, TrainLanguageModel, TrainTarget, needs_source
-from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, TokensRef
+from rnnlm.refs import DocumentsRef, ForgettingRef, Ref, ScoreRef, Texts, TokensRef
 from rnnlm.steps.busy import BusyCores
 from rnnlm.steps.progress import Progress
 from rnnlm.steps.recorded import cell_name, cell_settings
@@ -13,7 +13,7 @@ from rnnlm.store import file_sha256
 
 @step(version=4, run_name="finetune {spec.id.title}")
 def finetune(
-    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
+    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:
     """Compute a cell that starts from the source, reads it, or is made of cells that do.
 
@@ -22,14 +22,14 @@ def finetune(
         spec: The cell: what is trained, and with which settings.
         needs: What it needs: the source model, a language model, or other cells.
         texts: The texts that it reads, the target's first.
-        documents: The target's documents, for cells that count their words.
+        documents: The target's documents for cells that count their words, then the source's if they learn its labels.
     """
     return _compute(place, spec, needs, texts, documents)
 
 
 @step(version=4, run_name="baseline {spec.id.title}")
 def baseline(
-    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
+    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:
     """Compute a cell that owes nothing to the source: what the target task comes to without it.
 
@@ -43,13 +43,13 @@ def baseline(
     return _compute(place, spec, needs, texts, documents)
 
 
-def step_of(spec: CellSpec, cells: Plan) -> Step[[CellSpec, list[Ref], list[TokensRef], DocumentsRef | None], ScoreRef]:
+def step_of(spec: CellSpec, cells: Plan) -> Step[[CellSpec, list[Ref], list[TokensRef], list[DocumentsRef]], ScoreRef]:
     """Return the step that computes a cell."""
     return finetune if needs_source(spec.id, cells) else baseline
 
 
 def _compute(
-    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: DocumentsRef | None
+    place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:
     """Compute a cell, and record it as a part of the run.
 
@@ -58,7 +58,7 @@ def _compute(
         spec: The cell.
         needs: What it needs, in the order of `spec.needs`.
         texts: What it reads, in the order of `spec.texts`.
-        documents: The target's documents, where it reads their words (`reads_words`).
+        documents: What `documents_of` returns.
     """
     # TensorFlow is loaded where it is used: a worker that only reads and tokenizes never waits for it.
     from rnnlm.transfer.run_cell import Inputs, run_cell
@@ -88,9 +88,11 @@ def _compute(
     )
 
 
-def reads_words(spec: CellSpec) -> bool:
-    """Return whether a cell reads the documents themselves, besides their tokens."""
-    return isinstance(spec.work, SolveLinear)
+def documents_of(spec: CellSpec, texts: Texts) -> list[DocumentsRef]:
+    """Return the documents whose words a cell reads, besides its tokens: the target's, and then the source's."""
+    if not isinstance(spec.work, SolveLinear):
+        return []
+    return [texts.documents, *([texts.source_documents] if spec.work.source_labels else [])]
 
 
 @step(version=6)

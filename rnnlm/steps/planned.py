@@ -45,7 +45,7 @@ def planned(experiment: Experiment) -> list[Planned]:
         The source model, then every cell in the order in which they are computed.
     """
     texts = prepare_texts(experiment, Local())
-    labelled = texts.documents.labelled["train"]
+    labelled = texts.documents.labelled
     cells = plan(experiment, labelled)
     there = Made(experiment, cells, texts, Look())
     source = _if_there(there.source, SourceModel())

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rnnlm.experiment.validation import FOLDS
 from rnnlm.plan import CellSpec, TrainLanguageModel, TrainTarget
 from rnnlm.refs import TokensRef
 from rnnlm.settings import LanguageModelTraining, Model
@@ -118,15 +119,17 @@ def cell_seconds(spec: CellSpec, tokens: TokensRef, known: list[Rate]) -> float 
     match spec.work:
         case TrainLanguageModel(model=model, language_model=training):
             return language_model_seconds(model, training, tokens, known)
-        case TrainTarget(model=model, training=training, beside=None, trainable=trainable):
+        case TrainTarget(model=model, training=training, validation=validation, beside=None, trainable=trainable):
             length = min(training.max_tokens, tokens.tokens["train"] / tokens.documents["train"])
-            labels, others = spec.id.labels, tokens.documents["valid"] + tokens.documents["test"]
-            if trainable == "head":  # the states of a frozen encoder are computed once
-                documents = FORWARD * (labels + others)
+            labels, choosing, test = spec.id.labels, validation.documents, tokens.documents["test"]
+            tries = len(training.learning_rates) * len(training.fine_tuning)
+            # In a cross-validation each try is a training for each fold, and the best is trained once more.
+            trainings = tries * FOLDS + 1 if validation.way == "cross-validation" else tries
+            if trainable == "head":  # each document is read, and what follows costs next to nothing
+                documents = FORWARD * (trainings * (labels + choosing) + test)
             else:
                 epochs = max(training.epochs, math.ceil(training.min_steps / math.ceil(labels / training.batch_size)))
-                tries = len(training.learning_rates) * len(training.fine_tuning)
-                evaluated = tries * training.evaluations * tokens.documents["valid"] + others
-                documents = tries * epochs * labels + FORWARD * evaluated
+                evaluated = tries * training.evaluations * choosing + test
+                documents = trainings * epochs * labels + FORWARD * evaluated
             return seconds_for(model, encoder_cost(model), length * documents, known)
     return None

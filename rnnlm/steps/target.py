@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 
 from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
 from rnnlm.experiment import Experiment
-from rnnlm.plan import CellSpec, Need, Plan, Reading, SourceModel, plan, readings
+from rnnlm.plan import CellSpec, Labelled, Need, Plan, Reading, SourceModel, plan, readings
 from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ReportRef, ScoreRef, Texts, TokensRef
-from rnnlm.steps.cells import measure_forgetting, reads_words, step_of
+from rnnlm.steps.cells import documents_of, measure_forgetting, step_of
 from rnnlm.steps.compare import compare, record_verdict
 from rnnlm.steps.observe import observer, stage
 from rnnlm.steps.pretrain import pretrain
@@ -35,7 +35,7 @@ def compare_on_target(
     """
     read = {"source documents": texts.source_documents, "target documents": texts.documents}
     runner.tracker.log_texts(read | {"source tokens": texts.source_tokens, "target tokens": texts.tokens})
-    labelled = texts.documents.labelled["train"]
+    labelled = texts.documents.labelled
     cells = plan(experiment, labelled)
     task = "language_model" if experiment.language_models_alone else experiment.target.training.model
     models = [spec for spec in cells.values() if spec.id.task == "language_model"]
@@ -96,11 +96,11 @@ class Made:
         for spec in wanted:
             self.cell(spec.id)
 
-    def plan_more_seeds(self, labelled: int) -> list[CellSpec]:
+    def plan_more_seeds(self, labelled: Labelled) -> list[CellSpec]:
         """Plan the next seeds of the comparisons that are open, and return their cells; all others are computed.
 
         Args:
-            labelled: Number of the target's labelled training documents.
+            labelled: Number of the target's labelled documents of each split.
         """
         self._plan = with_more_seeds(self._experiment, labelled, self.cells)
         return [spec for spec in self._plan.values() if spec.id not in self.cells]
@@ -110,7 +110,7 @@ class Made:
             return
         needs = [self._need(need) for need in spec.needs]
         texts = [self.text(text) for text in spec.texts]
-        documents = self._of.documents if reads_words(spec) else None
+        documents = documents_of(spec, self._of)
         self._running[spec.id] = self._runner.submit(step_of(spec, self._plan), spec, needs, texts, documents)
 
     def _need(self, need: Need) -> Ref:

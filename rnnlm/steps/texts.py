@@ -3,6 +3,9 @@
 The steps are the same in all of them: what one has done, the others have from the cache.
 """
 
+from collections.abc import Mapping, Sequence
+
+from rnnlm.arms import ARMS, Solved
 from rnnlm.corpus import (
     check_classes,
     check_numbers,
@@ -15,10 +18,12 @@ from rnnlm.corpus import (
     numbers_of,
     read_before,
 )
+from rnnlm.corpus.classes import shown
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.evaluation.caveats import unknown_sentences
-from rnnlm.evaluation.enough import small_splits
-from rnnlm.experiment import Experiment
+from rnnlm.evaluation.enough import chosen_by, small_splits
+from rnnlm.experiment import Experiment, all_labels
+from rnnlm.plan import plan
 from rnnlm.refs import SPLITS, CheckpointRef, DocumentsRef, LabelKind, Texts, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 from rnnlm.steps.ingest import ingest
@@ -64,16 +69,31 @@ def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, Doc
     check_splits("target", experiment.target.corpus, target)
     if not experiment.language_models_alone:
         _check_labels(target, experiment)
-    for warning in small_splits(target, experiment.target.corpus, not experiment.language_models_alone):
+    for warning in small_splits(target, experiment.target.corpus, chosen_by(target, plan(experiment, target.labelled))):
         logger.warning(warning)
     source = read(experiment.source.corpus, runner)
     check_splits("source", experiment.source.corpus, source)
     if experiment.source.task == "classification":
-        for warning in check_classes(class_counts(source), experiment.source.corpus, "source"):
+        classes = class_counts(source)
+        for warning in check_classes(classes, experiment.source.corpus, "source"):
             logger.warning(warning)
+        _check_shared_classes(experiment, classes["train"], target.labels)
     if seen := read_before(source, target):
         logger.warning(leak_sentence(seen, target.documents["test"]))
     return source, target
+
+
+def _check_shared_classes(experiment: Experiment, source: Mapping[str, int], target: Sequence[str]) -> None:
+    """Refuse arms that learn the source's labels, where the source lacks a class of the target."""
+    learning = [name for name in experiment.comparison.arms if ARMS[name].target == Solved(source_labels=True)]
+    if learning and (missing := [label for label in target if not source.get(label)]):
+        raise ConfigError(
+            f"comparison.arms: `{learning[0]}` learns the source's labels, too, and no training document of the source "
+            f"is of the class {missing[0]!r}",
+            where="source.corpus.label",
+            remedy=f"The source has {shown(source)}, the target {shown(dict.fromkeys(target, 0))}. Leave "
+            f"`{learning[0]}` out, or write the labels of one as the other does.",
+        )
 
 
 def check_splits(name: str, corpus: Corpus, documents: DocumentsRef) -> None:
@@ -108,11 +128,13 @@ def _check_labels(target: DocumentsRef, experiment: Experiment) -> None:
         warnings, fewest = check_tags(entity_counts(target), target.labelled, corpus, "target"), 2
     for warning in warnings:
         logger.warning(warning)
-    labelled = target.labelled["train"]
+    counted = experiment.comparison.counts_validation
+    labelled = all_labels(counted, target.labelled)
+    where = "training and validation splits have" if counted else "training split has"
     for size in experiment.comparison.labels:
         if isinstance(size, int) and not fewest <= size <= labelled:
             problem = (
-                f"{size:,} labels are wanted, the target's training split has {labelled:,}"
+                f"{size:,} labels are wanted, the target's {where} {labelled:,}"
                 if size > labelled
                 else f"{size:,} labels are wanted, the target has {fewest:,} classes: most would be in none of them"
             )

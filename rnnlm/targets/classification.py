@@ -85,6 +85,7 @@ class Classification(TargetTask):
         *,
         classes: int = 2,
         class_weights: ClassWeights = "none",
+        document_weights: np.ndarray | None = None,
         **_: Any,
     ) -> list[Said]:
         """Fit logistic regression; a class without a training document has the probability 0."""
@@ -97,7 +98,8 @@ class Classification(TargetTask):
                 one[:, there] = 1.0
             return said
         weights = "balanced" if class_weights == "balanced" else None
-        model = LogisticRegression(C=strength, max_iter=1_000, class_weight=weights).fit(features, labels)
+        model = LogisticRegression(C=strength, max_iter=1_000, class_weight=weights)
+        model.fit(features, labels, document_weights)
         for one, other in zip(said, others, strict=True):
             one[:, model.classes_] = model.predict_proba(other)
         return said

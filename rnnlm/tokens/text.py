@@ -190,6 +190,20 @@ class Text:
             words=None if self.words is None else self.words[places],
         )
 
+    def followed_by(self, other: "Text") -> "Text":
+        """Return these documents, and then those of another text over the same vocabulary."""
+        return Text(
+            vocabulary=self.vocabulary,
+            ids=np.concatenate([self.read(), other.read()]),
+            offsets=np.concatenate([self.offsets, self.n_tokens + other.ends]),
+            labels=np.concatenate([self.labels, other.labels]),
+            n_characters=np.concatenate([self.n_characters, other.n_characters]),
+            n_bytes=np.concatenate([self.n_bytes, other.n_bytes]),
+            n_words=np.concatenate([self.n_words, other.n_words]),
+            document_ids=np.concatenate([self.document_ids, other.document_ids]),
+            words=None if self.words is None or other.words is None else np.concatenate([self.words, other.words]),
+        )
+
     def labelled(self) -> "Text":
         """Return the documents that have a label."""
         return self.take(np.flatnonzero(has_label(self.labels)))

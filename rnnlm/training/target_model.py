@@ -44,49 +44,51 @@ EVALUATION_TOKENS = 16_384
 AT_A_TIME = 2
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
+# Pooled states of training documents, and of validation documents if there are any.
+Frozen = tuple[np.ndarray, np.ndarray | None]
 
 
 def train_target_model(
     model: TargetModel,
     text: Text,
-    valid: Text,
+    valid: Text | None,
     learning_rate: float,
     *,
     trainable: Trainable,
     seed: int,
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
     importance: Weights | None = None,
-    frozen_valid: np.ndarray | None = None,
+    frozen: Frozen | None = None,
     beside: Beside | None = None,
     report: Report = silent,
     states: StateFolder | None = None,
 ) -> Outcome:
-    """Train a model of a target task; it ends with the weights that were best on the validation split.
+    """Train a model of a target task; it ends with the weights that were best on the validation documents.
 
     Args:
         model: The model, with its training settings; its weights are where the training starts.
         text: Labelled training documents.
-        valid: Labelled validation documents.
+        valid: Labelled validation documents; if None, it ends with the last weights.
         learning_rate: Peak of the one-cycle schedule.
         trainable: all weights; or linear maps of the encoder's weights and the head; or the head alone: the pooled
             states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
         seed: Seed of the order and of dropout.
         fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
         importance: How much each weight of the encoder, by name, is held where it starts; if None, all alike.
-        frozen_valid: The validation documents' pooled states, where the head alone is trained and they are known.
+        frozen: The pooled states of both, where the head alone is trained and they are known.
         beside: What else the encoder is trained on before each step.
         report: Called about 200 times and at each evaluation; after a stop, once more for what was reported before.
         states: Where states are saved; if None, nothing is saved.
 
     Returns:
-        The learning curve, with the target task's scores of the validation split, and other reports.
+        The learning curve, with the target task's scores of the validation documents, and other reports.
 
     Raises:
         TrainingError: If the loss is no longer a number.
         StoreError: If a state cannot be written.
     """
     learner = _Learner(
-        model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, frozen_valid, beside
+        model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, frozen, beside
     )
     meter = Meter(_task(model).unit, learner.steps, model.training.clip_norm)
     saving = Saving([states] if states else [], SAVE_EVERY)
@@ -102,13 +104,13 @@ class _Learner:
 
     model: TargetModel
     text: Text
-    valid: Text
+    valid: Text | None
     learning_rate: float
     trainable: Trainable
     seed: int
     fine_tuning: FineTuning
     importance: Weights
-    frozen_valid: np.ndarray | None
+    known: Frozen | None
     beside: Beside | None
     rate_setting: str = "learning_rates"
 
@@ -128,13 +130,12 @@ class _Learner:
         return step
 
     @functools.cached_property
-    def frozen(self) -> tuple[np.ndarray, np.ndarray]:
+    def frozen(self) -> Frozen:
         """The pooled states of training and validation documents, where the encoder stays as it is."""
-        of_valid = pooled_features(self.model, self.valid) if self.frozen_valid is None else self.frozen_valid
-        return pooled_features(self.model, self.text), of_valid
+        return self.known or (pooled_features(self.model, self.text), self._features_of_valid())
 
     def evaluations(self, phase: Phase) -> set[int]:
-        return evaluation_steps(phase.steps, self.model.training.evaluations)
+        return evaluation_steps(phase.steps, self.model.training.evaluations if self.valid is not None else 1)
 
     def rate(self, phase: Phase, step: int) -> float:
         return one_cycle(step, phase.steps, self.learning_rate)
@@ -168,14 +169,22 @@ class _Learner:
         if self.trainable == "head":
             of_train, of_valid = self.frozen
         else:
-            of_train, of_valid = _features_of(self.model, _sample(self.text, self.seed), self.valid)
+            of_train, of_valid = pooled_features(self.model, _sample(self.text, self.seed)), self._features_of_valid()
         self.model.settle_statistics(of_train)
+        if self.valid is None or of_valid is None:
+            is_number = np.isfinite(_predict_features(self.model, of_train)).all()
+            return {} if is_number else {"nll": math.nan}
         return _task(self.model).score_all(_predict_features(self.model, of_valid), self.valid.labels)
+
+    def _features_of_valid(self) -> np.ndarray | None:
+        return None if self.valid is None else pooled_features(self.model, self.valid)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         return nullcontext()  # nothing is averaged
 
     def score(self, metrics: dict[str, float]) -> tuple[float, ...]:
+        if self.valid is None:
+            return (-metrics.get("nll", 0.0),)
         return _task(self.model).rank(metrics, self.model.training.select)
 
     def weights(self) -> Weights:
@@ -216,36 +225,25 @@ def _is_of_encoder(model: TargetModel, name: str) -> bool:
     return not name.startswith((model.head.name, model.normalise.name, "layer_weights"))
 
 
-def average_with_start(model: TargetModel, start: Weights, train: Text, valid: Text, seed: int) -> dict[str, float]:
+def average_with_start(
+    model: TargetModel, start: Weights, after: Weights, share: float, train: Text, seed: int
+) -> None:
     """Average the encoder of a trained model with the one it started from (WiSE-FT, Wortsman et al. 2022).
 
-    The model ends with the average that is best on the validation split, which may be the trained one itself.
-
     Args:
-        model: The trained model.
-        start: The weights that its training started from, by name; only the encoder's are used.
-        train: Its training documents, from which the statistics of the normalisation are taken.
-        valid: Labelled validation documents.
-        seed: Seed of the sample.
-
-    Returns:
-        The scores on the validation split, and the `share` of the trained weights.
+        model: Where the average is put.
+        start: The weights that the training started from, by name; only the encoder's are used.
+        after: The trained weights.
+        share: Their share; all else is that of the start. With 1 it is the trained model.
+        train: The training documents, from which the statistics of the normalisation are taken.
+        seed: Seed of their sample.
     """
-    sample = _sample(train, seed)
-    after = get_weights(model)
+    if share == 1.0:
+        set_weights(model, after)
+        return
     encoder = [name for name in after if _is_of_encoder(model, name)]
-    found = []
-    for share in SHARES:
-        set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
-        train_features, valid_features = _features_of(model, sample, valid)
-        model.settle_statistics(train_features)
-        metrics = _task(model).score_all(_predict_features(model, valid_features), valid.labels)
-        found.append(
-            (_task(model).rank(metrics, model.training.select), metrics | {"share": share}, get_weights(model))
-        )
-    _, metrics, weights = max(found, key=lambda one: one[0])
-    set_weights(model, weights)
-    return metrics
+    set_weights(model, after | {name: start[name] + share * (after[name] - start[name]) for name in encoder})
+    model.settle_statistics(pooled_features(model, _sample(train, seed)))
 
 
 def _sample(train: Text, seed: int) -> Text:
@@ -301,10 +299,6 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
         for thread in [threads.submit(compute) for _ in range(AT_A_TIME)]:
             thread.result()
     return features
-
-
-def _features_of(model: TargetModel, train: Text, valid: Text) -> tuple[np.ndarray, np.ndarray]:
-    return pooled_features(model, train), pooled_features(model, valid)
 
 
 def _predict_features(model: TargetModel, features: np.ndarray) -> Said:

@@ -9,15 +9,25 @@ import pyarrow.parquet as pq
 
 from rnnlm.errors import DataError
 from rnnlm.evaluation.predictions import PREDICTIONS
+from rnnlm.experiment import Validation
 from rnnlm.refs import TokensRef
 from rnnlm.store import made_anew
 from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text
 from rnnlm.transfer.cell import VALID, Fitted, read_documents, write_target_model
+from rnnlm.transfer.subsets import labelled_documents
 
 
 def fit_ensemble(
-    task: TargetTask, cells: Sequence[Path], tokens: TokensRef, final: Path, *, weighted: bool = False
+    task: TargetTask,
+    cells: Sequence[Path],
+    tokens: TokensRef,
+    labels: int | None,
+    seed: int,
+    final: Path,
+    *,
+    validation: Validation | None = None,
+    weighted: bool = False,
 ) -> Fitted:
     """Average what models said of the same documents.
 
@@ -25,15 +35,19 @@ def fit_ensemble(
         task: The target task.
         cells: Folders of the cells.
         tokens: The target's tokens.
+        labels: Their number of labels; if None, all of the training split.
+        seed: Their seed.
         final: Folder to write.
-        weighted: Whether it is the task's weighted mean, with the weights that are best on the validation split. If
-            not, it is the plain mean.
+        validation: Which of their labels choose the weights; if None, the whole validation split.
+        weighted: Whether it is the task's weighted mean, with the weights that are best on those labels. If not, it is
+            the plain mean.
 
     Raises:
         DataError: If they were not asked about the same documents.
     """
     began = time.perf_counter()
-    valid, test = (read_documents(tokens, split, labelled=True) for split in ("valid", "test"))
+    valid = labelled_documents(task, tokens, labels, seed, validation).valid
+    test = read_documents(tokens, "test", labelled=True)
     on_valid, on_test = _said(task, cells, VALID, valid), _said(task, cells, PREDICTIONS, test)
     if not weighted:
         means = np.mean(on_valid, axis=0), np.mean(on_test, axis=0)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,15 +15,16 @@ from typing import NamedTuple
 import numpy as np
 
 from rnnlm.evaluation.verdict import Point
+from rnnlm.experiment import Validation
 from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.model.target_model import TargetModel
-from rnnlm.refs import SPLITS, TokensRef
+from rnnlm.refs import TokensRef
 from rnnlm.seeds import derived
 from rnnlm.settings import FineTuning, LanguageModelTraining, Model, TargetTraining, Trainable, WordMap
 from rnnlm.store import file_sha256
-from rnnlm.targets import TARGETS
+from rnnlm.targets import TARGETS, Said
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.beside import Beside
 from rnnlm.training.fisher import fisher_information
@@ -30,7 +32,9 @@ from rnnlm.training.precision import choose_precision
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder
 from rnnlm.training.target_model import (
+    SHARES,
     VERSION,
+    Frozen,
     average_with_start,
     pooled_features,
     predict,
@@ -40,9 +44,9 @@ from rnnlm.training.target_model import (
 from rnnlm.transfer.cell import Fitted, read_documents, target_metrics, target_predictions, write_cell
 from rnnlm.transfer.fit import start_of, state_folder
 from rnnlm.transfer.start import encoder_weights, start_weights
-from rnnlm.transfer.subsets import label_subset
+from rnnlm.transfer.subsets import labelled_documents
 
-# Numbers of a split's pooled states that are kept from cell to cell: 500 MB.
+# Numbers of the test split's pooled states that are kept from cell to cell: 500 MB.
 MOST_STATES = 125_000_000
 
 
@@ -66,8 +70,9 @@ class TargetFit:
         settings: Widths, layers, dropout.
         tokens: The labelled documents.
         training: Epochs, batch, learning rates.
-        seed: Seed of the label subset, the initial weights, the order and dropout.
-        labels: Number of labelled training documents to use; if None, all.
+        seed: Seed of the subset of labels, the initial weights, the order and dropout.
+        labels: The number of labels; if None, all of the training split.
+        validation: Which of them choose the model; if None, the whole validation split.
         start: Folder of a model whose encoder to start from. None: from scratch.
         trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         word_map: How words come to their rows that the start does not know.
@@ -81,6 +86,7 @@ class TargetFit:
     training: TargetTraining
     seed: int
     labels: int | None = None
+    validation: Validation | None = None
     start: Path | None = None
     trainable: Trainable = "all"
     word_map: WordMap = "exact"
@@ -96,8 +102,9 @@ class TargetFit:
 def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, states: Path | None = None) -> Fitted:
     """Train a model of the target task and score it on the test split.
 
-    The validation split chooses the best of `training.learning_rates` and of all evaluations; the test split is
-    scored once, after that.
+    The documents that choose decide on the best of `training.learning_rates`, of the ways of fine-tuning and of all
+    evaluations; the test split is scored once, after that. In a cross-validation each training goes to its end, and the
+    best is done once more with all labels.
 
     Args:
         fit: What is trained.
@@ -107,25 +114,20 @@ def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, state
             `Fitted.forget` removes them.
     """
     began, training, task = time.perf_counter(), fit.training, TARGETS[fit.training.model]
-    tries = _Tries(fit)
+    tries = _Tries(fit, report, states)
     best: _Tried | None = None
-    folders: list[StateFolder] = []
-    seconds_before = 0.0
-    # Every arm has as many tries, and the validation split chooses among them.
-    ways = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
-    for n, (way, rate) in enumerate(ways):
-        folder = tries.state_folder(states, way, rate) if states else None
-        folders += [folder] if folder else []
-        tried, before = tries.train(way, rate, functools.partial(_report_part, report, n, len(ways)), folder)
-        seconds_before += before
-        if best is None or task.rank(tried.on_valid, training.select) > task.rank(best.on_valid, training.select):
-            best = tried
+    # Every arm has as many tries, and the same documents choose among them.
+    for way, rate in tries.ways:
+        for tried in tries.compare(way, rate):
+            if best is None or task.rank(tried.on_valid, training.select) > task.rank(best.on_valid, training.select):
+                best = tried
     assert best is not None  # there is at least one learning rate
-    model, valid, test = tries.model, tries.valid, tries.test
+    model, test, valid = tries.model, tries.test, tries.of.valid
+    if tries.of.is_cross_validated:
+        best = tries.on_all_labels(best)
     set_weights(model, best.weights)
-    of_valid = predict(model, valid, tries.frozen.get("valid"))
-    of_test = predict(model, test, tries.frozen.get("test"))
-    metrics = target_metrics(task, (valid, of_valid), (test, of_test), best.on_valid) | tries.coverage
+    of_test = predict(model, test, tries.frozen_test)
+    metrics = target_metrics(task, (valid, best.of_valid), (test, of_test), best.on_valid) | tries.coverage
     description = Description(
         kind=training.model,
         settings=fit.settings,
@@ -135,49 +137,68 @@ def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, state
         head=model.task_head.description(),
         **{training.model: training},
     )
-    tables = (target_predictions(task, valid, of_valid), target_predictions(task, test, of_test))
+    tables = (target_predictions(task, valid, best.of_valid), target_predictions(task, test, of_test))
     checkpoint = Checkpoint(description, best.weights)
     sha256 = write_cell(final, *tables, metrics, best.history, checkpoint, fit.tokens.tokenizer)
     # Every cell is charged what it would cost alone.
-    seconds = seconds_before + time.perf_counter() - began + tries.seconds_elsewhere
-    return Fitted(sha256, metrics, seconds, tries.precision, tuple(folders))
+    seconds = tries.seconds_before + time.perf_counter() - began + tries.seconds_elsewhere
+    return Fitted(sha256, metrics, seconds, tries.precision, tuple(tries.folders))
 
 
 class _Tried(NamedTuple):
-    """A training with one learning rate and one way of fine-tuning.
+    """What came of a learning rate, a way of fine-tuning and a share of the trained weights.
 
     Attributes:
-        weights: The weights that were best on the validation split.
-        history: The learning curve.
-        on_valid: Their scores on the validation split, and what they were trained with.
+        way: Place of the way of fine-tuning.
+        rate: The learning rate.
+        share: Share of the trained weights, in an average with those of the start.
+        of_valid: What was said of the documents that choose.
+        on_valid: The scores of that, and what the model was trained with.
+        weights: The model; of a cross-validation, of the last fold.
+        history: Its learning curve.
     """
 
+    way: int
+    rate: float
+    share: float
+    of_valid: Said
+    on_valid: dict[str, float]
     weights: Weights
     history: list[Point]
-    on_valid: dict[str, float]
 
 
 class _Tries:
     """What the tries of a fit share: texts, the model, and what it starts from.
 
     Attributes:
-        valid: The validation documents.
+        ways: Ways of fine-tuning, by place, and learning rates: what is tried.
+        of: The labelled documents.
         test: The test documents.
         model: The model; other cells of its architecture use it, too.
         coverage: What each rung of the word map took.
         precision: Type of the large products.
-        frozen: The pooled states of the validation and test documents, where the encoder stays as it is.
-        seconds_elsewhere: Seconds that an earlier cell spent on `frozen`.
+        frozen_test: The pooled states of the test documents, where the encoder stays as it is.
+        folders: The training states.
+        seconds_before: Seconds of processes that were stopped.
+        seconds_elsewhere: Seconds that an earlier cell spent on `frozen_test`.
     """
 
-    def __init__(self, fit: TargetFit) -> None:
-        self._fit = fit
+    def __init__(self, fit: TargetFit, report: Report, states: Path | None) -> None:
+        self._fit, self._report, self._states = fit, report, states
         self._initial: dict[int, Weights] = {}
         tokens, settings, training = fit.tokens, fit.settings, fit.training
-        self._train, self.valid, self.test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
-        if fit.labels is not None:
-            strata = TARGETS[training.model].strata(self._train.labels)
-            self._train = self._train.take(label_subset(strata, fit.labels, fit.seed))
+        self._task = TARGETS[training.model]
+        self.of = labelled_documents(self._task, tokens, fit.labels, fit.seed, fit.validation)
+        self.test = read_documents(tokens, "test", labelled=True)
+        self.ways = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
+        self._parts = len(self.ways) * len(self.of.folds) + self.of.is_cross_validated
+        self.folders: list[StateFolder] = []
+        self.seconds_before = self.seconds_elsewhere = 0.0
+        self._trained = 0
+        self._frozen: dict[tuple[int, str], Frozen] = {}
+        if self.of.is_cross_validated:
+            # The model that is used is trained on other documents, and no fold says when it is to stop.
+            training = training.model_copy(update={"evaluations": 1})
         self._mapped, self.coverage = start_weights(fit.start, tokens, fit.word_map) if fit.start else ({}, {})
         size, classes = tokens.vocabulary_size, len(tokens.labels)
         self.model = reusable_target_model(settings, type(training), training.model_dump_json(), size, classes)
@@ -185,12 +206,45 @@ class _Tries:
         if fit.trainable != "head":
             sizes = size, training.batch_size, training.max_tokens
             self.precision = choose_precision(training.precision, settings, *sizes)
-        self.frozen: dict[str, np.ndarray] = {}
-        self.seconds_elsewhere = 0.0
+        self.frozen_test: np.ndarray | None = None
         if fit.trainable == "head" and fit.start is not None:
             self._read_frozen(fit.start)
         self._importance = self._fisher() if fit.tuned and training.needs_fisher else None
         self._beside = read_documents(fit.beside.tokens, "train", mapped=True) if fit.beside else None
+
+    def compare(self, way: int, rate: float) -> Iterator[_Tried]:
+        """Train with a learning rate and a way of fine-tuning; yield what came of each share of the trained weights."""
+        fine_tuning, seed = self._way(way)
+        shares = SHARES if fine_tuning.average else (1.0,)
+        said: dict[float, list[Said]] = {share: [] for share in shares}
+        weights: dict[float, Weights] = {}
+        for n, (train, valid) in enumerate(self.of.folds):
+            part = f"fold {n}" if self.of.is_cross_validated else ""
+            history, trained = self._train(way, rate, train, valid, part)
+            for share in shares:
+                if fine_tuning.average:
+                    average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
+                said[share].append(predict(self.model, valid, self._frozen.get((seed, part), (None, None))[1]))
+                weights[share] = get_weights(self.model)
+        chosen = {"learning_rate": rate, "fine_tuning": float(way)}
+        for share in shares:
+            of_valid = np.concatenate(said[share])
+            on_valid = self._task.score_all(of_valid, self.of.valid.labels) | chosen
+            if fine_tuning.average:
+                on_valid["share"] = share
+            yield _Tried(way, rate, share, of_valid, on_valid, weights[share], history)
+
+    def on_all_labels(self, best: _Tried) -> _Tried:
+        """Train once more as the best of a cross-validation, on all labels; its scores are those of the folds."""
+        fine_tuning, seed = self._way(best.way)
+        history, trained = self._train(best.way, best.rate, self.of.train, None, "all")
+        if fine_tuning.average:
+            average_with_start(
+                self.model, self._initial_weights(seed), trained, best.share, self.of.train, self._fit.seed
+            )
+        scores = self._task.score_all(best.of_valid, self.of.valid.labels)
+        history = [point.model_copy(update={"metrics": scores}) for point in history]
+        return best._replace(weights=get_weights(self.model), history=history)
 
     def _initial_weights(self, seed: int) -> Weights:
         """Return the weights of the start, the same for all learning rates of a seed."""
@@ -203,14 +257,13 @@ class _Tries:
         return self._initial[seed]
 
     def _read_frozen(self, start: Path) -> None:
-        if max(self.valid.n_rows, self.test.n_rows) * self.model.width > MOST_STATES:
+        if self.test.n_rows * self.model.width > MOST_STATES:
             return
         set_weights(self.model, self._initial_weights(self._fit.seed))
         encoder = file_sha256(start / "weights.safetensors"), self._fit.word_map
-        for split in ("valid", "test"):
-            here = time.perf_counter()
-            self.frozen[split], seconds = _frozen_states(self.model, encoder, self._fit.tokens, split)
-            self.seconds_elsewhere += seconds - (time.perf_counter() - here)
+        here = time.perf_counter()
+        self.frozen_test, seconds = _frozen_states(self.model, encoder, self._fit.tokens)
+        self.seconds_elsewhere += seconds - (time.perf_counter() - here)
 
     def _fisher(self) -> Weights | None:
         if self._fit.known_text is None:
@@ -232,36 +285,42 @@ class _Tries:
         softmax = get_weights(_language_model(self._fit.settings, self._beside, self._mapped, seed))
         return Beside(self.model, softmax, self._beside, self._fit.beside.training, seed=seed)
 
-    def train(self, way: int, rate: float, report: Report, states: StateFolder | None) -> tuple[_Tried, float]:
-        """Train the model; return what came of it, and the seconds of processes that were stopped."""
+    def _train(self, way: int, rate: float, train: Text, valid: Text | None, part: str) -> tuple[list[Point], Weights]:
+        """Train the model; return the learning curve, and the weights that it ends with."""
         fit, (fine_tuning, seed) = self._fit, self._way(way)
-        first = self._initial_weights(seed)
-        set_weights(self.model, first)
+        set_weights(self.model, self._initial_weights(seed))
+        folder = self._state_folder(self._states, way, rate, part) if self._states else None
         history, before = train_target_model(
             self.model,
-            self._train,
-            self.valid,
+            train,
+            valid,
             rate,
             trainable=fit.trainable,
             seed=seed,
             fine_tuning=fine_tuning,
             importance=self._importance if fine_tuning.importance == "fisher" else None,
-            frozen_valid=self.frozen.get("valid"),
+            frozen=self._pooled(seed, part, train, valid) if fit.trainable == "head" else None,
             beside=self._reading(seed),
-            report=report,
-            states=states,
+            report=functools.partial(_report_part, self._report, self._trained, self._parts),
+            states=folder,
         )
-        rank = TARGETS[fit.training.model].rank
-        on_valid = max((point.metrics for point in history), key=lambda metrics: rank(metrics, fit.training.select))
-        if fine_tuning.average:
-            on_valid = average_with_start(self.model, first, self._train, self.valid, fit.seed)
-        chosen = {"learning_rate": rate, "fine_tuning": float(way)}
-        return _Tried(get_weights(self.model), history, on_valid | chosen), before
+        self._trained += 1
+        self.folders += [folder] if folder else []
+        self.seconds_before += before
+        return history, get_weights(self.model)
 
-    def state_folder(self, states: Path, way: int, rate: float) -> StateFolder:
-        """Return the folder of a try's training states."""
+    def _pooled(self, seed: int, part: str, train: Text, valid: Text | None) -> Frozen:
+        """Return the pooled states of a part's documents; they are the same for all learning rates of a seed."""
+        if (seed, part) not in self._frozen:
+            self._frozen = {key: states for key, states in self._frozen.items() if key[0] == seed}
+            of_valid = None if valid is None else pooled_features(self.model, valid)
+            self._frozen[seed, part] = pooled_features(self.model, train), of_valid
+        return self._frozen[seed, part]
+
+    def _state_folder(self, states: Path, way: int, rate: float, part: str) -> StateFolder:
+        """Return the folder of a training's states."""
         fit, (fine_tuning, seed) = self._fit, self._way(way)
-        beside, known = fit.beside, fit.known_text
+        beside, known, validation = fit.beside, fit.known_text, fit.validation
         of_text = beside and (beside.tokens.sha256, beside.training.model_dump(), _precision(fit.settings, beside))
         content = [
             fit.training.model,
@@ -269,6 +328,7 @@ class _Tries:
             fit.settings.model_dump(),
             fit.training.model_dump(exclude={"learning_rates", "fine_tuning"}),
             [fine_tuning.model_dump(), rate, seed, fit.seed, self.precision, fit.trainable, fit.labels],
+            [validation and validation.model_dump(), part],
             fit.tokens.sha256,
             start_of(fit.start, fit.word_map),
             known.sha256 if known is not None and fine_tuning.importance == "fisher" else None,
@@ -284,16 +344,15 @@ def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> L
     return model
 
 
-@functools.lru_cache(maxsize=4)  # valid and test, of two arms
-def _frozen_states(
-    model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef, split: str
-) -> tuple[np.ndarray, float]:
-    """Compute the pooled states of a split once for all cells of a frozen encoder, with which the model is loaded.
+@functools.lru_cache(maxsize=2)  # of two arms
+def _frozen_states(model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef) -> tuple[np.ndarray, float]:
+    """Compute the pooled states of the test split once for all cells of a frozen encoder.
 
-    The encoder's digest and word map are in the cache's key. Returns the seconds that it took, too.
+    The model has been loaded with this encoder; its digest and word map are in the cache's key. Returns the seconds
+    that it took, too.
     """
     began = time.perf_counter()
-    states = pooled_features(model, read_text(tokens, split).labelled())
+    states = pooled_features(model, read_text(tokens, "test").labelled())
     return states, time.perf_counter() - began
 
 

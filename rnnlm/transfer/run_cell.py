@@ -34,12 +34,13 @@ class Inputs:
     Attributes:
         needs: The models and cells, in the order of the spec.
         texts: The texts that it reads.
-        documents: The target's documents, for cells that count their words; None for the others.
+        documents: The target's documents for cells that count their words, then the source's if they learn its labels;
+            empty for the others.
     """
 
     needs: Sequence[Ref]
     texts: Mapping[Reading, TokensRef]
-    documents: DocumentsRef | None
+    documents: Sequence[DocumentsRef]
 
 
 def run_cell(
@@ -84,6 +85,7 @@ def run_cell(
                 work.training,
                 seed,
                 labels=spec.id.labels,
+                validation=work.validation,
                 start=start,
                 trainable=work.trainable,
                 word_map=work.word_map,
@@ -92,16 +94,26 @@ def run_cell(
             )
             return fit_target_model(fit, final, report, states)
         case SolveLinear():
-            assert inputs.documents is not None
             return fit_solved(
                 TARGETS[spec.id.task],
-                inputs.documents,
+                inputs.documents[0],
                 tokens,
                 spec.id.labels,
                 seed,
                 final,
                 select=work.select,
+                validation=work.validation,
                 class_weights=work.class_weights,
+                source=inputs.documents[1] if work.source_labels else None,
             )
         case AverageModels():
-            return fit_ensemble(TARGETS[spec.id.task], needs, tokens, final, weighted=work.weighted)
+            return fit_ensemble(
+                TARGETS[spec.id.task],
+                needs,
+                tokens,
+                spec.id.labels,
+                seed,
+                final,
+                validation=work.validation,
+                weighted=work.weighted,
+            )

@@ -1,8 +1,78 @@
-"""Subsets of the labelled training documents: the same for every arm, stratified, each inside the next larger."""
+"""The labelled documents of a cell: the same for every arm, stratified, each subset inside the next larger."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
+from rnnlm.experiment import Validation
+from rnnlm.experiment.validation import FOLDS
+from rnnlm.refs import TokensRef
 from rnnlm.seeds import stream
+from rnnlm.targets import TargetTask
+from rnnlm.tokens import Text, read_text
+from rnnlm.transfer.cell import read_documents
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled documents that a model is trained and chosen on.
+
+    Attributes:
+        train: What the model is trained on in the end.
+        valid: What it is chosen by.
+        folds: What models are trained on to be compared, and what they are compared by. The second parts, one after the
+            other, are `valid`. If there is one alone, its first part is `train`.
+    """
+
+    train: Text
+    valid: Text
+    folds: tuple[tuple[Text, Text], ...]
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """Whether the model that is used is trained once more, on all documents."""
+        return len(self.folds) > 1
+
+
+def labelled_documents(
+    task: TargetTask, tokens: TokensRef, labels: int | None, seed: int, validation: Validation | None = None
+) -> Labelled:
+    """Read the labelled documents of a cell.
+
+    Args:
+        task: The target task.
+        tokens: The target's text.
+        labels: The number of labels; if None, all of the training split.
+        seed: Seed of the subset and of the folds.
+        validation: Which of them choose the model; if None, the whole validation split.
+
+    Raises:
+        DataError: If no document could be trained on, or none could choose.
+    """
+    train = read_documents(tokens, "train", labelled=True)
+    if validation is None or validation.way == "split":
+        valid = read_documents(tokens, "valid", labelled=True)
+        train = train if labels is None else _some(task, train, labels, seed)
+        return Labelled(train, valid, ((train, valid),))
+    assert labels is not None
+    if validation.way == "held out":
+        valid = _some(task, read_documents(tokens, "valid", labelled=True), validation.documents, seed)
+        train = _some(task, train, labels - validation.documents, seed)
+        return Labelled(train, valid, ((train, valid),))
+    # From each split in the share that it has of all labels, as what is held out where there are more of them.
+    valid = read_text(tokens, "valid").labelled()
+    from_valid = round(labels * len(valid) / (len(train) + len(valid)))
+    drawn = _some(task, train, labels - from_valid, seed).followed_by(_some(task, valid, from_valid, seed))
+    # Stratum by stratum, each dealt out to all folds in turn: so each fold has its share of each.
+    shuffled, strata = stream(seed, "folds").permutation(labels), task.strata(drawn.labels)
+    order, number = shuffled[np.argsort(strata[shuffled], kind="stable")], min(FOLDS, labels)
+    places = [np.sort(order[n::number]) for n in range(number)]
+    folds = tuple((drawn.take(np.setdiff1d(order, part)), drawn.take(part)) for part in places)
+    return Labelled(drawn, drawn.take(np.concatenate(places)), folds)
+
+
+def _some(task: TargetTask, text: Text, number: int, seed: int) -> Text:
+    return text.take(label_subset(task.strata(text.labels), number, seed) if number else [])
 
 
 def label_subset(strata: np.ndarray, size: int, seed: int) -> np.ndarray:

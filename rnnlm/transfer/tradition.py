@@ -3,12 +3,14 @@
 They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
 """
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -16,15 +18,18 @@ from rnnlm.arms import Smoothing
 from rnnlm.corpus.words import words_in
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
+from rnnlm.experiment import Validation
 from rnnlm.model.checkpoint import Checkpoint
 from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney
-from rnnlm.refs import SPLITS, DocumentsRef, TokensRef
+from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.settings import ClassWeights
-from rnnlm.targets import TargetTask
+from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text
 from rnnlm.transfer.cell import Fitted, read_documents, write_language_model, write_target_model
-from rnnlm.transfer.subsets import label_subset
+from rnnlm.transfer.subsets import labelled_documents
 
+# What a labelled document of the source counts for, beside one of the target.
+SOURCE_WEIGHTS = (1.0, 0.1, 0.01)
 SMOOTHINGS: dict[Smoothing, Callable[[Counts], NgramModel]] = {"kneser_ney": kneser_ney, "good_turing": katz}
 
 
@@ -81,7 +86,9 @@ def fit_solved(
     final: Path,
     *,
     select: str,
+    validation: Validation | None = None,
     class_weights: ClassWeights = "none",
+    source: DocumentsRef | None = None,
 ) -> Fitted:
     """Fit what the tradition has for a target task, and score it on the test split.
 
@@ -92,32 +99,57 @@ def fit_solved(
         task: The target task.
         documents: The target's documents, with their text.
         tokens: The same, encoded: they say which documents are compared, and in what order.
-        labels: Number of labelled training documents to use; if None, all.
-        seed: Seed of the label subset.
+        labels: The number of labels; if None, all of the training split.
+        seed: Seed of the subset.
         final: Folder to write.
-        select: What the strength of the penalty is chosen by, on validation.
+        select: The score that the strength of the penalty is chosen by.
+        validation: Which of the labels choose it; if None, the whole validation split.
         class_weights: Whether rare classes count more in training, for classes.
+        source: Labelled documents of the source, for classes: those of the target's classes in its training split are
+            learnt, too. What they count for, beside a document of the target, is chosen together with the strength.
     """
     began = time.perf_counter()
-    train, valid, test = (read_documents(tokens, split, labelled=True) for split in SPLITS)
-    if labels is not None:
-        train = train.take(label_subset(task.strata(train.labels), labels, seed))
+    of = labelled_documents(task, tokens, labels, seed, validation)
+    test = read_documents(tokens, "test", labelled=True)
     read = _read(documents)
-    of_train, *others = ([read[n] for n in text.document_ids] for text in (train, valid, test))
     settings = {"classes": len(tokens.labels), "class_weights": class_weights}
-    parted = train.n_characters.sum() / max(1, train.n_words.sum()) <= LONGEST_WORDS
-    features, *of_others = task.features(of_train, others, classes=len(tokens.labels), parted=bool(parted))
+    more, classes_of_more = _of_source(source, tokens.labels) if source else ([], np.zeros(0, np.int64))
+    choices = list(itertools.product(task.strengths, SOURCE_WEIGHTS if source else (1.0,)))
+    parted = bool(of.train.n_characters.sum() / max(1, of.train.n_words.sum()) <= LONGEST_WORDS)
+
+    def solved(train: Text, others: Sequence[Text], choices: Sequence[tuple[float, float]]) -> Iterator[list[Said]]:
+        """Yield what the model of each strength and weight says of each other text."""
+        of_train, *of_others = ([read[n] for n in text.document_ids] for text in (train, *others))
+        features, *asked = task.features([*of_train, *more], of_others, classes=len(tokens.labels), parted=parted)
+        for strength, weight in choices:
+            weighted = {"document_weights": np.repeat([1.0, weight], [len(train), len(more)])} if more else {}
+            all_labels = np.concatenate([train.labels, classes_of_more]) if more else train.labels
+            yield task.solve(features, all_labels, asked, strength, **settings, **weighted)
+
+    at_once = [] if of.is_cross_validated else [test]
+    by_fold = [list(solved(train, [valid, *at_once], choices)) for train, valid in of.folds]
     found = []
-    for strength in task.strengths:
-        said = task.solve(features, train.labels, of_others, strength, **settings)
-        found.append((task.rank(task.score_all(said[0], valid.labels), select), strength, said))
-    _, strength, (of_valid, of_test) = max(found, key=lambda one: one[0])
-    return write_target_model(final, task, (valid, of_valid), (test, of_test), began, {"strength": strength})
+    for choice, *parts in zip(choices, *by_fold, strict=True):
+        said = np.concatenate([part[0] for part in parts])
+        found.append((task.rank(task.score_all(said, of.valid.labels), select), choice, said, parts[-1][-1]))
+    _, choice, of_valid, of_test = max(found, key=lambda one: one[0])
+    if of.is_cross_validated:
+        ((of_test,),) = solved(of.train, [test], [choice])
+    chosen = {"strength": choice[0]} | ({"source_weight": choice[1]} if source else {})
+    return write_target_model(final, task, (of.valid, of_valid), (test, of_test), began, chosen)
 
 
 def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:
     train = read_documents(tokens, "train", mapped=True)
     return SMOOTHINGS[smoothing](count(train, order))
+
+
+def _of_source(source: DocumentsRef, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """Return the text and the class index of each training document of the source that is of the target's classes."""
+    table = pq.read_table(source.file, columns=["text", "label"], filters=[("split", "=", "train")])
+    places = pc.index_in(table["label"], pa.array(classes, pa.string()))
+    table = table.append_column("class", places).filter(pc.is_valid(places))
+    return table["text"].to_pylist(), table["class"].to_numpy().astype(np.int64)
 
 
 def _read(documents: DocumentsRef) -> dict[str, Any]:

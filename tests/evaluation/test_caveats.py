@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences
 from rnnlm.evaluation.enough import more_documents, small_splits
-from rnnlm.refs import DocumentsRef, TokensRef
+from rnnlm.refs import DocumentsRef, ModelKind, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 
 GIVEN = Corpus(files=["x.csv"], label="label", split="split")
@@ -87,15 +87,25 @@ def test_many_unknown_tokens_are_said(source: int, target: int, own: Tokenizer |
 
 def test_small_splits_are_named_with_what_to_do() -> None:
     counts = {"train": 100, "valid": 29, "test": 1}
-    test, valid = small_splits(documents(documents=counts, labelled=counts), GIVEN)
+    chosen: dict[tuple[ModelKind, int], int] = {("language_model", 0): 29, ("classifier", 100): 29}
+    test, valid = small_splits(documents(documents=counts, labelled=counts), GIVEN, chosen)
     assert test.startswith("No claim is made: the target's test split has 1 document, and a verdict needs at least 30")
     assert test.endswith("Give more rows whose column 'split' says test.")
     assert "No arm is recommended: the target's validation split has 29 documents" in valid
     labelled = {"train": 100, "valid": 40, "test": 5}
-    (some,) = small_splits(documents(labelled=labelled), GIVEN)
+    chosen = {("classifier", 20): 20, ("classifier", 100): 30}
+    some, few = small_splits(documents(labelled=labelled), GIVEN, chosen)
     assert some.startswith("No claim is made about the target task: the target's test split has 5 labelled documents")
+    assert few.startswith("No arm is recommended with these numbers of labels: 20 (20).")
+    assert few.endswith("needs at least 30. Give more labels.")
+    held_out: dict[tuple[ModelKind, int], int] = {("classifier", 2_000): 20}
+    assert small_splits(documents(labelled=labelled), GIVEN, held_out)[1].endswith("larger target.corpus.valid_share.")
     enough = {"train": 100, "valid": 30, "test": 30}
-    assert small_splits(documents(documents=enough, labelled=enough), GIVEN) == []
+    assert small_splits(documents(documents=enough, labelled=enough), GIVEN, {("classifier", 100): 30}) == []
+    # A cross-validation needs no validation split, but language models do.
+    counts = {"train": 100, "valid": 29, "test": 30}
+    (alone,) = small_splits(documents(documents=counts, labelled=counts), GIVEN, {("classifier", 100): 100})
+    assert alone.startswith("No arm is recommended for the language model: the target's validation split has 29 doc")
 
 
 def test_what_to_do_fits_how_the_splits_are_made() -> None:

@@ -6,7 +6,7 @@ import pytest
 from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recommendation_sentence
 from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome, Recommendation
-from rnnlm.refs import ScoreRef
+from rnnlm.refs import ModelKind, ScoreRef
 
 
 def score(arm: str, valid: float, labels: int = 100, seed: int = 1) -> ScoreRef:
@@ -42,6 +42,10 @@ def gain(arm: str, value: float, outcome: Outcome, labels: int = 100) -> Gain:
     )
 
 
+def choosing(documents: int) -> dict[tuple[ModelKind, int], int]:
+    return {("language_model", 0): 30, ("classifier", 100): documents, ("classifier", 500): documents}
+
+
 def test_the_best_on_validation_is_recommended() -> None:
     scores = [
         score("kneser_ney", 2.0, labels=0),
@@ -54,18 +58,18 @@ def test_the_best_on_validation_is_recommended() -> None:
         score("scratch", 0.9, labels=500),
         score("tfidf", 0.85, labels=500),
     ]
-    found = recommend(scores, "accuracy", {"language_model": 30, "classifier": 30})
+    found = recommend(scores, "accuracy", choosing(30))
     assert found == [
         Recommendation(task="language_model", labels=0, arm="parameter"),
         Recommendation(task="classifier", labels=100, arm="tfidf"),
         Recommendation(task="classifier", labels=500, arm="parameter"),  # the first of equals
     ]
     assert recommendation_sentence(found) == (
-        "What to use, by the validation split: for the language model parameter transfer; for the classifier "
+        "What to use, by validation: for the language model parameter transfer; for the classifier "
         "a linear model on TF-IDF with 100 labels; parameter transfer with 500 labels."
     )
     assert recommendation_sentence([]) == ""
-    few = recommend(scores, "accuracy", {"language_model": 30, "classifier": 29})
+    few = recommend(scores, "accuracy", choosing(29))
     assert few == found[:1], "nothing is recommended by a handful of documents"
 
 

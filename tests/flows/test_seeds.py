@@ -19,6 +19,8 @@ from rnnlm.refs import CellId, ScoreRef
 from rnnlm.steps.planned import planned
 from rnnlm.steps.seeds import with_more_seeds
 
+LABELLED = {"train": 95, "valid": 5, "test": 50}
+
 STARTED = ("classifier", "parameter", 5)
 ADDED = "Seeds were added where the answer was open: 3 at first, at most 5."
 
@@ -92,7 +94,7 @@ def grown(experiment: Experiment, open_arm: str, seconds: float) -> Plan:
             seconds=seconds * max(cell.labels, 1),
             recorded_as="",
         )
-        for cell in plan(experiment, 100)
+        for cell in plan(experiment, LABELLED)
     }
 
     def said(score: ScoreRef) -> Predictions:
@@ -103,7 +105,7 @@ def grown(experiment: Experiment, open_arm: str, seconds: float) -> Plan:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rnnlm.steps.seeds.predictions_of", said)
-        return with_more_seeds(experiment, 100, scores)
+        return with_more_seeds(experiment, LABELLED, scores)
 
 
 @pytest.mark.parametrize(("minutes", "more"), [(None, {20, 100}), (42.0, {20, 100}), (24.0, {20}), (19.0, set())])
@@ -114,7 +116,7 @@ def test_no_seeds_are_begun_that_would_take_more_than_the_minutes(
     settings["comparison"] = {"arms": ["scratch", "target_text", "parameter"], "labels": [20, "all"], "seeds": "auto"}
     settings["comparison"] |= {"minutes": minutes, "language_models": False}
     experiment = check_experiment(settings)
-    first = plan(experiment, 100)
+    first = plan(experiment, LABELLED)
     added = [cell for cell in grown(experiment, "parameter", seconds=1.0) if cell not in first]
     assert {cell.labels for cell in added} == more
     for labels in more:
@@ -141,5 +143,5 @@ def noise() -> dict[str, np.ndarray]:
 
 def test_a_fixed_number_of_seeds_stays(settings: dict[str, Any]) -> None:
     experiment = check_experiment(settings)
-    assert grown(experiment, "parameter", seconds=1.0) == plan(experiment, 100)
-    assert isinstance(next(iter(plan(experiment, 100))), CellId)
+    assert grown(experiment, "parameter", seconds=1.0) == plan(experiment, LABELLED)
+    assert isinstance(next(iter(plan(experiment, LABELLED))), CellId)

@@ -137,7 +137,7 @@ def test_from_text_to_verdict_and_again(
     assert asked is not None
     (as_it_is,) = (c["metrics"] for c in verdict["cells"] if c["arm"] == "source")
     assert asked.perplexity == pytest.approx(as_it_is["valid/perplexity"])
-    assert asked.documents == labelled
+    assert asked.documents == verdict["documents"]["train"] == labelled - verdict["documents"]["valid"]
     assert executed["language model"] == 0
     executed.clear()
 

@@ -73,6 +73,7 @@ def settings(file: Path) -> Experiment:
             "comparison": {
                 "arms": ["scratch", "tfidf", "parameter", "linear_map", "feature", "parameter_tfidf"],
                 "labels": [40],
+                "validation": "split",
                 "seeds": 1,
             },
         }
@@ -122,7 +123,7 @@ class Outputs:
             downloads=folder,
             label_kind=experiment.target.target_task.labels,
         )
-        self.cells: Plan = plan(self.experiment, self.documents.labelled["train"])
+        self.cells: Plan = plan(self.experiment, self.documents.labelled)
         assert self.experiment.target.tokenizer is not None
         self.tokens = tokenize(self.documents, self.experiment.target.tokenizer, folder / "tokens")
         self.source_tokens = tokenize(self.documents, self.experiment.source.tokenizer, folder / "source tokens")
@@ -143,7 +144,7 @@ class Outputs:
     def _cell(self, spec: CellSpec) -> tuple[Ref, dict[str, float]]:
         needs = [self.need(need)[0] for need in spec.needs]
         final = self.folder / spec.id.title
-        fitted = run_cell(spec, Inputs(needs, {spec.reads: self.tokens}, self.documents), final)
+        fitted = run_cell(spec, Inputs(needs, {spec.reads: self.tokens}, [self.documents]), final)
         return Ref(path=final, sha256=fitted.sha256), fitted.metrics
 
 

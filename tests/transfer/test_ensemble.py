@@ -58,7 +58,7 @@ def test_a_plain_mean_is_one_of_probabilities(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.0), cell("other", 2, 1.0)]
-    fitted = fit_ensemble(CLASSES, parts, tokens, tmp_path / "mean")
+    fitted = fit_ensemble(CLASSES, parts, tokens, None, 1, tmp_path / "mean")
     for name in (VALID, PREDICTIONS):
         mean = (said(parts[0], name) + said(parts[1], name)) / 2
         np.testing.assert_allclose(said(tmp_path / "mean", name), mean, atol=1e-6)
@@ -71,7 +71,7 @@ def test_weights_come_from_the_validation_split_alone(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.5), cell("other", 2, 0.7)]
-    fitted = fit_ensemble(CLASSES, parts, tokens, tmp_path / "mean", weighted=True)
+    fitted = fit_ensemble(CLASSES, parts, tokens, None, 1, tmp_path / "mean", weighted=True)
     valid = read_documents(tokens, "valid", labelled=True)
     weights = fit_weights([said(part, VALID) for part in parts], valid.labels)
     shares = weights / weights.sum()
@@ -91,4 +91,4 @@ def test_cells_of_other_documents_are_refused(
     whole = cell("whole", 1, 1.0)
     pq.write_table(pq.read_table(whole / VALID).slice(1), whole / VALID)
     with pytest.raises(DataError, match="the model saw other documents"):
-        fit_ensemble(CLASSES, [whole, whole], tokens, tmp_path / "mean")
+        fit_ensemble(CLASSES, [whole, whole], tokens, None, 1, tmp_path / "mean")

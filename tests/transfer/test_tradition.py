@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.corpus import ingest
+from rnnlm.experiment import Validation
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.ngram import count, kneser_ney
@@ -17,7 +18,7 @@ from rnnlm.targets import TASKS
 from rnnlm.targets.calibration import calibration_metrics
 from rnnlm.tokens import TextTokenizer, read_text, tokenize
 from rnnlm.transfer.subsets import label_subset
-from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_solved
+from rnnlm.transfer.tradition import SOURCE_WEIGHTS, fit_mixture, fit_ngram, fit_solved
 
 GOOD, BAD = ["great", "lovely", "moving"], ["dull", "boring", "weak"]
 
@@ -169,3 +170,38 @@ def test_text_without_a_word_is_counted_by_characters(tmp_path: Path) -> None:
     assert (
         fit_solved(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy").metrics["accuracy"] == 1.0
     )
+
+
+def test_labels_of_the_source_are_learnt_as_much_as_validation_says(tmp_path: Path) -> None:
+    """The source's words mean the same, or the opposite; other classes of it are left out."""
+    generator = np.random.default_rng(2)
+    words = {"good": ["lovely", "great", "fine", "sweet"], "bad": ["dull", "poor", "weak", "bland"]}
+
+    def write(name: str, number: int, turned: bool) -> DocumentsRef:
+        rows = ["text,label"]
+        for n in range(number):
+            label = ("good", "bad")[n % 2]
+            of = ("bad", "good")[n % 2] if turned else label
+            rows.append(f"{' '.join(generator.choice(words[of], 2))} film number {n},{label}")
+        rows += [f"lovely great film of no kind {n},other" for n in range(40)] if name != "target" else []
+        (tmp_path / f"{name}.csv").write_text("\n".join(rows), encoding="utf-8")
+        corpus = Corpus(files=[str(tmp_path / f"{name}.csv")], label="label", valid_share=0.2, test_share=0.3)
+        return ingest(corpus, tmp_path / f"{name} documents", downloads=tmp_path)
+
+    target = write("target", 300, False)
+    tokens = tokenize(target, Tokenizer(kind="word", vocabulary_size=300), tmp_path / "tokens")
+    validation = Validation(way="cross-validation", documents=12)
+
+    def fitted(name: str, source: DocumentsRef | None) -> dict[str, float]:
+        return fit_solved(
+            CLASSES, target, tokens, 12, 3, tmp_path / name, select="nll", validation=validation, source=source
+        ).metrics
+
+    alone = fitted("alone", None)
+    same, turned = (fitted(name, write(name, 400, name == "turned")) for name in ("same", "turned"))
+    assert "valid/source_weight" not in alone
+    assert same["valid/source_weight"] == 1.0
+    assert same["nll"] < alone["nll"]
+    assert turned["valid/source_weight"] == min(SOURCE_WEIGHTS)
+    said = pq.read_table(tmp_path / "same" / "predictions.parquet")
+    assert {len(row) for row in said["probabilities"].to_pylist()} == {2}
