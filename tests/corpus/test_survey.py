@@ -87,7 +87,7 @@ def _proposed(target: Survey, source: Survey, tmp_path: Path) -> None:
             assert ref.labels == sorted(kind.labels)
             assert sum(ref.documents.values()) == len({one.digest for one in kind.documents})
             sizes = [size for size in experiment.comparison.labels if size != "all"]
-            assert all(size < ref.labelled["train"] for size in sizes)
+            assert all(size < ref.labelled["train"] + ref.labelled["valid"] for size in sizes)
 
 
 KINDS = ["csv", "semicolons.csv", "cp1252.csv", "tsv", "jsonl", "parquet", "noheader.csv"]
