@@ -22,7 +22,7 @@ def finetune(
         spec: The cell: what is trained, and with which settings.
         needs: What it needs: the source model, a language model, or other cells.
         texts: The texts that it reads, the target's first.
-        documents: The target's documents for cells that count their words, then the source's if they learn its labels.
+        documents: What `documents_of` returns.
     """
     return _compute(place, spec, needs, texts, documents)
 
@@ -38,7 +38,7 @@ def baseline(
         spec: The cell: what is trained, counted or solved, and with which settings.
         needs: What it needs: a language model of the target's text alone, or other baselines.
         texts: The target's text.
-        documents: The target's documents, for cells that count their words.
+        documents: What `documents_of` returns.
     """
     return _compute(place, spec, needs, texts, documents)
 
@@ -89,10 +89,14 @@ def _compute(
 
 
 def documents_of(spec: CellSpec, texts: Texts) -> list[DocumentsRef]:
-    """Return the documents whose words a cell reads, besides its tokens: the target's, and then the source's."""
-    if not isinstance(spec.work, SolveLinear):
+    """Return the documents that a cell reads, besides its tokens: the target's, for their groups and words.
+
+    A cell that learns the source's labels gets the source's as well.
+    """
+    if spec.id.task == "language_model":
         return []
-    return [texts.documents, *([texts.source_documents] if spec.work.source_labels else [])]
+    source_too = isinstance(spec.work, SolveLinear) and spec.work.source_labels
+    return [texts.documents, *([texts.source_documents] if source_too else [])]
 
 
 @step(version=6)

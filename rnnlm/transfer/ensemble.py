@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rnnlm.errors import DataError
 from rnnlm.evaluation.predictions import PREDICTIONS
 from rnnlm.experiment import Validation
-from rnnlm.refs import TokensRef
+from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.store import made_anew
 from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text
@@ -27,6 +27,7 @@ def fit_ensemble(
     final: Path,
     *,
     validation: Validation | None = None,
+    documents: DocumentsRef | None = None,
     weighted: bool = False,
 ) -> Fitted:
     """Average what models said of the same documents.
@@ -39,6 +40,7 @@ def fit_ensemble(
         seed: Their seed.
         final: Folder to write.
         validation: Which of their labels choose the weights; if None, the whole validation split.
+        documents: The target's documents, if they may have groups.
         weighted: Whether it is the task's weighted mean, with the weights that are best on those labels. If not, it is
             the plain mean.
 
@@ -46,7 +48,7 @@ def fit_ensemble(
         DataError: If they were not asked about the same documents.
     """
     began = time.perf_counter()
-    valid = labelled_documents(task, tokens, labels, seed, validation).valid
+    valid = labelled_documents(task, tokens, labels, seed, validation, documents).valid
     test = read_documents(tokens, "test", labelled=True)
     on_valid, on_test = _said(task, cells, VALID, valid), _said(task, cells, PREDICTIONS, test)
     if not weighted:

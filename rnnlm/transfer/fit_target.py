@@ -20,7 +20,7 @@ from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
 from rnnlm.model.target_model import TargetModel
-from rnnlm.refs import TokensRef
+from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.seeds import derived
 from rnnlm.settings import FineTuning, LanguageModelTraining, Model, TargetTraining, Trainable, WordMap
 from rnnlm.store import file_sha256
@@ -73,6 +73,7 @@ class TargetFit:
         seed: Seed of the subset of labels, the initial weights, the order and dropout.
         labels: The number of labels; if None, all of the training split.
         validation: Which of them choose the model; if None, the whole validation split.
+        documents: The target's documents, if they may have groups.
         start: Folder of a model whose encoder to start from. None: from scratch.
         trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
         word_map: How words come to their rows that the start does not know.
@@ -87,6 +88,7 @@ class TargetFit:
     seed: int
     labels: int | None = None
     validation: Validation | None = None
+    documents: DocumentsRef | None = None
     start: Path | None = None
     trainable: Trainable = "all"
     word_map: WordMap = "exact"
@@ -188,7 +190,7 @@ class _Tries:
         self._initial: dict[int, Weights] = {}
         tokens, settings, training = fit.tokens, fit.settings, fit.training
         self._task = TARGETS[training.model]
-        self.of = labelled_documents(self._task, tokens, fit.labels, fit.seed, fit.validation)
+        self.of = labelled_documents(self._task, tokens, fit.labels, fit.seed, fit.validation, fit.documents)
         self.test = read_documents(tokens, "test", labelled=True)
         self.ways = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
         self._parts = len(self.ways) * len(self.of.folds) + self.of.is_cross_validated

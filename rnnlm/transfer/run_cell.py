@@ -34,8 +34,8 @@ class Inputs:
     Attributes:
         needs: The models and cells, in the order of the spec.
         texts: The texts that it reads.
-        documents: The target's documents for cells that count their words, then the source's if they learn its labels;
-            empty for the others.
+        documents: The target's documents for cells of the target task, then the source's if its labels are learnt.
+            Empty for language models.
     """
 
     needs: Sequence[Ref]
@@ -86,6 +86,7 @@ def run_cell(
                 seed,
                 labels=spec.id.labels,
                 validation=work.validation,
+                documents=inputs.documents[0],
                 start=start,
                 trainable=work.trainable,
                 word_map=work.word_map,
@@ -115,5 +116,6 @@ def run_cell(
                 seed,
                 final,
                 validation=work.validation,
+                documents=inputs.documents[0],
                 weighted=work.weighted,
             )

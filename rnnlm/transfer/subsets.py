@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from rnnlm.experiment import Validation
 from rnnlm.experiment.validation import FOLDS
-from rnnlm.refs import TokensRef
+from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.seeds import stream
 from rnnlm.targets import TargetTask
 from rnnlm.tokens import Text, read_text
@@ -35,7 +37,12 @@ class Labelled:
 
 
 def labelled_documents(
-    task: TargetTask, tokens: TokensRef, labels: int | None, seed: int, validation: Validation | None = None
+    task: TargetTask,
+    tokens: TokensRef,
+    labels: int | None,
+    seed: int,
+    validation: Validation | None = None,
+    documents: DocumentsRef | None = None,
 ) -> Labelled:
     """Read the labelled documents of a cell.
 
@@ -45,6 +52,8 @@ def labelled_documents(
         labels: The number of labels; if None, all of the training split.
         seed: Seed of the subset and of the folds.
         validation: Which of them choose the model; if None, the whole validation split.
+        documents: The target's documents, whose groups are kept together in a cross-validation; if None, there are no
+            groups.
 
     Raises:
         DataError: If no document could be trained on, or none could choose.
@@ -63,12 +72,47 @@ def labelled_documents(
     valid = read_text(tokens, "valid").labelled()
     from_valid = round(labels * len(valid) / (len(train) + len(valid)))
     drawn = _some(task, train, labels - from_valid, seed).followed_by(_some(task, valid, from_valid, seed))
-    # Stratum by stratum, each dealt out to all folds in turn: so each fold has its share of each.
-    shuffled, strata = stream(seed, "folds").permutation(labels), task.strata(drawn.labels)
-    order, number = shuffled[np.argsort(strata[shuffled], kind="stable")], min(FOLDS, labels)
-    places = [np.sort(order[n::number]) for n in range(number)]
-    folds = tuple((drawn.take(np.setdiff1d(order, part)), drawn.take(part)) for part in places)
-    return Labelled(drawn, drawn.take(np.concatenate(places)), folds)
+    places = folds(task.strata(drawn.labels), _groups(drawn, documents), seed)
+    parts = tuple((drawn.take(np.setdiff1d(np.arange(labels), part)), drawn.take(part)) for part in places)
+    return Labelled(drawn, drawn.take(np.concatenate(places)), parts)
+
+
+def _groups(text: Text, documents: DocumentsRef | None) -> np.ndarray:
+    """Return a number for the group of each document; one without a group has its own."""
+    numbers = np.arange(len(text))
+    if documents is None:
+        return numbers
+    table = pq.read_table(documents.file, columns=["id", "group"], filters=pc.field("group").is_valid())
+    known = dict(zip(table["id"].to_pylist(), table["group"].to_pylist(), strict=True))
+    first: dict[str, int] = {}
+    return np.array(
+        [first.setdefault(known[name], n) if name in known else n for n, name in enumerate(text.document_ids)]
+    )
+
+
+def folds(strata: np.ndarray, groups: np.ndarray, seed: int) -> list[np.ndarray]:
+    """Deal documents out to the folds of a cross-validation.
+
+    Stratum by stratum, groups are dealt out to all folds in turn: so each fold has about its share of each stratum, and
+    no group is in two folds. A group counts for the stratum of its first document.
+
+    Args:
+        strata: (documents,) class indices, or groups of numbers.
+        groups: (documents,) a number for each group.
+        seed: Seed of the order.
+
+    Returns:
+        Sorted places of the documents of each fold: FOLDS folds, or as many as there are groups.
+    """
+    _, first, unit = np.unique(groups, return_index=True, return_inverse=True)
+    if len(first) == 1:  # what is all of one group cannot be kept together
+        first = unit = np.arange(len(strata))
+    shuffled = stream(seed, "folds").permutation(len(first))
+    order = shuffled[np.argsort(strata[first[shuffled]], kind="stable")]
+    number = min(FOLDS, len(first))
+    fold = np.empty(len(first), np.int64)
+    fold[order] = np.arange(len(first)) % number
+    return [np.flatnonzero(fold[unit] == n) for n in range(number)]
 
 
 def _some(task: TargetTask, text: Text, number: int, seed: int) -> Text:

@@ -109,7 +109,7 @@ def fit_solved(
             learnt, too. What they count for, beside a document of the target, is chosen together with the strength.
     """
     began = time.perf_counter()
-    of = labelled_documents(task, tokens, labels, seed, validation)
+    of = labelled_documents(task, tokens, labels, seed, validation, documents)
     test = read_documents(tokens, "test", labelled=True)
     read = _read(documents)
     settings = {"classes": len(tokens.labels), "class_weights": class_weights}

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rnnlm.corpus import ingest
 from rnnlm.experiment import Validation, all_labels, validation_of
@@ -22,7 +24,7 @@ from rnnlm.training.target_model import predict, train_target_model
 from rnnlm.transfer.cell import VALID, read_documents
 from rnnlm.transfer.ensemble import fit_ensemble
 from rnnlm.transfer.fit_target import TargetFit, fit_target_model
-from rnnlm.transfer.subsets import Labelled, labelled_documents
+from rnnlm.transfer.subsets import Labelled, folds, labelled_documents
 from rnnlm.transfer.tradition import fit_solved
 
 CLASSES = TASKS["classification"]
@@ -84,6 +86,45 @@ def test_in_a_cross_validation_each_label_chooses_once_and_all_are_trained_on(
             np.testing.assert_array_equal(text.document(n), split.document(place))
             assert text.labels[n] == split.labels[place]
             assert text.n_characters[n] == split.n_characters[place]
+
+
+@given(sizes=st.lists(st.integers(1, 6), min_size=1, max_size=40), seed=st.integers(0, 99), data=st.data())
+def test_no_group_is_in_two_folds_and_each_document_in_one(sizes: list[int], seed: int, data: st.DataObject) -> None:
+    groups = np.repeat(data.draw(st.permutations(range(len(sizes)))), sizes)
+    strata = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(groups), max_size=len(groups))))
+    found = folds(strata, groups, seed)
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(groups)))
+    assert all(len(fold) for fold in found)
+    if len(sizes) > 1:
+        assert len(found) == min(5, len(sizes))
+        assert sum(len(np.unique(groups[fold])) for fold in found) == len(sizes)
+        # The groups of each stratum, by their first documents, are spread evenly.
+        _, first = np.unique(groups, return_index=True)
+        for stratum in range(3):
+            counts = [np.isin(first[strata[first] == stratum], fold).sum() for fold in found]
+            assert max(counts) - min(counts) <= 1
+    elif len(groups) > 1:
+        assert len(found) == min(5, len(groups)), "one group alone is divided"
+
+
+def test_the_groups_are_those_of_the_documents(tmp_path: Path) -> None:
+    rows = [f"the film is {'good' if n % 2 else 'bad'} {n},{n % 2},film {n // 4 if n % 8 else ''}" for n in range(120)]
+    rows = [row.removesuffix("film ") for row in rows]
+    (tmp_path / "reviews.csv").write_text("\n".join(["text,label,film", *rows]), encoding="utf-8")
+    corpus = Corpus(files=[str(tmp_path / "reviews.csv")], label="label", group="film", valid_share=0.2, test_share=0.3)
+    documents = ingest(corpus, tmp_path / "documents", downloads=tmp_path)
+    tokens = tokenize(documents, Tokenizer(kind="word", vocabulary_size=300), tmp_path / "tokens")
+    validation = Validation(way="cross-validation", documents=50)
+    found = labelled_documents(CLASSES, tokens, 50, 3, validation, documents)
+    table = pq.read_table(documents.file, columns=["id", "group"])
+    group = dict(zip(table["id"].to_pylist(), table["group"].to_pylist(), strict=True))
+    folds_of: dict[str, set[int]] = {}
+    for n, (_, valid) in enumerate(found.folds):
+        for name in valid.document_ids:
+            if group[name] is not None:
+                folds_of.setdefault(group[name], set()).add(n)
+    assert max(len([name for name in group.values() if name == one]) for one in folds_of) > 1
+    assert {len(places) for places in folds_of.values()} == {1}
 
 
 def test_classes_and_splits_have_their_shares_in_each_fold(tokens: TokensRef) -> None:
