@@ -72,6 +72,13 @@ def windows(task: Task, count: int, generator: np.random.Generator) -> Iterator[
         yield stream[:, :-1], stream[:, 1:]
 
 
+def zipf_entropy(vocabulary: int) -> float:
+    """Return the entropy of the tokens of `windows`, in nats."""
+    shares = 1.0 / np.arange(1, vocabulary + 1)
+    shares /= shares.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
 def measure_steps(task: Task, step: Callable[[np.ndarray, np.ndarray], float], *libraries: str) -> None:
     """Time the training steps of a language model and print the tokens per second of each round.
 

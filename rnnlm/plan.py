@@ -199,7 +199,7 @@ class CellSpec(_Value):
 Plan = dict[CellId, CellSpec]
 Group = tuple[ModelKind, str, int]  # task, arm, label count
 SeedCounts = Mapping[Group, int]
-Labelled = Mapping[str, int]  # labelled documents of each split
+LabelCounts = Mapping[str, int]  # labelled documents of each split
 
 
 def seeds_of(cells: Iterable[CellId]) -> SeedCounts:
@@ -232,7 +232,7 @@ def can_grow(experiment: Experiment, group: Group) -> bool:
     return comparison.seeds_language_model == "auto" and compared
 
 
-def plan(experiment: Experiment, labelled: Labelled, seeds: SeedCounts = MappingProxyType({})) -> Plan:
+def plan(experiment: Experiment, labelled: LabelCounts, seeds: SeedCounts = MappingProxyType({})) -> Plan:
     """Return every cell of a comparison; each comes after those that it needs.
 
     Args:
@@ -263,7 +263,7 @@ def _depth(spec: CellSpec, cells: Plan) -> int:
     return max((1 + _depth(cells[need], cells) for need in of_its_task), default=0)
 
 
-def _cell(experiment: Experiment, cell: CellId, labelled: Labelled) -> CellSpec:
+def _cell(experiment: Experiment, cell: CellId, labelled: LabelCounts) -> CellSpec:
     """Return what is known of a cell before it is computed."""
     arm = ARMS[cell.arm]
     if cell.task == "language_model":
@@ -324,7 +324,7 @@ def _language_model(experiment: Experiment, arm: Arm, seed: int) -> CellSpec:
             raise ValueError(f"the arm {arm.name} has no language model")
 
 
-def _target_models(experiment: Experiment, labelled: Labelled, seeds: SeedCounts) -> Iterator[CellSpec]:
+def _target_models(experiment: Experiment, labelled: LabelCounts, seeds: SeedCounts) -> Iterator[CellSpec]:
     """Return every arm at every number of labels with every seed."""
     comparison = experiment.comparison
     task = cast(ModelKind, experiment.target.training.model)
@@ -342,7 +342,7 @@ def _target_models(experiment: Experiment, labelled: Labelled, seeds: SeedCounts
                     yield _target_model(experiment, ARMS[name], labels, comparison.seed + n, labelled)
 
 
-def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labelled: Labelled) -> CellSpec:
+def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labelled: LabelCounts) -> CellSpec:
     training = experiment.target.training
     validation = validation_of(experiment.comparison.counts_validation, labels, labelled)
     found = CellId(task=training.model, arm=arm.name, labels=labels, seed=seed)

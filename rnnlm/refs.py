@@ -203,7 +203,7 @@ class ScoreRef(Ref, CellId):
     `metrics.json` its scores, `history.json` the learning curve.
 
     Attributes:
-        metrics: Scores on the test split, by name (`accuracy`), and on the validation split (`valid/accuracy`).
+        metrics: Scores on the test split, by name (`accuracy`), and of the documents that chose it (`valid/accuracy`).
         seconds: Wall-clock time of the cell.
         busy_cores: Cores that were busy on average; of a training that was stopped, in its last process. None if it
             was not recorded.

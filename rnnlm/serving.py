@@ -12,7 +12,7 @@ Every text gets one row, in the order in which the texts came. What a row holds 
   its end token included), `tokens` (how many were predicted), `perplexity` and `bits_per_character`. Of an empty text
   the end token alone is scored; bits per character of no characters are null.
 - `classify`, of a classifier, which has no other: `label`, the most probable class, and `probabilities` by class,
-  calibrated with the temperature that the validation split chose. Of a text longer than the classifier's `max_tokens`
+  calibrated with the temperature that validation chose. Of a text longer than the classifier's `max_tokens`
   the end is read, as in training.
 - `predict`, of a model that predicts numbers: `value`.
 - `tag`, of a model that tags words: the cleaned `text`, its `words`, their `tags` and `probabilities`, and the

@@ -101,7 +101,7 @@ class MeanOf:
 
     Attributes:
         arms: Their names.
-        weighted: Whether the validation split weights them, classifiers by their logits. If not, it is the plain mean,
+        weighted: Whether validation weights them, classifiers by their logits. If not, it is the plain mean,
             of classifiers that of their probabilities.
     """
 

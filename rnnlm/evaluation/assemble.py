@@ -40,7 +40,7 @@ from rnnlm.evaluation.recommendation import outcome, outcomes, recommend, recomm
 from rnnlm.evaluation.summary import summary
 from rnnlm.evaluation.verdict import SCHEMA_VERSION, Cell, Coverage, Forgetting, Point, Verdict
 from rnnlm.experiment import Comparison, Experiment
-from rnnlm.plan import Labelled, Plan, can_grow, plan, seconds_before, seeds_of, united, validations
+from rnnlm.plan import LabelCounts, Plan, can_grow, plan, seconds_before, seeds_of, united, validations
 from rnnlm.refs import CheckpointRef, ForgettingRef, ScoreRef, Texts
 
 LIBRARIES = ("rnnlm", "tensorflow", "keras", "tokenizers", "numpy", "scikit-learn", "pyarrow", "mlflow", "prefect")
@@ -168,7 +168,7 @@ def rules_of(comparison: Comparison) -> Rules:
     return Rules(comparison.margin, comparison.margin_bits, comparison.looks)
 
 
-def _is_stopped(experiment: Experiment, predictions: list[Predictions], cells: Plan, labelled: Labelled) -> bool:
+def _is_stopped(experiment: Experiment, predictions: list[Predictions], cells: Plan, labelled: LabelCounts) -> bool:
     """Return whether seeds were still to be added, and minutes were used up."""
     if experiment.comparison.minutes is None:
         return False

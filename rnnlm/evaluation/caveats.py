@@ -46,12 +46,14 @@ def validation_sentence(ways: Mapping[int, Validation]) -> str:
             f"Numbers of labels leave out the {uncounted:,} labelled validation documents that chose each model "
             "(comparison.validation: split)."
         )
-    parts = []
+    said = "A number of labels counts all labelled documents of the target that a model was trained or chosen on."
     if crossed := [f"{labels:,}" for labels, way in ways.items() if way.way == "cross-validation"]:
-        parts.append(f"by cross-validation with {' and '.join(crossed)} labels")
-    if held_out := [f"{way.documents:,} of {labels:,}" for labels, way in ways.items() if way.way == "held out"]:
-        parts.append(f"by {' and '.join(held_out)} labels, on which nothing was trained")
-    return f"A number of labels is all that a model saw. Models were chosen {', and '.join(parts)}."
+        said += f" With {' and '.join(crossed)} labels, cross-validation chose."
+    if held_out := [(labels, way.documents) for labels, way in ways.items() if way.way == "held out"]:
+        (labels, number), *more = held_out
+        others = "".join(f", with {labels:,} labels, {number:,}" for labels, number in more)
+        said += f" With {labels:,} labels, {number:,} of them chose{others}; nothing was trained on these."
+    return said
 
 
 def added_seeds_sentence(comparison: Comparison, *, stopped: bool) -> str:

@@ -51,16 +51,14 @@ def small_splits(documents: DocumentsRef, corpus: Corpus, chosen: Mapping[tuple[
             f"{counted(number, labelled)}, and a verdict needs at least {LEAST_DOCUMENTS}: with fewer, one unusual "
             f"document can decide. {more_documents(corpus, 'target', 'test')}"
         )
-    number = documents.documents["valid"]
+    number, remedy = documents.documents["valid"], more_documents(corpus, "target", "valid")
     without = [labels for labels, choosing in of_labels.items() if few(choosing)]
-    remedy = more_documents(corpus, "target", "valid")
-    if few(number):
-        about = "" if len(without) == len(of_labels) else " for the language model"
+    if ("language_model", 0) in chosen and few(number):
         said.append(
-            f"No arm is recommended{about}: the target's validation split has {counted(number)}, and the choice needs "
-            f"at least {LEAST_DOCUMENTS}. {remedy}"
+            f"No language model is recommended: the target's validation split has {counted(number)}, and the choice "
+            f"needs at least {LEAST_DOCUMENTS}. {remedy}"
         )
-    elif without:
+    if without:
         numbers = ", ".join(f"{labels:,} ({of_labels[labels]:,})" for labels in without)
         if all(of_labels[labels] == labels for labels in without):  # all of them choose, in a cross-validation
             remedy = "Give more labels."

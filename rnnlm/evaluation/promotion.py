@@ -131,14 +131,14 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
 
 
 def best_cell(cells: Sequence[ScoreRef], select: str) -> ScoreRef:
-    """Choose the model to be put to use: of those with the most labels, the best on the validation split.
+    """Choose the model to be put to use: of those with the most labels, the best on validation.
 
     Arms that leave no model behind (TF-IDF, CRF, n-grams, mixtures and means of others) cannot be used; nor can models
     that read backwards, which are asked with their texts turned round.
 
     Args:
         cells: The target models of a comparison, or its language models.
-        select: What the validation split chooses target models by; language models by bits per character.
+        select: What target models are chosen by; language models by bits per character.
     """
     there = [cell for cell in cells if (cell.path / "weights.safetensors").is_file()]
     models = [cell for cell in there if not arm_named(cell.arm).backward]

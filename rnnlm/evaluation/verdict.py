@@ -19,7 +19,6 @@ Outcome = Annotated[
 About = Literal["training", "models"]
 
 
-# 3: a number of labels counts those that chose the model, unless `validation` says `split`.
 SCHEMA_VERSION = 3
 
 
@@ -60,7 +59,7 @@ class Cell(BaseModel):
         labels: Number of labels that it was trained and chosen on; 0 for a language model.
         seed: The seed.
         metrics: The target task's scores (`rnnlm.targets`), or perplexity, bits_per_character and nll (nats a token) of
-            a language model; `valid/...` for the validation split.
+            a language model; `valid/...` of the documents that chose it.
         seconds: Wall-clock time.
         seconds_before: That of what it starts from: the source model, and a language model of the target.
         history: The learning curve.
@@ -378,7 +377,8 @@ class Verdict(BaseModel):
     Attributes:
         experiment: Name of the experiment.
         schema_version: Version of this form; a change that a reader has to know of raises it. 1 had no such number, and
-            called an open gain `none found`.
+            called an open gain `none found`. From 3 on, a number of labels counts those that chose the model, unless
+            `validation` says `split`.
         outcome: Whether the source helps the target task, in a word.
         outcomes: The same of each task by itself: of the language model and of the target task.
         summary: What came out, in a few sentences.
@@ -397,8 +397,8 @@ class Verdict(BaseModel):
         coverage: What each rung of the word map took; empty where source and target share a tokenizer.
         source: What is known of the source model (task, tokens, scores, seconds).
         documents: Documents of the target by split.
-        validation: How models of the target task were chosen, by their number of labels. Empty in a verdict of an
-            earlier version: by the validation split, which no number of labels counts.
+        validation: How models of the target task were chosen, by their number of labels. It is empty where there are
+            none, and in a verdict of an earlier version, where the validation split chose and was not counted.
         left_out: What was left out of the source and the target when they were read, by reason.
         overlap: Documents that were in two splits of the source and of the target, by pair of splits (`train+test`).
         unknown: Share of unknown tokens of the source and of the target.

@@ -137,16 +137,16 @@ class Comparison(Settings):
         "How models of the target task are trained; empty, or a target without labels: none is, language models alone "
         "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF of "
         "words (logistic regression, or ridge regression for numbers). tfidf_source: the same, trained on the source's "
-        "labels as well, where source.task is classification and the classes are the same. crf: a conditional random "
-        "field on hand-made features, which takes its place for tags. "
+        "labels as well, where source.task is classification and the source has all of the target's classes. crf: a "
+        "conditional random field on hand-made features, which takes its place for tags. "
         "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
         "has read the target text, where target.language_model is given), trains all. direct: the same without the "
         "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
-        "source text and labels at once (as long as the source model's training, in each cell). linear_map: trains "
+        "source text and labels at once (each training as long as the source model's). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen. feature_mixed: the same, with the "
         "states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by the "
-        "validation split. parameter_crf: the same with crf.",
+        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by "
+        "validation. parameter_crf: the same with crf.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(

@@ -49,7 +49,7 @@ def validation_of(counted: bool, labels: int, labelled: Mapping[str, int]) -> Va
     valid = labelled["valid"]
     if not counted:
         return Validation(way="split", documents=valid)
-    held_out = min(valid, max(1, round(labels * valid / all_labels(counted, labelled))))
+    held_out = round(labels * valid / all_labels(counted, labelled))
     if held_out < FEWEST_HELD_OUT and labels <= MOST_CROSS_VALIDATED:
         return Validation(way="cross-validation", documents=labels)
-    return Validation(way="held out", documents=held_out)
+    return Validation(way="held out", documents=min(valid, max(held_out, FEWEST_HELD_OUT)))

@@ -20,7 +20,7 @@ class Classified:
 
     Attributes:
         label: The most probable class.
-        probabilities: The probability of each class, calibrated with the temperature that the validation split chose.
+        probabilities: The probability of each class, calibrated with the temperature that validation chose.
     """
 
     label: str
@@ -63,7 +63,7 @@ class Tagged:
         text: The cleaned text; of words, what they make.
         words: The words.
         tags: The most probable tag of each.
-        probabilities: The probability of each of these, calibrated with the temperature that the validation split
+        probabilities: The probability of each of these, calibrated with the temperature that validation
             chose.
         entities: The entities that the tags mark.
     """

@@ -35,7 +35,7 @@ class Description(BaseModel):
         regressor: The same of a model that predicts a number.
         tagger: The same of a model that tags words.
         labels: The classes or tags; empty for other models.
-        temperature: What calibrates the probabilities of classes or tags, chosen on the validation split; 1: as they
+        temperature: What calibrates the probabilities of classes or tags, chosen on validation; 1: as they
             are.
         head: What else belongs to the head of the target task.
     """

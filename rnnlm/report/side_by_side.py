@@ -194,9 +194,13 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
     if digests[0] is None or digests[0] != digests[1]:
         return {}, f"{name} are not paired: their test documents differ, or may do."
     cells = [{_key(cell): cell for cell in run.verdict.cells} for run in (first, other)]
-    shared = cells[0].keys() & cells[1].keys()
-    if not shared:
+    common = cells[0].keys() & cells[1].keys()
+    if not common:
         return {}, f"{name} are not paired: they have no arm, number of labels and seed in common."
+    shared = {key for key in common if _way(first.verdict, key[1]) == _way(other.verdict, key[1])}
+    uncommon = "the labels that chose a model are counted in one of them alone (comparison.validation)"
+    if not shared:
+        return {}, f"{name} are not paired: {uncommon}."
     before, after = (_predictions(one, shared, store) for one in cells)
     both = [key for key in before if key in after and before[key][0] == after[key][0]]
     if not both:
@@ -215,7 +219,17 @@ def _paired(first: Compared, other: Compared, store: Path) -> tuple[dict[Place, 
     )
     texts |= {(gain.task, gain.labels, gain.arm): f"{SIGNS[gain.outcome]} {words.gain(gain)}" for gain in gains}
     lacking = f" of {len(shared)}; the predictions of the others are gone" if len(both) < len(shared) else ""
-    return texts, f"{name} are paired: {len(both)} cells{lacking}, on the same test documents and seeds."
+    number = f"{len(both)} cell{'s' if len(both) > 1 else ''}"
+    said = f"{name} are paired: {number}{lacking}, on the same test documents and seeds."
+    if len(shared) < len(common):
+        left = len(common) - len(shared)
+        said += f" {left} other cell{'s are' if left > 1 else ' is'} not: {uncommon}."
+    return texts, said
+
+
+def _way(verdict: Verdict, labels: int) -> str:
+    """Return how the models of a number of labels were chosen; verdicts of earlier versions do not say that."""
+    return verdict.validation[labels].way if labels in verdict.validation else "split" if labels else ""
 
 
 def _rules(configuration: Mapping[str, Any]) -> Rules:

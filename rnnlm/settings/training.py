@@ -132,7 +132,7 @@ class FineTuning(Settings):
         default="alike",
     )
     average: bool = field(
-        "WiSE-FT: the encoder becomes a mean of the weights before and after; the validation split chooses the share.",
+        "WiSE-FT: the encoder becomes a mean of the weights before and after; validation chooses the share.",
         default=False,
     )
 
@@ -179,7 +179,7 @@ class TargetTraining(Settings):
     min_steps: int = field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
     batch_size: int = field("Documents a step.", default=32, ge=2, le=4_096)
     learning_rates: list[Annotated[float, Field(gt=0.0, le=1.0)]] = field(
-        "Peaks of the one-cycle schedule to try, for every arm; the validation split chooses.",
+        "Peaks of the one-cycle schedule to try, for every arm; validation chooses.",
         default=[5e-3],
         min_length=1,
     )
@@ -187,7 +187,13 @@ class TargetTraining(Settings):
         "Decoupled weight decay, as a share of the learning rate.", default=0.01, ge=0.0, le=1.0
     )
     clip_norm: float = field("Largest global norm of the gradient.", default=1.0, gt=0.0, le=1_000.0)
-    evaluations: int = field("Evaluations on the validation split in all; the best is kept.", default=2, ge=1, le=1_000)
+    evaluations: int = field(
+        "Evaluations in all on the documents that choose; the best is kept. In a cross-validation there is one, at the "
+        "end.",
+        default=2,
+        ge=1,
+        le=1_000,
+    )
     max_tokens: int = field(
         "Longest document, in tokens; of a longer one the end is read (by the arm `backward`, the beginning).",
         default=256,
@@ -206,8 +212,8 @@ class TargetTraining(Settings):
         "What is dropped in the encoder while labels are learnt. None: as in the language model.", default=None
     )
     fine_tuning: list[FineTuning] = field(
-        "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and the validation "
-        "split chooses. An arm that has no use for them is tried as often, with other random numbers. auto: all at one "
+        "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and validation "
+        "chooses. An arm that has no use for them is tried as often, with other random numbers. auto: all at one "
         "rate, gradual with discriminative rates, head first, and L2-SP: four times the work.",
         default=[FineTuning()],
         min_length=1,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rnnlm.experiment.validation import FOLDS
 from rnnlm.plan import CellSpec, TrainLanguageModel, TrainTarget
 from rnnlm.refs import TokensRef
-from rnnlm.settings import LanguageModelTraining, Model
+from rnnlm.settings import LanguageModelTraining, Model, TargetTraining
 from rnnlm.store import home
 
 # A training of fewer seconds is mostly compiling: it counts only where there is no longer one.
@@ -122,14 +122,19 @@ def cell_seconds(spec: CellSpec, tokens: TokensRef, known: list[Rate]) -> float 
         case TrainTarget(model=model, training=training, validation=validation, beside=None, trainable=trainable):
             length = min(training.max_tokens, tokens.tokens["train"] / tokens.documents["train"])
             labels, choosing, test = spec.id.labels, validation.documents, tokens.documents["test"]
+            held_out = choosing if validation.way == "held out" else 0
             tries = len(training.learning_rates) * len(training.fine_tuning)
-            # In a cross-validation each try is a training for each fold, and the best is trained once more.
-            trainings = tries * FOLDS + 1 if validation.way == "cross-validation" else tries
-            if trainable == "head":  # each document is read, and what follows costs next to nothing
-                documents = FORWARD * (trainings * (labels + choosing) + test)
+            crossed = validation.way == "cross-validation"
+            # In a cross-validation each try is a training for each fold without it, and the best is done once more.
+            sizes = [labels - labels / FOLDS] * FOLDS * tries + [labels] if crossed else [labels - held_out] * tries
+            if trainable == "head":  # each document is read once in each fold, and what follows costs next to nothing
+                documents = FORWARD * ((FOLDS * labels + labels if crossed else labels - held_out + choosing) + test)
             else:
-                epochs = max(training.epochs, math.ceil(training.min_steps / math.ceil(labels / training.batch_size)))
-                evaluated = tries * training.evaluations * choosing + test
-                documents = trainings * epochs * labels + FORWARD * evaluated
+                evaluated = tries * choosing * (1 if crossed else training.evaluations) + test
+                documents = sum(size * _epochs(training, size) for size in sizes) + FORWARD * evaluated
             return seconds_for(model, encoder_cost(model), length * documents, known)
     return None
+
+
+def _epochs(training: TargetTraining, documents: float) -> int:
+    return max(training.epochs, math.ceil(training.min_steps / math.ceil(documents / training.batch_size)))

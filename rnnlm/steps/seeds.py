@@ -7,11 +7,11 @@ from rnnlm.evaluation.assemble import rules_of
 from rnnlm.evaluation.comparison import seeds_wanted
 from rnnlm.evaluation.predictions import predictions_of
 from rnnlm.experiment import Experiment
-from rnnlm.plan import Labelled, Plan, can_grow, group_of, plan, seeds_of, united
+from rnnlm.plan import LabelCounts, Plan, can_grow, group_of, plan, seeds_of, united
 from rnnlm.refs import CellId, ScoreRef
 
 
-def with_more_seeds(experiment: Experiment, labelled: Labelled, scores: Mapping[CellId, ScoreRef]) -> Plan:
+def with_more_seeds(experiment: Experiment, labelled: LabelCounts, scores: Mapping[CellId, ScoreRef]) -> Plan:
     """Return the plan with the next seeds of all comparisons that are open.
 
     It depends on nothing but the cells, and the seconds that were recorded with them. So a run that is tried again

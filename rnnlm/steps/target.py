@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from rnnlm.arms import AsItIs, TrainedLanguageModel, language_model_arm
 from rnnlm.experiment import Experiment
-from rnnlm.plan import CellSpec, Labelled, Need, Plan, Reading, SourceModel, plan, readings
+from rnnlm.plan import CellSpec, LabelCounts, Need, Plan, Reading, SourceModel, plan, readings
 from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ReportRef, ScoreRef, Texts, TokensRef
 from rnnlm.steps.cells import documents_of, measure_forgetting, step_of
 from rnnlm.steps.compare import compare, record_verdict
@@ -96,7 +96,7 @@ class Made:
         for spec in wanted:
             self.cell(spec.id)
 
-    def plan_more_seeds(self, labelled: Labelled) -> list[CellSpec]:
+    def plan_more_seeds(self, labelled: LabelCounts) -> list[CellSpec]:
         """Plan the next seeds of the comparisons that are open, and return their cells; all others are computed.
 
         Args:

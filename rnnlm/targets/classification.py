@@ -36,8 +36,8 @@ class Classification(TargetTask):
     strengths = (1.0, 10.0, 100.0)
     about = (
         "NLL is the negative log-likelihood of a document in nats. The calibration error is the difference between "
-        "confidence and accuracy, averaged over documents (15 bins). Calibrated scores use the temperature that the "
-        "validation split chose. A temperature below 1 makes a classifier more confident, above 1 less confident."
+        "confidence and accuracy, averaged over documents (15 bins). Calibrated scores use the temperature that "
+        "validation chose. A temperature below 1 makes a classifier more confident, above 1 less confident."
     )
 
     def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:

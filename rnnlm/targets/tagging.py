@@ -45,7 +45,7 @@ class Tagging(TargetTask):
         "An entity is right if its words and its type are; F1 is counted over all entities, as the evaluation of CoNLL "
         "counts it. Token accuracy is the share of words with the right tag. NLL is the negative log-likelihood of a "
         "word's tag in nats. The calibration error is the difference between confidence and accuracy, averaged over "
-        "words (15 bins). Calibrated scores use the temperature that the validation split chose."
+        "words (15 bins). Calibrated scores use the temperature that validation chose."
     )
 
     def scores(self, said: Said, labels: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class TargetTask(ABC):
         metrics: All scores of a model, by name.
         shown: Those in the first table beside the measure.
         quality: Those in the second table.
-        strengths: Inverse strengths of the L2 penalty of the tradition's model that are tried; the validation split
+        strengths: Inverse strengths of the L2 penalty of the tradition's model that are tried; validation
             chooses.
         about: What a reader of the report has to know of the second table.
     """
@@ -95,13 +95,13 @@ class TargetTask(ABC):
         """Return what the best checkpoint is highest in: the score that chooses, with its sign, then what decides ties.
 
         Args:
-            metrics: Scores on the validation split.
+            metrics: Scores of the documents that choose.
             select: The score that chooses.
         """
 
     @abstractmethod
     def settle(self, said: Said, labels: np.ndarray) -> dict[str, float]:
-        """Return what the validation split chooses once a model is trained, by name; empty if nothing is to choose."""
+        """Return what is chosen on validation once a model is trained, by name; empty if nothing is to choose."""
 
     @abstractmethod
     def settled(self, said: Said, labels: np.ndarray, chosen: Mapping[str, float]) -> dict[str, float]:

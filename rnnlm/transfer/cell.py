@@ -25,7 +25,7 @@ from rnnlm.targets import Said, TargetTask
 from rnnlm.tokens import Text, read_text
 from rnnlm.training.state import StateFolder
 
-VALID = "valid.parquet"  # of the validation split what PREDICTIONS is of the test split
+VALID = "valid.parquet"  # of the documents that choose what PREDICTIONS is of the test split
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Fitted:
 
     Attributes:
         sha256: Digest of weights and predictions.
-        metrics: Scores on the test split (`perplexity`) and on the validation split (`valid/perplexity`).
+        metrics: Scores on the test split (`perplexity`) and of the documents that choose (`valid/perplexity`).
         seconds: Wall-clock time; of a training that was stopped, that of all its processes.
         precision: Type of the large products in training: what `auto` became. float64: a model that is counted.
         states: Training states that nobody needs once the result is recorded.
@@ -140,10 +140,10 @@ def write_target_model(
     Args:
         final: Folder to write.
         task: The target task.
-        on_valid: The validation split, and what the model said of it.
+        on_valid: The documents that choose, and what the model said of them.
         on_test: The same of the test split.
         began: When the work began (`time.perf_counter`).
-        chosen: What the validation split chose, by name.
+        chosen: What they chose, by name.
     """
     metrics = target_metrics(task, on_valid, on_test, chosen or {})
     tables = (target_predictions(task, *on_valid), target_predictions(task, *on_test))
@@ -154,13 +154,13 @@ def write_target_model(
 def target_metrics(
     task: TargetTask, on_valid: tuple[Text, Said], on_test: tuple[Text, Said], chosen: dict[str, float]
 ) -> dict[str, float]:
-    """Return the scores of a model of the target task, with what the validation split chooses.
+    """Return the scores of a model of the target task, with what is chosen on validation.
 
     Args:
         task: The target task.
-        on_valid: The validation split, and what the model said of it.
+        on_valid: The documents that choose, and what the model said of them.
         on_test: The same of the test split.
-        chosen: What the validation split chose before, by name.
+        chosen: What they chose before, by name.
     """
     (valid, of_valid), (test, of_test) = on_valid, on_test
     settled = task.settle(of_valid, valid.labels)

@@ -5,7 +5,9 @@ Arms differ in where the weights start and in what is trained, in nothing else.
 
 import dataclasses
 import functools
+import hashlib
 import itertools
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -156,7 +158,7 @@ class _Tried(NamedTuple):
         share: Share of the trained weights, in an average with those of the start.
         of_valid: What was said of the documents that choose.
         on_valid: The scores of that, and what the model was trained with.
-        weights: The model; of a cross-validation, of the last fold.
+        weights: The model; empty where the folds of a cross-validation were judged.
         history: Its learning curve.
     """
 
@@ -196,7 +198,7 @@ class _Tries:
         self._parts = len(self.ways) * len(self.of.folds) + self.of.is_cross_validated
         self.folders: list[StateFolder] = []
         self.seconds_before = self.seconds_elsewhere = 0.0
-        self._trained = 0
+        self._trained = self._steps_before = self._steps = 0
         self._frozen: dict[tuple[int, str], Frozen] = {}
         if self.of.is_cross_validated:
             # The model that is used is trained on other documents, and no fold says when it is to stop.
@@ -227,14 +229,15 @@ class _Tries:
                 if fine_tuning.average:
                     average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
                 said[share].append(predict(self.model, valid, self._frozen.get((seed, part), (None, None))[1]))
-                weights[share] = get_weights(self.model)
+                if not self.of.is_cross_validated:
+                    weights[share] = get_weights(self.model)
         chosen = {"learning_rate": rate, "fine_tuning": float(way)}
         for share in shares:
             of_valid = np.concatenate(said[share])
             on_valid = self._task.score_all(of_valid, self.of.valid.labels) | chosen
             if fine_tuning.average:
                 on_valid["share"] = share
-            yield _Tried(way, rate, share, of_valid, on_valid, weights[share], history)
+            yield _Tried(way, rate, share, of_valid, on_valid, weights.get(share, {}), history)
 
     def on_all_labels(self, best: _Tried) -> _Tried:
         """Train once more as the best of a cross-validation, on all labels; its scores are those of the folds."""
@@ -291,7 +294,7 @@ class _Tries:
         """Train the model; return the learning curve, and the weights that it ends with."""
         fit, (fine_tuning, seed) = self._fit, self._way(way)
         set_weights(self.model, self._initial_weights(seed))
-        folder = self._state_folder(self._states, way, rate, part) if self._states else None
+        folder = self._state_folder(self._states, way, rate, part, train, valid) if self._states else None
         history, before = train_target_model(
             self.model,
             train,
@@ -303,13 +306,21 @@ class _Tries:
             importance=self._importance if fine_tuning.importance == "fisher" else None,
             frozen=self._pooled(seed, part, train, valid) if fit.trainable == "head" else None,
             beside=self._reading(seed),
-            report=functools.partial(_report_part, self._report, self._trained, self._parts),
+            report=self._report_part,
             states=folder,
         )
         self._trained += 1
+        self._steps_before += self._steps
         self.folders += [folder] if folder else []
         self.seconds_before += before
         return history, get_weights(self.model)
+
+    def _report_part(self, progress: Progress) -> None:
+        """Report one of several trainings as a part of one, so that their curves do not overlap."""
+        self._steps = progress.steps
+        # As if those to come had as many steps.
+        steps = self._steps_before + progress.steps * (self._parts - self._trained)
+        self._report(dataclasses.replace(progress, step=self._steps_before + progress.step, steps=steps))
 
     def _pooled(self, seed: int, part: str, train: Text, valid: Text | None) -> Frozen:
         """Return the pooled states of a part's documents; they are the same for all learning rates of a seed."""
@@ -319,10 +330,12 @@ class _Tries:
             self._frozen[seed, part] = pooled_features(self.model, train), of_valid
         return self._frozen[seed, part]
 
-    def _state_folder(self, states: Path, way: int, rate: float, part: str) -> StateFolder:
+    def _state_folder(
+        self, states: Path, way: int, rate: float, part: str, train: Text, valid: Text | None
+    ) -> StateFolder:
         """Return the folder of a training's states."""
         fit, (fine_tuning, seed) = self._fit, self._way(way)
-        beside, known, validation = fit.beside, fit.known_text, fit.validation
+        beside, known = fit.beside, fit.known_text
         of_text = beside and (beside.tokens.sha256, beside.training.model_dump(), _precision(fit.settings, beside))
         content = [
             fit.training.model,
@@ -330,7 +343,8 @@ class _Tries:
             fit.settings.model_dump(),
             fit.training.model_dump(exclude={"learning_rates", "fine_tuning"}),
             [fine_tuning.model_dump(), rate, seed, fit.seed, self.precision, fit.trainable, fit.labels],
-            [validation and validation.model_dump(), part],
+            [_digest_of(documents.document_ids) if documents is not None else None for documents in (train, valid)],
+            part == "all",
             fit.tokens.sha256,
             start_of(fit.start, fit.word_map),
             known.sha256 if known is not None and fine_tuning.importance == "fisher" else None,
@@ -358,10 +372,9 @@ def _frozen_states(model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef
     return states, time.perf_counter() - began
 
 
-def _report_part(report: Report, part: int, parts: int, progress: Progress) -> None:
-    """Report one of several trainings as a part of one, so that their curves do not overlap."""
-    step = part * progress.steps + progress.step
-    report(dataclasses.replace(progress, step=step, steps=parts * progress.steps))
+def _digest_of(names: np.ndarray) -> str:
+    """Return a digest of names in their order."""
+    return hashlib.sha256(json.dumps(names.tolist()).encode()).hexdigest()
 
 
 def _precision(settings: Model, beside: BesideText) -> Precision:

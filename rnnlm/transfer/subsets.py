@@ -72,7 +72,7 @@ def labelled_documents(
     valid = read_text(tokens, "valid").labelled()
     from_valid = round(labels * len(valid) / (len(train) + len(valid)))
     drawn = _some(task, train, labels - from_valid, seed).followed_by(_some(task, valid, from_valid, seed))
-    places = folds(task.strata(drawn.labels), _groups(drawn, documents), seed)
+    places = dealt_to_folds(task.strata(drawn.labels), _groups(drawn, documents), seed)
     parts = tuple((drawn.take(np.setdiff1d(np.arange(labels), part)), drawn.take(part)) for part in places)
     return Labelled(drawn, drawn.take(np.concatenate(places)), parts)
 
@@ -90,7 +90,7 @@ def _groups(text: Text, documents: DocumentsRef | None) -> np.ndarray:
     )
 
 
-def folds(strata: np.ndarray, groups: np.ndarray, seed: int) -> list[np.ndarray]:
+def dealt_to_folds(strata: np.ndarray, groups: np.ndarray, seed: int) -> list[np.ndarray]:
     """Deal documents out to the folds of a cross-validation.
 
     Stratum by stratum, groups are dealt out to all folds in turn: so each fold has about its share of each stratum, and

@@ -1,6 +1,7 @@
 """What came before neural networks, as cells of the comparison: n-gram models, linear models, and for tags a CRF.
 
-They know nothing of the source. A recurrent model that does not beat them is not worth its hours.
+They know nothing of the source, but for a linear model that learns its labels. A recurrent model that does not beat
+them is not worth its hours.
 """
 
 import itertools

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences
+from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, validation_sentence
 from rnnlm.evaluation.enough import more_documents, small_splits
+from rnnlm.experiment import validation_of
 from rnnlm.refs import DocumentsRef, ModelKind, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 
@@ -88,10 +89,11 @@ def test_many_unknown_tokens_are_said(source: int, target: int, own: Tokenizer |
 def test_small_splits_are_named_with_what_to_do() -> None:
     counts = {"train": 100, "valid": 29, "test": 1}
     chosen: dict[tuple[ModelKind, int], int] = {("language_model", 0): 29, ("classifier", 100): 29}
-    test, valid = small_splits(documents(documents=counts, labelled=counts), GIVEN, chosen)
+    test, valid, of_labels = small_splits(documents(documents=counts, labelled=counts), GIVEN, chosen)
     assert test.startswith("No claim is made: the target's test split has 1 document, and a verdict needs at least 30")
     assert test.endswith("Give more rows whose column 'split' says test.")
-    assert "No arm is recommended: the target's validation split has 29 documents" in valid
+    assert valid.startswith("No language model is recommended: the target's validation split has 29 documents")
+    assert of_labels.startswith("No arm is recommended with these numbers of labels: 100 (29).")
     labelled = {"train": 100, "valid": 40, "test": 5}
     chosen = {("classifier", 20): 20, ("classifier", 100): 30}
     some, few = small_splits(documents(labelled=labelled), GIVEN, chosen)
@@ -102,10 +104,12 @@ def test_small_splits_are_named_with_what_to_do() -> None:
     assert small_splits(documents(labelled=labelled), GIVEN, held_out)[1].endswith("larger target.corpus.valid_share.")
     enough = {"train": 100, "valid": 30, "test": 30}
     assert small_splits(documents(documents=enough, labelled=enough), GIVEN, {("classifier", 100): 30}) == []
-    # A cross-validation needs no validation split, but language models do.
+    # A cross-validation needs no validation split, but language models do, where they are compared.
     counts = {"train": 100, "valid": 29, "test": 30}
-    (alone,) = small_splits(documents(documents=counts, labelled=counts), GIVEN, {("classifier", 100): 100})
-    assert alone.startswith("No arm is recommended for the language model: the target's validation split has 29 doc")
+    chosen = {("classifier", 100): 100}
+    assert small_splits(documents(documents=counts, labelled=counts), GIVEN, chosen) == []
+    (alone,) = small_splits(documents(documents=counts, labelled=counts), GIVEN, {("language_model", 0): 29, **chosen})
+    assert alone.startswith("No language model is recommended: the target's validation split has 29 documents")
 
 
 def test_what_to_do_fits_how_the_splits_are_made() -> None:
@@ -117,3 +121,16 @@ def test_what_to_do_fits_how_the_splits_are_made() -> None:
     files = Corpus(train=["a.csv"], test=["b.csv"], label="label")
     assert more_documents(files, "target", "test") == "Give more documents in target.corpus.test."
     assert more_documents(files, "target", "valid") == "Give a larger target.corpus.valid_share or more documents."
+
+
+def test_it_is_said_which_labels_chose_the_models() -> None:
+    labelled = {"train": 9_000, "valid": 1_000, "test": 500}
+    ways = {labels: validation_of(True, labels, labelled) for labels in (100, 500, 2_000, 10_000)}
+    assert validation_sentence(ways) == (
+        "A number of labels counts all labelled documents of the target that a model was trained or chosen on. With "
+        "100 and 500 labels, cross-validation chose. With 2,000 labels, 200 of them chose, with 10,000 labels, 1,000; "
+        "nothing was trained on these."
+    )
+    (found,) = {validation_sentence({500: validation_of(False, 500, labelled)})}
+    assert found.startswith("Numbers of labels leave out the 1,000 labelled validation documents that chose each model")
+    assert validation_sentence({}) == ""

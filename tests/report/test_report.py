@@ -31,6 +31,7 @@ from rnnlm.evaluation.verdict import (
     Point,
     Verdict,
 )
+from rnnlm.experiment import Validation
 from rnnlm.report import figures, markdown, table, words, write_report
 from rnnlm.report.answer import answer_of
 
@@ -224,6 +225,12 @@ def test_verdict_json_holds_the_same_verdict(verdict: Verdict, report: Path) -> 
     text = (report / "verdict.json").read_text(encoding="utf-8")
     assert Verdict.model_validate_json(text) == verdict
     assert text.startswith('{\n  "experiment": "demo"')
+
+
+def test_labels_that_chose_and_are_not_counted_are_shown_beside_the_others(verdict: Verdict) -> None:
+    ways = {labels: Validation(way="split", documents=561) for labels in (500, 9_353)}
+    of_split = verdict.model_copy(update={"validation": ways | {100: Validation(way="held out", documents=10)}})
+    assert [words.labels(of_split, labels) for labels in (100, 500, 9_353)] == ["100", "500 + 561", "all (9,353 + 561)"]
 
 
 def test_page_shows_every_score_of_the_verdict(verdict: Verdict, report: Path) -> None:

@@ -134,6 +134,18 @@ def test_runs_without_a_common_cell_stand_beside_each_other_unpaired(tmp_path: P
     assert "in common" in found.pairing[0]
 
 
+def test_numbers_of_labels_that_count_otherwise_are_not_paired(tmp_path: Path) -> None:
+    """A verdict without a word about it is of an earlier version: its validation split was not counted."""
+    counted = {20: {"way": "cross-validation", "documents": 20}}
+    first = verdict([cell(tmp_path, "a", "scratch", 1, 0.6)])
+    second = verdict([cell(tmp_path, "b", "scratch", 1, 0.8)], validation=counted)
+    found = side_by_side(runs(first, second), tmp_path)
+    assert "the labels that chose a model are counted in one of them alone (comparison.validation)" in found.pairing[0]
+    assert found.scores[0][2][0] == ["labels", "arm", "A", "B"]
+    uncounted = verdict(second.cells, validation={20: {"way": "split", "documents": 300}})
+    assert side_by_side(runs(first, uncounted), tmp_path).pairing[0].startswith("B and A are paired: 1 cell, on")
+
+
 def test_the_page_stands_alone_and_text_stays_text(tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
     first = verdict([cell(tmp_path, "a", "scratch", 1, 0.6)])

@@ -2,11 +2,15 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from rnnlm.experiment import load_experiment
+from rnnlm.plan import plan
 from rnnlm.settings import Model
-from rnnlm.steps.rates import Rate, encoder_cost, language_model_cost, rates, seconds_for
+from rnnlm.steps.rates import Rate, cell_seconds, encoder_cost, language_model_cost, rates, seconds_for
 from rnnlm.store import working_in
 
 SMALL = Model(embedding=10, hidden=20, layers=2)
@@ -54,3 +58,32 @@ def test_the_rates_are_those_of_the_language_models_of_the_workplace(tmp_path: P
     keep("finetune-4", {"kind": 3}, {}, [])  # damaged
     with working_in(tmp_path):
         assert list(rates()) == [Rate(("lstm", "exact"), 8_600.0, 400, 3.0)]
+
+
+@pytest.mark.parametrize(
+    ("arm", "changes", "expected"),
+    [
+        # Five trainings of 80 labels (3 epochs), one of 100. Each label is asked once at a rate, the test split once.
+        ("scratch", [], 3 * (5 * 80 + 100) + (100 + 30) / 3),
+        ("scratch", ["target.classifier.learning_rates=[0.01, 0.02]"], 3 * (2 * 5 * 80 + 100) + (200 + 30) / 3),
+        # A frozen encoder reads each label in each fold and once more, whatever is tried.
+        ("feature", ["target.classifier.learning_rates=[0.01, 0.02]"], (6 * 100 + 30) / 3),
+        # With 1,000 labels 100 are held out, and are asked at each of two evaluations.
+        ("scratch", ["comparison.labels=[1000]"], 3 * 900 + (2 * 100 + 30) / 3),
+        ("feature", ["comparison.labels=[1000]"], (900 + 100 + 30) / 3),
+        # The whole validation split is asked beside the labels.
+        ("scratch", ["comparison.validation=split"], 3 * 100 + (2 * 200 + 30) / 3),
+        ("feature", ["comparison.validation=split"], (100 + 200 + 30) / 3),
+    ],
+)
+def test_a_cell_reads_what_its_trainings_read(arm: str, changes: list[str], expected: float) -> None:
+    fixed = ["target.classifier.epochs=3", "target.classifier.min_steps=1", "target.classifier.evaluations=2"]
+    experiment = load_experiment("demo", ["comparison.labels=[100]", *fixed, *changes])
+    cells = plan(experiment, {"train": 1_800, "valid": 200, "test": 30}).values()
+    spec = next(spec for spec in cells if (spec.id.task, spec.id.arm) == ("classifier", arm))
+    tokens: Any = SimpleNamespace(tokens={"train": 9_000}, documents={"train": 1_800, "valid": 200, "test": 30})
+    # A second for each multiplication; documents have five tokens.
+    known = [Rate(("lstm", "exact"), cost=1.0, tokens=1_000_000, seconds=1_000_000.0)]
+    found = cell_seconds(spec, tokens, known)
+    assert found is not None
+    assert found / (5 * encoder_cost(experiment.model)) == pytest.approx(expected)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rnnlm.corpus import ingest
+from rnnlm.experiment import Validation
 from rnnlm.refs import TokensRef
 from rnnlm.settings import ClassifierTraining, Corpus, FineTuning, LanguageModelTraining, Model, Tokenizer, Trainable
 from rnnlm.tokens import tokenize
@@ -126,6 +127,35 @@ def test_a_finished_try_is_not_trained_again(
     assert not list((tmp_path / "states").iterdir())
 
 
+def test_a_finished_fold_is_not_trained_again(tokens: TokensRef, start: Path, tmp_path: Path, made: list[int]) -> None:
+    """Each fold takes up its own state, though all folds have as many documents."""
+    training = TRAINING.model_copy(update={"learning_rates": [0.01], "fine_tuning": [FineTuning()]})
+    crossed: dict[str, Any] = {
+        "validation": Validation(way="cross-validation", documents=30),
+        "training": training,
+        "start": start,
+    }
+    expected = cell(tokens, tmp_path / "expected", **crossed)
+    steps, last = 6, 8  # of three and four batches an epoch
+    assert made == [*range(steps)] * 5 + [*range(last)]
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3 * steps + 3:  # in the fourth fold
+            raise Stop
+
+    with pytest.raises(Stop):
+        cell(tokens, tmp_path / "cell", tmp_path / "states", stop, **crossed)
+    made.clear()
+    curve: list[int] = []
+    fitted = cell(tokens, tmp_path / "cell", tmp_path / "states", lambda one: curve.append(one.step), **crossed)
+    assert made == [*range(2, steps), *range(steps), *range(last)]
+    assert (fitted.sha256, fitted.metrics) == (expected.sha256, expected.metrics)
+    assert curve == sorted(curve)
+    assert curve[-1] == 5 * steps + last
+    fitted.forget()
+    assert not list((tmp_path / "states").iterdir())
+
+
 def test_a_state_belongs_to_all_that_the_result_depends_on(
     tokens: TokensRef, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +186,8 @@ def test_a_state_belongs_to_all_that_the_result_depends_on(
     seen("tokens", tokens=other)
     seen("start", start=start)
     seen("head", start=start, trainable="head")
+    seen("held out", validation=Validation(way="held out", documents=5))
+    seen("crossed", validation=Validation(way="cross-validation", documents=30))
     seen("maps", start=start, trainable="maps")
     seen("way", start=start, training=training(fine_tuning=[FineTuning(stay_near=0.5)]))
     seen("importance", start=start, training=ewc, known_text=tokens)
