@@ -81,7 +81,7 @@ def label_curves(cells: Sequence[Predictions]) -> list[LabelCurve]:
 
 def _curve(arm: str, sizes: np.ndarray, curves: Curves) -> LabelCurve:
     most = int(sizes[-1])
-    further = most + 10 ** (len(str(most)) - 1)
+    further = most + 10 ** (len(str(most // 2)) - 1)  # a round number, up to half as many
     gains = []
     for labels in sorted({further, *(round(n) for n in np.geomspace(most, 2 * most, POINTS))} - {most}):
         low, value, high = np.quantile(curves.errors(most) - curves.errors(labels), [0.025, 0.5, 0.975])

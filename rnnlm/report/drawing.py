@@ -63,8 +63,8 @@ def _legend(figure: Figure, verdict: Verdict, shown: set[str]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, columnspacing=1.2, handlelength=1.6)
 
 
-def _on_split(measure: Measure, split: str) -> str:
-    return f"{measure.words} on the {split} split{' (%)' if measure.factor == 100.0 else ''}"
+def _measured(measure: Measure, where: str) -> str:
+    return f"{measure.words} on {where}{' (%)' if measure.factor == 100.0 else ''}"
 
 
 def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
@@ -88,7 +88,7 @@ def _against_labels(task: str) -> Callable[[Verdict], Drawing | None]:
         numbers = sorted({row.labels for row in rows})
         _label_ticks(axes, verdict, numbers, 2.2 * numbers[-1] if curves else 1.25 * numbers[-1])
         axes.set_xlabel("labels")
-        axes.set_ylabel(_on_split(measure, "test"))
+        axes.set_ylabel(_measured(measure, "the test split"))
         _legend(figure, verdict, set(by_arm))
         caption = f"Test {measure.words} of each arm against the number of labels it learnt from (log scale)"
         several = any(len(row.values(measure.name)) > 1 for row in rows)
@@ -171,7 +171,7 @@ def _cost(task: str) -> Callable[[Verdict], Drawing | None]:
             axes.plot(x, y, color=colour, linewidth=1.0, alpha=0.6)
             axes.scatter(x, y, s=sizes, color=colour, marker=marker, zorder=3)
         _time_axis(axes, rows)
-        axes.set_ylabel(_on_split(measure, "test"))
+        axes.set_ylabel(_measured(measure, "the test split"))
         _legend(figure, verdict, set(by_arm))
         caption = (
             f"Test {measure.words} of each arm against the time that it takes from nothing (log scale): its own "
@@ -354,12 +354,14 @@ def _learning_target(task: str) -> Callable[[Verdict], Drawing | None]:
         for axes in panels[len(numbers) :]:
             axes.set_axis_off()
         figure.supxlabel("training documents read", fontsize=10)
-        figure.supylabel(_on_split(measure, "validation"), fontsize=10)
+        figure.supylabel(_measured(measure, "validation"), fontsize=10)
         _legend(figure, verdict, {cell.arm for cell, _, _ in curves})
         caption = (
             f"Validation {measure.words} of each {words.task(task)} while it read its labelled documents; one line a "
             "seed."
         )
+        if any(way.way == "cross-validation" for way in verdict.validation.values()):
+            caption += " Models that a cross-validation chose have no curve."
         title = f"Learning curves of the {words.task(task)}s"
         return Drawing(figure, title, caption + _which_is_better(measure))
 
@@ -367,10 +369,14 @@ def _learning_target(task: str) -> Callable[[Verdict], Drawing | None]:
 
 
 def _curves(verdict: Verdict, task: str, metric: str) -> list[tuple[Cell, list[int], list[float]]]:
-    """Return the learning curves of a metric, with or without `valid/` in its name."""
+    """Return the learning curves of a metric, with or without `valid/` in its name.
+
+    A cross-validation has none: what judges a model there is trained apart from it.
+    """
     curves = []
     for row in summaries(verdict, task):
-        for cell in row.cells:
+        way = verdict.validation.get(row.labels)
+        for cell in row.cells if way is None or way.way != "cross-validation" else ():
             points = [
                 (point.tokens, point.metrics.get(f"valid/{metric}", point.metrics.get(metric)))
                 for point in cell.history

@@ -149,11 +149,12 @@ def test_what_seeds_err_on_is_counted_once(alike: float) -> None:
     assert 0.9 < np.mean(estimated) / np.var(means) < 1.5
 
 
-def test_a_round_number_that_doubles_the_labels_is_said_once() -> None:
-    curves = label_curves(cells({50: 0.4, 200: 0.3, 1_000: 0.25}))
-    said = more_labels_sentence(curves, [Recommendation(task="classifier", labels=1_000, arm="parameter")])
-    assert "With 1,000 more than 1,000, " in said
-    assert "twice" not in said
+@pytest.mark.parametrize(("most", "more"), [(1_000, "100"), (2_000, "1,000"), (10_552, "1,000")])
+def test_a_round_number_up_to_half_as_many_is_said_and_twice_as_many(most: int, more: str) -> None:
+    curves = label_curves(cells({50: 0.4, 200: 0.3, most: 0.25}))
+    said = more_labels_sentence(curves, [Recommendation(task="classifier", labels=most, arm="parameter")])
+    assert f"With {more} more than {most:,}, " in said
+    assert "and with twice as many " in said
 
 
 def test_more_labels_are_more() -> None:
