@@ -56,7 +56,12 @@ def settings(folder: Path) -> dict[str, Any]:
             "language_model": training,
             "regressor": {"epochs": 20, "batch_size": 16, "learning_rates": [0.02], "evaluations": 4},
         },
-        "comparison": {"arms": ["scratch", "tfidf", "parameter", "feature"], "labels": [50, "all"], "seeds": 1},
+        "comparison": {
+            "arms": ["scratch", "tfidf", "parameter", "feature"],
+            "labels": [50, "all"],
+            "validation": "split",  # a cross-validation has no learning curves
+            "seeds": 1,
+        },
     }
 
 
