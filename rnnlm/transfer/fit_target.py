@@ -226,8 +226,7 @@ class _Tries:
             part = f"fold {n}" if self.of.is_cross_validated else ""
             history, trained = self._train(way, rate, train, valid, part)
             for share in shares:
-                if fine_tuning.average:
-                    average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
+                self._average(way, trained, share, train)
                 said[share].append(predict(self.model, valid, self._frozen.get((seed, part), (None, None))[1]))
                 if not self.of.is_cross_validated:
                     weights[share] = get_weights(self.model)
@@ -241,15 +240,17 @@ class _Tries:
 
     def on_all_labels(self, best: _Tried) -> _Tried:
         """Train once more as the best of a cross-validation, on all labels; its scores are those of the folds."""
-        fine_tuning, seed = self._way(best.way)
         history, trained = self._train(best.way, best.rate, self.of.train, None, "all")
-        if fine_tuning.average:
-            average_with_start(
-                self.model, self._initial_weights(seed), trained, best.share, self.of.train, self._fit.seed
-            )
+        self._average(best.way, trained, best.share, self.of.train)
         scores = self._task.score_all(best.of_valid, self.of.valid.labels)
         history = [point.model_copy(update={"metrics": scores}) for point in history]
         return best._replace(weights=get_weights(self.model), history=history)
+
+    def _average(self, way: int, trained: Weights, share: float, train: Text) -> None:
+        """Put the average of the trained weights and the start into the model, if the way of fine-tuning says so."""
+        fine_tuning, seed = self._way(way)
+        if fine_tuning.average:
+            average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
 
     def _initial_weights(self, seed: int) -> Weights:
         """Return the weights of the start, the same for all learning rates of a seed."""
