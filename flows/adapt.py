@@ -44,10 +44,11 @@ def adapt(
     check_kind(f"{name}-target", "language_model" if experiment.language_models_alone else target.training.model)
     asked = experiment.model_dump(mode="json") | {"source_model": found.model.uri}
     with recorded_run(name, asked) as runner:
-        source_documents, documents = read_both(experiment, runner)
+        source_documents, documents, passages = read_both(experiment, runner)
         texts = Texts(
             source_documents,
             documents,
+            passages,
             # By the model's own tokenizer: the source may have grown since, and would give another one.
             tokenize_corpus(source_documents, found.checkpoint, runner),
             tokenize_corpus(documents, target.tokenizer or found.checkpoint, runner, "target"),

@@ -69,6 +69,25 @@ class DocumentsRef(Ref):
         return self.path / "documents.parquet"
 
 
+class PassagesRef(Ref):
+    """Test documents that share passages with what is read: `path/passages.parquet`.
+
+    Attributes:
+        source: Number of the target's test documents that share one with the source's training or validation text.
+        target: The same, with the target's own.
+        test: Number of the target's test documents.
+    """
+
+    source: int
+    target: int
+    test: int
+
+    @property
+    def file(self) -> Path:
+        """The Parquet file: `id` of a document, and `text` that it shares a passage with, `source` or `target`."""
+        return self.path / "passages.parquet"
+
+
 class TokenizerRef(Ref):
     """What has a tokenizer, `path/tokenizer.json`; and such a tokenizer alone."""
 
@@ -140,12 +159,14 @@ class Texts(NamedTuple):
     Attributes:
         source_documents: The source's documents.
         documents: The target's documents.
+        passages: The target's test documents that share passages with either.
         source_tokens: The source's documents, encoded.
         tokens: The target's documents, encoded.
     """
 
     source_documents: DocumentsRef
     documents: DocumentsRef
+    passages: PassagesRef
     source_tokens: TokensRef
     tokens: TokensRef
 

@@ -9,6 +9,7 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +17,48 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.corpus.scripts import UNSPACED, blocks
-from rnnlm.refs import DocumentsRef
+from rnnlm.refs import DocumentsRef, PassagesRef
+from rnnlm.store import file_sha256, whole_folder
 
 LENGTH = 13  # words
+# A share of the test documents that can hardly change a score.
+TRIFLE = 0.01
 AT_ONCE = 1_024  # documents: some megabytes of text
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no word is lost; its bits are spread evenly
+
+
+def find_passages(source: DocumentsRef, target: DocumentsRef, folder: Path) -> PassagesRef:
+    """Look for the passages of the target's test documents in what models read: training and validation text.
+
+    Args:
+        source: The source's documents.
+        target: The target's.
+        folder: Where the documents that share one are listed.
+    """
+    read = ["train", "valid"]
+    shared = dict(zip(("source", "target"), sharing_passages(target, [(source, read), (target, read)]), strict=True))
+    rows = [(name, text) for text, names in shared.items() for name in sorted(names)]
+    with whole_folder(folder) as work:
+        columns = {"id": [name for name, _ in rows], "text": [text for _, text in rows]}
+        pq.write_table(pa.table(columns, pa.schema([("id", pa.string()), ("text", pa.string())])), _file(work))
+    numbers = {text: len(names) for text, names in shared.items()}
+    return PassagesRef(path=folder, sha256=file_sha256(_file(folder)), test=target.documents["test"], **numbers)
+
+
+def _file(folder: Path) -> Path:
+    return folder / "passages.parquet"
+
+
+def passages_warning(passages: PassagesRef) -> str:
+    """Return a warning, if more than one in a hundred test documents share passages with the source's text."""
+    if passages.source <= TRIFLE * passages.test:
+        return ""
+    share = "shares" if passages.source == 1 else "share"
+    return (
+        f"{passages.source:,} of the target's {passages.test:,} test documents {share} {LENGTH} words in a row with "
+        "the source's text. Models that read the source may score too well on them. The verdict will also compare all "
+        "models without these documents."
+    )
 
 
 def sharing_passages(test: DocumentsRef, read: Iterable[tuple[DocumentsRef, Sequence[str]]]) -> list[set[str]]:

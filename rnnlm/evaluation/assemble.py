@@ -28,7 +28,7 @@ from rnnlm.evaluation.comparison import (
     seeds_wanted,
     verdict_sentences,
 )
-from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
+from rnnlm.evaluation.contamination import shared_sentence, without_shared_passages
 from rnnlm.evaluation.enough import chosen_by, small_splits
 from rnnlm.evaluation.examples import examples_of
 from rnnlm.evaluation.forgetting import forgetting
@@ -62,7 +62,7 @@ def assemble(
         scores: All cells, those of the baseline among them.
         forgetting_ref: The fine-tuned language model on the source's text; None if there is none.
     """
-    source_documents, documents, source_tokens, tokens = texts
+    source_documents, documents, passages, source_tokens, tokens = texts
     labelled = documents.labelled
     cells = plan(experiment, labelled, seeds_of(score.id for score in scores))
     forgotten = _forgetting(forgetting_ref) if forgetting_ref else None
@@ -79,7 +79,7 @@ def assemble(
         best = best_cell(scores, experiment.target.training.select)
         of_models = registered_sentence(experiment.name, best, chosen), weak_baseline_sentence(tradition)
     seen = read_before(source_documents, documents)
-    shared = find_shared_passages(source_documents, documents, scores, rules)
+    shared = without_shared_passages(passages, scores, rules)
     in_passages, at_once = shared_sentence(shared, found, documents.documents["test"])
     choice, uncounted = validation_sentence(ways), not experiment.comparison.counts_validation and bool(ways)
     # First what says how far all that follows can be trusted.

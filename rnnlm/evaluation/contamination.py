@@ -4,34 +4,25 @@ from collections.abc import Sequence, Set
 
 import pyarrow.parquet as pq
 
-from rnnlm.corpus import sharing_passages
-from rnnlm.corpus.passages import LENGTH
+from rnnlm.corpus.passages import LENGTH, TRIFLE
 from rnnlm.evaluation.comparison import Rules, gains, ways
 from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
 from rnnlm.evaluation.verdict import Gain, SharedPassages
-from rnnlm.refs import DocumentsRef, ScoreRef
+from rnnlm.refs import PassagesRef, ScoreRef
 from rnnlm.targets import measure_of
 
-# A share of the test documents that can hardly change a score.
-TRIFLE = 0.01
 
-
-def find_shared_passages(
-    source: DocumentsRef, target: DocumentsRef, scores: Sequence[ScoreRef], rules: Rules
-) -> SharedPassages:
-    """Look for passages of the test documents in the texts that the models read, and compare without those documents.
+def without_shared_passages(passages: PassagesRef, scores: Sequence[ScoreRef], rules: Rules) -> SharedPassages:
+    """Compare without the test documents that share passages with what the models read.
 
     Args:
-        source: The source's documents.
-        target: The target's.
+        passages: Those documents.
         scores: All cells.
         rules: How gains are judged.
     """
-    read = ["train", "valid"]
-    of_source, of_target = sharing_passages(target, [(source, read), (target, read)])
-    both = of_source | of_target
+    both = set(pq.read_table(passages.file, columns=["id"])["id"].to_pylist())
     rest = [predictions_of(score, leave_out=both) for score in scores if both and _is_left(score, both)]
-    return SharedPassages(source=len(of_source), target=len(of_target), gains=gains(rest, rules=rules))
+    return SharedPassages(source=passages.source, target=passages.target, gains=gains(rest, rules=rules))
 
 
 def _is_left(score: ScoreRef, leave_out: Set[str]) -> bool:

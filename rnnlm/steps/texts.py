@@ -16,6 +16,7 @@ from rnnlm.corpus import (
     fingerprint,
     leak_sentence,
     numbers_of,
+    passages_warning,
     read_before,
 )
 from rnnlm.corpus.classes import shown
@@ -24,9 +25,9 @@ from rnnlm.evaluation.caveats import unknown_sentences
 from rnnlm.evaluation.enough import chosen_by, small_splits
 from rnnlm.experiment import Experiment, all_labels
 from rnnlm.plan import plan
-from rnnlm.refs import SPLITS, CheckpointRef, DocumentsRef, LabelKind, Texts, TokensRef
+from rnnlm.refs import SPLITS, CheckpointRef, DocumentsRef, LabelKind, PassagesRef, Texts, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
-from rnnlm.steps.ingest import ingest
+from rnnlm.steps.ingest import find_passages, ingest
 from rnnlm.steps.observe import stage
 from rnnlm.steps.runner import Runner
 from rnnlm.steps.step import logger
@@ -43,8 +44,8 @@ def prepare_texts(experiment: Experiment, runner: Runner) -> Texts:
             are wanted.
         DataError: If the classes of the splits do not fit together.
     """
-    documents = read_both(experiment, runner)
-    return Texts(*documents, *tokenize_both(experiment, *documents, runner))
+    source, target, passages = read_both(experiment, runner)
+    return Texts(source, target, passages, *tokenize_both(experiment, source, target, runner))
 
 
 def read(corpus: Corpus, runner: Runner, whose: str = "source", label_kind: LabelKind = "class") -> DocumentsRef:
@@ -53,8 +54,11 @@ def read(corpus: Corpus, runner: Runner, whose: str = "source", label_kind: Labe
         return runner.run(ingest, corpus, fingerprint(corpus, downloads=home() / "downloads"), label_kind)
 
 
-def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, DocumentsRef]:
+def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, DocumentsRef, PassagesRef]:
     """Read source and target, and check that the experiment fits them before anything is trained.
+
+    Returns:
+        The source's documents, the target's, and the passages that they share.
 
     Raises:
         ConfigError: If a split is empty or without labels, the labels are no classes, or there are fewer of them than
@@ -80,7 +84,11 @@ def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, Doc
         _check_shared_classes(experiment, classes["train"], target.labels)
     if seen := read_before(source, target):
         logger.warning(leak_sentence(seen, target.documents["test"]))
-    return source, target
+    with stage("Look for shared passages"):
+        passages = runner.run(find_passages, source, target)
+    if warning := passages_warning(passages):
+        logger.warning(warning)
+    return source, target, passages
 
 
 def _check_shared_classes(experiment: Experiment, source: Mapping[str, int], target: Sequence[str]) -> None:

@@ -2,12 +2,14 @@
 
 import string
 from collections.abc import Callable
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.corpus import sharing_passages
+from rnnlm.corpus import find_passages, passages_warning, sharing_passages
 from rnnlm.corpus.passages import LENGTH, words_of
 from rnnlm.refs import DocumentsRef
 
@@ -50,6 +52,17 @@ def test_each_letter_of_a_script_without_spaces_is_a_word(of_lines: OfLines) -> 
         False,
         False,
     ]
+
+
+def test_the_documents_and_what_they_share_a_passage_with_are_kept(of_lines: OfLines, tmp_path: Path) -> None:
+    target = of_lines("target", train=[CHINESE], valid=["a second one"], test=[QUOTED, f"他说：{CHINESE}", "Alone."])
+    source = of_lines("source", train=[f"Dickens wrote: {QUOTED}"], valid=["nothing"], test=["Alone, too."])
+    passages = find_passages(source, target, tmp_path / "passages")
+    assert (passages.source, passages.target, passages.test) == (1, 1, 3)
+    rows = pq.read_table(passages.file).to_pylist()
+    assert [(row["text"], row["id"].rpartition(" ")[2]) for row in rows] == [("source", "1"), ("target", "2")]
+    assert passages_warning(passages).startswith("1 of the target's 3 test documents shares 13 words in a row with")
+    assert passages_warning(passages.model_copy(update={"test": 100})) == ""
 
 
 @given(st.lists(st.sampled_from("abcde"), min_size=0, max_size=60), st.lists(st.sampled_from("abcde"), max_size=60))

@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnlm.corpus import find_passages
 from rnnlm.evaluation.comparison import RULES, gains
-from rnnlm.evaluation.contamination import find_shared_passages, shared_sentence
+from rnnlm.evaluation.contamination import shared_sentence, without_shared_passages
 from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
 from rnnlm.evaluation.verdict import Gain, Interval, Outcome, SharedPassages
 from rnnlm.refs import DocumentsRef, ScoreRef
@@ -91,7 +92,8 @@ def test_where_every_test_document_shares_a_passage_there_is_nothing_to_compare_
                 recorded_as="",
             )
         )
-    found = find_shared_passages(source, target, cells, RULES)
+    passages = find_passages(source, target, tmp_path / "passages")
+    found = without_shared_passages(passages, cells, RULES)
     assert found == SharedPassages(source=0, target=40, gains=[])
     before = gains([predictions_of(cell) for cell in cells])
     assert len(before) == 1

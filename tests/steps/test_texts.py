@@ -155,3 +155,27 @@ def test_fewer_labels_than_classes_and_more_than_there_are_are_refused(tmp_path:
     with pytest.raises(ConfigError, match=r"401 labels are wanted.*training and validation splits have 400"):
         read_both(tmp_path, corpus, [401])
     read_both(tmp_path, corpus, [50, 400])
+
+
+def test_shared_passages_are_named_before_anything_is_trained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked for once: another run with the same texts takes them from the cache."""
+    quoted = "it was the best of times it was the worst of times it was the age of wisdom"
+    (tmp_path / "source.txt").write_text("\n".join(f"{quoted} said number {n}" for n in range(200)), encoding="utf-8")
+    corpus = write(tmp_path / "target.csv", SOUND)
+    file = tmp_path / "target.csv"
+    lines = file.read_text(encoding="utf-8").splitlines()
+    test = [n for n, line in enumerate(lines) if line.endswith(",test")][:8]
+    for n in test:
+        lines[n] = f"{n} {quoted} {lines[n]}"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    source = {"files": [str(tmp_path / "source.txt")], "document": "line", "valid_share": 0.2, "test_share": 0.2}
+    settings = {"name": "x", "source": {"corpus": source}, "target": {"corpus": corpus}}
+    experiment = check_experiment(settings | {"comparison": {"labels": ["all"]}})
+    with caplog.at_level(logging.WARNING):
+        _, _, passages = texts.read_both(experiment, Local())
+    assert (passages.source, passages.target, passages.test) == (8, 0, 80)
+    assert [message for message in caplog.messages if message.startswith("8 of the target's 80 test documents share")]
+    monkeypatch.setattr("rnnlm.steps.ingest.find_passages_of", None)
+    assert texts.read_both(experiment, Local())[2] == passages
