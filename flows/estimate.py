@@ -1,11 +1,13 @@
-"""Before the hours are spent: is the source of an experiment likely to help?"""
+"""Before the hours are spent: is the source of an experiment likely to help, and which of several?"""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect import flow
 
-from rnnlm.evaluation.outlook import Estimate
+from rnnlm.errors import ConfigError
+from rnnlm.evaluation.source_ranking import Estimation, SourceRanking, rank_sources
 from rnnlm.experiment import Experiment
 from rnnlm.steps.observe import stage
 from rnnlm.steps.pretrain import pretrain
@@ -23,11 +25,24 @@ class Estimated:
 
     Attributes:
         path: The folder of `estimate.json`.
-        estimate: The estimate.
+        estimation: The estimate, with what it rests on.
     """
 
     path: Path
-    estimate: Estimate
+    estimation: Estimation
+
+
+@dataclass(frozen=True)
+class RankedFiles:
+    """Several sources, ranked.
+
+    Attributes:
+        path: The folder of `ranking.json`.
+        ranking: The ranking.
+    """
+
+    path: Path
+    ranking: SourceRanking
 
 
 @flow(name="estimate", flow_run_name="{experiment.name}")
@@ -59,8 +74,33 @@ def estimate_transfer(experiment: Experiment) -> Estimated:
         found = estimate(over_target, target_tokens, target.ngram_order or ORDER)
         if trained is not None:
             asked = ask_source_model(trained.path, model, target.training, target_tokens, target.word_map, seed)
-            found = found.model_copy(update={"source_model": asked})
+            found = replace(found, estimate=found.estimate.model_copy(update={"source_model": asked}))
     final = home() / "estimates" / experiment.name
     with whole_folder(final) as folder:
-        (folder / "estimate.json").write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (folder / "estimate.json").write_text(found.estimate.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Estimated(final, found)
+
+
+def rank(experiments: Sequence[Experiment]) -> RankedFiles:
+    """Estimate the sources of several experiments with the same target, and rank them.
+
+    Args:
+        experiments: The experiments; two at least.
+
+    Raises:
+        ConfigError: If two experiments have one name, or different targets.
+    """
+    first, *others = experiments
+    for n, other in enumerate(others, 1):
+        if other.name in {experiment.name for experiment in experiments[:n]}:
+            raise ConfigError(f"two experiments are called {other.name}", remedy="Give each its own `name`.")
+        if other.target.corpus != first.target.corpus:
+            raise ConfigError(
+                f"{first.name} and {other.name} have different targets, so their sources cannot be ranked",
+                remedy="Use the same target.corpus in all experiments.",
+            )
+    ranking = rank_sources({one.name: estimate_transfer(one).estimation for one in experiments})
+    final = home() / "estimates" / "-or-".join(one.name for one in experiments)[:200]
+    with whole_folder(final) as folder:
+        (folder / "ranking.json").write_text(ranking.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return RankedFiles(final, ranking)

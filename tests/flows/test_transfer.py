@@ -133,7 +133,7 @@ def test_from_text_to_verdict_and_again(
     # An estimate finds the source model that is there, and scores it as the run did.
     from rnnlm.flows.estimate import estimate_transfer
 
-    asked = estimate_transfer(experiment).estimate.source_model
+    asked = estimate_transfer(experiment).estimation.estimate.source_model
     assert asked is not None
     (as_it_is,) = (c["metrics"] for c in verdict["cells"] if c["arm"] == "source")
     assert asked.perplexity == pytest.approx(as_it_is["valid/perplexity"])

@@ -52,7 +52,7 @@ def pair(folder: Path, *, related: bool) -> tuple[TokensRef, TokensRef]:
 
 
 def test_a_source_that_goes_on_as_the_target_does_is_likely_to_help(tmp_path: Path) -> None:
-    found = estimate(*pair(tmp_path, related=True), 3)
+    found = estimate(*pair(tmp_path, related=True), 3).estimate
     assert found.outlook == "likely"
     assert found.mixed_perplexity < found.own_perplexity
     assert found.source_perplexity < found.own_perplexity
@@ -64,7 +64,7 @@ def test_a_source_that_goes_on_as_the_target_does_is_likely_to_help(tmp_path: Pa
 
 
 def test_a_source_that_shares_words_but_not_their_ways_is_not(tmp_path: Path) -> None:
-    found = estimate(*pair(tmp_path, related=False), 3)
+    found = estimate(*pair(tmp_path, related=False), 3).estimate
     assert found.outlook == "unlikely"
     assert found.source_perplexity > 2 * found.own_perplexity
     # What was chosen on other documents may cost a little; it cannot save by itself.
@@ -74,7 +74,7 @@ def test_a_source_that_shares_words_but_not_their_ways_is_not(tmp_path: Path) ->
 
 def test_a_mixture_with_oneself_saves_nothing(tmp_path: Path) -> None:
     _, target = pair(tmp_path, related=True)
-    found = estimate(target, target, 3)
+    found = estimate(target, target, 3).estimate
     assert found.saved.value == pytest.approx(0.0, abs=1e-9)
     assert found.own_perplexity == pytest.approx(found.mixed_perplexity)
     assert found.outlook == "unlikely"

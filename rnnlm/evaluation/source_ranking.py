@@ -1,0 +1,109 @@
+"""Which of several sources is likely to help a target most."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from rnnlm.errors import DataError
+from rnnlm.evaluation.looks import LEVEL
+from rnnlm.evaluation.outlook import Estimate
+from rnnlm.evaluation.sampling import of_documents
+from rnnlm.evaluation.verdict import Interval
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """An estimate, and what it rests on.
+
+    Attributes:
+        estimate: The estimate.
+        ids: (documents,) the ids of the target's validation documents.
+        saved: (documents,) bits that the mixture saves on each.
+        characters: (documents,) their lengths.
+    """
+
+    estimate: Estimate
+    ids: np.ndarray
+    saved: np.ndarray
+    characters: np.ndarray
+
+
+class Ranked(BaseModel):
+    """A source among several.
+
+    Attributes:
+        name: Its name.
+        estimate: What is estimated of it.
+        behind: Bits per character that it saves less than the best source, with an interval; None of the best.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    estimate: Estimate
+    behind: Interval | None
+
+
+class SourceRanking(BaseModel):
+    """Several sources of one target.
+
+    Attributes:
+        sources: The sources, the best first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    sources: list[Ranked]
+
+    @property
+    def sentence(self) -> str:
+        """Which source to take, in words."""
+        best, *others = self.sources
+        if best.estimate.outlook == "unlikely":
+            return "None of these sources is likely to help a language model of the target much."
+        equal = [other.name for other in others if other.behind and other.behind.low <= 0.0]
+        helps = "it is likely to help" if best.estimate.outlook == "likely" else "whether it helps is open"
+        saved = best.estimate.saved.value
+        said = f"Of these sources, {best.name} saves most, {saved:.3f} bits per character, and {helps}."
+        if not equal:
+            return f"{said} It is better than each of the others."
+        return f"{said} Whether it is better than {_listed(equal)} is open."
+
+
+def rank_sources(estimated: Mapping[str, Estimation]) -> SourceRanking:
+    """Rank sources by the bits per character that they save on the same validation documents of a target.
+
+    Any two sources may be the ones that are compared, so the intervals of all pairs together hold with 95 %
+    (Bonferroni).
+
+    Args:
+        estimated: What is estimated of each source, by its name; two at least.
+
+    Raises:
+        DataError: If the estimates are not about the same documents.
+    """
+    (first, one), *rest = estimated.items()
+    for name, other in rest:
+        if not np.array_equal(one.ids, other.ids):
+            raise DataError(
+                f"{first} and {name} have different validation documents of the target, so their sources cannot be "
+                "ranked",
+                remedy="Use the same target.corpus in all experiments.",
+            )
+    level = LEVEL / (len(estimated) * (len(estimated) - 1) / 2)
+    names = sorted(estimated, key=lambda name: -estimated[name].estimate.saved.value)
+    best = estimated[names[0]]
+    weight = best.characters.astype(np.float64)
+    behind = [of_documents(best.saved - estimated[name].saved, weight).interval(level) for name in names[1:]]
+    return SourceRanking(
+        sources=[
+            Ranked(name=name, estimate=estimated[name].estimate, behind=interval)
+            for name, interval in zip(names, [None, *behind], strict=True)
+        ]
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
