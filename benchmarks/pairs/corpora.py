@@ -77,7 +77,8 @@ def sample(corpus: Corpus, places: Places, characters: int, documents: int) -> l
     """
     found = list({document.text: document for document in corpus.read(places) if document.text.strip()}.values())
     random.Random(1).shuffle(found)  # noqa: S311  (nothing secret)
-    chosen, total = [], 0
+    chosen: list[Document] = []
+    total = 0
     for document in found[:documents]:
         total += len(document.text) * (3 if corpus.language in ("zh", "ja") else 1)
         if total > characters and chosen:
@@ -164,7 +165,7 @@ class _Messages(gettext.GNUTranslations):
 
     def texts(self) -> Iterator[str]:
         """Yield the translations, without the header."""
-        catalog: dict[object, str] = self._catalog
+        catalog: dict[object, str] = self._catalog  # type: ignore[attr-defined]
         yield from (text for key, text in catalog.items() if key)
 
 
@@ -175,7 +176,7 @@ def _messages(package: str, language: str) -> Callable[[Places], Iterator[Docume
     }
 
     def read(places: Places) -> Iterator[Document]:
-        for text in _Messages(_member(places, package, names[package])).texts():  # type: ignore[arg-type]
+        for text in _Messages(_member(places, package, names[package])).texts():
             yield Document(text)
 
     return read
