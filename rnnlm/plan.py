@@ -130,6 +130,19 @@ class TrainTarget(_Value):
     known_text: Reading | None = None
 
 
+class AskSource(_Value):
+    """Ask the source's classifier as it is about the target's documents; no target label is learnt.
+
+    Attributes:
+        word_map: How the words come to their rows that it does not know.
+        validation: Which labels choose its temperature.
+    """
+
+    kind: Literal["ask source"] = "ask source"
+    word_map: WordMap
+    validation: Validation
+
+
 class SolveLinear(_Value):
     """Fit what the tradition has for the target task: a linear model on TF-IDF of words, or a CRF for tags.
 
@@ -168,6 +181,7 @@ Work = Annotated[
     | CountNgrams
     | MixWithNgrams
     | TrainTarget
+    | AskSource
     | SolveLinear
     | AverageModels,
     Field(discriminator="kind"),
@@ -361,6 +375,9 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labe
             )
             reads = Reading(of="target", backward=fit.backward)
             return CellSpec(id=found, work=work, needs=(start,) if start else (), reads=reads)
+        case AsItIs():
+            ask = AskSource(word_map=experiment.target.word_map, validation=validation)
+            return CellSpec(id=found, work=ask, needs=(SourceModel(),))
         case Solved(source_labels=source_labels):
             weights = training.class_weights if isinstance(training, ClassifierTraining) else "none"
             solve = SolveLinear(
@@ -408,9 +425,8 @@ def _known_text(experiment: Experiment, fit: Trained) -> Reading | None:
 def validations(cells: Plan) -> dict[int, Validation]:
     """Return how the models of the target task are chosen at each number of labels."""
     works = {spec.id.labels: spec.work for spec in cells.values()}
-    found = {
-        n: work.validation for n, work in works.items() if isinstance(work, TrainTarget | SolveLinear | AverageModels)
-    }
+    of_labels = TrainTarget | AskSource | SolveLinear | AverageModels
+    found = {n: work.validation for n, work in works.items() if isinstance(work, of_labels)}
     return dict(sorted(found.items()))
 
 

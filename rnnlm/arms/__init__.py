@@ -78,7 +78,14 @@ _ARMS = (
         look=1,
         target=Trained(start="target_text"),
     ),
-    Arm("source", "source model as it is", "the source model as it is", look=1, language_model=AsItIs()),
+    Arm(
+        "source",
+        "source model as it is",
+        "the source model as it is",
+        look=1,
+        language_model=AsItIs(),
+        target=AsItIs(),
+    ),
     Arm(
         "source_cache",
         "source model + cache",
@@ -212,13 +219,15 @@ def arms_for(tradition: str, source_labels: bool = False) -> list[str]:
 
     Args:
         tradition: The arm that is what the tradition has for the target task; the others are not for it.
-        source_labels: Whether arms that learn the source's labels are among them.
+        source_labels: Whether arms that need the source's labels are among them.
     """
 
     def fits(one: Arm) -> bool:
         match one.target:
             case Solved(model=model, source_labels=needed):
                 return model == tradition and (source_labels or not needed)
+            case AsItIs():
+                return source_labels
             case MeanOf(arms=arms):
                 return all(fits(ARMS[part]) for part in arms)
         return one.target is not None

@@ -28,7 +28,7 @@ class TrainedLanguageModel:
 
 @dataclass(frozen=True)
 class AsItIs:
-    """The source model, scored on the target's text without training."""
+    """The source model, scored on the target without training: a language model on its text, a classifier on labels."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class MeanOf:
 
 
 LanguageModelFit = TrainedLanguageModel | AsItIs | Adapted | Counted | MixedWithNgrams
-TargetFit = Trained | Solved | MeanOf
+TargetFit = Trained | AsItIs | Solved | MeanOf
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
 def best_cell(cells: Sequence[ScoreRef], select: str) -> ScoreRef:
     """Choose the model to be put to use: of those with the most labels, the best on validation.
 
-    Arms that leave no model behind (TF-IDF, CRF, n-grams, mixtures and means of others) cannot be used; nor can models
-    that read backwards, which are asked with their texts turned round.
+    Arms that leave no model behind (TF-IDF, CRF, n-grams, mixtures and means of others) cannot be used. The source as
+    it is has its own place in the registry. Models that read backwards cannot be used either: they backwards, which are asked with their texts turned round.
 
     Args:
         cells: The target models of a comparison, or its language models.

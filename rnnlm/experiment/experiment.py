@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from rnnlm.arms import ARMS, MeanOf, Solved, Trained, arms_for
+from rnnlm.arms import ARMS, AsItIs, MeanOf, Solved, Trained, arms_for
 from rnnlm.experiment.parts import Comparison, Source, Target
 from rnnlm.settings import Model, Settings, field
 
@@ -115,6 +115,11 @@ def _check_target_models(experiment: Experiment) -> None:
                 raise ValueError(
                     f"comparison.arms: `{name}` learns the source's labels, too: source.task and target.task have to "
                     "be classification"
+                )
+            case AsItIs() if not of_classes or target.task != "classification":
+                raise ValueError(
+                    f"comparison.arms: `{name}` asks the source's classifier: source.task and target.task have to be "
+                    "classification"
                 )
             case Trained() as fit:
                 if problem := _missing(experiment, fit):

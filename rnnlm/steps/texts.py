@@ -5,7 +5,7 @@ The steps are the same in all of them: what one has done, the others have from t
 
 from collections.abc import Mapping, Sequence
 
-from rnnlm.arms import ARMS, Solved
+from rnnlm.arms import ARMS, AsItIs, Solved
 from rnnlm.corpus import (
     check_classes,
     check_numbers,
@@ -92,15 +92,16 @@ def read_both(experiment: Experiment, runner: Runner) -> tuple[DocumentsRef, Doc
 
 
 def _check_shared_classes(experiment: Experiment, source: Mapping[str, int], target: Sequence[str]) -> None:
-    """Refuse arms that learn the source's labels, where the source lacks a class of the target."""
-    learning = [name for name in experiment.comparison.arms if ARMS[name].target == Solved(source_labels=True)]
-    if learning and (missing := [label for label in target if not source.get(label)]):
+    """Refuse arms that need the source's labels, where the source lacks a class of the target."""
+    needing = (Solved(source_labels=True), AsItIs())
+    arms = [name for name in experiment.comparison.arms if ARMS[name].target in needing]
+    if arms and (missing := [label for label in target if not source.get(label)]):
         raise ConfigError(
-            f"comparison.arms: `{learning[0]}` learns the source's labels, too, and no training document of the source "
-            f"is of the class {missing[0]!r}",
+            f"comparison.arms: `{arms[0]}` needs the target's classes in the source, and no training document of the "
+            f"source is of the class {missing[0]!r}",
             where="source.corpus.label",
             remedy=f"The source has {shown(source)}, the target {shown(dict.fromkeys(target, 0))}. Leave "
-            f"`{learning[0]}` out, or write the labels of one as the other does.",
+            f"`{arms[0]}` out, or write the labels of one as the other does.",
         )
 
 

@@ -45,7 +45,7 @@ from rnnlm.training.target_model import (
 )
 from rnnlm.transfer.cell import Fitted, read_documents, target_metrics, target_predictions, write_cell
 from rnnlm.transfer.fit import start_of, state_folder
-from rnnlm.transfer.start import encoder_weights, start_weights
+from rnnlm.transfer.start import encoder_weights, head_weights, start_weights
 from rnnlm.transfer.subsets import labelled_documents
 
 # Numbers of the test split's pooled states that are kept from cell to cell: 500 MB.
@@ -258,8 +258,11 @@ class _Tries:
             fit = self._fit
             size, classes = fit.tokens.vocabulary_size, len(fit.tokens.labels)
             fresh = get_weights(TargetModel(fit.settings, fit.training, size, classes, seed))
-            # The head and the statistics before it belong to the source's labels: they start anew.
             self._initial[seed] = fresh | encoder_weights(self._mapped, fit.settings)
+            if fit.start:
+                # A head belongs to its labels: where the target has others, it starts anew.
+                kept = head_weights(fit.start, self._mapped, fit.tokens.labels, fresh, fit.settings)
+                self._initial[seed] |= kept
         return self._initial[seed]
 
     def _read_frozen(self, start: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rnnlm.plan import (
     AdaptLanguageModel,
+    AskSource,
     AverageModels,
     CellSpec,
     CountNgrams,
@@ -24,6 +25,7 @@ from rnnlm.transfer.cell import Fitted
 from rnnlm.transfer.ensemble import fit_ensemble
 from rnnlm.transfer.fit import fit_language_model
 from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
+from rnnlm.transfer.source_classifier import fit_source_classifier
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_solved
 
 
@@ -94,6 +96,18 @@ def run_cell(
                 known_text=inputs.texts[known] if known else None,
             )
             return fit_target_model(fit, final, report, states)
+        case AskSource():
+            return fit_source_classifier(
+                TARGETS[spec.id.task],
+                needs[0],
+                inputs.documents[0],
+                tokens,
+                spec.id.labels,
+                seed,
+                final,
+                word_map=work.word_map,
+                validation=work.validation,
+            )
         case SolveLinear():
             return fit_solved(
                 TARGETS[spec.id.task],

@@ -1,6 +1,7 @@
 """The weights that an arm starts from: those of a checkpoint, over the target's vocabulary."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from rnnlm.model.checkpoint import Checkpoint, Weights
@@ -29,6 +30,28 @@ def start_weights(start: Path, tokens: TokensRef, word_map: WordMap) -> tuple[We
 def encoder_weights(weights: Weights, settings: Model) -> Weights:
     """Return those weights of a model that are its encoder's: embedding and recurrent layers."""
     return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
+
+
+def head_weights(start: Path, weights: Weights, labels: Sequence[str], fresh: Weights, settings: Model) -> Weights:
+    """Return those weights of a classifier that are above its encoder, if it has the target's classes.
+
+    Args:
+        start: Folder of a checkpoint.
+        weights: Its weights.
+        labels: The target's classes or tags.
+        fresh: Weights of a model of the target.
+        settings: Widths, layers, dropout.
+
+    Returns:
+        The head, and the statistics before it. Nothing, if the start is another model, or pools in another way.
+    """
+    description = Checkpoint.load(start).description
+    if description.training is None or not description.labels or description.labels != list(labels):
+        return {}
+    names = fresh.keys() - encoder_weights(fresh, settings).keys()
+    if any(name not in weights or weights[name].shape != fresh[name].shape for name in names):
+        return {}
+    return {name: weights[name] for name in names}
 
 
 @functools.lru_cache(maxsize=1)
