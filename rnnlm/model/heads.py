@@ -63,6 +63,15 @@ class ClassHead:
         self._weights.assign(class_weights(labels, self.classes, self._weighting))
         return labels.astype(np.int32)
 
+    def targets(self, labels: np.ndarray) -> np.ndarray:
+        """Return what the outputs' probabilities should be: (rows, outputs), float64, with label smoothing."""
+        wanted = np.eye(self.classes)[labels] * (1.0 - self._smoothing) + self._smoothing / self.classes
+        return np.asarray(wanted[:, 1:] if self.classes == 2 else wanted)
+
+    def weights_of(self, labels: np.ndarray) -> np.ndarray:
+        """Return what each label counts: (rows,), float64."""
+        return np.asarray(self._weights.numpy().astype(np.float64)[labels])
+
     def losses(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Return the loss of each document, in nats, times the weight of its class: (batch,).
 

@@ -92,15 +92,20 @@ class TargetModel(keras.layers.Layer):
             features: (rows, width), of documents or words.
             seed: Two integers that choose the dropout mask and mean training; if None, it is an evaluation.
         """
+        seen = self.head_inputs(features, training=seed is not None)
+        # Seen as a sequence of one step, the locked mask is a plain one.
+        dropped = locked_dropout(seen[None], self.training.dropout, seed, 1_000)[0]
+        return self.head(dropped)
+
+    def head_inputs(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Return what the head sees of pooled features: normalised, and each layer times its weight."""
         if self.training.normalise:
-            features = self.normalise(features, training=seed is not None)
+            features = self.normalise(features, training=training)
         if self.layer_weights is not None:
             # Of all layers alike, each is 1.
             share = tf.nn.softmax(self.layer_weights) * len(self.pooled_widths)
             features *= tf.repeat(share, self.pooled_widths)
-        # Seen as a sequence of one step, the locked mask is a plain one.
-        dropped = locked_dropout(features[None], self.training.dropout, seed, 1_000)[0]
-        return self.head(dropped)
+        return features
 
     @property
     def head_variables(self) -> list[keras.Variable]:

@@ -21,7 +21,8 @@ def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed
     """
     # TensorFlow is loaded where it is used: a worker that only reads and tokenizes never waits for it.
     from rnnlm.transfer.fit import fit_language_model
-    from rnnlm.transfer.fit_target import TargetFit, fit_target_model
+    from rnnlm.transfer.fit_target import fit_target_model
+    from rnnlm.transfer.target_fit import TargetFit
 
     params = {"model": model.model_dump(), "seed": seed, "task": source.task}
     tags = {"rnnlm.tokens": tokens.sha256}

@@ -127,8 +127,8 @@ def cell_seconds(spec: CellSpec, tokens: TokensRef, known: list[Rate]) -> float 
             crossed = validation.way == "cross-validation"
             # In a cross-validation each try is a training for each fold without it, and the best is done once more.
             sizes = [labels - labels / FOLDS] * FOLDS * tries + [labels] if crossed else [labels - held_out] * tries
-            if trainable == "head":  # each document is read once in each fold, and what follows costs next to nothing
-                documents = FORWARD * ((FOLDS * labels + labels if crossed else labels - held_out + choosing) + test)
+            if trainable == "head":  # each document is read once, and what follows costs next to nothing
+                documents = FORWARD * (labels - held_out + (0 if crossed else choosing) + test)
             else:
                 evaluated = tries * choosing * (1 if crossed else training.evaluations) + test
                 documents = sum(size * _epochs(training, size) for size in sizes) + FORWARD * evaluated

@@ -1,4 +1,4 @@
-"""Training of a model of a target task: all of it, or the head alone on features that are computed once."""
+"""Training of a model of a target task: all of it, or linear maps of its encoder and the head."""
 
 import functools
 import math
@@ -7,16 +7,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from rnnlm.model.checkpoint import Weights, get_weights, named_variables, set_weights
-from rnnlm.model.precision import Precision
 from rnnlm.model.target_model import TargetModel
 from rnnlm.seeds import masks, stream
-from rnnlm.settings import FineTuning, Model, TargetTraining, Trainable
+from rnnlm.settings import FineTuning, Model, TargetTraining
 from rnnlm.targets import TARGETS, Said, TargetTask
 from rnnlm.tokens import Text
 from rnnlm.tokens.text import flat
@@ -43,9 +42,8 @@ SAVE_EVERY = 60.0  # seconds
 EVALUATION_TOKENS = 16_384
 AT_A_TIME = 2
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
+Trained = Literal["all", "maps"]
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
-# Pooled states of training documents, and of validation documents if there are any.
-Frozen = tuple[np.ndarray, np.ndarray | None]
 
 
 def train_target_model(
@@ -54,11 +52,10 @@ def train_target_model(
     valid: Text | None,
     learning_rate: float,
     *,
-    trainable: Trainable,
+    trainable: Trained,
     seed: int,
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
     importance: Weights | None = None,
-    frozen: Frozen | None = None,
     beside: Beside | None = None,
     report: Report = silent,
     states: StateFolder | None = None,
@@ -70,12 +67,10 @@ def train_target_model(
         text: Labelled training documents.
         valid: Labelled validation documents; if None, it ends with the last weights.
         learning_rate: Peak of the one-cycle schedule.
-        trainable: all weights; or linear maps of the encoder's weights and the head; or the head alone: the pooled
-            states of the frozen encoder are then computed once, without dropout, and an epoch costs next to nothing.
+        trainable: All weights; or linear maps of the encoder's weights, and the head.
         seed: Seed of the order and of dropout.
         fine_tuning: Rates by depth, frozen layers and nearness to the start, where all weights are trained.
         importance: How much each weight of the encoder, by name, is held where it starts; if None, all alike.
-        frozen: The pooled states of both, where the head alone is trained and they are known.
         beside: What else the encoder is trained on before each step.
         report: Called about 200 times and at each evaluation; after a stop, once more for what was reported before.
         states: Where states are saved; if None, nothing is saved.
@@ -87,30 +82,27 @@ def train_target_model(
         TrainingError: If the loss is no longer a number.
         StoreError: If a state cannot be written.
     """
-    learner = _Learner(
-        model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, frozen, beside
-    )
+    learner = _Learner(model, text, valid, learning_rate, trainable, seed, fine_tuning, importance or {}, beside)
     meter = Meter(_task(model).unit, learner.steps, model.training.clip_norm)
     saving = Saving([states] if states else [], SAVE_EVERY)
     return train(learner, Hooks(Reporting(meter, report), saving))
 
 
-Inputs = tuple[tuple[np.ndarray, ...], np.ndarray]  # of the model or of the head alone, and labels
+Inputs = tuple[tuple[np.ndarray, ...], np.ndarray]  # of the model, and labels
 
 
 @dataclass(eq=False)
 class _Learner:
-    """A model that is trained: all of it, maps of its encoder, or its head; an epoch is a pass over documents."""
+    """A model that is trained: all of it, or maps of its encoder and the head; an epoch is a pass over documents."""
 
     model: TargetModel
     text: Text
     valid: Text | None
     learning_rate: float
-    trainable: Trainable
+    trainable: Trained
     seed: int
     fine_tuning: FineTuning
     importance: Weights
-    known: Frozen | None
     beside: Beside | None
     rate_setting: str = "learning_rates"
 
@@ -129,11 +121,6 @@ class _Learner:
         step.restart(self.seed, self.importance)
         return step
 
-    @functools.cached_property
-    def frozen(self) -> Frozen:
-        """The pooled states of training and validation documents, where the encoder stays as it is."""
-        return self.known or (pooled_features(self.model, self.text), self._features_of_valid())
-
     def evaluations(self, phase: Phase) -> set[int]:
         return evaluation_steps(phase.steps, self.model.training.evaluations if self.valid is not None else 1)
 
@@ -141,17 +128,10 @@ class _Learner:
         return one_cycle(step, phase.steps, self.learning_rate)
 
     def batches(self, _phase: Phase, taken: int, /) -> Iterator[Inputs]:
-        # Computed here, not in the thread that prepares batches.
-        return self._batches(self.frozen[0] if self.trainable == "head" else None, taken)
-
-    def _batches(self, features: np.ndarray | None, taken: int) -> Iterator[Inputs]:
         for epoch in range(taken // self.per_epoch, self.epochs):
             generator = stream(self.seed, "order", epoch)
             skipped = max(0, taken - epoch * self.per_epoch)
-            if features is None:
-                yield from _document_batches(self.text, self.labels, self.model.training, generator, skipped)
-            else:
-                yield from _feature_batches(features, self.labels, self.per_epoch, generator, skipped)
+            yield from _document_batches(self.text, self.labels, self.model.training, generator, skipped)
 
     def where(self, _batch: Inputs, /) -> str:
         return ""
@@ -166,18 +146,13 @@ class _Learner:
         return StepResult(loss, norm, len(labels))
 
     def evaluate(self) -> dict[str, float]:
-        if self.trainable == "head":
-            of_train, of_valid = self.frozen
-        else:
-            of_train, of_valid = pooled_features(self.model, _sample(self.text, self.seed)), self._features_of_valid()
+        of_train = pooled_features(self.model, _sample(self.text, self.seed))
+        of_valid = None if self.valid is None else pooled_features(self.model, self.valid)
         self.model.settle_statistics(of_train)
         if self.valid is None or of_valid is None:
             is_number = np.isfinite(_predict_features(self.model, of_train)).all()
             return {} if is_number else {"nll": math.nan}
         return _task(self.model).score_all(_predict_features(self.model, of_valid), self.valid.labels)
-
-    def _features_of_valid(self) -> np.ndarray | None:
-        return None if self.valid is None else pooled_features(self.model, self.valid)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         return nullcontext()  # nothing is averaged
@@ -188,8 +163,7 @@ class _Learner:
         return _task(self.model).rank(metrics, self.model.training.select)
 
     def weights(self) -> Weights:
-        weights = get_weights(self.model)
-        return {n: w for n, w in weights.items() if self.trainable != "head" or not _is_of_encoder(self.model, n)}
+        return get_weights(self.model)
 
     def set_weights(self, weights: Weights) -> None:
         set_weights(self.model, get_weights(self.model) | weights)
@@ -263,14 +237,6 @@ def _document_batches(
         yield batch.inputs, labels[batch.rows]
 
 
-def _feature_batches(
-    features: np.ndarray, labels: np.ndarray, batches: int, generator: np.random.Generator, skipped: int
-) -> Iterator[Inputs]:
-    """Yield the inputs of the head alone, and the labels, of an epoch, but for some batches at its beginning."""
-    for chosen in np.array_split(generator.permutation(len(labels)), batches)[skipped:]:
-        yield (features[chosen],), labels[chosen]
-
-
 def predict(model: TargetModel, documents: Text, features: np.ndarray | None = None) -> Said:
     """Return what a model says of documents or of their words, as `Said` has it.
 
@@ -308,10 +274,10 @@ def _predict_features(model: TargetModel, features: np.ndarray) -> Said:
 class _Step:
     """A compiled training step of a model, traced once and used for every cell of the comparison."""
 
-    def __init__(self, model: TargetModel, trainable: Trainable) -> None:
+    def __init__(self, model: TargetModel, trainable: Trained) -> None:
         settings = model.training
         # The gradient is taken of these; `updated` is what the optimizer changes.
-        variables = model.head_variables if trainable == "head" else model.trainable_variables
+        variables = model.trainable_variables
         updated, maps = variables, None
         if trainable == "maps":
             embedding, mapped = model.encoder.embedding.embeddings, model.encoder.trainable_variables
@@ -324,10 +290,8 @@ class _Step:
         self._maps, self._updated = maps, updated
         names = {id(variable): name for name, variable in named_variables(model).items()}
         self._names = [names.get(id(variable), "") for variable in updated]  # maps have none
-        precision: Precision = "float32"
-        if trainable != "head":
-            sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
-            precision = choose_precision(settings.precision, model.settings, *sizes)
+        sizes = model.encoder.vocabulary_size, settings.batch_size, settings.max_tokens
+        precision = choose_precision(settings.precision, model.settings, *sizes)
         layers = [*model.encoder.layers_of_variables, model.head_variables]
         self.layers = len(layers)
         if trainable == "all":
@@ -338,11 +302,7 @@ class _Step:
         else:
             self.optimizer = make_optimizer("adamw", updated, settings.weight_decay)
         # Any batch size and length: one trace for all.
-        inputs: tuple[tf.TensorSpec, ...]
-        if trainable != "head":
-            inputs = (tf.TensorSpec((None, None), tf.int32), model.places)
-        else:
-            inputs = (tf.TensorSpec((None, model.head.kernel.shape[0]), tf.float32),)
+        inputs = tf.TensorSpec((None, None), tf.int32), model.places
         labels, seed, rate, rates, near = (
             tf.TensorSpec((None,), model.task_head.label_type),
             tf.TensorSpec((2,), tf.int32),
@@ -354,7 +314,7 @@ class _Step:
         @tf.function(input_signature=[inputs, labels, seed, rate, rates, near], autograph=False)
         def train_step(inputs, labels, seed, learning_rate, rates, near):  # type: ignore[no-untyped-def]
             with tf.GradientTape() as tape:
-                features = model.features(inputs[0], inputs[1], seed, precision) if trainable != "head" else inputs[0]
+                features = model.features(inputs[0], inputs[1], seed, precision)
                 loss = tf.reduce_mean(model.task_head.losses(model.outputs_of(features, seed), labels))
             gradients = tape.gradient(loss, [variable.value for variable in variables])
             if trainable == "all":
@@ -373,7 +333,7 @@ class _Step:
 
     @staticmethod
     @functools.lru_cache(maxsize=4)
-    def of(model: TargetModel, trainable: Trainable) -> "_Step":
+    def of(model: TargetModel, trainable: Trained) -> "_Step":
         """Return the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 

@@ -4,30 +4,24 @@ Arms differ in where the weights start and in what is trained, in nothing else.
 """
 
 import dataclasses
-import functools
 import hashlib
 import itertools
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from rnnlm.evaluation.verdict import Point
-from rnnlm.experiment import Validation
-from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights, set_weights
+from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.precision import Precision
-from rnnlm.model.target_model import TargetModel
-from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.seeds import derived
-from rnnlm.settings import FineTuning, LanguageModelTraining, Model, TargetTraining, Trainable, WordMap
-from rnnlm.store import file_sha256
+from rnnlm.settings import FineTuning, Model
 from rnnlm.targets import TARGETS, Said
-from rnnlm.tokens import Text, read_text
+from rnnlm.tokens import Text
 from rnnlm.training.beside import Beside
 from rnnlm.training.fisher import fisher_information
 from rnnlm.training.precision import choose_precision
@@ -36,75 +30,20 @@ from rnnlm.training.state import StateFolder
 from rnnlm.training.target_model import (
     SHARES,
     VERSION,
-    Frozen,
     average_with_start,
-    pooled_features,
     predict,
-    reusable_target_model,
     train_target_model,
 )
-from rnnlm.transfer.cell import Fitted, read_documents, target_metrics, target_predictions, write_cell
+from rnnlm.transfer.cell import Fitted, read_documents
 from rnnlm.transfer.fit import start_of, state_folder
-from rnnlm.transfer.start import encoder_weights, head_weights, start_weights
+from rnnlm.transfer.fit_head import fit_head
+from rnnlm.transfer.start import start_weights
 from rnnlm.transfer.subsets import labelled_documents
-
-# Numbers of the test split's pooled states that are kept from cell to cell: 500 MB.
-MOST_STATES = 125_000_000
-
-
-class BesideText(NamedTuple):
-    """Text that an encoder is trained on while labels are learnt.
-
-    Attributes:
-        tokens: The text, over the target's vocabulary.
-        training: How it is read.
-    """
-
-    tokens: TokensRef
-    training: LanguageModelTraining
-
-
-@dataclass(frozen=True)
-class TargetFit:
-    """All that a model of the target task depends on.
-
-    Attributes:
-        settings: Widths, layers, dropout.
-        tokens: The labelled documents.
-        training: Epochs, batch, learning rates.
-        seed: Seed of the subset of labels, the initial weights, the order and dropout.
-        labels: The number of labels; if None, all of the training split.
-        validation: Which of them choose the model; if None, the whole validation split.
-        documents: The target's documents, if they may have groups.
-        start: Folder of a model whose encoder to start from. None: from scratch.
-        trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
-        word_map: How words come to their rows that the start does not know.
-        beside: Text that the encoder is trained on in between; if None, it is trained on the labels alone.
-        known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
-            weight matters to it.
-    """
-
-    settings: Model
-    tokens: TokensRef
-    training: TargetTraining
-    seed: int
-    labels: int | None = None
-    validation: Validation | None = None
-    documents: DocumentsRef | None = None
-    start: Path | None = None
-    trainable: Trainable = "all"
-    word_map: WordMap = "exact"
-    beside: BesideText | None = None
-    known_text: TokensRef | None = None
-
-    @property
-    def tuned(self) -> bool:
-        """Whether all weights of a pretrained encoder are trained, so that ways of fine-tuning apply."""
-        return self.start is not None and self.trainable == "all"
+from rnnlm.transfer.target_fit import BesideText, TargetFit, write_fitted
 
 
 def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, states: Path | None = None) -> Fitted:
-    """Train a model of the target task and score it on the test split.
+    """Train a model of the target task, or solve its head on a frozen encoder, and score it on the test split.
 
     The documents that choose decide on the best of `training.learning_rates`, of the ways of fine-tuning and of all
     evaluations; the test split is scored once, after that. In a cross-validation each training goes to its end, and the
@@ -117,6 +56,8 @@ def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, state
         states: Folder of training states, where a training that was stopped is taken up again; if None, none are kept.
             `Fitted.forget` removes them.
     """
+    if fit.trainable == "head":
+        return fit_head(fit, final)
     began, training, task = time.perf_counter(), fit.training, TARGETS[fit.training.model]
     tries = _Tries(fit, report, states)
     best: _Tried | None = None
@@ -130,22 +71,11 @@ def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, state
     if tries.of.is_cross_validated:
         best = tries.on_all_labels(best)
     set_weights(model, best.weights)
-    of_test = predict(model, test, tries.frozen_test)
-    metrics = target_metrics(task, (valid, best.of_valid), (test, of_test), best.on_valid) | tries.coverage
-    description = Description(
-        kind=training.model,
-        settings=fit.settings,
-        vocabulary_size=fit.tokens.vocabulary_size,
-        labels=fit.tokens.labels,
-        temperature=metrics.get("valid/temperature", 1.0),
-        head=model.task_head.description(),
-        **{training.model: training},
+    on_valid, on_test = (valid, best.of_valid), (test, predict(model, test))
+    sha256, metrics = write_fitted(
+        fit, model, best.weights, on_valid, on_test, best.on_valid, tries.coverage, best.history, final
     )
-    tables = (target_predictions(task, valid, best.of_valid), target_predictions(task, test, of_test))
-    checkpoint = Checkpoint(description, best.weights)
-    sha256 = write_cell(final, *tables, metrics, best.history, checkpoint, fit.tokens.tokenizer)
-    # Every cell is charged what it would cost alone.
-    seconds = tries.seconds_before + time.perf_counter() - began + tries.seconds_elsewhere
+    seconds = tries.seconds_before + time.perf_counter() - began
     return Fitted(sha256, metrics, seconds, tries.precision, tuple(tries.folders))
 
 
@@ -181,10 +111,8 @@ class _Tries:
         model: The model; other cells of its architecture use it, too.
         coverage: What each rung of the word map took.
         precision: Type of the large products.
-        frozen_test: The pooled states of the test documents, where the encoder stays as it is.
         folders: The training states.
         seconds_before: Seconds of processes that were stopped.
-        seconds_elsewhere: Seconds that an earlier cell spent on `frozen_test`.
     """
 
     def __init__(self, fit: TargetFit, report: Report, states: Path | None) -> None:
@@ -197,28 +125,21 @@ class _Tries:
         self.ways = list(itertools.product(range(len(training.fine_tuning)), training.learning_rates))
         self._parts = len(self.ways) * len(self.of.folds) + self.of.is_cross_validated
         self.folders: list[StateFolder] = []
-        self.seconds_before = self.seconds_elsewhere = 0.0
+        self.seconds_before = 0.0
         self._trained = self._steps_before = self._steps = 0
-        self._frozen: dict[tuple[int, str], Frozen] = {}
         if self.of.is_cross_validated:
             # The model that is used is trained on other documents, and no fold says when it is to stop.
             training = training.model_copy(update={"evaluations": 1})
         self._mapped, self.coverage = start_weights(fit.start, tokens, fit.word_map) if fit.start else ({}, {})
-        size, classes = tokens.vocabulary_size, len(tokens.labels)
-        self.model = reusable_target_model(settings, type(training), training.model_dump_json(), size, classes)
-        self.precision: Precision = "float32"
-        if fit.trainable != "head":
-            sizes = size, training.batch_size, training.max_tokens
-            self.precision = choose_precision(training.precision, settings, *sizes)
-        self.frozen_test: np.ndarray | None = None
-        if fit.trainable == "head" and fit.start is not None:
-            self._read_frozen(fit.start)
+        self.model = fit.model(training)
+        sizes = tokens.vocabulary_size, training.batch_size, training.max_tokens
+        self.precision = choose_precision(training.precision, settings, *sizes)
         self._importance = self._fisher() if fit.tuned and training.needs_fisher else None
         self._beside = read_documents(fit.beside.tokens, "train", mapped=True) if fit.beside else None
 
     def compare(self, way: int, rate: float) -> Iterator[_Tried]:
         """Train with a learning rate and a way of fine-tuning; yield what came of each share of the trained weights."""
-        fine_tuning, seed = self._way(way)
+        fine_tuning, _ = self._way(way)
         shares = SHARES if fine_tuning.average else (1.0,)
         said: dict[float, list[Said]] = {share: [] for share in shares}
         weights: dict[float, Weights] = {}
@@ -227,7 +148,7 @@ class _Tries:
             history, trained = self._train(way, rate, train, valid, part)
             for share in shares:
                 self._average(way, trained, share, train)
-                said[share].append(predict(self.model, valid, self._frozen.get((seed, part), (None, None))[1]))
+                said[share].append(predict(self.model, valid))
                 if not self.of.is_cross_validated:
                     weights[share] = get_weights(self.model)
         chosen = {"learning_rate": rate, "fine_tuning": float(way)}
@@ -255,24 +176,8 @@ class _Tries:
     def _initial_weights(self, seed: int) -> Weights:
         """Return the weights of the start, the same for all learning rates of a seed."""
         if seed not in self._initial:
-            fit = self._fit
-            size, classes = fit.tokens.vocabulary_size, len(fit.tokens.labels)
-            fresh = get_weights(TargetModel(fit.settings, fit.training, size, classes, seed))
-            self._initial[seed] = fresh | encoder_weights(self._mapped, fit.settings)
-            if fit.start:
-                # A head belongs to its labels: where the target has others, it starts anew.
-                kept = head_weights(fit.start, self._mapped, fit.tokens.labels, fresh, fit.settings)
-                self._initial[seed] |= kept
+            self._initial[seed] = self._fit.initial_weights(self._mapped, seed)
         return self._initial[seed]
-
-    def _read_frozen(self, start: Path) -> None:
-        if self.test.n_rows * self.model.width > MOST_STATES:
-            return
-        set_weights(self.model, self._initial_weights(self._fit.seed))
-        encoder = file_sha256(start / "weights.safetensors"), self._fit.word_map
-        here = time.perf_counter()
-        self.frozen_test, seconds = _frozen_states(self.model, encoder, self._fit.tokens)
-        self.seconds_elsewhere += seconds - (time.perf_counter() - here)
 
     def _fisher(self) -> Weights | None:
         if self._fit.known_text is None:
@@ -304,11 +209,10 @@ class _Tries:
             train,
             valid,
             rate,
-            trainable=fit.trainable,
+            trainable="maps" if fit.trainable == "maps" else "all",
             seed=seed,
             fine_tuning=fine_tuning,
             importance=self._importance if fine_tuning.importance == "fisher" else None,
-            frozen=self._pooled(seed, part, train, valid) if fit.trainable == "head" else None,
             beside=self._reading(seed),
             report=self._report_part,
             states=folder,
@@ -325,14 +229,6 @@ class _Tries:
         # As if those to come had as many steps.
         steps = self._steps_before + progress.steps * (self._parts - self._trained)
         self._report(dataclasses.replace(progress, step=self._steps_before + progress.step, steps=steps))
-
-    def _pooled(self, seed: int, part: str, train: Text, valid: Text | None) -> Frozen:
-        """Return the pooled states of a part's documents; they are the same for all learning rates of a seed."""
-        if (seed, part) not in self._frozen:
-            self._frozen = {key: states for key, states in self._frozen.items() if key[0] == seed}
-            of_valid = None if valid is None else pooled_features(self.model, valid)
-            self._frozen[seed, part] = pooled_features(self.model, train), of_valid
-        return self._frozen[seed, part]
 
     def _state_folder(
         self, states: Path, way: int, rate: float, part: str, train: Text, valid: Text | None
@@ -362,18 +258,6 @@ def _language_model(settings: Model, text: Text, start: Weights, seed: int) -> L
     model = LanguageModel(settings, text.vocabulary.size, seed, text.counts())
     set_weights(model, {name: start.get(name, fresh) for name, fresh in get_weights(model).items()})
     return model
-
-
-@functools.lru_cache(maxsize=2)  # of two arms
-def _frozen_states(model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef) -> tuple[np.ndarray, float]:
-    """Compute the pooled states of the test split once for all cells of a frozen encoder.
-
-    The model has been loaded with this encoder; its digest and word map are in the cache's key. Returns the seconds
-    that it took, too.
-    """
-    began = time.perf_counter()
-    states = pooled_features(model, read_text(tokens, "test").labelled())
-    return states, time.perf_counter() - began
 
 
 def _digest_of(names: np.ndarray) -> str:

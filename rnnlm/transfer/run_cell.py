@@ -24,8 +24,9 @@ from rnnlm.transfer.adaptation import fit_adaptation
 from rnnlm.transfer.cell import Fitted
 from rnnlm.transfer.ensemble import fit_ensemble
 from rnnlm.transfer.fit import fit_language_model
-from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
+from rnnlm.transfer.fit_target import fit_target_model
 from rnnlm.transfer.source_classifier import fit_source_classifier
+from rnnlm.transfer.target_fit import BesideText, TargetFit
 from rnnlm.transfer.tradition import fit_mixture, fit_ngram, fit_solved
 
 

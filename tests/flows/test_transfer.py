@@ -309,7 +309,7 @@ def test_a_failed_step_is_retried_alone(
 
     working = rnnlm.transfer.fit_target.fit_target_model
 
-    def failing(fit: rnnlm.transfer.fit_target.TargetFit, *args: Any) -> Any:
+    def failing(fit: rnnlm.transfer.target_fit.TargetFit, *args: Any) -> Any:
         if fit.trainable == "head":
             raise DataError("this arm is broken today", where="here")
         return working(fit, *args)

@@ -42,18 +42,15 @@ def test_alike_the_weights_change_nothing() -> None:
     np.testing.assert_allclose(model.outputs_of(tf.constant(features)), alone, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("trainable", ["head", "all"])
-def test_the_weights_are_learnt_and_kept(trainable: str, encoded: Callable[..., Text], tmp_path: Path) -> None:
+def test_the_weights_are_learnt_and_kept(encoded: Callable[..., Text], tmp_path: Path) -> None:
     generator = np.random.default_rng(3)
     read = encoded(*[[2, *generator.integers(4, 20, 5).tolist(), 3] for _ in range(24)])
     documents = Text(**(vars(read) | {"labels": np.arange(24, dtype=np.int16) % 2}))
     model = TargetModel(MODEL, TRAINING, 20, 2, seed=1)
     before = get_weights(model)
-    train_target_model(model, documents, documents, 0.05, trainable="head" if trainable == "head" else "all", seed=1)
+    train_target_model(model, documents, documents, 0.05, trainable="all", seed=1)
     after = get_weights(model)
     assert not np.array_equal(before["layer_weights"], after["layer_weights"])
-    moved = not np.array_equal(before["lstm_1/kernel"], after["lstm_1/kernel"])
-    assert moved == (trainable == "all")
     description = Description(
         kind="classifier", settings=MODEL, vocabulary_size=20, classifier=TRAINING, labels=["a", "b"]
     )

@@ -77,7 +77,8 @@ def test_the_source_classifier_is_an_arm_and_its_head_is_where_training_starts(
     from rnnlm.steps.runner import Local
     from rnnlm.steps.texts import prepare_texts
     from rnnlm.store import working_in
-    from rnnlm.transfer.fit_target import TargetFit, fit_target_model
+    from rnnlm.transfer.fit_target import fit_target_model
+    from rnnlm.transfer.target_fit import TargetFit
 
     settings["source"]["classifier"] = settings["source"]["classifier"] | {"epochs": 12}
     settings["comparison"] |= {"arms": ["scratch", "source", "direct"], "labels": [12, "all"]}

@@ -19,13 +19,13 @@ from rnnlm.evaluation.verdict import Point
 from rnnlm.model.checkpoint import Weights, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
-from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, LanguageModelTraining, Maps, Model, Trainable
+from rnnlm.settings import ClassifierTraining, Dropout, FineTuning, LanguageModelTraining, Maps, Model
 from rnnlm.tokens import Text, Vocabulary
 from rnnlm.training import hooks, target_model
 from rnnlm.training.beside import Beside
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder, TrainingState
-from rnnlm.training.target_model import _Step, reusable_target_model, train_target_model
+from rnnlm.training.target_model import Trained, _Step, reusable_target_model, train_target_model
 
 SIZE = 14
 VOCABULARY = Vocabulary(SIZE, eos=3, unk=1, bos=2)
@@ -42,9 +42,8 @@ TRAINING = ClassifierTraining(
 # Its text is read with an odd number of windows to each of the classifier's steps.
 READING = LanguageModelTraining(epochs=1.5, batch_size=2, window=8, vary_window=True, precision="float32")
 # Everything that a state has to hold: slots, frozen layers that thaw, starts and their importance, maps, another model.
-KINDS: dict[str, tuple[Trainable, FineTuning]] = {
+KINDS: dict[str, tuple[Trained, FineTuning]] = {
     "all": ("all", FineTuning(unfreezing="gradual", layer_factor=2.0, stay_near=0.5)),
-    "head": ("head", FineTuning()),
     "maps": ("maps", FineTuning()),
     "beside": ("all", FineTuning()),
 }
@@ -145,7 +144,7 @@ def test_a_training_that_is_stopped_again_and_again_ends_with_the_same_bits(
 
         with pytest.raises(Stop):
             train(kind, tmp_path, stop)
-        train("head" if kind != "head" else "maps")  # the model and its compiled update are used by others meanwhile
+        train("maps" if kind != "maps" else "all")  # the model and its compiled update are used by others meanwhile
     trained.clear()
     again: list[Progress] = []
     assert_same(train(kind, tmp_path, again.append), expected)
@@ -162,26 +161,16 @@ def test_a_finished_training_ends_at_once(kind: str, tmp_path: Path, trained: li
     assert not trained
 
 
-def test_a_state_of_a_frozen_encoder_holds_the_head_alone(tmp_path: Path) -> None:
-    train("head", tmp_path)
-    state = StateFolder(tmp_path, "tiny head").load()
-    assert state is not None
-    assert {name.split("/")[1] for name in state.arrays if name.startswith(("weights/", "best/"))} == {
-        "head",
-        "normalise",
-    }
-
-
 def test_states_are_removed_when_nobody_needs_them(tmp_path: Path) -> None:
     folder = tmp_path / "states"
-    train("head", folder)
+    train("maps", folder)
     (folder / "state of another").touch()
-    StateFolder(folder, "tiny head").remove()
+    StateFolder(folder, "tiny maps").remove()
     assert [path.name for path in folder.iterdir()] == ["state of another"]
     (folder / "state of another").unlink()
-    StateFolder(folder, "tiny head").remove()
+    StateFolder(folder, "tiny maps").remove()
     assert not folder.exists()
-    StateFolder(folder, "tiny head").remove()
+    StateFolder(folder, "tiny maps").remove()
 
 
 def _interrupt(number: int, frame: object) -> None:

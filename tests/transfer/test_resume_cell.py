@@ -20,7 +20,8 @@ from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder
 from rnnlm.training.target_model import _Step
 from rnnlm.transfer.cell import Fitted
-from rnnlm.transfer.fit_target import BesideText, TargetFit, fit_target_model
+from rnnlm.transfer.fit_target import fit_target_model
+from rnnlm.transfer.target_fit import BesideText, TargetFit
 
 MODEL = Model(embedding=6, hidden=6)
 READING = LanguageModelTraining(epochs=1, batch_size=2, window=8, precision="float32")
@@ -97,7 +98,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return steps
 
 
-@pytest.mark.parametrize("trainable", ["all", "head"])
+@pytest.mark.parametrize("trainable", ["all", "maps"])
 def test_a_finished_try_is_not_trained_again(
     trainable: Trainable, tokens: TokensRef, start: Path, tmp_path: Path, made: list[int]
 ) -> None:
@@ -185,7 +186,6 @@ def test_a_state_belongs_to_all_that_the_result_depends_on(
     seen("width", settings=MODEL.model_copy(update={"hidden": 7}))
     seen("tokens", tokens=other)
     seen("start", start=start)
-    seen("head", start=start, trainable="head")
     seen("held out", validation=Validation(way="held out", documents=5))
     seen("crossed", validation=Validation(way="cross-validation", documents=30))
     seen("maps", start=start, trainable="maps")

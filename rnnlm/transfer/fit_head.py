@@ -1,0 +1,163 @@
+"""One frozen encoder, from labelled documents on disk to a scored model on disk: its head is solved, not trained."""
+
+import functools
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rnnlm.model.checkpoint import Weights, get_weights, set_weights
+from rnnlm.model.target_model import TargetModel
+from rnnlm.refs import TokensRef
+from rnnlm.settings import WordMap
+from rnnlm.store import file_sha256
+from rnnlm.targets import TARGETS, Said
+from rnnlm.tokens import Text, read_text
+from rnnlm.tokens.text import flat
+from rnnlm.training.linear_head import STRENGTHS, Linear, solve
+from rnnlm.training.target_model import pooled_features, predict
+from rnnlm.transfer.cell import Fitted, read_documents
+from rnnlm.transfer.start import head_weights, start_weights
+from rnnlm.transfer.subsets import labelled_documents
+from rnnlm.transfer.target_fit import TargetFit, write_fitted
+
+# Numbers of the test split's pooled states that are kept from cell to cell: 500 MB.
+MOST_STATES = 125_000_000
+
+
+class _Tried(NamedTuple):
+    """What came of a strength of the penalty."""
+
+    strength: float
+    of_valid: Said
+    on_valid: dict[str, float]
+    head: Linear
+
+
+def fit_head(fit: TargetFit, final: Path) -> Fitted:
+    """Solve the head of a model of the target task on the states of a frozen encoder, and score it on the test split.
+
+    The documents that choose decide on the strength of the penalty. Each document is read once.
+
+    Args:
+        fit: What it is made from. What says how weights are trained (epochs, learning rates, dropout) is not used.
+        final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
+    """
+    began, task = time.perf_counter(), TARGETS[fit.training.model]
+    of = labelled_documents(task, fit.tokens, fit.labels, fit.seed, fit.validation, fit.documents)
+    test = read_documents(fit.tokens, "test", labelled=True)
+    mapped, coverage = start_weights(fit.start, fit.tokens, fit.word_map) if fit.start else ({}, {})
+    model = fit.model(fit.training)
+    set_weights(model, fit.initial_weights(mapped, fit.seed))
+    of_test, elsewhere = _states_of_test(model, fit, test)
+    everything = of.train if of.is_cross_validated else of.train.followed_by(of.valid)
+    states = _States.of(model, everything)
+    start = _start(fit, mapped, get_weights(model))
+    by_fold = [_solved(model, (states, train), start, STRENGTHS, (states, valid)) for train, valid in of.folds]
+    tried = []
+    for n, strength in enumerate(STRENGTHS):
+        of_valid = np.concatenate([solved[n][1] for solved in by_fold])
+        on_valid = task.score_all(of_valid, of.valid.labels) | {"strength": strength}
+        tried.append(_Tried(strength, of_valid, on_valid, by_fold[-1][n][0]))
+    best = max(tried, key=lambda one: task.rank(one.on_valid, fit.training.select))
+    head = best.head
+    if of.is_cross_validated:
+        ((head, _),) = _solved(model, (states, of.train), start, (best.strength,))
+    _put(model, head)
+    said = predict(model, test, of_test)
+    weights = get_weights(model)
+    sha256, metrics = write_fitted(
+        fit, model, weights, (of.valid, best.of_valid), (test, said), best.on_valid, coverage, [], final
+    )
+    # Every cell is charged what it would cost alone.
+    return Fitted(sha256, metrics, time.perf_counter() - began + elsewhere, "float32")
+
+
+class _States(NamedTuple):
+    """The pooled states of documents, or of their words.
+
+    Attributes:
+        values: (rows, width).
+        first: (documents + 1,) where the rows of each document begin.
+        places: Place of each document by its id.
+    """
+
+    values: np.ndarray
+    first: np.ndarray
+    places: dict[str, int]
+
+    @staticmethod
+    def of(model: TargetModel, text: Text) -> "_States":
+        first = np.arange(len(text) + 1) if text.words is None else text.first_words
+        return _States(pooled_features(model, text), first, {name: n for n, name in enumerate(text.document_ids)})
+
+    def __call__(self, text: Text) -> np.ndarray:
+        """Return the rows of some of the documents."""
+        places = [self.places[name] for name in text.document_ids]
+        rows = np.concatenate([np.arange(self.first[n], self.first[n + 1]) for n in places])
+        return np.asarray(self.values[rows])
+
+
+def _solved(
+    model: TargetModel,
+    train: tuple[_States, Text],
+    start: Linear,
+    strengths: tuple[float, ...],
+    asked: tuple[_States, Text] | None = None,
+) -> list[tuple[Linear, Said]]:
+    """Return the head of each strength, and what the model then says of other documents.
+
+    Args:
+        model: The model; it is left with the statistics of the training documents, and the last head.
+        train: The states, and the training documents.
+        start: What the penalty draws to.
+        strengths: Inverse strengths of the penalty.
+        asked: The same of the other documents; if None, nothing is asked.
+    """
+    states, text = train
+    features = states(text)
+    model.settle_statistics(features)
+    inputs = np.asarray(model.head_inputs(features))
+    labels = model.task_head.prepare(flat(text.labels))
+    of_others = asked and (asked[1], asked[0](asked[1]))
+    found, near = [], start
+    # From the strongest penalty to the weakest, each search begins where the one before ended.
+    for strength in strengths:
+        near = solve(model.task_head, inputs, labels, start, near, strength)
+        _put(model, near)
+        found.append((near, predict(model, *of_others) if of_others else np.zeros(0)))
+    return found
+
+
+def _start(fit: TargetFit, mapped: Weights, weights: Weights) -> Linear:
+    """Return what the penalty draws to: the head of a source with the same classes, or else zero."""
+    kept = head_weights(fit.start, mapped, fit.tokens.labels, weights, fit.settings) if fit.start else {}
+    names = "head/kernel", "head/bias"
+    return Linear(*(np.asarray(kept.get(name, np.zeros_like(weights[name])), np.float64) for name in names))
+
+
+def _put(model: TargetModel, head: Linear) -> None:
+    model.head.kernel.assign(head.kernel.astype(np.float32))
+    model.head.bias.assign(head.bias.astype(np.float32))
+
+
+def _states_of_test(model: TargetModel, fit: TargetFit, test: Text) -> tuple[np.ndarray | None, float]:
+    """Return the states of the test split, and the seconds that an earlier cell spent on them; None if too many."""
+    if fit.start is None or test.n_rows * model.width > MOST_STATES:
+        return None, 0.0
+    here = time.perf_counter()
+    states, seconds = _kept_states(model, (file_sha256(fit.start / "weights.safetensors"), fit.word_map), fit.tokens)
+    return states, seconds - (time.perf_counter() - here)
+
+
+@functools.lru_cache(maxsize=2)  # of two arms
+def _kept_states(model: TargetModel, _: tuple[str, WordMap], tokens: TokensRef) -> tuple[np.ndarray, float]:
+    """Compute the pooled states of the test split once for all cells of a frozen encoder.
+
+    The model has been loaded with this encoder; its digest and word map are in the cache's key. Returns the seconds
+    that it took, too.
+    """
+    began = time.perf_counter()
+    states = pooled_features(model, read_text(tokens, "test").labelled())
+    return states, time.perf_counter() - began
