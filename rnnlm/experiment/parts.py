@@ -145,9 +145,9 @@ class Comparison(Settings):
         "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
         "source text and labels at once (each training as long as the source model's). linear_map: trains "
         "linear maps of the source's weights. feature: the source's encoder, frozen, under a linear head that is "
-        "solved. feature_mixed: the same, with the states of all its layers. backward: as parameter, with models that read from the end. both: the mean of these "
-        "two. parameter_tfidf: the mean of parameter and tfidf (for classes, of their logits), weighted by "
-        "validation. parameter_crf: the same with crf.",
+        "solved. feature_mixed: the same, with the states of all its layers. backward: as parameter, with models that "
+        "read from the end. both: the mean of these two. parameter_tfidf: the mean of parameter and tfidf (for "
+        "classes, of their logits), weighted by validation. parameter_crf: the same with crf.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
     )
     language_models: bool = field(

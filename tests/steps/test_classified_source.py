@@ -97,7 +97,7 @@ def test_the_source_classifier_is_an_arm_and_its_head_is_where_training_starts(
         assert np.asarray(said.to_pylist()).sum(axis=1) == pytest.approx(1.0)
         # A training that changes nothing has the source's head and answers.
         training = experiment.target.classifier.model_copy(update={"learning_rates": [1e-9], "weight_decay": 0.0})
-        fit = TargetFit(experiment.model, texts.tokens, training, 1, labels=12, start=folder, trainable="head")
+        fit = TargetFit(experiment.model, texts.tokens, training, 1, labels=12, start=folder)
         fit_target_model(fit, tmp_path / "kept")
         kept, source = Checkpoint.load(tmp_path / "kept").weights, Checkpoint.load(folder).weights
         assert kept["head/kernel"] == pytest.approx(source["head/kernel"], abs=1e-6)
