@@ -1,5 +1,6 @@
 """Before the hours are spent: is the source of an experiment likely to help, and which of several?"""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from rnnlm.steps.tokenize import tokenize
 from rnnlm.store import home, whole_folder
 from rnnlm.tasks.step import Prefect
 
+LONGEST_NAME = 200  # of a folder; file systems take 255 bytes
 ORDER = 5  # where the experiment leaves n-grams out
 
 
@@ -99,8 +101,16 @@ def rank(experiments: Sequence[Experiment]) -> RankedFiles:
                 f"{first.name} and {other.name} have different targets, so their sources cannot be ranked",
                 remedy="Use the same target.corpus in all experiments.",
             )
+        if other.target.ngram_order != first.target.ngram_order:
+            raise ConfigError(
+                f"{first.name} and {other.name} count n-grams of different orders",
+                remedy="Use the same target.ngram_order in all experiments.",
+            )
     ranking = rank_sources({one.name: estimate_transfer(one).estimation for one in experiments})
-    final = home() / "estimates" / "-or-".join(one.name for one in experiments)[:200]
+    names = "-or-".join(sorted(one.name for one in experiments))
+    if len(names) > LONGEST_NAME:
+        names = f"{names[:LONGEST_NAME]}-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
+    final = home() / "estimates" / names
     with whole_folder(final) as folder:
         (folder / "ranking.json").write_text(ranking.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return RankedFiles(final, ranking)

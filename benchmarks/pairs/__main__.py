@@ -286,19 +286,20 @@ def _table(found: list[Found], order: str) -> str:
 
 
 def _order_of_sources(found: list[Found], estimations: dict[str, dict[str, Estimation]]) -> str:
-    """Say how often two sources of one target are ranked as the language models' gains rank them."""
-    came = {(one.target, one.source): one.came for one in found}
+    """Say how often two sources of one target are ranked as the language models that start from them."""
+    left = {(one.target, one.source): one.bits - one.language_model.value for one in found}
     right, claims, wrong = [], 0, 0
     for target, of_sources in estimations.items():
         for pair in combinations(of_sources, 2):
             best, other = rank_sources({name: of_sources[name] for name in pair}).sources
-            right.append(came[target, best.name] > came[target, other.name])
+            right.append(left[target, best.name] < left[target, other.name])
             if other.behind and other.behind.low > 0.0:
                 claims += 1
                 wrong += not right[-1]
     return (
-        f"- Of {len(right)} pairs of sources for one target, {sum(right)} are in the order of the language models' "
-        f"gains. Of {claims} whose order the estimate claims, {claims - wrong} are."
+        f"- Of {len(right)} pairs of sources for one target, {sum(right)} are in the order of the bits per character "
+        f"of the language models that start from them. Of {claims} whose order the estimate claims, {claims - wrong} "
+        "are."
     )
 
 

@@ -18,6 +18,7 @@ from typing import IO
 
 from rnnlm.corpus.package import fetch
 from rnnlm.errors import ConfigError
+from rnnlm.store import write_whole
 
 csv.field_size_limit(10_000_000)
 
@@ -90,10 +91,11 @@ def sample(corpus: Corpus, places: Places, characters: int, documents: int) -> l
 def write(documents: Iterable[Document], file: Path) -> None:
     """Write documents as lines of JSON."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", encoding="utf-8") as out:
-        for document in documents:
-            row = {"text": document.text} | ({} if document.label is None else {"label": document.label})
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    rows = (
+        {"text": document.text} | ({} if document.label is None else {"label": document.label})
+        for document in documents
+    )
+    write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def _member(places: Places, package: str, *members: str) -> IO[bytes]:

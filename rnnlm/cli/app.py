@@ -199,14 +199,14 @@ def estimate(
         list[str],
         typer.Argument(
             metavar="NAME_OR_FILE…",
-            help="An experiment's name or its YAML file; several with the same target: their sources are ranked.",
+            help="An experiment's name or its YAML file. Name several with the same target to rank their sources.",
         ),
     ],
     override: Overrides = None,
     log: Log = False,
     traceback: Traceback = False,
 ) -> None:
-    """Estimate in minutes, training nothing, whether a source is likely to help the target's language model."""
+    """Estimate in minutes, training nothing, whether a source is likely to help the target; or rank several sources."""
     with errors_for_people(traceback):
         from rnnlm.experiment import load_experiment
 

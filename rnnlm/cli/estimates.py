@@ -30,18 +30,18 @@ def print_ranking(ranking: SourceRanking) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
     table.add_column("source", no_wrap=True)
     table.add_column("it helps", no_wrap=True)
-    table.add_column("bits per character saved [95 %]", no_wrap=True, justify="right")
-    table.add_column("of", no_wrap=True, justify="right")
-    table.add_column("less than the best", no_wrap=True, justify="right")
+    table.add_column("bits per character", no_wrap=True, justify="right")
+    table.add_column("more than the best [95 %]", no_wrap=True, justify="right")
+    table.add_column("saved by the source [95 %]", no_wrap=True, justify="right")
     table.add_column("target tokens it has", no_wrap=True, justify="right")
     for source in ranking.sources:
         found = source.estimate
         table.add_row(
             source.name,
             found.outlook,
-            _interval(found.saved),
-            f"{found.own_bits:.3f}",
+            f"{source.bits:.3f}",
             _interval(source.behind) if source.behind else "",
+            _interval(found.saved),
             f"{found.known_tokens:.1%}",
         )
     print_table(table)

@@ -56,8 +56,8 @@ def passages_warning(passages: PassagesRef) -> str:
     share = "shares" if passages.source == 1 else "share"
     return (
         f"{passages.source:,} of the target's {passages.test:,} test documents {share} {LENGTH} words in a row with "
-        "the source's text. Models that read the source may score too well on them. The verdict will also compare all "
-        "models without these documents."
+        "the source's text. Models that read the source may score too well on them. A verdict also compares all models "
+        "without these documents."
     )
 
 

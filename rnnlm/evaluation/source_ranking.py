@@ -20,13 +20,13 @@ class Estimation:
     Attributes:
         estimate: The estimate.
         ids: (documents,) the ids of the target's validation documents.
-        saved: (documents,) bits that the mixture saves on each.
+        bits: (documents,) bits of each, by the mixture of the target's n-grams and the source's.
         characters: (documents,) their lengths.
     """
 
     estimate: Estimate
     ids: np.ndarray
-    saved: np.ndarray
+    bits: np.ndarray
     characters: np.ndarray
 
 
@@ -36,13 +36,15 @@ class Ranked(BaseModel):
     Attributes:
         name: Its name.
         estimate: What is estimated of it.
-        behind: Bits per character that it saves less than the best source, with an interval; None of the best.
+        bits: Bits per character of the mixture of the target's n-grams and its own.
+        behind: How many more these are than with the best source, with an interval; None for the best.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     estimate: Estimate
+    bits: float
     behind: Interval | None
 
 
@@ -61,22 +63,25 @@ class SourceRanking(BaseModel):
     def sentence(self) -> str:
         """Which source to take, in words."""
         best, *others = self.sources
-        if best.estimate.outlook == "unlikely":
+        if all(source.estimate.outlook == "unlikely" for source in self.sources):
             return "None of these sources is likely to help a language model of the target much."
         equal = [other.name for other in others if other.behind and other.behind.low <= 0.0]
-        helps = "it is likely to help" if best.estimate.outlook == "likely" else "whether it helps is open"
-        saved = best.estimate.saved.value
-        said = f"Of these sources, {best.name} saves most, {saved:.3f} bits per character, and {helps}."
+        helps = {"likely": "it is likely to help", "open": "whether it helps is open", "unlikely": "it hardly helps"}
+        said = (
+            f"Of these sources, {best.name} is the best: mixed with its n-grams, those of the target need "
+            f"{best.bits:.3f} bits per character, and {helps[best.estimate.outlook]}."
+        )
         if not equal:
             return f"{said} It is better than each of the others."
         return f"{said} Whether it is better than {_listed(equal)} is open."
 
 
 def rank_sources(estimated: Mapping[str, Estimation]) -> SourceRanking:
-    """Rank sources by the bits per character that they save on the same validation documents of a target.
+    """Rank sources by the bits per character that the mixture with each leaves of the same validation documents.
 
-    Any two sources may be the ones that are compared, so the intervals of all pairs together hold with 95 %
-    (Bonferroni).
+    Each is judged with the tokens that its own experiment would use: a tokenizer that does not suit the target counts
+    against its source. Any two sources may be the ones that are compared, so the intervals of all pairs together hold
+    with 95 % (Bonferroni).
 
     Args:
         estimated: What is estimated of each source, by its name; two at least.
@@ -93,13 +98,14 @@ def rank_sources(estimated: Mapping[str, Estimation]) -> SourceRanking:
                 remedy="Use the same target.corpus in all experiments.",
             )
     level = LEVEL / (len(estimated) * (len(estimated) - 1) / 2)
-    names = sorted(estimated, key=lambda name: -estimated[name].estimate.saved.value)
+    weight = one.characters.astype(np.float64)
+    bits = {name: float(found.bits.sum() / weight.sum()) for name, found in estimated.items()}
+    names = sorted(estimated, key=lambda name: bits[name])
     best = estimated[names[0]]
-    weight = best.characters.astype(np.float64)
-    behind = [of_documents(best.saved - estimated[name].saved, weight).interval(level) for name in names[1:]]
+    behind = [of_documents(estimated[name].bits - best.bits, weight).interval(level) for name in names[1:]]
     return SourceRanking(
         sources=[
-            Ranked(name=name, estimate=estimated[name].estimate, behind=interval)
+            Ranked(name=name, estimate=estimated[name].estimate, bits=bits[name], behind=interval)
             for name, interval in zip(names, [None, *behind], strict=True)
         ]
     )

@@ -73,4 +73,4 @@ def estimate(source: TokensRef, target: TokensRef, order: int) -> Estimation:
         outlook="likely" if saved.low > MARGIN * bits else "unlikely" if saved.high < MARGIN * bits else "open",
         order=order,
     )
-    return Estimation(found, valid.document_ids, difference, by_itself.n_characters)
+    return Estimation(found, valid.document_ids, mixture.nll / np.log(2.0), by_itself.n_characters)

@@ -41,7 +41,7 @@ def fit_head(fit: TargetFit, final: Path) -> Fitted:
     The documents that choose decide on the strength of the penalty. Each document is read once.
 
     Args:
-        fit: What it is made from. What says how weights are trained (epochs, learning rates, dropout) is not used.
+        fit: What it is made from. Epochs, learning rates, dropout and ways of fine-tuning are not used.
         final: Folder to write: a checkpoint, `history.json` and `predictions.parquet`.
     """
     began, task = time.perf_counter(), TARGETS[fit.training.model]
@@ -63,7 +63,9 @@ def fit_head(fit: TargetFit, final: Path) -> Fitted:
     best = max(tried, key=lambda one: task.rank(one.on_valid, fit.training.select))
     head = best.head
     if of.is_cross_validated:
-        ((head, _),) = _solved(model, (states, of.train), start, (best.strength,))
+        # From the strongest penalty again, as in each fold.
+        strengths = STRENGTHS[: STRENGTHS.index(best.strength) + 1]
+        head = _solved(model, (states, of.train), start, strengths)[-1][0]
     _put(model, head)
     said = predict(model, test, of_test)
     weights = get_weights(model)
@@ -99,6 +101,34 @@ class _States(NamedTuple):
         return np.asarray(self.values[rows])
 
 
+class _Scale(NamedTuple):
+    """How states that are not normalised by the model are standardised, so that a penalty means the same for all.
+
+    Attributes:
+        middle: (width,) what is subtracted.
+        deviation: (width,) what they are then divided by.
+    """
+
+    middle: np.ndarray
+    deviation: np.ndarray
+
+    @staticmethod
+    def of(inputs: np.ndarray, normalised: bool) -> "_Scale":
+        if normalised:
+            return _Scale(np.zeros(inputs.shape[1]), np.ones(inputs.shape[1]))
+        deviation = inputs.std(axis=0)
+        return _Scale(inputs.mean(axis=0), np.where(deviation > 0.0, deviation, 1.0))
+
+    def applied(self, head: Linear) -> Linear:
+        """Return the head that says of standardised states what a head says of the states."""
+        return Linear(head.kernel * self.deviation[:, None], head.bias + self.middle @ head.kernel)
+
+    def undone(self, head: Linear) -> Linear:
+        """Return the head that says of states what a head says of the standardised ones."""
+        kernel = head.kernel / self.deviation[:, None]
+        return Linear(kernel, head.bias - self.middle @ kernel)
+
+
 def _solved(
     model: TargetModel,
     train: tuple[_States, Text],
@@ -111,28 +141,35 @@ def _solved(
     Args:
         model: The model; it is left with the statistics of the training documents, and the last head.
         train: The states, and the training documents.
-        start: What the penalty draws to.
+        start: What the penalty pulls towards.
         strengths: Inverse strengths of the penalty.
         asked: The same of the other documents; if None, nothing is asked.
     """
     states, text = train
     features = states(text)
     model.settle_statistics(features)
-    inputs = np.asarray(model.head_inputs(features))
+    # In float32 a search ends early, and another machine repeats it to three digits only.
+    inputs = np.asarray(model.head_inputs(features), np.float64)
+    scale = _Scale.of(inputs, model.training.normalise)
+    inputs = (inputs - scale.middle) / scale.deviation
+    start = scale.applied(start)
     labels = model.task_head.prepare(flat(text.labels))
     of_others = asked and (asked[1], asked[0](asked[1]))
     found, near = [], start
     # From the strongest penalty to the weakest, each search begins where the one before ended.
     for strength in strengths:
         near = solve(model.task_head, inputs, labels, start, near, strength)
-        _put(model, near)
-        found.append((near, predict(model, *of_others) if of_others else np.zeros(0)))
+        head = scale.undone(near)
+        _put(model, head)
+        found.append((head, predict(model, *of_others) if of_others else np.zeros(0)))
     return found
 
 
 def _start(fit: TargetFit, mapped: Weights, weights: Weights) -> Linear:
-    """Return what the penalty draws to: the head of a source with the same classes, or else zero."""
-    kept = head_weights(fit.start, mapped, fit.tokens.labels, weights, fit.settings) if fit.start else {}
+    """Return what the penalty pulls towards: the head of a source with the same classes, or else zero."""
+    kept = {}
+    if fit.start:
+        kept = head_weights(fit.start, mapped, fit.tokens.labels, weights, fit.settings, fit.training)
     names = "head/kernel", "head/bias"
     return Linear(*(np.asarray(kept.get(name, np.zeros_like(weights[name])), np.float64) for name in names))
 

@@ -1,6 +1,7 @@
 """The source's classifier, asked about the target as it is."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def fit_source_classifier(
     if missing := [label for label in tokens.labels if label not in description.labels]:
         raise DataError(f"the source's classifier does not know the class {missing[0]!r}", where=str(source))
     columns = [description.labels.index(label) for label in tokens.labels]
-    weights, _ = start_weights(source, tokens, word_map)
+    weights, coverage = start_weights(source, tokens, word_map)
     model = Checkpoint(description.model_copy(update={"vocabulary_size": tokens.vocabulary_size}), weights).build()
     assert isinstance(model, TargetModel)
     valid = labelled_documents(task, tokens, labels, seed, validation, documents).valid
@@ -67,4 +68,5 @@ def fit_source_classifier(
         among = predict(model, text)[:, columns].astype(np.float64) + TINY
         return np.asarray(among / among.sum(axis=1, keepdims=True), np.float32)
 
-    return write_target_model(final, task, (valid, said(valid)), (test, said(test)), began)
+    fitted = write_target_model(final, task, (valid, said(valid)), (test, said(test)), began)
+    return replace(fitted, metrics=fitted.metrics | coverage, precision="float32")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnlm.model.checkpoint import Checkpoint, Weights
 from rnnlm.refs import TokensRef
-from rnnlm.settings import Model, WordMap
+from rnnlm.settings import Model, TargetTraining, WordMap
 from rnnlm.store import file_sha256
 from rnnlm.tokens import TextTokenizer, read_text
 from rnnlm.transfer.vocabulary import Coverage, map_vocabulary, needs_space
@@ -32,7 +32,9 @@ def encoder_weights(weights: Weights, settings: Model) -> Weights:
     return {name: weights[name] for name in weights if name.startswith(("embedding/", f"{settings.cell}_"))}
 
 
-def head_weights(start: Path, weights: Weights, labels: Sequence[str], fresh: Weights, settings: Model) -> Weights:
+def head_weights(
+    start: Path, weights: Weights, labels: Sequence[str], fresh: Weights, settings: Model, training: TargetTraining
+) -> Weights:
     """Return those weights of a classifier that are above its encoder, if it has the target's classes.
 
     Args:
@@ -41,12 +43,17 @@ def head_weights(start: Path, weights: Weights, labels: Sequence[str], fresh: We
         labels: The target's classes or tags.
         fresh: Weights of a model of the target.
         settings: Widths, layers, dropout.
+        training: How the target's states are pooled and normalised.
 
     Returns:
-        The head, and the statistics before it. Nothing, if the start is another model, or pools in another way.
+        The head, and the statistics before it. Nothing, if the start is another model, or pools or normalises in
+        another way.
     """
     description = Checkpoint.load(start).description
-    if description.training is None or not description.labels or description.labels != list(labels):
+    before = description.training
+    if before is None or not description.labels or description.labels != list(labels):
+        return {}
+    if before.normalise != training.normalise:
         return {}
     names = fresh.keys() - encoder_weights(fresh, settings).keys()
     if any(name not in weights or weights[name].shape != fresh[name].shape for name in names):

@@ -86,7 +86,7 @@ class TargetFit:
         if self.start is None:
             return initial
         # A head belongs to its labels: where the target has others, it starts anew.
-        return initial | head_weights(self.start, mapped, labels, fresh, self.settings)
+        return initial | head_weights(self.start, mapped, labels, fresh, self.settings, self.training)
 
 
 def write_fitted(

@@ -1,5 +1,7 @@
 """Which of several sources is said to be the best."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,8 @@ from rnnlm.errors import DataError
 from rnnlm.evaluation.outlook import Estimate
 from rnnlm.evaluation.source_ranking import Estimation, rank_sources
 from rnnlm.evaluation.verdict import Interval
+
+OWN = 2.0  # bits per character of the target's own n-grams
 
 
 def estimation(saved: np.ndarray, outlook: str = "likely", ids: np.ndarray | None = None) -> Estimation:
@@ -27,7 +31,7 @@ def estimation(saved: np.ndarray, outlook: str = "likely", ids: np.ndarray | Non
         }
     )
     ids = np.arange(len(saved)).astype(str) if ids is None else ids
-    return Estimation(estimate, ids, saved, np.full(len(saved), 100))
+    return Estimation(estimate, ids, OWN * 100 - saved, np.full(len(saved), 100))
 
 
 def test_the_best_is_named_with_what_is_not_surely_worse() -> None:
@@ -70,3 +74,13 @@ def test_estimates_of_other_documents_are_not_compared() -> None:
     saved = np.ones(50)
     with pytest.raises(DataError, match="different validation documents"):
         rank_sources({"a": estimation(saved), "b": estimation(saved, ids=np.arange(50, 100).astype(str))})
+
+
+def test_a_tokenizer_that_does_not_suit_the_target_counts_against_its_source() -> None:
+    """The first saves more, but of more bits: with the second, fewer are left."""
+    saved = np.random.default_rng(4).normal(9.0, 1.0, 200)
+    first = estimation(saved)
+    first = dataclasses.replace(first, bits=first.bits + 40.0)
+    ranking = rank_sources({"a": first, "b": estimation(saved - 3.0)})
+    assert [source.name for source in ranking.sources] == ["b", "a"]
+    assert ranking.sources[0].bits == pytest.approx(OWN - 0.06, abs=0.01)

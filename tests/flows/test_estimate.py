@@ -71,11 +71,13 @@ def test_several_sources_are_ranked(
     near, far = write("near"), write("far")
     estimate([far, near])
     output = capsys.readouterr().out
-    assert "Of these sources, near-target saves most" in output
+    assert "Of these sources, near-target is the best" in output
     assert "It is better than each of the others." in output
     content = json.loads((tmp_path / "home" / "estimates" / "far-target-or-near-target" / "ranking.json").read_text())
     best, other = content["sources"]
     assert (best["name"], best["behind"], other["name"]) == ("near-target", None, "far-target")
+    assert other["behind"]["value"] == pytest.approx(other["bits"] - best["bits"])
+    # They have one tokenizer: what one source leaves more, it saves less.
     saved = [source["estimate"]["saved"]["value"] for source in (best, other)]
     assert other["behind"]["value"] == pytest.approx(saved[0] - saved[1])
     assert other["behind"]["low"] > 0.0

@@ -68,7 +68,7 @@ def test_a_class_that_the_source_lacks_is_named_before_anything_is_trained(setti
 
 
 def test_the_source_classifier_is_an_arm_and_its_head_is_where_training_starts(
-    settings: dict[str, Any], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On films as on books, the same words are good: without a film's label it is as good as it is on books."""
     import pyarrow.parquet as pq
@@ -101,7 +101,15 @@ def test_the_source_classifier_is_an_arm_and_its_head_is_where_training_starts(
         fit_target_model(fit, tmp_path / "kept")
         kept, source = Checkpoint.load(tmp_path / "kept").weights, Checkpoint.load(folder).weights
         assert kept["head/kernel"] == pytest.approx(source["head/kernel"], abs=1e-6)
-        # Other classes begin with a head of their own.
+        # A frozen encoder's head is pulled towards it: with a firm penalty it stays there.
+        monkeypatch.setattr("rnnlm.transfer.fit_head.STRENGTHS", (1e-9,))
+        fit_target_model(dataclasses.replace(fit, trainable="head"), tmp_path / "firm")
+        firm = Checkpoint.load(tmp_path / "firm").weights
+        assert firm["head/kernel"] == pytest.approx(source["head/kernel"], abs=1e-4)
+        # States of another scale, and other classes, begin with a head of their own.
+        otherwise = training.model_copy(update={"normalise": False})
+        fit_target_model(dataclasses.replace(fit, training=otherwise), tmp_path / "otherwise")
+        assert abs(Checkpoint.load(tmp_path / "otherwise").weights["head/kernel"] - source["head/kernel"]).max() > 0.01
         other = texts.tokens.model_copy(update={"labels": ["bad", "fair"]})
         fit_target_model(dataclasses.replace(fit, tokens=other), tmp_path / "anew")
         assert abs(Checkpoint.load(tmp_path / "anew").weights["head/kernel"] - source["head/kernel"]).max() > 0.01
