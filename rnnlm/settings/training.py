@@ -179,7 +179,7 @@ class TargetTraining(Settings):
     min_steps: int = field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
     batch_size: int = field("Documents a step.", default=32, ge=2, le=4_096)
     learning_rates: list[Annotated[float, Field(gt=0.0, le=1.0)]] = field(
-        "Peaks of the one-cycle schedule to try, for every arm; validation chooses.",
+        "Peaks of the one-cycle schedule to try, for every arm that is trained; validation chooses.",
         default=[5e-3],
         min_length=1,
     )
@@ -203,7 +203,7 @@ class TargetTraining(Settings):
     pooling: str = field("Which states a label is predicted from.", default="concat")
     layers: Literal["last", "mixed"] = field(
         "What is pooled. last: the last layer's states. mixed: those of the embedding and of all layers, side by side, "
-        "each times a weight that is learnt (after ELMo).",
+        "each times a weight that is learnt (after ELMo); where the encoder is frozen, the head weights them.",
         default="last",
     )
     normalise: bool = field("Batch normalisation of the pooled states before the head.", default=True)
@@ -213,7 +213,7 @@ class TargetTraining(Settings):
     )
     fine_tuning: list[FineTuning] = field(
         "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and validation "
-        "chooses. An arm that has no use for them is tried as often, with other random numbers. auto: all at one "
+        "chooses. A trained arm that has no use for them is tried as often, with other random numbers. auto: all at one "
         "rate, gradual with discriminative rates, head first, and L2-SP: four times the work.",
         default=[FineTuning()],
         min_length=1,

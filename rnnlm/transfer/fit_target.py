@@ -61,7 +61,7 @@ def fit_target_model(fit: TargetFit, final: Path, report: Report = silent, state
     began, training, task = time.perf_counter(), fit.training, TARGETS[fit.training.model]
     tries = _Tries(fit, report, states)
     best: _Tried | None = None
-    # Every arm has as many tries, and the same documents choose among them.
+    # Every arm that is trained has as many tries, and the same documents choose among them.
     for way, rate in tries.ways:
         for tried in tries.compare(way, rate):
             if best is None or task.rank(tried.on_valid, training.select) > task.rank(best.on_valid, training.select):
