@@ -213,8 +213,8 @@ class TargetTraining(Settings):
     )
     fine_tuning: list[FineTuning] = field(
         "Ways to train all weights of a pretrained encoder; each is tried with each learning rate, and validation "
-        "chooses. A trained arm that has no use for them is tried as often, with other random numbers. auto: all at one "
-        "rate, gradual with discriminative rates, head first, and L2-SP: four times the work.",
+        "chooses. A trained arm that has no use for them is tried as often, with other random numbers. auto: all at "
+        "one rate, gradual with discriminative rates, head first, and L2-SP: four times the work.",
         default=[FineTuning()],
         min_length=1,
     )
