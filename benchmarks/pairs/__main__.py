@@ -13,7 +13,6 @@ import argparse
 import json
 import re
 import sys
-import time
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -77,6 +76,7 @@ class Found:
         target: The target's name.
         source: The source's.
         languages: Their codes, the target's first.
+        tokens: Number of the target's training tokens.
         outlook: What the estimate says: likely, open or unlikely.
         saved: Bits per character that the mixture of n-grams saves.
         of: Bits per character of the target's own n-grams.
@@ -84,19 +84,18 @@ class Found:
         bits: Bits per character of the language model from scratch.
         classifier: Points of accuracy that the source brings to a classifier that has read the target's text; None if
             there are no labels.
-        seconds: How long the pair took; of the source model, nothing if an earlier pair has trained it.
     """
 
     target: str
     source: str
     languages: tuple[str, str]
+    tokens: int
     outlook: str
     saved: Interval
     of: float
     language_model: Interval
     bits: float
     classifier: Interval | None
-    seconds: int
 
     @property
     def expected(self) -> float:
@@ -138,7 +137,6 @@ def main() -> None:
 
 def _measure(target: str, source: str, places: Places, work: Path) -> tuple[Found, Estimation]:
     """Estimate and run one pair."""
-    began = time.perf_counter()
     experiment = _experiment(target, source, places, work)
     with working_in(work):
         texts = prepare_texts(experiment, Local())
@@ -155,13 +153,13 @@ def _measure(target: str, source: str, places: Places, work: Path) -> tuple[Foun
         target=target,
         source=source,
         languages=(CORPORA[target].language, CORPORA[source].language),
+        tokens=texts.tokens.tokens["train"],
         outlook=estimated.outlook,
         saved=estimated.saved,
         of=estimated.own_bits,
         language_model=gains["language_model", "parameter", "scratch"].gain,
         bits=scratch.metrics["bits_per_character"],
         classifier=classifier.gain if classifier else None,
-        seconds=round(time.perf_counter() - began),
     )
     return found, estimation
 
@@ -243,10 +241,11 @@ def _row(found: Found) -> str:
     if (gain := found.classifier) is not None:
         points = f"{_points(gain.value)} [{_points(gain.low)}, {_points(gain.high)}]"
     return (
-        f"| {found.target} ({found.languages[0]}) | {found.source} ({found.languages[1]}) | {found.outlook} "
+        f"| {found.target} ({found.languages[0]}) | {found.source} ({found.languages[1]}) "
+        f"| {found.tokens:,} | {found.outlook} "
         f"| {found.saved.value:+.3f} ({found.expected:+.1%}) "
         f"| {found.language_model.value:+.3f} [{found.language_model.low:+.3f}, {found.language_model.high:+.3f}] "
-        f"({found.came:+.1%}) | {points} | {found.seconds} |"
+        f"({found.came:+.1%}) | {points} |"
     )
 
 
@@ -262,8 +261,8 @@ def _table(found: list[Found], order: str) -> str:
         "",
         f"Written by `python -m benchmarks.pairs` on {machine_facts()['date']}.",
         "",
-        "| target | source | outlook | n-grams: bits per character saved | the language model's gain in bits per "
-        "character | the classifier's gain in points of accuracy | seconds |",
+        "| target | source | target's training tokens | outlook | n-grams: bits per character saved "
+        "| the language model's gain in bits per character | the classifier's gain in points of accuracy |",
         "|---|---|---|---|---|---|---|",
         *(_row(one) for one in ranked),
         "",
@@ -271,6 +270,8 @@ def _table(found: list[Found], order: str) -> str:
     if len(found) > 2:
         expected, came = [one.expected for one in found], [one.came for one in found]
         lines.append(f"- {_correlation(expected, came)} with the language model's gain, {len(found)} pairs.")
+        sizes = [-float(one.tokens) for one in found]
+        lines.append(f"- {_correlation(sizes, came)} of the gain with how small the target is.")
         if len(labelled := [one for one in found if one.classifier]) > 2:
             gained = [one.classifier.value for one in labelled if one.classifier]
             lines.append(
