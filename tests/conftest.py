@@ -84,6 +84,21 @@ def of_lines(tmp_path: Path) -> "Callable[..., DocumentsRef]":
     return corpus
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _absl_closes_no_stream() -> None:
+    """Keep pytest's own file of what is written to standard error open.
+
+    TensorFlow's log handler (absl) takes the stream that is there as it is loaded: pytest's. When Prefect configures
+    logging it closes all handlers, and this one closes its stream if another one has taken the place of standard error
+    meanwhile, as `capsys` does. The whole session ended so.
+    """
+    import logging
+
+    import absl.logging
+
+    absl.logging.PythonHandler.close = logging.StreamHandler.close  # type: ignore[method-assign]
+
+
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """Run flows against one Prefect server of the session, with a database of its own.
