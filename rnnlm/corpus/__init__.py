@@ -5,7 +5,7 @@ from rnnlm.corpus.classes import check_classes, class_counts
 from rnnlm.corpus.documents import empty_split, ingest
 from rnnlm.corpus.numbers import check_numbers, numbers_of
 from rnnlm.corpus.overlap import leak_sentence, read_before
-from rnnlm.corpus.passages import find_passages, passages_warning, sharing_passages
+from rnnlm.corpus.passages import find_passages, passages_warning
 from rnnlm.corpus.tags import check_tags, entity_counts
 
 __all__ = [
@@ -22,5 +22,4 @@ __all__ = [
     "numbers_of",
     "passages_warning",
     "read_before",
-    "sharing_passages",
 ]

@@ -40,13 +40,11 @@ def find_passages(source: DocumentsRef, target: DocumentsRef, folder: Path) -> P
     rows = [(name, text) for text, names in shared.items() for name in sorted(names)]
     with whole_folder(folder) as work:
         columns = {"id": [name for name, _ in rows], "text": [text for _, text in rows]}
-        pq.write_table(pa.table(columns, pa.schema([("id", pa.string()), ("text", pa.string())])), _file(work))
+        file = work / "passages.parquet"
+        pq.write_table(pa.table(columns, pa.schema([("id", pa.string()), ("text", pa.string())])), file)
+        sha256 = file_sha256(file)
     numbers = {text: len(names) for text, names in shared.items()}
-    return PassagesRef(path=folder, sha256=file_sha256(_file(folder)), test=target.documents["test"], **numbers)
-
-
-def _file(folder: Path) -> Path:
-    return folder / "passages.parquet"
+    return PassagesRef(path=folder, sha256=sha256, test=target.documents["test"], **numbers)
 
 
 def passages_warning(passages: PassagesRef) -> str:

@@ -551,17 +551,18 @@ def ways(found: Sequence[tuple[str, int]]) -> str:
     for arm in dict.fromkeys(arm for arm, _ in found):
         counts = tuple(sorted(labels for one, labels in found if one == arm and labels))
         by_counts.setdefault(counts, []).append(arm_named(arm).phrase)
-    return _listed(
+    return listed(
         [
-            _listed(names) + (f" with {_listed([f'{n:,}' for n in counts])} labels" if counts else "")
+            listed(names) + (f" with {listed([f'{n:,}' for n in counts])} labels" if counts else "")
             for counts, names in by_counts.items()
         ],
+        "; ",
         "; ",
     )
 
 
-def _listed(words: list[str], between: str = ", ") -> str:
-    last = " and " if between == ", " else between
+def listed(words: list[str], between: str = ", ", last: str = " and ") -> str:
+    """Return words one after the other, with another word before the last of them."""
     return words[0] if len(words) == 1 else f"{between.join(words[:-1])}{last}{words[-1]}"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from rnnlm.errors import DataError
+from rnnlm.evaluation.comparison import listed
 from rnnlm.evaluation.looks import LEVEL
 from rnnlm.evaluation.outlook import Estimate
 from rnnlm.evaluation.sampling import of_documents
@@ -73,7 +74,7 @@ class SourceRanking(BaseModel):
         )
         if not equal:
             return f"{said} It is better than each of the others."
-        return f"{said} Whether it is better than {_listed(equal)} is open."
+        return f"{said} Whether it is better than {listed(equal, last=' or ')} is open."
 
 
 def rank_sources(estimated: Mapping[str, Estimation]) -> SourceRanking:
@@ -109,7 +110,3 @@ def rank_sources(estimated: Mapping[str, Estimation]) -> SourceRanking:
             for name, interval in zip(names, [None, *behind], strict=True)
         ]
     )
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

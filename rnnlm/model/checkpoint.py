@@ -52,6 +52,18 @@ class Description(BaseModel):
     temperature: float = 1.0
     head: dict[str, float] = {}
 
+    @staticmethod
+    def load(folder: Path) -> "Description":
+        """Read what a checkpoint's folder says of the model, without its weights.
+
+        Raises:
+            DataError: If the file is missing or broken.
+        """
+        try:
+            return Description.model_validate(json.loads((folder / "model.json").read_text(encoding="utf-8")))
+        except Exception as error:
+            raise _broken(folder, error) from error
+
     @property
     def training(self) -> TargetTraining | None:
         """Pooling and limits of a model of a target task; None for a language model."""
@@ -102,11 +114,15 @@ class Checkpoint:
         Raises:
             DataError: If a file is missing or broken.
         """
+        description = Description.load(folder)
         try:
-            description = Description.model_validate(json.loads((folder / "model.json").read_text(encoding="utf-8")))
             return Checkpoint(description, load_file(folder / "weights.safetensors"))
         except Exception as error:
-            raise DataError(f"no whole checkpoint: {error}", where=str(folder), remedy=made_anew(folder)) from error
+            raise _broken(folder, error) from error
+
+
+def _broken(folder: Path, error: Exception) -> DataError:
+    return DataError(f"no whole checkpoint: {error}", where=str(folder), remedy=made_anew(folder))
 
 
 def get_weights(model: keras.layers.Layer) -> Weights:

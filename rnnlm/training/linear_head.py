@@ -15,7 +15,7 @@ from rnnlm.model.heads import ClassHead, Head, NumberHead
 
 # Inverse strengths of the penalty, as scikit-learn's C: on three hundred to a thousand states, small ones are the best.
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0)
-ROUNDS = 5_000  # far more than any search has needed
+ROUNDS = 5_000  # enough that the tolerance ends a search, not this number
 # Of the largest derivative of the mean loss, in nats: a thousandth of what one document of ten thousand moves.
 TOLERANCE = 1e-7
 

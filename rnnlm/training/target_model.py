@@ -42,8 +42,8 @@ SAVE_EVERY = 60.0  # seconds
 EVALUATION_TOKENS = 16_384
 AT_A_TIME = 2
 STATISTICS = 512  # training documents that the statistics of the normalisation are taken from
-Trained = Literal["all", "maps"]
 SHARES = (1.0, 0.75, 0.5, 0.25)  # of the trained weights, in an average with those before
+TrainedPart = Literal["all", "maps"]
 
 
 def train_target_model(
@@ -52,7 +52,7 @@ def train_target_model(
     valid: Text | None,
     learning_rate: float,
     *,
-    trainable: Trained,
+    trainable: TrainedPart,
     seed: int,
     fine_tuning: FineTuning = FineTuning(),  # noqa: B008 (it is frozen)
     importance: Weights | None = None,
@@ -99,7 +99,7 @@ class _Learner:
     text: Text
     valid: Text | None
     learning_rate: float
-    trainable: Trained
+    trainable: TrainedPart
     seed: int
     fine_tuning: FineTuning
     importance: Weights
@@ -147,12 +147,11 @@ class _Learner:
 
     def evaluate(self) -> dict[str, float]:
         of_train = pooled_features(self.model, _sample(self.text, self.seed))
-        of_valid = None if self.valid is None else pooled_features(self.model, self.valid)
         self.model.settle_statistics(of_train)
-        if self.valid is None or of_valid is None:
+        if self.valid is None:
             is_number = np.isfinite(_predict_features(self.model, of_train)).all()
             return {} if is_number else {"nll": math.nan}
-        return _task(self.model).score_all(_predict_features(self.model, of_valid), self.valid.labels)
+        return _task(self.model).score_all(predict(self.model, self.valid), self.valid.labels)
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         return nullcontext()  # nothing is averaged
@@ -166,7 +165,7 @@ class _Learner:
         return get_weights(self.model)
 
     def set_weights(self, weights: Weights) -> None:
-        set_weights(self.model, get_weights(self.model) | weights)
+        set_weights(self.model, weights)
 
     def restart(self) -> None:
         raise NotImplementedError("no model of a target task goes on after a divergence")
@@ -274,7 +273,7 @@ def _predict_features(model: TargetModel, features: np.ndarray) -> Said:
 class _Step:
     """A compiled training step of a model, traced once and used for every cell of the comparison."""
 
-    def __init__(self, model: TargetModel, trainable: Trained) -> None:
+    def __init__(self, model: TargetModel, trainable: TrainedPart) -> None:
         settings = model.training
         # The gradient is taken of these; `updated` is what the optimizer changes.
         variables = model.trainable_variables
@@ -333,7 +332,7 @@ class _Step:
 
     @staticmethod
     @functools.lru_cache(maxsize=4)
-    def of(model: TargetModel, trainable: Trained) -> "_Step":
+    def of(model: TargetModel, trainable: TrainedPart) -> "_Step":
         """Return the compiled step of a model; the models of the comparison's cells are the same one, reloaded."""
         return _Step(model, trainable)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnlm.errors import DataError
 from rnnlm.experiment import Validation
-from rnnlm.model.checkpoint import Checkpoint
+from rnnlm.model.checkpoint import Checkpoint, Description
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.settings import WordMap
@@ -53,7 +53,7 @@ def fit_source_classifier(
         DataError: If the source lacks a class of the target.
     """
     began = time.perf_counter()
-    description = Checkpoint.load(source).description
+    description = Description.load(source)
     if missing := [label for label in tokens.labels if label not in description.labels]:
         raise DataError(f"the source's classifier does not know the class {missing[0]!r}", where=str(source))
     columns = [description.labels.index(label) for label in tokens.labels]

@@ -8,7 +8,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from rnnlm.evaluation.language_model import score_documents
 from rnnlm.evaluation.outlook import Frozen, SourceModel
 from rnnlm.evaluation.transferability import h_score, logme, standardised
-from rnnlm.model.checkpoint import Checkpoint, get_weights, set_weights
+from rnnlm.model.checkpoint import Description, get_weights, set_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import TokensRef
@@ -42,7 +42,7 @@ def ask_source_model(
     """
     weights, _ = start_weights(folder, target, word_map)
     found = SourceModel()
-    if Checkpoint.load(folder).description.kind == "language_model":
+    if Description.load(folder).kind == "language_model":
         model = LanguageModel(settings, target.vocabulary_size)
         set_weights(model, {n: w for n, w in get_weights(model).items() if n in BY_GROUP} | weights)
         scores = score_documents(model, read_documents(target, "valid")).metrics

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnlm.model.checkpoint import Checkpoint, Weights
+from rnnlm.model.checkpoint import Checkpoint, Description, Weights
 from rnnlm.refs import TokensRef
 from rnnlm.settings import Model, TargetTraining, WordMap
 from rnnlm.store import file_sha256
@@ -49,7 +49,7 @@ def head_weights(
         The head, and the statistics before it. Nothing, if the start is another model, or pools or normalises in
         another way.
     """
-    description = Checkpoint.load(start).description
+    description = Description.load(start)
     before = description.training
     if before is None or not description.labels or description.labels != list(labels):
         return {}

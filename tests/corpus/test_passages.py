@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.corpus import find_passages, passages_warning, sharing_passages
-from rnnlm.corpus.passages import LENGTH, words_of
+from rnnlm.corpus import find_passages, passages_warning
+from rnnlm.corpus.passages import LENGTH, sharing_passages, words_of
 from rnnlm.refs import DocumentsRef
 
 OfLines = Callable[..., DocumentsRef]

@@ -25,7 +25,7 @@ from rnnlm.training import hooks, target_model
 from rnnlm.training.beside import Beside
 from rnnlm.training.progress import Progress, Report, silent
 from rnnlm.training.state import StateFolder, TrainingState
-from rnnlm.training.target_model import Trained, _Step, reusable_target_model, train_target_model
+from rnnlm.training.target_model import TrainedPart, _Step, reusable_target_model, train_target_model
 
 SIZE = 14
 VOCABULARY = Vocabulary(SIZE, eos=3, unk=1, bos=2)
@@ -42,7 +42,7 @@ TRAINING = ClassifierTraining(
 # Its text is read with an odd number of windows to each of the classifier's steps.
 READING = LanguageModelTraining(epochs=1.5, batch_size=2, window=8, vary_window=True, precision="float32")
 # Everything that a state has to hold: slots, frozen layers that thaw, starts and their importance, maps, another model.
-KINDS: dict[str, tuple[Trained, FineTuning]] = {
+KINDS: dict[str, tuple[TrainedPart, FineTuning]] = {
     "all": ("all", FineTuning(unfreezing="gradual", layer_factor=2.0, stay_near=0.5)),
     "maps": ("maps", FineTuning()),
     "beside": ("all", FineTuning()),
