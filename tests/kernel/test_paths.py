@@ -197,19 +197,26 @@ def run_softmax(path: str, threads: int, values: Arrays, targets: np.ndarray | N
     return [nll, *found]
 
 
-def softmax_by_hand(path: str, values: Arrays, targets: np.ndarray | None, weights: np.ndarray) -> Arrays:
-    """Return the same in float64, but for the factors of the logits. The target's own logit is exact on every path."""
+def softmax_by_hand(
+    path: str, values: Arrays, targets: np.ndarray | None, weights: np.ndarray
+) -> tuple[Arrays, Arrays]:
+    """Return the same in float64, but for the factors of the logits; and the sizes of the gradients' terms.
+
+    The target's own logit is exact on every path. The sizes are what the gradients would be if all their terms had the
+    same sign, without those of the targets.
+    """
     hidden, embeddings, bias = (value.astype(np.float64) for value in values)
     logits = factor(path, values[0]) @ factor(path, values[1]).T + bias
     highest = logits.max(axis=1, keepdims=True)
     exponentials = np.exp(logits - highest)
     sums = exponentials.sum(axis=1, keepdims=True)
     nll, d = (np.log(sums) + highest)[:, 0], exponentials / sums * weights[:, None]
+    sizes = [d @ np.abs(embeddings), d.T @ np.abs(hidden), d.sum(axis=0)]
     if targets is not None:
         rows = np.arange(len(hidden))
         nll = nll - (np.sum(hidden * embeddings[targets], axis=1) + bias[targets])
         d[rows, targets] -= weights
-    return [nll, d @ embeddings, d.T @ hidden, d.sum(axis=0)]
+    return [nll, d @ embeddings, d.T @ hidden, d.sum(axis=0)], sizes
 
 
 def tolerance(path: str, of_float32: float) -> float:
@@ -217,11 +224,29 @@ def tolerance(path: str, of_float32: float) -> float:
     return max(of_float32, 0.005) if path in BFLOAT16 else of_float32
 
 
-def assert_close(found: Arrays, right: Arrays, tolerance: float) -> None:
-    """Compare by the size of what each array holds: a gradient is a sum of many terms that cancel."""
+def assert_close(found: Arrays, right: Arrays, tolerance: float, single: float = 1.0) -> None:
+    """Compare by the size of what each array holds: a gradient is a sum of many terms that cancel.
+
+    Args:
+        found: What a kernel wrote.
+        right: What is right.
+        tolerance: How far the numbers of an array may be off in the mean.
+        single: How many times as far a single one may be off.
+    """
     for mine, expected in zip(found, right, strict=True):
         scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
-        np.testing.assert_allclose(mine / scale, expected / scale, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(mine / scale, expected / scale, rtol=0, atol=tolerance * single)
+        if mine.size:
+            assert np.mean(np.abs(mine - expected)) <= tolerance * scale
+
+
+def cascade(path: str) -> float:
+    """Return `single` for a recurrent layer.
+
+    In bfloat16 one state that is rounded to the other side moves later ones, and some of those then are rounded to the
+    other side too. Of 1,500 layers, the single worst number was off by 0.021.
+    """
+    return 10.0 if path in BFLOAT16 else 1.0
 
 
 def some(generator: np.random.Generator, *shape: int) -> np.ndarray:
@@ -250,8 +275,8 @@ def test_an_lstm_of_any_size_agrees_with_float64(
     values, keep, above = lstm_case(steps, batch, inputs, units, seed)
     results = [lstm_with_gradient(path, n, values, keep if resets else None, *above) for n in THREADS]
     right = lstm_by_hand(path, values, keep if resets else None, *above)
-    assert_close(results[0][:2], right[:2], tolerance(path, 1e-5))
-    assert_close(results[0][2:], right[2:], tolerance(path, 1e-4))
+    assert_close(results[0][:2], right[:2], tolerance(path, 1e-5), cascade(path))
+    assert_close(results[0][2:], right[2:], tolerance(path, 1e-4), cascade(path))
     for other in results[1:]:  # the same bits for any number of threads
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -273,8 +298,8 @@ def test_a_gru_of_any_size_agrees_with_float64(
     above = some(r, steps, batch, units)
     results = [gru_with_gradient(path, n, values, keep, above) for n in THREADS]
     right = gru_by_hand(path, values, keep, above)
-    assert_close(results[0][:1], right[:1], tolerance(path, 1e-5))
-    assert_close(results[0][1:], right[1:], tolerance(path, 1e-4))
+    assert_close(results[0][:1], right[:1], tolerance(path, 1e-5), cascade(path))
+    assert_close(results[0][1:], right[1:], tolerance(path, 1e-4), cascade(path))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -297,10 +322,14 @@ def test_a_softmax_of_any_size_agrees_with_float64(
     of_rows = r.integers(0, vocabulary, rows).astype(np.int32) if targets and rows else None
     weights = (r.random(rows) > 0.3).astype(np.float32)
     results = [run_softmax(path, n, values, of_rows, weights) for n in THREADS]
-    right = softmax_by_hand(path, values, of_rows, weights)
+    right, sizes = softmax_by_hand(path, values, of_rows, weights)
     assert_close(results[0][:1], right[:1], tolerance(path, 1e-5) * rounding)
-    # In bfloat16 the exponentials are rounded too, and the sums are of up to 600 rows.
-    assert_close(results[0][1:], right[1:], tolerance(path, 1e-4) * (6 if path in BFLOAT16 else 1) * rounding)
+    for mine, expected, size in zip(results[0][1:], right[1:], sizes, strict=True):
+        # In bfloat16 both factors of a term are rounded, each by up to 1/256 of its size, and the same words and rows
+        # always in the same direction: 2/256 and a little.
+        of_terms = size / 127 if path in BFLOAT16 else 0.0
+        scale = max(1.0, float(np.abs(expected).max(initial=0.0)))
+        assert np.all(np.abs(mine - expected) <= of_terms + 1e-4 * rounding * scale)
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -314,7 +343,7 @@ def test_chunks_of_a_large_vocabulary_add_up(path: str) -> None:
     values = [some(r, rows, width), some(r, vocabulary, width), some(r, vocabulary)]
     targets, weights = r.integers(0, vocabulary, rows).astype(np.int32), np.ones(rows, np.float32)
     found = run_softmax(path, 2, values, targets, weights)
-    assert_close(found, softmax_by_hand(path, values, targets, weights), tolerance(path, 1e-5))
+    assert_close(found, softmax_by_hand(path, values, targets, weights)[0], tolerance(path, 1e-5))
 
 
 @every_precision
