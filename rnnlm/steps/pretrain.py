@@ -8,7 +8,7 @@ from rnnlm.steps.progress import Progress
 from rnnlm.steps.step import Place, states_folder, step
 
 
-@step(version=8)
+@step(version=9)
 def pretrain(place: Place, source: Source, model: Model, tokens: TokensRef, seed: int) -> CheckpointRef:
     """Train a language model of the source text, or a classifier of the source's labelled documents.
 

@@ -20,7 +20,7 @@ from rnnlm.training.state import Arrays, StateFolder
 from rnnlm.training.step import LanguageModelStep, StepResult
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 10
+VERSION = 11
 
 # Gives the folder for the states of a training with these extensions, and for no other training.
 States = Callable[[list[float]], StateFolder]

@@ -116,6 +116,18 @@ void panel_of_gradients(const Softmax& s, const Chunk& c, long panel) {
     }
 }
 
+// Summed in double, in eight sums so that they need not wait for each other.
+INLINE double dot(const float* a, const float* b, long n) {
+    double sums[8] = {};
+    long k = 0;
+    for (; k + 8 <= n; k += 8)
+        for (int j = 0; j < 8; j++) sums[j] += (double)a[k + j] * b[k + j];
+    double total = 0;
+    for (; k < n; k++) total += (double)a[k] * b[k];
+    for (double one : sums) total += one;
+    return total;
+}
+
 // nll holds the logarithm of each row's sum. What was taken off the logits is added, and the target's logit taken off.
 void finish_nll(const Softmax& s, const Chunk& c, long begin, long end) {
     for (long m = begin; m < end; m++) {
@@ -124,7 +136,7 @@ void finish_nll(const Softmax& s, const Chunk& c, long begin, long end) {
         if (s.targets) {
             const float *hidden = s.hidden + row * s.width, *target = s.embeddings + s.targets[row] * s.width;
             logit = s.bias[s.targets[row]];
-            for (long d = 0; d < s.width; d++) logit += (double)hidden[d] * target[d];
+            logit += dot(hidden, target, s.width);
         }
         s.nll[row] = (float)(s.nll[row] + (c.shift[m] - logit));
     }

@@ -1,73 +1,85 @@
 // The exact softmax with loss and gradient, as in softmax.h, with products in bfloat16.
 //
-// The exponentials of a chunk are kept twice, rounded: as a left factor for the gradient of the hidden states, and as a
-// right factor for that of the embeddings, which is made transposed. The scales of the rows, weight / sum, are one more
-// column of the hidden states: the gradient of the bias.
+// A thread does some rows at a time: it turns their logits into exponentials, for as many words as its second cache holds,
+// and multiplies these by the embeddings at once, for the gradient of the hidden states. The exponentials are rounded, and
+// kept for the gradient of the embeddings alone, which is made transposed. The scales of the rows, weight / sum, are one
+// more column of the hidden states there: the gradient of the bias.
 #pragma once
+#include <vector>
+
 #include "bfloat16.h"
 #include "softmax.h"
 
 namespace {
 
-// A chunk, and its factors.
+// A chunk of rows, and its factors.
 struct Chunk16 : Chunk {
-    const Half* hidden;  // left: rows by the width
-    Half* by_row;        // left: rows by words; null: no gradient
-    Half* by_word;       // right: one strip of words after the other; lines are the rows
-    long lines;          // tiles of the rows
+    const Half *columns, *lines;  // the embeddings: right, strips of words; right, strips of the width
+    const Half* hidden;           // left: rows by the width
+    Half* by_word;                // right: exponentials, one strip of words after the other; null: no gradient
+    long lines_of_rows;           // tiles of the rows
 };
 
-// Calls f(first row, rows, sums) for blocks of the rows of a chunk: products of the hidden states and a strip of words.
+// What a thread needs for its rows.
+struct RowsOfThread {
+    Half* exponentials;  // left: rows by WORDS_AT_ONCE
+    float* totals;       // (rows, LANES): their sums; or in the first number the largest logit
+};
+
+const long WORDS_AT_ONCE = DEPTH_AT_ONCE * DEPTH;
+
+// Calls f(first row, rows, sums) for blocks of rows [begin, end): products of the hidden states and a strip of words.
 template <class F>
-INLINE void logits_of_strip(const Softmax& s, const Chunk16& c, const Half* columns, F f) {
+INLINE void logits_of_strip(const Softmax& s, const Chunk16& c, long strip, long begin, long end, F f) {
     const long depth = tiles(s.width);
     alignas(64) float sums[BLOCK * STRIP];
-    for (long m = 0; m < c.rows; m += BLOCK) {
-        const long rows = at_most(BLOCK, c.rows - m);
-        product_block(sums, STRIP, c.hidden + m / TILE_ROWS * depth * LEFT, depth * LEFT, columns, 2 * RIGHT, depth, rows);
+    for (long m = begin; m < end; m += BLOCK) {
+        const long rows = at_most(BLOCK, end - m);
+        product_block(sums, STRIP, c.hidden + m / TILE_ROWS * depth * LEFT, depth * LEFT,
+                      c.columns + strip * depth * 2 * RIGHT, 2 * RIGHT, depth, rows);
         f(m, rows, sums);
     }
 }
 
-// The largest logit of each row in a strip of words, whose embeddings are `columns`.
-void largest_of_strip(const Softmax& s, const Chunk16& c, const Half* columns, long strip) {
+// The largest logits of rows [begin, end) in a strip of words.
+void largest_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long strip, long begin, long end) {
     const long first = strip * STRIP, there = at_most(STRIP, s.vocabulary - first);
-    logits_of_strip(s, c, columns, [&](long m, long rows, const float* sums) INLINE_LAMBDA {
+    logits_of_strip(s, c, strip, begin, end, [&](long m, long rows, const float* sums) INLINE_LAMBDA {
         for (long r = 0; r < rows; r++) {
-            float most = -INFINITY;
+            float& most = own.totals[(m - begin + r) * LANES];
             for (long v = 0; v < there; v++) {
                 const float logit = sums[r * STRIP + v] + s.bias[first + v];
                 most = logit > most || logit != logit ? logit : most;
             }
-            c.partial[strip * c.rows + m + r] = most;
         }
     });
 }
 
-// Exponentials and their sums of a strip of words.
-void exponentials_of_strip(const Softmax& s, const Chunk16& c, const Half* columns, long strip) {
-    const long words = tiles(s.vocabulary), first = strip * STRIP, there = s.vocabulary - first;
+// Exponentials of rows [begin, end) in a strip of words, added to their sums.
+void exponentials_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long strip, long begin,
+                           long end) {
+    const long first = strip * STRIP, there = s.vocabulary - first;
     Vec bias[2], present[2];
     for (int n = 0; n < 2; n++) {
         bias[n] = load(s.bias + first + n * LANES, there - n * LANES);
         for (long k = 0; k < LANES; k++) present[n][k] = n * LANES + k < there;
     }
-    float* totals = c.partial + strip * c.rows;
-    logits_of_strip(s, c, columns, [&](long m, long rows, const float* sums) INLINE_LAMBDA {
+    logits_of_strip(s, c, strip, begin, end, [&](long m, long rows, const float* sums) INLINE_LAMBDA {
         const auto row = [&](long r, Vec (&e)[2]) INLINE_LAMBDA {
             const Vec shift = all(c.shift[m + r]);
             for (int n = 0; n < 2; n++)
                 e[n] = exponential(load(sums + r * STRIP + n * LANES) + bias[n] - shift) * present[n];
-            totals[m + r] = sum(e[0] + e[1]);
+            float* total = own.totals + (m - begin + r) * LANES;
+            store(total, load(total) + (e[0] + e[1]));
         };
-        if (!c.by_row) {
+        if (!c.by_word) {
             Vec e[2];
             for (long r = 0; r < rows; r++) row(r, e);
             return;
         }
-        Half* by_word = c.by_word + (strip * c.lines + m / DEPTH) * 2 * RIGHT;
+        Half* by_word = c.by_word + (strip * c.lines_of_rows + m / DEPTH) * 2 * RIGHT;
         for (long half = 0; half < BLOCK; half += TILE_ROWS) {
-            Half* by_row = c.by_row + place(m + half, first, words);
+            Half* by_row = own.exponentials + place(m - begin + half, first % WORDS_AT_ONCE, DEPTH_AT_ONCE);
             for (long r = half; r < half + TILE_ROWS; r += 2, by_row += 2 * DEPTH, by_word += 2 * LANES) {
                 Vec even[2] = {}, odd[2] = {};
                 if (r < rows) row(r, even);
@@ -82,14 +94,54 @@ void exponentials_of_strip(const Softmax& s, const Chunk16& c, const Half* colum
     });
 }
 
-// dhidden of rows [begin, end).
-void rows_of_hidden(const Softmax& s, const Chunk16& c, const Half* lines, long begin, long end) {
-    const long D = s.width;
-    product_of_rows(c.by_row, lines, tiles(s.vocabulary), D, begin, end,
-                    [&](long m, long first, Vec a, Vec b, bool add) INLINE_LAMBDA {
-                        put(s.dhidden + (c.first + m) * D + first, a, b, D - first, add);
-                    });
-    for (long m = begin; m < end; m++) scale_gradient(s, c, m);
+// Adds the exponentials of rows [begin, end) times the embeddings of their words, from `word` on, to dhidden.
+void add_to_hidden(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long word, long begin, long end) {
+    const long D = s.width, words = tiles(s.vocabulary), depth = at_most(DEPTH_AT_ONCE, words - word / DEPTH);
+    alignas(64) float sums[BLOCK * STRIP];
+    for (long n = 0; n < D; n += STRIP)
+        for (long m = begin; m < end; m += BLOCK) {
+            const long rows = at_most(BLOCK, end - m);
+            product_block(sums, STRIP, own.exponentials + (m - begin) * DEPTH_AT_ONCE * DEPTH, DEPTH_AT_ONCE * LEFT,
+                          c.lines + (n / STRIP * words + word / DEPTH) * 2 * RIGHT, 2 * RIGHT, depth, rows);
+            for (long r = 0; r < rows; r++)
+                put(s.dhidden + (c.first + m + r) * D + n, load(sums + r * STRIP), load(sums + r * STRIP + LANES), D - n,
+                    word > 0);
+        }
+}
+
+// Everything of rows [begin, end) but what they contribute to the gradients of the embeddings and the bias.
+void rows_of_chunk(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long begin, long end) {
+    const long strips = tiles(s.vocabulary) * DEPTH / STRIP, strips_at_once = WORDS_AT_ONCE / STRIP;
+    // Returns whether all sums are well inside float32's range.
+    const auto exponentials = [&] {
+        memset(own.totals, 0, (end - begin) * LANES * sizeof(float));
+        for (long strip = 0; strip < strips; strip++) {
+            exponentials_of_strip(s, c, own, strip, begin, end);
+            if (c.by_word && (strip + 1 == strips || (strip + 1) % strips_at_once == 0))
+                add_to_hidden(s, c, own, strip / strips_at_once * WORDS_AT_ONCE, begin, end);
+        }
+        bool safe = true;
+        for (long m = begin; m < end; m++) {
+            const float total = sum(load(own.totals + (m - begin) * LANES));
+            const bool row_is_safe = total > SMALL_SUM && total < LARGE_SUM;
+            // Until the largest logit is known.
+            if (!row_is_safe) c.shift[m] = INFINITY;
+            safe &= row_is_safe;
+            c.scale[m] = s.weights[c.first + m] / total;
+            s.nll[c.first + m] = std::log(total);
+        }
+        return safe;
+    };
+    for (long m = begin; m < end; m++) c.shift[m] = 0;
+    if (!exponentials()) {
+        for (long m = begin; m < end; m++) own.totals[(m - begin) * LANES] = -INFINITY;
+        for (long strip = 0; strip < strips; strip++) largest_of_strip(s, c, own, strip, begin, end);
+        for (long m = begin; m < end; m++)
+            if (c.shift[m] != 0) c.shift[m] = own.totals[(m - begin) * LANES];
+        exponentials();
+    }
+    finish_nll(s, c, begin, end);
+    for (long m = begin; c.by_word && m < end; m++) scale_gradient(s, c, m);
 }
 
 // dembeddings and dbias of a strip of words. `scaled`: left, the hidden states transposed and a row more, all by the
@@ -99,8 +151,8 @@ void strip_of_gradients(const Softmax& s, const Chunk16& c, const Half* scaled, 
     const bool add = c.first > 0;
     alignas(64) float sums[BLOCK * STRIP], turned[STRIP * BLOCK];
     for (long d = 0; d <= D; d += BLOCK) {
-        product_block(sums, STRIP, scaled + d / TILE_ROWS * c.lines * LEFT, c.lines * LEFT,
-                      c.by_word + strip * c.lines * 2 * RIGHT, 2 * RIGHT, c.lines, at_most(BLOCK, D + 1 - d));
+        product_block(sums, STRIP, scaled + d / TILE_ROWS * c.lines_of_rows * LEFT, c.lines_of_rows * LEFT,
+                      c.by_word + strip * c.lines_of_rows * 2 * RIGHT, 2 * RIGHT, c.lines_of_rows, at_most(BLOCK, D + 1 - d));
         for (long i = 0; i < BLOCK; i += 8)
             for (long w = 0; w < STRIP; w += 8) transpose(turned + w * BLOCK + i, BLOCK, sums + i * STRIP + w, STRIP);
         for (long w = 0; w < words; w++)
@@ -131,28 +183,32 @@ void softmax_bfloat16(const Softmax& s, int threads) {
     }
     // Beside products this fast, reading and writing the embeddings' gradient once a chunk counts for more: with 33,278
     // words of width 400 a call took 232 to 362 ms in chunks of 180 rows, 185 ms in chunks of 721. So a chunk has 6 times as
-    // many rows, at least, as in float32, unless it needs more than 4 times the memory.
-    const auto rows_of = [&](long bytes) { return bytes / (V * 4) / DEPTH * DEPTH; };
+    // many rows, at least, as in float32, unless it needs more than 4 times the memory. Chunks are as long as each other.
+    const auto rows_of = [&](long bytes) { return bytes / (V * 2) / DEPTH * DEPTH; };
     const auto larger = [](long a, long b) { return a > b ? a : b; };
     long most = larger(rows_of(CHUNK_BYTES), larger(CHUNK_ROWS, at_most(6 * CHUNK_ROWS, rows_of(4L * CHUNK_BYTES))));
-    most = at_most(most, s.rows);
-    const long most_lines = tiles(most);
+    most = gradient ? padded(ceil_div(s.rows, ceil_div(s.rows, most)), DEPTH) : s.rows;
+    const long most_lines = tiles(most), rows_at_once = at_most(ROWS_AT_ONCE, most_lines * DEPTH);
     const long columns_size = strips * depth * 2 * RIGHT, lines_size = width_strips * words * 2 * RIGHT;
-    const long hidden_size = most_lines * DEPTH * depth * DEPTH, by_row_size = most_lines * DEPTH * words * DEPTH;
+    const long hidden_size = most_lines * DEPTH * depth * DEPTH, own_size = rows_at_once * WORDS_AT_ONCE;
     const long by_word_size = strips * most_lines * 2 * RIGHT, scaled_size = factor_tiles * most_lines * LEFT;
-    long size = 2 * rnnlm::room(most) + rnnlm::room(strips * most);
+    long size = 2 * rnnlm::room(most) + threads * rnnlm::room(rows_at_once * LANES);
     for (long part : {columns_size, hidden_size}) size += rnnlm::room(part / 2);
-    for (long part : {lines_size, by_row_size, by_word_size, scaled_size}) size += gradient ? rnnlm::room(part / 2) : 0;
+    for (long part : {lines_size, by_word_size, scaled_size}) size += gradient ? rnnlm::room(part / 2) : 0;
+    if (gradient) size += threads * rnnlm::room(own_size / 2);
     Scratch scratch(size);
     const auto take = [&](long halves) { return (Half*)scratch.take(halves / 2); };
     Half *columns = take(columns_size), *hidden = take(hidden_size), *lines = nullptr, *scaled = nullptr;
     Chunk16 c = {};
-    c.hidden = hidden;
+    std::vector<RowsOfThread> own(threads);
     if (gradient) {
         lines = take(lines_size), scaled = take(scaled_size);
-        c.by_row = take(by_row_size), c.by_word = take(by_word_size);
+        c.by_word = take(by_word_size);
+        for (auto& of_thread : own) of_thread.exponentials = take(own_size);
     }
-    c.shift = scratch.take(most), c.scale = scratch.take(most), c.partial = scratch.take(strips * most);
+    for (auto& of_thread : own) of_thread.totals = scratch.take(rows_at_once * LANES);
+    c.columns = columns, c.lines = lines, c.hidden = hidden;
+    c.shift = scratch.take(most), c.scale = scratch.take(most);
     rnnlm::parallel(threads, [&](int id) {
         for (long p = strips * id / threads; p < strips * (id + 1) / threads; p++)
             for (long k = 0; k < depth; k++)
@@ -170,32 +226,26 @@ void softmax_bfloat16(const Softmax& s, int threads) {
                 }
     });
     for (c.first = 0; c.first < s.rows; c.first += most) {
-        c.rows = at_most(most, s.rows - c.first), c.lines = tiles(c.rows);
+        c.rows = at_most(most, s.rows - c.first), c.lines_of_rows = tiles(c.rows);
+        // Every thread gets as many pieces as the others.
+        const long count = threads * ceil_div(c.rows, rows_at_once * threads);
+        rnnlm::Pieces pieces_of_rows(count), tiles_of_factors(factor_tiles), pieces_of_words(strips);
         rnnlm::parallel(threads, [&](int id) {
-            for (long m = c.rows * id / threads; m < c.rows * (id + 1) / threads; m++)
-                pack_row(hidden, m, depth, s.hidden + (c.first + m) * D, D, 1.f);
-        });
-        exponentials_of_chunk(s, c, strips, [&](bool find_largest) {
-            rnnlm::Pieces pieces(strips);
-            rnnlm::parallel(threads, [&](int) {
-                const Tiles registers;
-                for (long p; pieces.take(p);)
-                    (find_largest ? largest_of_strip : exponentials_of_strip)(s, c, columns + p * depth * 2 * RIGHT, p);
-            });
-        });
-        const long piece = at_most(ROWS_AT_ONCE, padded(ceil_div(c.rows, threads), BLOCK));
-        rnnlm::Pieces pieces_of_rows(ceil_div(c.rows, piece)), tiles_of_factors(factor_tiles), pieces_of_words(strips);
-        rnnlm::parallel(threads, [&](int) {
             const Tiles registers;
             for (long p; pieces_of_rows.take(p);) {
-                const long begin = p * piece, end = at_most(begin + piece, c.rows);
-                finish_nll(s, c, begin, end);
-                if (gradient) rows_of_hidden(s, c, lines, begin, end);
+                const long begin = part_of(c.rows, BLOCK, (int)p, (int)count);
+                const long end = part_of(c.rows, BLOCK, (int)p + 1, (int)count);
+                for (long m = begin; m < end; m++)
+                    pack_row(hidden, m, depth, s.hidden + (c.first + m) * D, D, 1.f);
+                rows_of_chunk(s, c, own[id], begin, end);
             }
+        });
+        if (!gradient) continue;
+        rnnlm::parallel(threads, [&](int) {
             // The hidden states, transposed, with the scales as the row behind the last.
-            for (long p; gradient && tiles_of_factors.take(p);)
-                for (long k = 0; k < c.lines; k++) {
-                    Half* tile = scaled + (p * c.lines + k) * LEFT;
+            for (long p; tiles_of_factors.take(p);)
+                for (long k = 0; k < c.lines_of_rows; k++) {
+                    Half* tile = scaled + (p * c.lines_of_rows + k) * LEFT;
                     const long first = p * TILE_ROWS;
                     pack_left_transposed(tile, first, D - first, [&](long half) INLINE_LAMBDA {
                         const long m = k * DEPTH + half;
@@ -206,7 +256,6 @@ void softmax_bfloat16(const Softmax& s, int threads) {
                             tile[(D - first) * DEPTH + n] = rounded(all(c.scale[k * DEPTH + n]))[0];
                 }
         });
-        if (!gradient) continue;
         rnnlm::parallel(threads, [&](int) {
             const Tiles registers;
             for (long p; pieces_of_words.take(p);) strip_of_gradients(s, c, scaled, p);

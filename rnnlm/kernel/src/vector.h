@@ -118,8 +118,12 @@ INLINE Vec exponential(Vec x) {
     p = p * r + all(1.6666665459e-1f);
     p = p * r + all(5.0000001201e-1f);
     p = p * (r * r) + (r + all(1.f));
+#if LANES == 16
+    return (Vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
     // Times 2^n, whose bits are made of the integer in the low bits of `shifted`.
     return p * (Vec)(((Int)shifted << 23) + 0x3f800000);
+#endif
 }
 
 INLINE Vec inverse(Vec x) {
