@@ -336,6 +336,26 @@ def test_a_softmax_of_any_size_agrees_with_float64(
 
 
 @every_precision
+@settings(max_examples=15)
+@given(rows=st.integers(2, 300), vocabulary=st.integers(2, 300), width=odd, seed=seeds)
+def test_a_row_far_from_the_others_changes_none_of_their_bits(
+    path: str, rows: int, vocabulary: int, width: int, seed: int
+) -> None:
+    """Its logits leave float32's exponential, so it is done over; the others are not."""
+    r = np.random.default_rng(seed)
+    values = [some(r, rows, width), some(r, vocabulary, width), some(r, vocabulary)]
+    weights, far = np.ones(rows, np.float32), int(r.integers(rows))
+    nll, dhidden, *_ = run_softmax(path, 2, values, None, weights)
+    values[0][far] *= 1e5
+    with_it = run_softmax(path, 2, values, None, weights)
+    others = np.arange(rows) != far
+    np.testing.assert_array_equal(with_it[0][others], nll[others])
+    np.testing.assert_array_equal(with_it[1][others], dhidden[others])
+    right, _ = softmax_by_hand(path, values, None, weights)
+    np.testing.assert_allclose(with_it[0][far], right[0][far], rtol=1e-4)
+
+
+@every_precision
 def test_chunks_of_a_large_vocabulary_add_up(path: str) -> None:
     r = np.random.default_rng(0)
     # With a gradient a chunk has 576 rows at most.

@@ -2,8 +2,8 @@
 // memory. A chunk has its exponentials in panels of words, (panel, row, word).
 //
 // The usual pass for the maximum is left out: logits of a language model stay far from where float32's exponential ends.
-// A chunk with a sum outside [1e-30, 1e30] is done over with the maximum of each row taken off. Chunks are larger without
-// a gradient, so the last digits of such a chunk may differ from those with one.
+// A chunk with a sum outside [1e-30, 1e30] is done over, with the maximum of each such row taken off; the other rows get
+// the same bits again.
 #pragma once
 #include <cmath>
 
@@ -168,7 +168,9 @@ void exponentials_of_chunk(const Softmax& s, Chunk& c, long parts, F words) {
             for (long m = 0; m < c.rows; m++) total[m] += c.partial[p * c.rows + m];
         bool safe = true;
         for (long m = 0; m < c.rows; m++) {
-            safe &= total[m] > SMALL_SUM && total[m] < LARGE_SUM;
+            const bool row_is_safe = total[m] > SMALL_SUM && total[m] < LARGE_SUM;
+            if (!row_is_safe) c.shift[m] = INFINITY;  // until the largest logit is known
+            safe &= row_is_safe;
             c.scale[m] = s.weights[c.first + m] / total[m];
             total[m] = std::log(total[m]);
         }
@@ -179,6 +181,7 @@ void exponentials_of_chunk(const Softmax& s, Chunk& c, long parts, F words) {
     if (totals()) return;
     words(true);
     for (long m = 0; m < c.rows; m++) {
+        if (c.shift[m] == 0) continue;
         c.shift[m] = c.partial[m];
         for (long p = 1; p < parts; p++) {
             const float other = c.partial[p * c.rows + m];
