@@ -17,6 +17,7 @@ from rnnlm.arms import (
     MixedWithNgrams,
     Smoothing,
     Solved,
+    SolvedModel,
     Trained,
     TrainedLanguageModel,
     language_model_arm,
@@ -33,6 +34,7 @@ from rnnlm.settings import (
     TaggerTraining,
     Trainable,
     WordMap,
+    trains_all,
 )
 
 
@@ -144,16 +146,18 @@ class AskSource(_Value):
 
 
 class SolveLinear(_Value):
-    """Fit what the tradition has for the target task: a linear model on TF-IDF of words, or a CRF for tags.
+    """Solve a model of the target task.
 
     Attributes:
+        model: A linear model on TF-IDF of words, NB-SVM, a linear model on vectors, or a CRF for tags.
         select: The score that chooses the strength of the penalty.
         validation: Which of its labels choose it.
         class_weights: Whether rare classes count more; for classifiers.
         source_labels: Whether the source's labelled documents are learnt, too.
     """
 
-    kind: Literal["solve TF-IDF"] = "solve TF-IDF"
+    kind: Literal["solve"] = "solve"
+    model: SolvedModel
     select: str
     validation: Validation
     source_labels: bool = False
@@ -378,14 +382,19 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labe
         case AsItIs():
             ask = AskSource(word_map=experiment.target.word_map, validation=validation)
             return CellSpec(id=found, work=ask, needs=(SourceModel(),))
-        case Solved(source_labels=source_labels):
+        case Solved(model, source_labels):
             weights = training.class_weights if isinstance(training, ClassifierTraining) else "none"
             solve = SolveLinear(
-                class_weights=weights, select=training.select, validation=validation, source_labels=source_labels
+                model=model,
+                class_weights=weights,
+                select=training.select,
+                validation=validation,
+                source_labels=source_labels,
             )
             return CellSpec(id=found, work=solve)
         case MeanOf(arms, weighted):
-            parts = tuple(found.model_copy(update={"arm": name}) for name in arms)
+            names = arms or experiment.comparison.mean_of
+            parts = tuple(found.model_copy(update={"arm": name}) for name in names)
             return CellSpec(id=found, work=AverageModels(weighted=weighted, validation=validation), needs=parts)
         case None:
             raise ValueError(f"the arm {arm.name} has no model of the target task")
@@ -417,7 +426,7 @@ def _beside(experiment: Experiment, fit: Trained) -> LanguageModelTraining | Non
 
 def _known_text(experiment: Experiment, fit: Trained) -> Reading | None:
     """Return the text that a start knows, where a way of fine-tuning asks which weights matter to it."""
-    if not experiment.target.training.needs_fisher or fit.start is None or fit.trainable != "all":
+    if not experiment.target.training.needs_fisher or fit.start is None or not trains_all(fit.trainable):
         return None
     return Reading(of="target" if fit.start == "target_text" else "source", backward=fit.backward)
 

@@ -182,8 +182,10 @@ def rnnlm_up() -> "Callable[..., contextlib.AbstractContextManager[dict[str, str
 
 @pytest.fixture(scope="session")
 def write_news_and_reviews() -> Callable[[Path], None]:
-    """Return what writes small texts into a folder: `news/`, `reviews.csv` whose words tell their stars, and
-    `tagged.jsonl` whose words have tags.
+    """Return what writes small texts into a folder.
+
+    `news/`; `reviews.csv`, whose words tell their stars; `reviews.jsonl`, the same with vectors that tell less; and
+    `tagged.jsonl`, whose words have tags.
     """
     import numpy as np
 
@@ -197,6 +199,12 @@ def write_news_and_reviews() -> Callable[[Path], None]:
             (folder / "news" / f"{n}.txt").write_text(" ".join(sentences), encoding="utf-8")
         rows = [f"{generator.choice(things)} so {generator.choice(said[n % 2])} {n},{n % 2 + 1}" for n in range(180)]
         (folder / "reviews.csv").write_text("\n".join(["text,stars", *rows]), encoding="utf-8")
+        vectors = np.random.default_rng(4).normal(size=(180, 5)) + np.arange(180)[:, None] % 2
+        lines = [
+            json.dumps({"text": text, "stars": stars, "vector": vector.tolist()})
+            for (text, stars), vector in zip((row.rsplit(",", 1) for row in rows), vectors, strict=True)
+        ]
+        (folder / "reviews.jsonl").write_text("\n".join(lines), encoding="utf-8")
         tagged = []
         for n in range(180):
             words = [generator.choice(things), "so", generator.choice(said[n % 2]), "indeed", str(n)]

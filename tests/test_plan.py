@@ -1,12 +1,16 @@
 """The comparison as data: every cell once, after what it needs, and nothing but what the arms say."""
 
+from typing import Any
+
 import pytest
 
 from rnnlm.arms import ARMS, Arm, MeanOf, Trained, arm_named, arms_for
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import Comparison, Experiment, load_experiment
+from rnnlm.experiment.parts import Target
 from rnnlm.plan import CellSpec, Plan, Reading, SourceModel, TrainTarget, all_needs, needs_source, plan, seeds_of
 from rnnlm.refs import CellId
+from rnnlm.targets import TARGETS
 
 LABELLED = {"train": 8_500, "valid": 500, "test": 2_000}
 ALL = 9_000
@@ -18,7 +22,8 @@ def demo(*changes: str) -> Experiment:
 
 def everything() -> Experiment:
     """Return an experiment with every arm there is for classes."""
-    return demo(f"comparison.arms=[{', '.join(arms_for('tfidf'))}]", "target.adaptations=[cache, dynamic]")
+    arms = ", ".join(arms_for(["tfidf", "nbsvm", "embeddings"]))
+    return demo(f"comparison.arms=[{arms}]", "target.corpus.vector=vector", "target.adaptations=[cache, dynamic]")
 
 
 def of_arm(cells: Plan, arm: str) -> list[CellSpec]:
@@ -39,18 +44,21 @@ def test_every_arm_is_whole(arm: Arm) -> None:
         assert all(ARMS[part].target is not None for part in arm.target.arms)
 
 
-@pytest.mark.parametrize("tradition", ["tfidf", "crf", None])
-def test_arms_of_one_figure_look_different(tradition: str | None) -> None:
+@pytest.mark.parametrize("solved", [("tfidf", "nbsvm", "embeddings"), ("crf",), None])
+def test_arms_of_one_figure_look_different(solved: tuple[str, ...] | None) -> None:
     of_text = [name for name, arm in ARMS.items() if arm.language_model is not None]
-    looks = [ARMS[name].look for name in (arms_for(tradition) if tradition else of_text)]
+    looks = [ARMS[name].look for name in (arms_for(solved) if solved else of_text)]
     assert len(set(looks)) == len(looks)
 
 
 def test_each_tradition_has_its_arms_and_all_others_are_shared() -> None:
-    assert set(arms_for("tfidf")) ^ set(arms_for("crf")) == {"tfidf", "parameter_tfidf", "crf", "parameter_crf"}
-    assert set(arms_for("tfidf", True)) | set(arms_for("crf")) == {
+    assert set(arms_for(["tfidf"])) ^ set(arms_for(["crf"])) == {"tfidf", "crf"}
+    assert set(arms_for(["tfidf", "nbsvm", "embeddings", "crf"], source_labels=True)) == {
         n for n, arm in ARMS.items() if arm.target is not None
     }
+    for target in TARGETS.values():
+        training: Any = Target.model_fields[target.model].annotation
+        assert tuple(target.solvers) == training.solved
 
 
 def test_each_cell_comes_after_all_that_it_needs() -> None:
@@ -60,7 +68,7 @@ def test_each_cell_comes_after_all_that_it_needs() -> None:
         assert cell == spec.id
         assert {need for need in spec.needs if isinstance(need, CellId)} <= seen
         seen.add(cell)
-    assert {cell.arm for cell in cells} == set(ARMS) - {"crf", "parameter_crf", "tfidf_source"}
+    assert {cell.arm for cell in cells} == set(ARMS) - {"crf", "tfidf_source"}
 
 
 def test_the_demo_has_the_cells_that_it_promises() -> None:
@@ -99,8 +107,9 @@ def test_without_a_language_model_of_the_target_transfer_starts_from_the_source_
 def test_what_is_seen_of_the_source_makes_an_arm_one_of_transfer() -> None:
     cells = plan(everything(), LABELLED)
     of_source = {cell.arm for cell in cells if needs_source(cell, cells)}
-    baselines = {"scratch", "tfidf", "target_text", "kneser_ney", "good_turing", "scratch_kneser_ney"}
-    assert of_source == set(ARMS) - baselines - {"crf", "parameter_crf", "tfidf_source"}
+    baselines = {"scratch", "tfidf", "nbsvm", "embeddings", "target_text"}
+    language_models = {"kneser_ney", "good_turing", "scratch_kneser_ney"}
+    assert of_source == set(ARMS) - baselines - language_models - {"crf", "tfidf_source"}
     # A way of transfer hands something of the source on; the reverse does not hold for mixtures and the source itself.
     assert {arm.name for arm in ARMS.values() if arm.transfer} <= of_source
 
@@ -233,11 +242,46 @@ def test_parts_of_a_mean_get_its_seeds() -> None:
     experiment = demo(
         "comparison.seeds=auto",
         "comparison.labels=[500]",
-        "comparison.arms=[scratch, tfidf, parameter, parameter_tfidf]",
+        "comparison.arms=[scratch, tfidf, nbsvm, parameter, mean]",
+        "comparison.mean_of=[parameter, tfidf, nbsvm]",
     )
-    more = plan(experiment, LABELLED, {("classifier", "parameter_tfidf", 500): 7})
+    more = plan(experiment, LABELLED, {("classifier", "mean", 500): 7})
     seeds = {arm: len(seeds) for arm, seeds in seeds_by_arm(more, 500).items()}
-    assert seeds == {"scratch": 3, "tfidf": 7, "parameter": 7, "parameter_tfidf": 7}
+    assert seeds == {"scratch": 3, "tfidf": 7, "nbsvm": 7, "parameter": 7, "mean": 7}
+
+
+@pytest.mark.parametrize(
+    ("arms", "parts", "problem"),
+    [
+        (
+            "[scratch, tfidf, mean]",
+            "[parameter, tfidf]",
+            "`mean` is the mean of `parameter` and `tfidf`, and `parameter`",
+        ),
+        ("[scratch, parameter, mean]", "[parameter]", "comparison.mean_of: a mean is made of two arms or more"),
+        ("[scratch, parameter, mean]", "[parameter, parameter]", "comparison.mean_of: a value is there twice"),
+        ("[scratch, parameter, mean]", "[parameter, mean]", "comparison.mean_of: `mean` is a mean itself"),
+        ("[scratch, parameter, mean]", "[parameter, kneser_ney]", "comparison.mean_of"),
+    ],
+)
+def test_a_mean_is_made_of_other_arms_of_the_comparison(arms: str, parts: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        demo(f"comparison.arms={arms}", f"comparison.mean_of={parts}")
+
+
+def test_vectors_are_asked_for_where_they_are_read() -> None:
+    arms = "comparison.arms=[scratch, embeddings]"
+    with pytest.raises(
+        ConfigError, match=r"`embeddings` reads a vector of each document: name their column in target\.corpus"
+    ):
+        demo(arms)
+    assert demo(arms, "target.corpus.vector=of_minilm").target.corpus.columns[-2:] == ["of_minilm", "movie_name"]
+    with pytest.raises(ConfigError, match=r"source\.corpus\.vector: only the target's documents"):
+        demo("source.corpus.vector=of_minilm")
+
+
+def test_what_a_mean_is_made_of_matters_only_where_there_is_one() -> None:
+    demo("comparison.arms=[scratch, feature]", "comparison.mean_of=[parameter, tfidf]")
 
 
 @pytest.mark.parametrize(

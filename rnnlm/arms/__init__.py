@@ -1,5 +1,6 @@
 """The arms of a comparison. A new one is an entry of ARMS: nothing else in the project knows arms by their names."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from rnnlm.arms.arm import (
@@ -12,6 +13,7 @@ from rnnlm.arms.arm import (
     MixedWithNgrams,
     Smoothing,
     Solved,
+    SolvedModel,
     Trained,
     TrainedLanguageModel,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "MixedWithNgrams",
     "Smoothing",
     "Solved",
+    "SolvedModel",
     "Trained",
     "TrainedLanguageModel",
     "arm_named",
@@ -54,6 +57,22 @@ _ARMS = (
         look=13,
         tradition=True,
         target=Solved(source_labels=True),
+    ),
+    Arm(
+        "nbsvm",
+        "NB-SVM",
+        "NB-SVM, a linear model on n-grams of words",
+        look=18,
+        tradition=True,
+        target=Solved("nbsvm"),
+    ),
+    Arm(
+        "embeddings",
+        "vectors, linear",
+        "a linear model on the vectors of another model",
+        look=17,
+        tradition=True,
+        target=Solved("embeddings"),
     ),
     Arm(
         "crf",
@@ -150,6 +169,14 @@ _ARMS = (
         target=Trained(start="fine_tuned_source", trainable="head"),
     ),
     Arm(
+        "lp_ft",
+        "linear probe, then all",
+        "parameter transfer that solves the head first",
+        look=15,
+        transfer=True,
+        target=Trained(start="fine_tuned_source", trainable="head first"),
+    ),
+    Arm(
         "feature_mixed",
         "feature transfer, all layers",
         "feature transfer of all layers",
@@ -173,20 +200,7 @@ _ARMS = (
         look=11,
         target=MeanOf(("parameter", "backward")),
     ),
-    Arm(
-        "parameter_tfidf",
-        "parameter transfer + TF-IDF",
-        "parameter transfer mixed with TF-IDF",
-        look=12,
-        target=MeanOf(("parameter", "tfidf"), weighted=True),
-    ),
-    Arm(
-        "parameter_crf",
-        "parameter transfer + CRF",
-        "parameter transfer mixed with a conditional random field",
-        look=12,
-        target=MeanOf(("parameter", "crf"), weighted=True),
-    ),
+    Arm("mean", "weighted mean", "a weighted mean of several models", look=12, target=MeanOf(weighted=True)),
     Arm(
         "scratch_kneser_ney",
         "scratch + Kneser-Ney",
@@ -214,18 +228,18 @@ else:
     ArmName = Literal[tuple(one.name for one in _ARMS if one.target is not None)]
 
 
-def arms_for(tradition: str, source_labels: bool = False) -> list[str]:
+def arms_for(solved: Sequence[str], source_labels: bool = False) -> list[str]:
     """Return the names of the arms that models of a target task may have.
 
     Args:
-        tradition: The arm that is what the tradition has for the target task; the others are not for it.
+        solved: The models of the target task that are solved; others are not for it.
         source_labels: Whether arms that need the source's labels are among them.
     """
 
     def fits(one: Arm) -> bool:
         match one.target:
             case Solved(model=model, source_labels=needed):
-                return model == tradition and (source_labels or not needed)
+                return model in solved and (source_labels or not needed)
             case AsItIs():
                 return source_labels
             case MeanOf(arms=arms):

@@ -11,6 +11,7 @@ Start = Literal["source", "target_text", "fine_tuned_source"]
 # Text that an encoder reads while it learns labels.
 Beside = Literal["target_text", "source_text"]
 Smoothing = Literal["kneser_ney", "good_turing"]
+SolvedModel = Literal["tfidf", "nbsvm", "embeddings", "crf"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Trained:
     Attributes:
         start: What its encoder starts from; None: random weights. Where the experiment trains no language model of the
             target, `fine_tuned_source` is the source model as it is.
-        trainable: What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
+        trainable: What is trained: all weights; the head alone; the head first, and then all weights; or linear maps of
+            the encoder's weights, and the head.
         beside: Text that the encoder goes on being trained on while the labels are learnt.
         mixed: Whether the states of all layers are pooled, not those of the last alone (`layers: mixed`).
         backward: Whether all models read from the last token to the first, from the source on.
@@ -87,11 +89,12 @@ class Solved:
     """A model of the words in each document that is linear in its features, solved to its optimum.
 
     Attributes:
-        model: A linear model on TF-IDF, or a conditional random field; each is for target tasks that name it.
+        model: A linear model on TF-IDF, NB-SVM, a linear model on vectors that come with the documents, or a
+            conditional random field. Each is for target tasks that name it.
         source_labels: Whether it learns the source's labels, too: documents of the same classes.
     """
 
-    model: Literal["tfidf", "crf"] = "tfidf"
+    model: SolvedModel = "tfidf"
     source_labels: bool = False
 
 
@@ -100,12 +103,12 @@ class MeanOf:
     """The mean of what other arms say, with the same labels and seed.
 
     Attributes:
-        arms: Their names.
+        arms: Their names; empty if the experiment names them (`comparison.mean_of`).
         weighted: Whether validation weights them, classifiers by their logits. If not, it is the plain mean,
             of classifiers that of their probabilities.
     """
 
-    arms: tuple[str, ...]
+    arms: tuple[str, ...] = ()
     weighted: bool = False
 
 

@@ -23,7 +23,7 @@ from rnnlm.corpus.encoding import no_text
 from rnnlm.corpus.files import File
 from rnnlm.corpus.formats import aclimdb, format_of, read
 from rnnlm.corpus.formats.record import Record, too_long
-from rnnlm.corpus.schema import schema_of, with_counts
+from rnnlm.corpus.schema import DOCUMENTS, schema_of, with_counts
 from rnnlm.corpus.split import split_of
 from rnnlm.corpus.words import cleaned, joined, spans
 from rnnlm.errors import ConfigError, DataError
@@ -85,7 +85,7 @@ def ingest(corpus: Corpus, final: Path, *, downloads: Path, label_kind: LabelKin
         dropped = {"junk": junk.total(), **dropped}
         ref = _summary(corpus, files, parts, barred, dropped, overlap, final, label_kind)
         ref = ref.model_copy(update={"duplicates": duplicates})
-        schema = with_counts(schema_of(label_kind), ref.documents)
+        schema = with_counts(schema_of(label_kind, corpus.vector is not None), ref.documents)
         with pq.ParquetWriter(work / "documents.parquet", schema, compression="zstd") as writer:
             for split in SPLITS:
                 for table in _kept(parts[split], barred[split]):
@@ -162,8 +162,9 @@ def _write_parts(
     duplicates = dict.fromkeys(SPLITS, 0)
     digests: dict[str, set[bytes]] = {split: set() for split in SPLITS}
     kinds = (False, True) if corpus.unlabelled is not None else (None,)
+    schema, width = schema_of(label_kind, corpus.vector is not None), 0
     with ExitStack() as stack:
-        writers = {split: stack.enter_context(_Writer(path, label_kind)) for split, path in parts.items()}
+        writers = {split: stack.enter_context(_Writer(path, schema)) for split, path in parts.items()}
         # Documents with a label are read first, so that of two copies the one with a label is kept.
         for file, without_label in [(file, without) for without in kinds for file in files]:
             for record, where in records(corpus, file, label_kind):
@@ -196,8 +197,11 @@ def _write_parts(
                     duplicates[split] += 1
                     continue
                 digests[split].add(digest)
+                width = _width(corpus, record, label, width, where)
                 name = f"{file.name}, {record.place}" if record.place else file.name
-                writers[split].add((name, text, label, group, split, digest, spans(words)))
+                row = (name, text, label, group, split, digest)
+                extra = {"words": spans(words), "vector": record.vector}
+                writers[split].add(dict(zip(DOCUMENTS.names, row, strict=True)) | extra)
     if missing:
         named = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
         count = "a document has" if len(missing) == 1 else f"{len(missing):,} documents have"
@@ -205,6 +209,33 @@ def _write_parts(
         remedy = "Remove them, or set `drop_empty: true` to drop them."
         raise DataError(problem, where=_addresses(corpus), remedy=remedy)
     return dropped, duplicates, digests
+
+
+def _width(corpus: Corpus, record: Record, label: str | None, width: int, where: str) -> int:
+    """Check a document's vector, and return the width of all vectors.
+
+    Args:
+        corpus: The corpus.
+        record: The document.
+        label: Its label; without one, it needs no vector.
+        width: Width of the vectors before it; 0 if there was none.
+        where: Its place.
+
+    Raises:
+        DataError: If it has none, or one of another width.
+    """
+    if corpus.vector is None:
+        return 0
+    if record.vector is None:
+        if label is None:
+            return width
+        remedy = "Give each labelled document a vector, or leave `vector` out."
+        raise DataError(f"the vector ({corpus.vector!r}) is missing.", where=where, remedy=remedy)
+    found = len(record.vector)
+    if width and found != width:
+        problem = f"the vector ({corpus.vector!r}) has {found:,} numbers, and those before it have {width:,}."
+        raise DataError(problem, where=where, remedy="Make all vectors with the same model.")
+    return found
 
 
 def _plain_label(label: str, label_kind: LabelKind) -> str:
@@ -336,22 +367,21 @@ def _stated(corpus: Corpus, file: File, record: Record, where: str) -> Split | N
 class _Writer:
     """Writes documents to a Parquet file, in small row groups."""
 
-    def __init__(self, path: Path, label_kind: LabelKind) -> None:
-        self._schema = schema_of(label_kind)
-        self._parquet = pq.ParquetWriter(path, self._schema, compression="zstd")
-        self._rows: list[tuple[Any, ...]] = []
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._parquet = pq.ParquetWriter(path, schema, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
         self._characters = 0
 
-    def add(self, row: tuple[str, str, str | None, str | None, str, bytes, list[tuple[int, int]]]) -> None:
+    def add(self, row: dict[str, Any]) -> None:
+        """Add a document. Of its values, those of the schema are written."""
         self._rows.append(row)
-        self._characters += len(row[1])
+        self._characters += len(row["text"])
         if len(self._rows) >= _ROWS or self._characters >= _CHARACTERS:
             self._flush()
 
     def _flush(self) -> None:
-        # Only the schema of tagged documents has their words, the last column.
-        rows = [dict(zip(self._schema.names, row, strict=False)) for row in self._rows]
-        self._parquet.write_table(pa.Table.from_pylist(rows, schema=self._schema))
+        self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
         self._rows = []
         self._characters = 0
 
@@ -386,7 +416,8 @@ def _summary(
     label_kind: LabelKind,
 ) -> DocumentsRef:
     """Count the documents that are kept, check that they can be trained on, and compute the digest."""
-    columns = [name for name in schema_of(label_kind).names if name != "text"]
+    vectors = corpus.vector is not None
+    columns = [name for name in schema_of(label_kind, vectors).names if name != "text"]
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     content = hashlib.sha256(b"" if label_kind == "class" else label_kind.encode())
@@ -399,7 +430,9 @@ def _summary(
             given = [label for label in table["label"].to_pylist() if label is not None]
             count += len(given)
             labels[split].update(given if label_kind != "tags" else (tag for label in given for tag in label.split()))
-            for row in table.to_pylist():
+            if vectors:
+                content.update(table["vector"].combine_chunks().flatten().to_numpy().tobytes())
+            for row in table.drop_columns(["vector"] if vectors else []).to_pylist():
                 content.update(json.dumps([*row.values()], default=bytes.hex).encode() + b"\n")
         labelled[split] = count
     dropped = dropped | {"overlap": read_rows - sum(documents.values())}

@@ -30,9 +30,14 @@ DOCUMENTS = pa.schema(
 TAGGED = DOCUMENTS.append(pa.field("words", pa.list_(pa.list_(pa.int32(), 2)), nullable=False))
 
 
-def schema_of(label_kind: LabelKind) -> pa.Schema:
-    """Return the schema of documents whose labels are of a kind."""
-    return TAGGED if label_kind == "tags" else DOCUMENTS
+# What another model made of the document: a vector, of the same width for all. Null for a document without one.
+VECTOR = pa.field("vector", pa.list_(pa.float32()))
+
+
+def schema_of(label_kind: LabelKind, vectors: bool = False) -> pa.Schema:
+    """Return the schema of documents whose labels are of a kind, with or without vectors."""
+    schema = TAGGED if label_kind == "tags" else DOCUMENTS
+    return schema.append(VECTOR) if vectors else schema
 
 
 def with_counts(schema: pa.Schema, documents: dict[str, int]) -> pa.Schema:

@@ -47,6 +47,8 @@ class Experiment(Settings):
             _check_language_models(self)
         else:
             _check_target_models(self)
+        if self.source.corpus.vector is not None:
+            raise ValueError("source.corpus.vector: only the target's documents have use for vectors: leave it out")
         target = self.target.corpus
         if target.files and target.split is None and target.test_share == 0.0:
             raise ValueError("target.corpus.test_share: the comparison needs a test split; give a share above 0")
@@ -59,11 +61,19 @@ class Experiment(Settings):
 
 
 def _with_its_tradition(comparison: Comparison, target: Target) -> Comparison:
-    """Put what the tradition has for the target task in the place of TF-IDF, where the arms are the default ones."""
-    if comparison.arms != Comparison.model_fields["arms"].default:
-        return comparison
-    arms = [target.training.tradition if isinstance(ARMS[name].target, Solved) else name for name in comparison.arms]
-    return comparison.model_copy(update={"arms": arms})
+    """Put what the tradition has for the target task in the place of what it has for another, in the default arms."""
+    solved = target.training.solved
+
+    def fitting(name: str) -> str:
+        return solved[0] if isinstance(ARMS[name].target, Solved) and name not in solved else name
+
+    defaults = {name: Comparison.model_fields[name].default for name in ("arms", "mean_of")}
+    changed = {
+        name: list(dict.fromkeys(map(fitting, arms)))
+        for name, arms in defaults.items()
+        if getattr(comparison, name) == arms
+    }
+    return comparison.model_copy(update=changed)
 
 
 def _check_language_models(experiment: Experiment) -> None:
@@ -99,22 +109,30 @@ def _check_target_models(experiment: Experiment) -> None:
             "source.task is classification"
         )
     seen: dict[Trained, str] = {}
-    tradition = target.training.tradition
-    for name in experiment.comparison.arms:
-        if name not in arms_for(tradition, source_labels=True):
+    comparison, tradition = experiment.comparison, target.training.solved[0]
+    for name in comparison.arms:
+        if name not in arms_for(target.training.solved, source_labels=True):
             raise ValueError(
                 f"comparison.arms: `{name}` is not for the task {target.task}, whose tradition is `{tradition}`"
             )
         match ARMS[name].target:
             case MeanOf(arms=arms):
-                if missing := [part for part in arms if part not in experiment.comparison.arms]:
+                parts = arms or comparison.mean_of
+                if missing := [part for part in parts if part not in comparison.arms]:
                     raise ValueError(
-                        f"comparison.arms: `{name}` is the mean of {_and(arms)}, and {_and(missing)} is not there"
+                        f"comparison.arms: `{name}` is the mean of {_and(parts)}, and {_and(missing)} is not there"
                     )
+                if means := [part for part in parts if isinstance(ARMS[part].target, MeanOf)]:
+                    raise ValueError(f"comparison.mean_of: {_and(means)} is a mean itself: name its arms in its place")
             case Solved(source_labels=True) if not of_classes or target.task != "classification":
                 raise ValueError(
                     f"comparison.arms: `{name}` learns the source's labels, too: source.task and target.task have to "
                     "be classification"
+                )
+            case Solved("embeddings") if target.corpus.vector is None:
+                raise ValueError(
+                    f"comparison.arms: `{name}` reads a vector of each document: name their column in "
+                    "target.corpus.vector"
                 )
             case AsItIs() if not of_classes or target.task != "classification":
                 raise ValueError(

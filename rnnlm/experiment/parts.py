@@ -135,20 +135,27 @@ class Comparison(Settings):
 
     arms: list[ArmName] = field(
         "How models of the target task are trained; empty, or a target without labels: none is, language models alone "
-        "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF of "
-        "words (logistic regression, or ridge regression for numbers). tfidf_source: the same, trained on the source's "
-        "labels as well, where source.task is classification and the source has all of the target's classes. source: "
-        "in the same case, the source's classifier as it is, which learns no target label. crf: a "
-        "conditional random field on hand-made features, which takes its place for tags. "
-        "target_text: starts from a language model of the target text alone. parameter: starts from the source (which "
-        "has read the target text, where target.language_model is given), trains all. direct: the same without the "
-        "target text. auxiliary: the same, with the target text read beside the labels. multi_task: random start, "
-        "source text and labels at once (each training as long as the source model's). linear_map: trains "
-        "linear maps of the source's weights. feature: the source's encoder, frozen, under a linear head that is "
-        "solved. feature_mixed: the same, with the states of all its layers. backward: as parameter, with models that "
-        "read from the end. both: the mean of these two. parameter_tfidf: the mean of parameter and tfidf (for "
-        "classes, of their logits), weighted by validation. parameter_crf: the same with crf.",
+        "are compared. scratch: random start, what the others are measured against. tfidf: a linear model on TF-IDF "
+        "of words (logistic regression, or ridge regression for numbers). nbsvm: for classes, a linear model on word "
+        "n-grams, weighted by how much oftener they occur in a class than elsewhere. embeddings: a linear model on "
+        "the vectors in target.corpus.vector, which another model has made of the documents. tfidf_source: as tfidf, "
+        "trained on the source's labels as well, where source.task is classification and the source has all of the "
+        "target's classes. source: in the same case, the source's classifier as it is, which learns no target label. "
+        "crf: a conditional random field on hand-made features, which takes its place for tags. target_text: starts "
+        "from a language model of the target text alone. parameter: starts from the source (which has read the target "
+        "text, where target.language_model is given), trains all. direct: the same without the target text. "
+        "auxiliary: the same, with the target text read beside the labels. multi_task: random start, source text and "
+        "labels at once (each training as long as the source model's). linear_map: trains linear maps of the source's "
+        "weights. feature: the source's encoder, frozen, under a linear head that is solved. lp_ft: starts with that "
+        "encoder and that head, and trains all. feature_mixed: as feature, with the states of all its layers. "
+        "backward: as parameter, with models that read from the end. both: the mean of these two. mean: the mean of "
+        "the arms in mean_of, weighted by validation.",
         default=["scratch", "tfidf", "target_text", "parameter", "linear_map", "feature"],
+    )
+    mean_of: list[ArmName] = field(
+        "The arms whose models the arm `mean` is made of: two or more of `arms`. For classes and tags it is the mean "
+        "of their logits. Models that err on different documents are better together than each alone.",
+        default=["parameter", "tfidf"],
     )
     language_models: bool = field(
         "Whether the target's language models are compared, too. Off: only those are trained that the models of these "
@@ -214,7 +221,9 @@ class Comparison(Settings):
             )
         if problem := self._language_model_seeds():
             raise ValueError(f"comparison.seeds_language_model: {problem}")
-        for name, values in (("arms", self.arms), ("labels", self.labels)):
+        if len(self.mean_of) < 2:
+            raise ValueError("comparison.mean_of: a mean is made of two arms or more")
+        for name, values in (("arms", self.arms), ("labels", self.labels), ("mean_of", self.mean_of)):
             if len(set(values)) != len(values):
                 raise ValueError(f"comparison.{name}: a value is there twice: {values}")
         return self

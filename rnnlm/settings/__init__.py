@@ -17,6 +17,7 @@ from rnnlm.settings.training import (
     TargetTraining,
     Trainable,
     WordMap,
+    trains_all,
 )
 
 __all__ = [
@@ -41,4 +42,5 @@ __all__ = [
     "WordMap",
     "field",
     "flat",
+    "trains_all",
 ]

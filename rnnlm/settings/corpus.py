@@ -98,6 +98,11 @@ class Corpus(Settings):
         "is in train, or where its group is.",
         default=None,
     )
+    vector: str | None = field(
+        "Column of lists of numbers, in Parquet and JSON lines: a vector of each document, made by any other model (a "
+        "sentence embedding), for the arm `embeddings`. Labelled documents need one.",
+        default=None,
+    )
     group: str | None = field("Column whose documents stay in one split together (a film, an author).", default=None)
     split: str | None = field(
         "Column that holds train, valid or test. Where no row is valid, valid_share is cut from train.", default=None
@@ -126,7 +131,7 @@ class Corpus(Settings):
         le=1_000_000_000,
     )
 
-    @field_validator("text", "label", "group", "split", "labels", "unlabelled", mode="before")
+    @field_validator("text", "label", "vector", "group", "split", "labels", "unlabelled", mode="before")
     @classmethod
     def _is_text(cls, value: object) -> object:
         """Take numbers and truth values for the text that a table has of them."""
@@ -189,7 +194,8 @@ class Corpus(Settings):
     @property
     def columns(self) -> list[str]:
         """The columns of a table that are read, each once."""
-        return list(dict.fromkeys([*self.texts, *(name for name in (self.label, self.group, self.split) if name)]))
+        others = (self.label, self.vector, self.group, self.split)
+        return list(dict.fromkeys([*self.texts, *(name for name in others if name)]))
 
     @property
     def labelled(self) -> bool:

@@ -156,8 +156,16 @@ AUTO = [
 Adaptation = Literal["cache", "dynamic"]
 # How the words of a target with a vocabulary of its own come to their first rows.
 WordMap = Literal["exact", "pieces", "neighbours", "linear"]
-# What is trained: all weights, the head alone, or linear maps of the encoder's weights and the head.
-Trainable = Literal["all", "head", "maps"]
+# What is trained: all weights; the head alone; the head first, and then all weights; or linear maps of the encoder's
+# weights, and the head.
+Trainable = Literal["all", "head", "head first", "maps"]
+
+
+def trains_all(trainable: Trainable) -> bool:
+    """Return whether all weights are trained."""
+    return trainable in ("all", "head first")
+
+
 # How much the training loss of a document counts.
 ClassWeights = Literal["none", "balanced"]
 
@@ -168,12 +176,12 @@ class TargetTraining(Settings):
     Attributes:
         task: The target task. Each has settings of its own.
         model: What its models are called.
-        tradition: The arm that is what the tradition has for it.
+        solved: The arms whose models are solved, not trained; the first is what the tradition has for it.
     """
 
     task: ClassVar[str]
     model: ClassVar[str]
-    tradition: ClassVar[str] = "tfidf"
+    solved: ClassVar[tuple[str, ...]] = ("tfidf", "embeddings")
 
     epochs: int = field("Passes over the labelled training documents.", default=2, ge=1, le=1_000)
     min_steps: int = field("Steps at least, for few labels: more epochs are added.", default=60, ge=1, le=1_000_000)
@@ -244,7 +252,7 @@ _POOLING = "concat: last state, maximum and mean over the true length. last: the
 class ClassifierTraining(TargetTraining):
     """How a classifier is trained."""
 
-    task, model = "classification", "classifier"
+    task, model, solved = "classification", "classifier", ("tfidf", "nbsvm", "embeddings")
 
     pooling: Pooling = field(_POOLING, default="concat")
     class_weights: ClassWeights = field(
@@ -275,7 +283,7 @@ class RegressorTraining(TargetTraining):
 class TaggerTraining(TargetTraining):
     """How a model that tags words is trained."""
 
-    task, model, tradition = "tagging", "tagger", "crf"
+    task, model, solved = "tagging", "tagger", ("crf",)
 
     pooling: Literal["word"] = field(
         "word: the state behind the last piece of each word, where the whole word has been read; of models that read "

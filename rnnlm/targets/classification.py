@@ -1,15 +1,17 @@
 """Classification: each document is of one class."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from rnnlm.settings import ClassWeights
+from rnnlm.targets import nbsvm
 from rnnlm.targets.calibration import calibration_metrics, fit_temperature
 from rnnlm.targets.class_scores import classification_metrics
 from rnnlm.targets.measure import Measure
+from rnnlm.targets.ngrams import tfidf
+from rnnlm.targets.solver import Solver, logistic_regression, standardised
 from rnnlm.targets.task import Metric, Said, TargetTask
 from rnnlm.targets.weighting import fit_weights, weighted
 
@@ -33,7 +35,11 @@ class Classification(TargetTask):
     }
     shown = ("macro_f1",)
     quality = ("nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
-    strengths = (1.0, 10.0, 100.0)
+    solvers: ClassVar = {
+        "tfidf": Solver((1.0, 10.0, 100.0), tfidf, logistic_regression),
+        "nbsvm": Solver(nbsvm.STRENGTHS, nbsvm.ngrams, nbsvm.solve),
+        "embeddings": Solver((0.0001, 0.001, 0.01, 0.1, 1.0), standardised, logistic_regression, reads="vector"),
+    }
     about = (
         "NLL is the negative log-likelihood of a document in nats. The calibration error is the difference between "
         "confidence and accuracy, averaged over documents (15 bins). Calibrated scores use the temperature that "
@@ -75,34 +81,6 @@ class Classification(TargetTask):
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of the logits, as probabilities."""
         return weighted(said, weights)
-
-    def solve(
-        self,
-        features: Any,
-        labels: np.ndarray,
-        others: Sequence[Any],
-        strength: float,
-        *,
-        classes: int = 2,
-        class_weights: ClassWeights = "none",
-        document_weights: np.ndarray | None = None,
-        **_: Any,
-    ) -> list[Said]:
-        """Fit logistic regression; a class without a training document has the probability 0."""
-        from sklearn.linear_model import LogisticRegression
-
-        said = [np.zeros((other.shape[0], classes)) for other in others]
-        there = np.unique(labels)
-        if len(there) == 1:  # only one class
-            for one in said:
-                one[:, there] = 1.0
-            return said
-        weights = "balanced" if class_weights == "balanced" else None
-        model = LogisticRegression(C=strength, max_iter=1_000, class_weight=weights)
-        model.fit(features, labels, document_weights)
-        for one, other in zip(said, others, strict=True):
-            one[:, model.classes_] = model.predict_proba(other)
-        return said
 
     def table(self, said: Said, labels: np.ndarray) -> dict[str, pa.Array]:
         """Return the columns `label` and `probabilities`."""

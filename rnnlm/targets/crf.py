@@ -7,8 +7,11 @@ had before neural networks: the word, its beginning, end and shape, and the same
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from rnnlm.targets.solver import Options
 
 # Iterations of L-BFGS at most; on small sets it ends by itself before.
 ITERATIONS = 200
@@ -44,6 +47,13 @@ def word_features(words: Sequence[str]) -> Features:
     return found
 
 
+def features(
+    train: Sequence[Sequence[str]], others: Sequence[Sequence[Sequence[str]]], **_: Any
+) -> list[list[Features]]:
+    """Return the features of each document's words: of the training documents, then of each other group."""
+    return [[word_features(words) for words in group] for group in (train, *others)]
+
+
 def _shape(word: str) -> str:
     """Return the kinds of a word's characters, each once where they follow each other: `Xx` for Paris, `X0` for A4."""
     kinds = ("0" if one.isdigit() else "X" if one.isupper() else "x" if one.isalpha() else one for one in word)
@@ -59,7 +69,7 @@ def solve(
     tags: Sequence[np.ndarray],
     others: Sequence[Sequence[Features]],
     strength: float,
-    classes: int,
+    options: Options,
 ) -> list[np.ndarray]:
     """Fit a conditional random field, and return the probability of each tag of the words of other documents.
 
@@ -68,7 +78,7 @@ def solve(
         tags: The tags of each, as indices.
         others: Groups of documents that are asked about.
         strength: Inverse strength of the L2 penalty.
-        classes: Number of tags. One that no training document has gets the probability 0.
+        options: The number of tags. One that no training document has gets the probability 0.
 
     Returns:
         (words, classes) the marginal probabilities of each group's words, one document after the other.
@@ -86,7 +96,7 @@ def solve(
         tagger.open(file)
         known = [(int(name), name) for name in tagger.labels()]
         try:
-            return [_marginals(tagger, group, known, classes) for group in others]
+            return [_marginals(tagger, group, known, options.classes) for group in others]
         finally:
             tagger.close()
 

@@ -1,12 +1,14 @@
 """Regression: each document has a number."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from rnnlm.targets.measure import Measure
+from rnnlm.targets.ngrams import tfidf
+from rnnlm.targets.solver import Solver, ridge_of_vectors, ridge_regression, standardised
 from rnnlm.targets.task import Metric, Said, TargetTask
 
 STRATA = 10  # groups by their labels, of which a subset takes the same share
@@ -28,7 +30,10 @@ class Regression(TargetTask):
     }
     shown = ("rmse", "spearman")
     quality = ("r2",)
-    strengths = (0.1, 1.0, 10.0, 100.0, 1_000.0)
+    solvers: ClassVar = {
+        "tfidf": Solver((0.1, 1.0, 10.0, 100.0, 1_000.0), tfidf, ridge_regression),
+        "embeddings": Solver((0.0001, 0.001, 0.01, 0.1, 1.0), standardised, ridge_of_vectors, reads="vector"),
+    }
     about = (
         "RMSE is the root of the mean squared error. The rank correlation is Spearman's. R² is the share of the "
         "labels' variance that a model explains: 0 is as good as the mean of the test labels, below 0 is worse."
@@ -91,14 +96,6 @@ class Regression(TargetTask):
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of the numbers."""
         return np.asarray(np.tensordot(weights, np.stack(said).astype(np.float64), axes=1))
-
-    def solve(self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, **_: Any) -> list[Said]:
-        """Fit ridge regression; its answers stay within the range of the training labels."""
-        from sklearn.linear_model import Ridge
-
-        # Conjugate gradients: the one solver for sparse features with an intercept that draws no random numbers.
-        model = Ridge(alpha=1.0 / strength, solver="sparse_cg", tol=1e-6).fit(features, labels)
-        return [np.clip(model.predict(other), labels.min(), labels.max()) for other in others]
 
     def table(self, said: Said, labels: np.ndarray) -> dict[str, pa.Array]:
         """Return the columns `label` and `value`."""

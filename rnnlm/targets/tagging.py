@@ -1,7 +1,7 @@
 """Tagging: each word of a document has a tag, and the tags mark entities."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +11,7 @@ from rnnlm.targets.calibration import calibration_metrics, fit_temperature
 from rnnlm.targets.class_scores import classification_metrics
 from rnnlm.targets.entities import Found, found
 from rnnlm.targets.measure import Measure
+from rnnlm.targets.solver import Solver
 from rnnlm.targets.task import Metric, Said, TargetTask
 from rnnlm.targets.weighting import fit_weights, weighted
 
@@ -40,7 +41,7 @@ class Tagging(TargetTask):
     }
     shown = ("token_accuracy",)
     quality = ("precision", "recall", "nll", "nll_calibrated", "ece", "ece_calibrated", "valid/temperature")
-    strengths = (1.0, 10.0, 100.0, 1_000.0)
+    solvers: ClassVar = {"crf": Solver((1.0, 10.0, 100.0, 1_000.0), crf.features, crf.solve, reads="words")}
     about = (
         "An entity is right if its words and its type are; F1 is counted over all entities, as the evaluation of CoNLL "
         "counts it. Token accuracy is the share of words with the right tag. NLL is the negative log-likelihood of a "
@@ -104,21 +105,6 @@ class Tagging(TargetTask):
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of the logits, as probabilities."""
         return weighted(said, weights)
-
-    def features(
-        self,
-        train: Sequence[Sequence[str]],
-        others: Sequence[Sequence[Sequence[str]]],
-        **_: Any,
-    ) -> list[list[crf.Features]]:
-        """Return the hand-made features of each document's words."""
-        return [[crf.word_features(words) for words in group] for group in (train, *others)]
-
-    def solve(
-        self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, *, classes: int = 2, **_: Any
-    ) -> list[Said]:
-        """Fit a conditional random field; a tag without a training document has the probability 0."""
-        return crf.solve(features, list(labels), others, strength, classes)
 
     def table(self, said: Said, labels: np.ndarray) -> dict[str, pa.Array]:
         """Return the columns `label` and `probabilities`: of each document a list of its words."""

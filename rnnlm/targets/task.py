@@ -3,14 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from rnnlm.refs import LabelKind
 from rnnlm.targets.measure import Measure
-from rnnlm.targets.tfidf import tfidf
+from rnnlm.targets.solver import Solver
 
 # What a model says of documents: the probability of each class, (documents, classes), or a number each, (documents,).
 # Or what it says of their words, one after the other: the probability of each tag, (words, tags).
@@ -45,8 +45,7 @@ class TargetTask(ABC):
         metrics: All scores of a model, by name.
         shown: Those in the first table beside the measure.
         quality: Those in the second table.
-        strengths: Inverse strengths of the L2 penalty of the tradition's model that are tried; validation
-            chooses.
+        solvers: Models that are solved, not trained, by the names of their arms. The first is what the tradition has.
         about: What a reader of the report has to know of the second table.
     """
 
@@ -59,7 +58,7 @@ class TargetTask(ABC):
     metrics: ClassVar[Mapping[str, Metric]]
     shown: ClassVar[tuple[str, ...]]
     quality: ClassVar[tuple[str, ...]]
-    strengths: ClassVar[tuple[float, ...]]
+    solvers: ClassVar[Mapping[str, Solver]]
     about: ClassVar[str]
 
     @abstractmethod
@@ -118,33 +117,6 @@ class TargetTask(ABC):
     @abstractmethod
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:
         """Return the weighted mean of what models say."""
-
-    def features(
-        self, train: Sequence[Any], others: Sequence[Sequence[Any]], *, classes: int, parted: bool
-    ) -> list[Any]:
-        """Return the features of documents that `solve` takes: of the training documents, then of each other group.
-
-        Args:
-            train: The training documents: a text each, or the words of each where words have tags.
-            others: Further groups of documents.
-            classes: Number of classes; 0 where labels are numbers.
-            parted: Whether their script parts words by spaces.
-        """
-        return tfidf(train, others, classes=classes, parted=parted)
-
-    @abstractmethod
-    def solve(
-        self, features: Any, labels: np.ndarray, others: Sequence[Any], strength: float, **settings: Any
-    ) -> list[Said]:
-        """Fit a model that is linear in its features to its optimum, and return what it says of other documents.
-
-        Args:
-            features: What `features` returns of the training documents.
-            labels: (documents,) their labels.
-            others: Features of the documents that are asked about.
-            strength: Inverse strength of the L2 penalty.
-            settings: What only this task has.
-        """
 
     @abstractmethod
     def table(self, said: Said, labels: np.ndarray) -> dict[str, pa.Array]:

@@ -1,4 +1,8 @@
-"""One frozen encoder, from labelled documents on disk to a scored model on disk: its head is solved, not trained."""
+"""The head of a model of the target task, solved on the states of its frozen encoder.
+
+Feature transfer ends with it. LP-FT (linear probing, then fine-tuning: Kumar et al. 2022) starts with it: from a head
+that fits, fine-tuning changes the encoder less than from a random one.
+"""
 
 import functools
 import time
@@ -19,20 +23,25 @@ from rnnlm.training.linear_head import STRENGTHS, Linear, solve
 from rnnlm.training.target_model import pooled_features, predict
 from rnnlm.transfer.cell import Fitted, read_documents
 from rnnlm.transfer.start import head_weights, start_weights
-from rnnlm.transfer.subsets import labelled_documents
+from rnnlm.transfer.subsets import Labelled, labelled_documents
 from rnnlm.transfer.target_fit import TargetFit, write_fitted
 
 # Numbers of the test split's pooled states that are kept from cell to cell: 500 MB.
 MOST_STATES = 125_000_000
 
 
-class _Tried(NamedTuple):
-    """What came of a strength of the penalty."""
+class Tried(NamedTuple):
+    """What came of a strength of the penalty.
+
+    Attributes:
+        strength: The inverse strength.
+        of_valid: What was said of the documents that choose.
+        on_valid: The scores of that, and the strength.
+    """
 
     strength: float
     of_valid: Said
     on_valid: dict[str, float]
-    head: Linear
 
 
 def fit_head(fit: TargetFit, final: Path) -> Fitted:
@@ -51,29 +60,50 @@ def fit_head(fit: TargetFit, final: Path) -> Fitted:
     model = fit.model(fit.training)
     set_weights(model, fit.initial_weights(mapped, fit.seed))
     of_test, elsewhere = _states_of_test(model, fit, test)
-    everything = of.train if of.is_cross_validated else of.train.followed_by(of.valid)
-    states = _States.of(model, everything)
-    start = _start(fit, mapped, get_weights(model))
-    by_fold = [_solved(model, (states, train), start, STRENGTHS, (states, valid)) for train, valid in of.folds]
-    tried = []
-    for n, strength in enumerate(STRENGTHS):
-        of_valid = np.concatenate([solved[n][1] for solved in by_fold])
-        on_valid = task.score_all(of_valid, of.valid.labels) | {"strength": strength}
-        tried.append(_Tried(strength, of_valid, on_valid, by_fold[-1][n][0]))
-    best = max(tried, key=lambda one: task.rank(one.on_valid, fit.training.select))
-    head = best.head
-    if of.is_cross_validated:
-        # From the strongest penalty again, as in each fold.
-        strengths = STRENGTHS[: STRENGTHS.index(best.strength) + 1]
-        head = _solved(model, (states, of.train), start, strengths)[-1][0]
-    _put(model, head)
+    heads = SolvedHeads(fit, of, model, mapped)
+    heads.put(of.train)
     said = predict(model, test, of_test)
     weights = get_weights(model)
+    best = heads.best
     sha256, metrics = write_fitted(
         fit, model, weights, (of.valid, best.of_valid), (test, said), best.on_valid, coverage, [], final
     )
     # Every cell is charged what it would cost alone.
     return Fitted(sha256, metrics, time.perf_counter() - began + elsewhere, "float32")
+
+
+class SolvedHeads:
+    """The heads of a model on its encoder as it is, with the strength of the penalty that validation chooses.
+
+    Attributes:
+        best: The best strength, and what came of it.
+
+    Args:
+        fit: What the model is made from.
+        of: The labelled documents.
+        model: The model, with the weights that the head is to be solved on.
+        mapped: The weights of the start over the target's vocabulary; empty if there is none.
+    """
+
+    def __init__(self, fit: TargetFit, of: Labelled, model: TargetModel, mapped: Weights) -> None:
+        self._model, task = model, TARGETS[fit.training.model]
+        everything = of.train if of.is_cross_validated else of.train.followed_by(of.valid)
+        self._states = states = _States.of(model, everything)
+        self._start = _start(fit, mapped, get_weights(model))
+        by_fold = [
+            _solved(model, (states, train), self._start, STRENGTHS, (states, valid)) for train, valid in of.folds
+        ]
+        tried = []
+        for n, strength in enumerate(STRENGTHS):
+            of_valid = np.concatenate([solved[n][1] for solved in by_fold])
+            tried.append(Tried(strength, of_valid, task.score_all(of_valid, of.valid.labels) | {"strength": strength}))
+        self.best = max(tried, key=lambda one: task.rank(one.on_valid, fit.training.select))
+
+    def put(self, train: Text) -> None:
+        """Put the head for some of the documents into the model, with their statistics."""
+        # From the strongest penalty on, as where it was chosen.
+        strengths = STRENGTHS[: STRENGTHS.index(self.best.strength) + 1]
+        _put(self._model, _solved(self._model, (self._states, train), self._start, strengths)[-1][0])
 
 
 class _States(NamedTuple):

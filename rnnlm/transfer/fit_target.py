@@ -36,7 +36,7 @@ from rnnlm.training.target_model import (
 )
 from rnnlm.transfer.cell import Fitted, read_documents
 from rnnlm.transfer.fit import start_of, state_folder
-from rnnlm.transfer.fit_head import fit_head
+from rnnlm.transfer.fit_head import SolvedHeads, fit_head
 from rnnlm.transfer.start import start_weights
 from rnnlm.transfer.subsets import labelled_documents
 from rnnlm.transfer.target_fit import BesideText, TargetFit, write_fitted
@@ -132,6 +132,11 @@ class _Tries:
             training = training.model_copy(update={"evaluations": 1})
         self._mapped, self.coverage = start_weights(fit.start, tokens, fit.word_map) if fit.start else ({}, {})
         self.model = fit.model(training)
+        self._began: Weights = {}
+        self._heads: SolvedHeads | None = None
+        if fit.trainable == "head first":
+            set_weights(self.model, self._initial_weights(fit.seed))
+            self._heads = SolvedHeads(fit, self.of, self.model, self._mapped)
         sizes = tokens.vocabulary_size, training.batch_size, training.max_tokens
         self.precision = choose_precision(training.precision, settings, *sizes)
         self._importance = self._fisher() if fit.tuned and training.needs_fisher else None
@@ -169,9 +174,8 @@ class _Tries:
 
     def _average(self, way: int, trained: Weights, share: float, train: Text) -> None:
         """Put the average of the trained weights and the start into the model, if the way of fine-tuning says so."""
-        fine_tuning, seed = self._way(way)
-        if fine_tuning.average:
-            average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
+        if self._way(way)[0].average:
+            average_with_start(self.model, self._began, trained, share, train, self._fit.seed)
 
     def _initial_weights(self, seed: int) -> Weights:
         """Return the weights of the start, the same for all learning rates of a seed."""
@@ -203,6 +207,9 @@ class _Tries:
         """Train the model; return the learning curve, and the weights that it ends with."""
         fit, (fine_tuning, seed) = self._fit, self._way(way)
         set_weights(self.model, self._initial_weights(seed))
+        if self._heads is not None:
+            self._heads.put(train)
+        self._began = get_weights(self.model)
         folder = self._state_folder(self._states, way, rate, part, train, valid) if self._states else None
         history, before = train_target_model(
             self.model,

@@ -117,6 +117,7 @@ def run_cell(
                 spec.id.labels,
                 seed,
                 final,
+                model=work.model,
                 select=work.select,
                 validation=work.validation,
                 class_weights=work.class_weights,

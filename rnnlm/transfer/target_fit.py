@@ -10,7 +10,7 @@ from rnnlm.experiment import Validation
 from rnnlm.model.checkpoint import Checkpoint, Description, Weights, get_weights
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import DocumentsRef, TokensRef
-from rnnlm.settings import LanguageModelTraining, Model, TargetTraining, Trainable, WordMap
+from rnnlm.settings import LanguageModelTraining, Model, TargetTraining, Trainable, WordMap, trains_all
 from rnnlm.targets import TARGETS, Said
 from rnnlm.tokens import Text
 from rnnlm.training.target_model import reusable_target_model
@@ -43,7 +43,8 @@ class TargetFit:
         validation: Which of them choose the model; if None, the whole validation split.
         documents: The target's documents, if they may have groups.
         start: Folder of a model whose encoder to start from. None: from scratch.
-        trainable: All weights, the head alone, or linear maps of the encoder's weights and the head.
+        trainable: All weights; the head alone; the head first, and then all weights; or linear maps of the encoder's
+            weights, and the head.
         word_map: How words come to their rows that the start does not know.
         beside: Text that the encoder is trained on in between; if None, it is trained on the labels alone.
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each
@@ -66,7 +67,7 @@ class TargetFit:
     @property
     def tuned(self) -> bool:
         """Whether all weights of a pretrained encoder are trained, so that ways of fine-tuning apply."""
-        return self.start is not None and self.trainable == "all"
+        return self.start is not None and trains_all(self.trainable)
 
     def model(self, training: TargetTraining) -> TargetModel:
         """Return the model, which other cells of its architecture use, too."""

@@ -1,7 +1,7 @@
-"""What came before neural networks, as cells of the comparison: n-gram models, linear models, and for tags a CRF.
+"""What is counted or solved, as cells of the comparison: n-gram models, linear models, and for tags a CRF.
 
-They know nothing of the source, but for a linear model that learns its labels. A recurrent model that does not beat
-them is not worth its hours.
+They know nothing of the source, but for a linear model that learns its labels; vectors of the documents may come from
+any other model. A recurrent model that does not beat them is not worth its hours.
 """
 
 import itertools
@@ -25,6 +25,7 @@ from rnnlm.ngram import Counts, NgramModel, count, katz, kneser_ney
 from rnnlm.refs import DocumentsRef, TokensRef
 from rnnlm.settings import ClassWeights
 from rnnlm.targets import Said, TargetTask
+from rnnlm.targets.solver import Options
 from rnnlm.tokens import Text
 from rnnlm.transfer.cell import Fitted, read_documents, write_language_model, write_target_model
 from rnnlm.transfer.subsets import labelled_documents
@@ -87,14 +88,14 @@ def fit_solved(
     final: Path,
     *,
     select: str,
+    model: str | None = None,
     validation: Validation | None = None,
     class_weights: ClassWeights = "none",
     source: DocumentsRef | None = None,
 ) -> Fitted:
     """Fit what the tradition has for a target task, and score it on the test split.
 
-    It is a linear model on TF-IDF of words and pairs of words, or for tags a conditional random field. It sees the
-    labelled documents that the other arms see.
+    It sees the labelled documents that the other arms see.
 
     Args:
         task: The target task.
@@ -104,6 +105,7 @@ def fit_solved(
         seed: Seed of the subset.
         final: Folder to write.
         select: The score that the strength of the penalty is chosen by.
+        model: One of the task's `solvers`; if None, the first.
         validation: Which of the labels choose it; if None, the whole validation split.
         class_weights: Whether rare classes count more in training, for classes.
         source: Labelled documents of the source, for classes: those of the target's classes in its training split are
@@ -112,20 +114,21 @@ def fit_solved(
     began = time.perf_counter()
     of = labelled_documents(task, tokens, labels, seed, validation, documents)
     test = read_documents(tokens, "test", labelled=True)
-    read = _read(documents)
-    settings = {"classes": len(tokens.labels), "class_weights": class_weights}
+    solver = task.solvers[model or next(iter(task.solvers))]
+    read = _read(documents, solver.reads)
     more, classes_of_more = _of_source(source, tokens.labels) if source else ([], np.zeros(0, np.int64))
-    choices = list(itertools.product(task.strengths, SOURCE_WEIGHTS if source else (1.0,)))
+    choices = list(itertools.product(solver.strengths, SOURCE_WEIGHTS if source else (1.0,)))
     parted = bool(of.train.n_characters.sum() / max(1, of.train.n_words.sum()) <= LONGEST_WORDS)
 
     def solved(train: Text, others: Sequence[Text], choices: Sequence[tuple[float, float]]) -> Iterator[list[Said]]:
         """Yield what the model of each strength and weight says of each other text."""
         of_train, *of_others = ([read[n] for n in text.document_ids] for text in (train, *others))
-        features, *asked = task.features([*of_train, *more], of_others, classes=len(tokens.labels), parted=parted)
+        classes = len(tokens.labels)
+        features, *asked = solver.features([*of_train, *more], of_others, classes=classes, parted=parted)
+        all_labels = np.concatenate([train.labels, classes_of_more]) if more else train.labels
         for strength, weight in choices:
-            weighted = {"document_weights": np.repeat([1.0, weight], [len(train), len(more)])} if more else {}
-            all_labels = np.concatenate([train.labels, classes_of_more]) if more else train.labels
-            yield task.solve(features, all_labels, asked, strength, **settings, **weighted)
+            weights = np.repeat([1.0, weight], [len(train), len(more)]) if more else None
+            yield solver.solve(features, all_labels, asked, strength, Options(classes, class_weights, weights))
 
     at_once = [] if of.is_cross_validated else [test]
     by_fold = [list(solved(train, [valid, *at_once], choices)) for train, valid in of.folds]
@@ -153,13 +156,18 @@ def _of_source(source: DocumentsRef, classes: Sequence[str]) -> tuple[list[str],
     return table["text"].to_pylist(), table["class"].to_numpy().astype(np.int64)
 
 
-def _read(documents: DocumentsRef) -> dict[str, Any]:
-    """Return the text of each labelled document by its id, or its words if it has tags."""
-    tagged = documents.label_kind == "tags"
-    table = pq.read_table(documents.file, columns=["id", "text", "label", *(["words"] if tagged else [])])
+def _read(documents: DocumentsRef, column: str) -> dict[str, Any]:
+    """Return the text, the words or the vector of each labelled document by its id."""
+    columns = {"text": ["text"], "words": ["text", "words"], "vector": ["vector"]}[column]
+    table = pq.read_table(documents.file, columns=["id", "label", *columns])
     table = table.filter(pc.is_valid(table["label"]))
-    found = table["text"].to_pylist()
-    if tagged:
-        places = table["words"].to_pylist()
-        found = [words_in(text, words) for text, words in zip(found, places, strict=True)]
+    if column == "words":
+        found = [
+            words_in(text, words)
+            for text, words in zip(table["text"].to_pylist(), table["words"].to_pylist(), strict=True)
+        ]
+    elif column == "vector":
+        found = list(np.stack(table["vector"].to_numpy(zero_copy_only=False)))
+    else:
+        found = table["text"].to_pylist()
     return dict(zip(table["id"].to_pylist(), found, strict=True))

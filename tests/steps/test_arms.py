@@ -20,11 +20,11 @@ from rnnlm.targets import TASKS, TargetTask
 from rnnlm.tokens.text import flat
 
 LABELS = 20
-FILES = {"class": "reviews.csv", "number": "reviews.csv", "tags": "tagged.jsonl"}
+FILES = {"class": "reviews.jsonl", "number": "reviews.jsonl", "tags": "tagged.jsonl"}
 
 
-def tradition(target: TargetTask) -> str:
-    return "crf" if target.labels == "tags" else "tfidf"
+def arms_of(target: TargetTask) -> list[str]:
+    return arms_for(tuple(target.solvers))
 
 
 def experiment(folder: Path, target: TargetTask) -> Experiment:
@@ -41,7 +41,10 @@ def experiment(folder: Path, target: TargetTask) -> Experiment:
         },
         "target": {
             "task": target.name,
-            "corpus": {"files": [str(folder / FILES[target.labels])], "label": "stars", **shares},
+            "corpus": {
+                "files": [str(folder / FILES[target.labels])], "label": "stars",
+                "vector": None if target.labels == "tags" else "vector", **shares,
+            },
             "language_model": training,
             "adaptations": ["cache", "dynamic"],
             "ngram_order": 3,
@@ -51,7 +54,7 @@ def experiment(folder: Path, target: TargetTask) -> Experiment:
             },
         },
         "comparison": {
-            "arms": arms_for(tradition(target)),
+            "arms": arms_of(target),
             "labels": [LABELS],
             "seeds": 1,
         },
@@ -94,7 +97,7 @@ every_arm = pytest.mark.parametrize("arm", ARMS)
 @every_arm
 def test_an_arm_has_a_cell_for_each_model_that_it_names(arm: str, computed: Computed) -> None:
     expected = [("language_model", 0)] if ARMS[arm].language_model else []
-    if ARMS[arm].target and arm in arms_for(tradition(computed.target)):
+    if ARMS[arm].target and arm in arms_of(computed.target):
         expected.append((computed.target.model, LABELS))
     assert sorted((cell.task, cell.labels) for cell, _ in cells_of(computed, arm)) == sorted(expected)
 

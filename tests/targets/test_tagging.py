@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rnnlm.corpus.bio import classes_of, iob2
 from rnnlm.targets import TARGETS, crf
 from rnnlm.targets.entities import Found, found
+from rnnlm.targets.solver import Options
 from rnnlm.tokens.text import listed
 
 TYPES = ("LOC", "PER")
@@ -128,12 +129,13 @@ def test_a_crf_learns_tags_from_the_words_around_and_knows_no_tag_that_it_has_no
     words = [["in", "Rome"], ["by", "Rome"], ["in", "Kim"], ["by", "Kim"]] * 5
     tags = [np.array([0, 1 if first == "in" else 3]) for first, _ in words]
     train = [crf.word_features(one) for one in words]
-    (said,) = crf.solve(train, tags, [[crf.word_features(one) for one in (["in", "Oslo"], ["by", "Oslo"])]], 100.0, 5)
+    asked, options = [crf.word_features(one) for one in (["in", "Oslo"], ["by", "Oslo"])], Options(classes=5)
+    (said,) = crf.solve(train, tags, [asked], 100.0, options)
     assert said.argmax(axis=1).tolist() == [0, 1, 0, 3]
     np.testing.assert_allclose(said.sum(axis=1), 1.0, atol=1e-6)
     assert (said[:, [2, 4]] == 0.0).all()
-    again = crf.solve(train, tags, [train], 100.0, 5)
-    assert np.array_equal(again[0], crf.solve(train, tags, [train], 100.0, 5)[0])
+    again = crf.solve(train, tags, [train], 100.0, options)
+    assert np.array_equal(again[0], crf.solve(train, tags, [train], 100.0, options)[0])
 
 
 def test_features_of_words_are_what_recognisers_look_at() -> None:

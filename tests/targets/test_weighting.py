@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnlm.targets.calibration import fit_temperature, with_temperature
-from rnnlm.targets.weighting import fit_weights, weighted
+from rnnlm.targets.weighting import PULL, fit_weights, weighted
 
 
 def some(seed: int, documents: int = 300, classes: int = 3) -> tuple[list[np.ndarray], np.ndarray]:
@@ -26,11 +26,26 @@ def nll(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
 
 
+def test_a_few_documents_do_not_give_all_weight_to_one() -> None:
+    """Five documents that both get right say nothing about which is better; new documents do."""
+    said, labels = some(6, 2_000)
+    right = np.flatnonzero((said[0].argmax(axis=1) == labels) & (said[1].argmax(axis=1) == labels))[:5]
+    weights = fit_weights([one[right] for one in said], labels[right])
+    assert np.isfinite(weights).all()
+    assert weights.min() > 0.3 * weights.max()
+    assert nll(weighted(said, weights), labels) < 2.0
+
+
 def test_no_other_weights_make_the_labels_likelier() -> None:
     said, labels = some(1)
-    found = nll(weighted(said, fit_weights(said, labels)), labels)
+
+    def loss(weights: np.ndarray) -> float:
+        pull = PULL * ((weights - weights.mean()) ** 2).sum() / (2 * len(labels))
+        return nll(weighted(said, weights), labels) + float(pull)
+
+    found = loss(fit_weights(said, labels))
     grid = np.linspace(0.0, 1.5, 61)
-    best = min(nll(weighted(said, np.array([a, b])), labels) for a in grid for b in grid)
+    best = min(loss(np.array([a, b])) for a in grid for b in grid)
     assert found == pytest.approx(best, abs=1e-4)
     assert found <= best + 1e-9
 

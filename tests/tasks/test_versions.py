@@ -71,7 +71,7 @@ def settings(file: Path) -> Experiment:
                 },
             },
             "comparison": {
-                "arms": ["scratch", "tfidf", "parameter", "linear_map", "feature", "parameter_tfidf"],
+                "arms": ["scratch", "tfidf", "parameter", "linear_map", "feature", "nbsvm", "mean"],
                 "labels": [40],
                 "validation": "split",
                 "seeds": 1,
@@ -86,7 +86,7 @@ def of_tags(file: Path) -> Experiment:
     target = content["target"]
     target |= {"task": "tagging", "tagger": target.pop("classifier"), "language_model": None, "ngram_order": None}
     target["corpus"] |= {"label": "-1", "drop_duplicates": False}
-    content["comparison"] |= {"arms": ["scratch", "crf", "parameter", "parameter_crf"], "language_models": False}
+    content["comparison"] |= {"arms": ["scratch", "crf", "parameter", "mean"], "language_models": False}
     return check_experiment(content)
 
 

@@ -1,13 +1,15 @@
 """The tries of one cell: every arm has as many, what differs between them is what it can use."""
 
+import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from rnnlm.corpus import ingest
+from rnnlm.experiment import Validation
 from rnnlm.model.checkpoint import Checkpoint, Weights, get_weights
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import TokensRef
@@ -126,3 +128,47 @@ def test_the_validation_split_chooses_the_temperature(tokens: TokensRef, tmp_pat
     np.testing.assert_allclose(probabilities, predict(model, test), rtol=1e-6)
     expected = calibration_metrics(probabilities, test.labels, temperature)
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("way", ["held out", "cross-validation"])
+def test_lp_ft_starts_where_feature_transfer_ends(
+    way: Literal["held out", "cross-validation"], tokens: TokensRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cross-validation each fold has a head that knows only what the fold is trained on."""
+    training = TRAINING.model_copy(update={"fine_tuning": [FineTuning(average=True)]})
+
+    def cell(name: str, trainable: Trainable, start: Path | None, labels: int) -> dict[str, float]:
+        validation = Validation(way=way, documents=labels if way == "cross-validation" else 10) if start else None
+        fit = TargetFit(
+            MODEL, tokens, training, 3, labels=labels, validation=validation, start=start, trainable=trainable
+        )
+        return fit_target_model(fit, tmp_path / name).metrics
+
+    cell("source", "all", None, 40)
+    # A source with other classes: its head says nothing to the target.
+    description = tmp_path / "source" / "model.json"
+    description.write_text(json.dumps(json.loads(description.read_text()) | {"labels": ["a", "b"]}))
+    assert Checkpoint.load(tmp_path / "source").description.labels == ["a", "b"]
+    seen: list[tuple[list[str], Weights]] = []
+    train = train_target_model
+
+    def recorded(model: Any, documents: Text, *rest: Any, **named: Any) -> Any:
+        seen.append((documents.document_ids.tolist(), get_weights(model)))
+        return train(model, documents, *rest, **named)
+
+    monkeypatch.setattr("rnnlm.transfer.fit_target.train_target_model", recorded)
+    solved = cell("solved", "head", tmp_path / "source", 30)
+    assert not seen
+    found = cell("found", "head first", tmp_path / "source", 30)
+    rates, folds = len(TRAINING.learning_rates), 5 if way == "cross-validation" else 1
+    assert len(seen) == rates * folds + (way == "cross-validation")
+    last, feature = seen[-1][1], Checkpoint.load(tmp_path / "solved").weights
+    assert last.keys() == feature.keys()
+    for name, weight in last.items():
+        np.testing.assert_array_equal(weight, feature[name])
+    assert found["nll"] != solved["nll"]  # it goes on from there
+    if way == "cross-validation":
+        heads = [weights["head/kernel"].tobytes() for _, weights in seen[:folds]]
+        assert len(set(heads)) == folds
+        assert heads * rates == [weights["head/kernel"].tobytes() for _, weights in seen[:-1]]
+        assert all(set(documents) < set(seen[-1][0]) for documents, _ in seen[:-1])

@@ -315,7 +315,7 @@ def test_tfidf_is_chosen_as_scikit_learn_would(
     whole = drawn(tokens, 60, validation)
     losses = {
         strength: nll(np.concatenate([said(*fold, strength) for fold in whole.folds]), whole.valid.labels)
-        for strength in CLASSES.strengths
+        for strength in CLASSES.solvers["tfidf"].strengths
     }
     best = min(losses, key=lambda strength: losses[strength])
     assert fitted.metrics["valid/strength"] == best

@@ -1,11 +1,15 @@
 """The traditional models as cells: real documents, real counts, scores against what is computed beside them."""
 
+import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import StandardScaler
 
 from rnnlm.corpus import ingest
 from rnnlm.experiment import Validation
@@ -81,10 +85,11 @@ def test_a_mixture_is_better_than_both_on_validation(reviews: tuple[DocumentsRef
     assert mixture["valid/nll"] <= ngram["valid/nll"] + 1e-4
 
 
+@pytest.mark.parametrize("model", [name for name, solver in CLASSES.solvers.items() if solver.reads == "text"])
 @pytest.mark.parametrize("chinese", [False, True])
-def test_tfidf_learns_what_one_word_tells(chinese: bool, tmp_path: Path) -> None:
+def test_the_tradition_learns_what_one_word_tells(model: str, chinese: bool, tmp_path: Path) -> None:
     documents, tokens = corpus(tmp_path / "data", chinese)
-    fitted = fit_solved(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy")
+    fitted = fit_solved(CLASSES, documents, tokens, None, 1, tmp_path / "cell", select="accuracy", model=model)
     assert fitted.metrics["accuracy"] >= 0.95
     table = pq.read_table(tmp_path / "cell" / "predictions.parquet")
     test = read_text(tokens, "test")
@@ -205,3 +210,41 @@ def test_labels_of_the_source_are_learnt_as_much_as_validation_says(tmp_path: Pa
     assert turned["valid/source_weight"] == min(SOURCE_WEIGHTS)
     said = pq.read_table(tmp_path / "same" / "predictions.parquet")
     assert {len(row) for row in said["probabilities"].to_pylist()} == {2}
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_vectors_of_another_model_are_all_that_embeddings_reads(
+    task: Literal["classification", "regression"], tmp_path: Path
+) -> None:
+    """Against scikit-learn on the vectors as they are in the data; the text says nothing."""
+    generator = np.random.default_rng(1)
+    vectors = generator.normal(size=(200, 6)) * [1.0, 10.0, 0.1, 1.0, 1.0, 1.0] + 3.0
+    vectors[:, 5] = 1.0  # a number that says nothing
+    labels = (vectors[:, 1] + generator.normal(size=200) * 3.0 > 3.0).astype(int)
+    lines = [
+        json.dumps({"text": f"text {n}", "label": int(label), "vector": vector.tolist()})
+        for n, (label, vector) in enumerate(zip(labels, vectors, strict=True))
+    ]
+    (tmp_path / "reviews.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    corpus = Corpus(
+        files=[str(tmp_path / "reviews.jsonl")], label="label", vector="vector", valid_share=0.2, test_share=0.3
+    )
+    target = TASKS[task]
+    documents = ingest(corpus, tmp_path / "documents", downloads=tmp_path, label_kind=target.labels)
+    tokens = tokenize(documents, Tokenizer(kind="word", vocabulary_size=60), tmp_path / "tokens")
+    select = "nll" if task == "classification" else "mae"
+    fitted = fit_solved(target, documents, tokens, None, 1, tmp_path / "cell", select=select, model="embeddings")
+    strength = fitted.metrics["valid/strength"]
+    assert strength in target.solvers["embeddings"].strengths
+    of = {split: read_text(tokens, split).document_ids for split in ("train", "test")}
+    place = {split: [int(name.rpartition(" ")[2]) - 1 for name in names] for split, names in of.items()}
+    scaler = StandardScaler().fit(vectors[place["train"]].astype(np.float32))
+    inputs = {split: scaler.transform(vectors[places].astype(np.float32)) for split, places in place.items()}
+    said = target.said(pq.read_table(tmp_path / "cell" / "predictions.parquet"))
+    if task == "classification":
+        right = LogisticRegression(C=strength, max_iter=1_000).fit(inputs["train"], labels[place["train"]])
+        np.testing.assert_allclose(said, right.predict_proba(inputs["test"]), atol=1e-4)
+        assert fitted.metrics["accuracy"] > 0.85
+    else:
+        ridge = Ridge(alpha=1.0 / strength).fit(inputs["train"], labels[place["train"]])
+        np.testing.assert_allclose(said, np.clip(ridge.predict(inputs["test"]), 0.0, 1.0), atol=1e-5)

@@ -26,6 +26,7 @@ class Record(NamedTuple):
         nothing: Why there is no text. `missing`: a null or an empty file. `blank`: a row whose fields are all empty.
         words: Its words, where the file cuts the text into words.
         tags: The tags of its words, where its label is a list.
+        vector: Its vector, as another model has made it.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Record(NamedTuple):
     nothing: Literal["", "missing", "blank"] = ""
     words: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
+    vector: tuple[float, ...] | None = None
 
 
 def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str = "") -> dict[str, str]:
@@ -61,7 +63,7 @@ def same_columns(name: str, there: Collection[str]) -> list[str]:
 
 def no_column(corpus: Corpus, name: str, there: Sequence[str], where: str, remedy: str = "") -> DataError:
     """Return the error for a column that is missing or occurs more than once."""
-    field = next(field for field in ("text", "label", "group", "split") if name in _names(corpus, field))
+    field = next(field for field in ("text", "label", "vector", "group", "split") if name in _names(corpus, field))
     times = len(same_columns(name, there))
     problem = (
         f"the column {name!r} is there {'twice' if times == 2 else f'{times} times'}"
@@ -89,7 +91,7 @@ def refuse_columns(corpus: Corpus, file: File) -> None:
     Raises:
         ConfigError: If one is.
     """
-    for field in ("label", "group", "split"):
+    for field in ("label", "vector", "group", "split"):
         if getattr(corpus, field):
             remedy = "Use `label_pattern` for a label in the address." if field == "label" else f"Leave {field} out."
             raise ConfigError(f"plain text has no columns, but `{field}` is given.", where=file.address, remedy=remedy)
@@ -107,7 +109,7 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
 
     Raises:
         DataError: If a text is neither a string nor a list of words, or a label, group or split is neither a string
-            nor a whole number, nor the label a list of tags.
+            nor a whole number, nor the label a list of tags; or if a vector is no list of numbers.
     """
     where = f"{file.address}, {place}"
     texts = []
@@ -138,7 +140,28 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
         nothing="" if given else "missing",
         words=words,
         tags=tags,
+        vector=_vector(values.get(found.get(corpus.vector, corpus.vector)), corpus.vector, where)
+        if corpus.vector
+        else None,
     )
+
+
+def _vector(value: object, column: str, where: str) -> tuple[float, ...] | None:
+    """Return a list of numbers; None if there is none."""
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(_is_number(one) for one in value):
+        raise DataError(
+            f"the vector ({column!r}) is no list of finite numbers; it is {value!r:.50}.",
+            where=where,
+            remedy="Write a list of numbers for each document, as Parquet and JSON lines can hold it.",
+        )
+    return tuple(map(float, value))
+
+
+def _is_number(value: object) -> bool:
+    # The largest number of float32, which vectors are kept in.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 3.4e38
 
 
 def _list(values: list[object], column: str, where: str) -> tuple[str, ...]:
