@@ -226,7 +226,9 @@ def markdown(results: Results, machine: dict[str, Any], failed: list[str]) -> st
     """
     versions = {name: version for m in results.measurements for name, version in m.versions.items()}
     amx = "amx_bf16" in machine["cpu"]
-    kind = "processors with AMX" if amx else "processors with AVX-512 BF16; this machine may have less"
+    kind = "processors with AMX" if amx else "processors with AVX-512 BF16"
+    if not amx and "avx512_bf16" not in machine["cpu"]:
+        kind += "; this machine has less"
     lines = [
         "# Speed",
         "",
