@@ -169,12 +169,14 @@ class AverageModels(_Value):
 
     Attributes:
         validation: Which of their labels choose the weights.
+        arms: Their arms, in the order of the needs.
         weighted: Whether they are weighted (classifiers: their logits). If not, it is the plain mean (classifiers: of
             their probabilities).
     """
 
     kind: Literal["average models"] = "average models"
     validation: Validation
+    arms: tuple[str, ...]
     weighted: bool = False
 
 
@@ -395,7 +397,8 @@ def _target_model(experiment: Experiment, arm: Arm, labels: int, seed: int, labe
         case MeanOf(arms, weighted):
             names = arms or experiment.comparison.mean_of
             parts = tuple(found.model_copy(update={"arm": name}) for name in names)
-            return CellSpec(id=found, work=AverageModels(weighted=weighted, validation=validation), needs=parts)
+            average = AverageModels(arms=tuple(names), weighted=weighted, validation=validation)
+            return CellSpec(id=found, work=average, needs=parts)
         case None:
             raise ValueError(f"the arm {arm.name} has no model of the target task")
 

@@ -4,6 +4,7 @@ A reference says where a step's output is and what it is (`sha256` of its conten
 step is made of the digests alone, so moving the store never computes anything again.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -53,6 +54,8 @@ class DocumentsRef(Ref):
             `excluded`, a `duplicate` within their split, or in an `overlap` with a later split.
         overlap: Number of texts that are in two splits, by pair of splits (`train+test`).
         duplicates: Number of duplicates among the dropped, by the split that they were in.
+        vectors_sha256: Digest of the documents' vectors; empty if they have none. It is not part of `sha256`: most
+            steps do not read vectors, and are not done again for others.
     """
 
     documents: dict[str, int]
@@ -62,6 +65,12 @@ class DocumentsRef(Ref):
     dropped: dict[str, int]
     overlap: dict[str, int]
     duplicates: dict[str, int] = {}
+    vectors_sha256: str = ""
+
+    def with_vectors(self) -> "DocumentsRef":
+        """Return the same for a step that reads the vectors: its digest tells them, too."""
+        both = hashlib.sha256(f"{self.sha256} {self.vectors_sha256}".encode()).hexdigest()
+        return self.model_copy(update={"sha256": both})
 
     @property
     def file(self) -> Path:

@@ -74,7 +74,9 @@ def test_each_cell_comes_after_all_that_it_needs() -> None:
 def test_the_demo_has_the_cells_that_it_promises() -> None:
     cells = plan(demo(), LABELLED)
     classifiers = [cell for cell in cells if cell.task == "classifier"]
-    assert len(classifiers) == 6 * (3 + 3 + 1)
+    assert len(classifiers) == 8 * (3 + 3 + 1)
+    (mean,) = (spec for cell, spec in cells.items() if (cell.arm, cell.labels) == ("mean", ALL))
+    assert [need.arm for need in mean.needs if isinstance(need, CellId)] == ["parameter", "feature", "tfidf", "nbsvm"]
     assert {(cell.labels, cell.seed) for cell in classifiers} == {
         *((labels, seed) for labels in (500, 2_000) for seed in (1, 2, 3)),
         (ALL, 1),
@@ -256,11 +258,11 @@ def test_parts_of_a_mean_get_its_seeds() -> None:
         (
             "[scratch, tfidf, mean]",
             "[parameter, tfidf]",
-            "`mean` is the mean of `parameter` and `tfidf`, and `parameter`",
+            "`mean` is the mean of `parameter` and `tfidf`, and there is no `parameter`: name arms",
         ),
         ("[scratch, parameter, mean]", "[parameter]", "comparison.mean_of: a mean is made of two arms or more"),
         ("[scratch, parameter, mean]", "[parameter, parameter]", "comparison.mean_of: a value is there twice"),
-        ("[scratch, parameter, mean]", "[parameter, mean]", "comparison.mean_of: `mean` is a mean itself"),
+        ("[scratch, parameter, mean]", "[parameter, mean]", "comparison.mean_of: no means of others, as `mean`"),
         ("[scratch, parameter, mean]", "[parameter, kneser_ney]", "comparison.mean_of"),
     ],
 )
@@ -281,7 +283,9 @@ def test_vectors_are_asked_for_where_they_are_read() -> None:
 
 
 def test_what_a_mean_is_made_of_matters_only_where_there_is_one() -> None:
-    demo("comparison.arms=[scratch, feature]", "comparison.mean_of=[parameter, tfidf]")
+    changes = "comparison.language_models=false", "comparison.arms=[scratch, feature]"
+    cells = plan(demo(*changes, "comparison.mean_of=[linear_map, tfidf]"), LABELLED)
+    assert {cell.arm for cell in cells} == {"scratch", "parameter", "feature"}
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ _ARMS = (
         "parameter transfer that solves the head first",
         look=15,
         transfer=True,
-        target=Trained(start="fine_tuned_source", trainable="head first"),
+        target=Trained(start="fine_tuned_source", trainable="solved head, then all"),
     ),
     Arm(
         "feature_mixed",

@@ -70,8 +70,8 @@ class Trained:
     Attributes:
         start: What its encoder starts from; None: random weights. Where the experiment trains no language model of the
             target, `fine_tuned_source` is the source model as it is.
-        trainable: What is trained: all weights; the head alone; the head first, and then all weights; or linear maps of
-            the encoder's weights, and the head.
+        trainable: What is trained: all weights; the head alone; the head, which is solved, and then all weights; or
+            linear maps of the encoder's weights, and the head.
         beside: Text that the encoder goes on being trained on while the labels are learnt.
         mixed: Whether the states of all layers are pooled, not those of the last alone (`layers: mixed`).
         backward: Whether all models read from the last token to the first, from the source on.
@@ -86,7 +86,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Solved:
-    """A model of the words in each document that is linear in its features, solved to its optimum.
+    """A model of each document that is linear in its features, solved to its optimum.
 
     Attributes:
         model: A linear model on TF-IDF, NB-SVM, a linear model on vectors that come with the documents, or a

@@ -197,7 +197,7 @@ def _write_parts(
                     duplicates[split] += 1
                     continue
                 digests[split].add(digest)
-                width = _width(corpus, record, label, width, where)
+                width = _checked_width(corpus, record, label, width, where)
                 name = f"{file.name}, {record.place}" if record.place else file.name
                 row = (name, text, label, group, split, digest)
                 extra = {"words": spans(words), "vector": record.vector}
@@ -211,7 +211,7 @@ def _write_parts(
     return dropped, duplicates, digests
 
 
-def _width(corpus: Corpus, record: Record, label: str | None, width: int, where: str) -> int:
+def _checked_width(corpus: Corpus, record: Record, label: str | None, width: int, where: str) -> int:
     """Check a document's vector, and return the width of all vectors.
 
     Args:
@@ -229,7 +229,7 @@ def _width(corpus: Corpus, record: Record, label: str | None, width: int, where:
     if record.vector is None:
         if label is None:
             return width
-        remedy = "Give each labelled document a vector, or leave `vector` out."
+        remedy = "Give each labelled document a vector, or name another column in `vector`, or leave it out."
         raise DataError(f"the vector ({corpus.vector!r}) is missing.", where=where, remedy=remedy)
     found = len(record.vector)
     if width and found != width:
@@ -376,7 +376,7 @@ class _Writer:
     def add(self, row: dict[str, Any]) -> None:
         """Add a document. Of its values, those of the schema are written."""
         self._rows.append(row)
-        self._characters += len(row["text"])
+        self._characters += len(row["text"]) + len(row["vector"] if row["vector"] is not None else ())
         if len(self._rows) >= _ROWS or self._characters >= _CHARACTERS:
             self._flush()
 
@@ -421,7 +421,7 @@ def _summary(
     documents, labelled = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
     labels: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     content = hashlib.sha256(b"" if label_kind == "class" else label_kind.encode())
-    read_rows = 0
+    of_vectors, read_rows = hashlib.sha256(), 0
     for split in SPLITS:
         count = 0
         read_rows += pq.read_metadata(parts[split]).num_rows
@@ -431,7 +431,8 @@ def _summary(
             count += len(given)
             labels[split].update(given if label_kind != "tags" else (tag for label in given for tag in label.split()))
             if vectors:
-                content.update(table["vector"].combine_chunks().flatten().to_numpy().tobytes())
+                of_vectors.update(json.dumps(table["vector"].is_valid().to_pylist()).encode())
+                of_vectors.update(table["vector"].combine_chunks().flatten().to_numpy().tobytes())
             for row in table.drop_columns(["vector"] if vectors else []).to_pylist():
                 content.update(json.dumps([*row.values()], default=bytes.hex).encode() + b"\n")
         labelled[split] = count
@@ -446,6 +447,7 @@ def _summary(
         labelled=labelled,
         dropped=dropped,
         overlap=overlap,
+        vectors_sha256=of_vectors.hexdigest() if vectors else "",
     )
 
 

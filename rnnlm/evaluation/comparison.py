@@ -269,7 +269,7 @@ def gains_beyond_target_text(cells: list[Predictions], rules: Rules = RULES) -> 
 
 
 def gains_over_tradition(cells: list[Predictions], rules: Rules = RULES) -> list[Gain]:
-    """Compare scratch, transfer and mixtures with Kneser-Ney, TF-IDF or a conditional random field."""
+    """Compare scratch, transfer and mixtures with every arm that is the tradition."""
     return [gain for compared, name in _with_tradition(cells) for gain in gains(compared, name, rules)]
 
 
@@ -477,7 +477,7 @@ def verdict_sentences(found: list[Gain], beyond: list[Gain], tradition: list[Gai
     Args:
         found: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone.
-        tradition: Scratch, every way of transfer and mixtures against Kneser-Ney, and TF-IDF or a CRF.
+        tradition: Scratch, every way of transfer and mixtures against the tradition (Kneser-Ney, TF-IDF and others).
         recommended: Which arm to use, in a sentence.
     """
     transfer = [gain for gain in found if arm_named(gain.arm).transfer]

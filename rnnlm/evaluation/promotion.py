@@ -133,7 +133,7 @@ def _decided(gain: Interval, margin: float, said: str, wanted: str) -> Decision:
 def best_cell(cells: Sequence[ScoreRef], select: str) -> ScoreRef:
     """Choose the model to be put to use: of those with the most labels, the best on validation.
 
-    Arms that leave no model behind (TF-IDF, CRF, n-grams, mixtures and means of others) cannot be used. The source as
+    Arms that leave no model behind (solved ones, n-grams, mixtures and means of others) cannot be used. The source as
     it is has its own place in the registry. Models that read backwards, which are asked with their texts turned round,
     cannot be used either.
 

@@ -388,7 +388,7 @@ class Verdict(BaseModel):
         recommended: The arm to use for each task and number of labels.
         gains: Every arm against scratch.
         beyond: Every way of transfer against a start from the target's own text alone: what the source adds to it.
-        tradition: Scratch, transfer and mixtures against Kneser-Ney (language models) and TF-IDF (target task).
+        tradition: Scratch, transfer and mixtures against Kneser-Ney (language models), TF-IDF and others (target task).
         equivalences: How many labels scratch needs to be as good as each way of transfer.
         label_curves: What more labels would bring each arm whose score rises with them as an inverse power law.
         forgetting: What the source model lost on its own text when it was fine-tuned; None if no language model was.

@@ -109,21 +109,24 @@ def _check_target_models(experiment: Experiment) -> None:
             "source.task is classification"
         )
     seen: dict[Trained, str] = {}
-    comparison, tradition = experiment.comparison, target.training.solved[0]
+    comparison = experiment.comparison
     for name in comparison.arms:
         if name not in arms_for(target.training.solved, source_labels=True):
             raise ValueError(
-                f"comparison.arms: `{name}` is not for the task {target.task}, whose tradition is `{tradition}`"
+                f"comparison.arms: `{name}` is not for the task {target.task}, which has {_and(target.training.solved)}"
             )
         match ARMS[name].target:
             case MeanOf(arms=arms):
                 parts = arms or comparison.mean_of
                 if missing := [part for part in parts if part not in comparison.arms]:
                     raise ValueError(
-                        f"comparison.arms: `{name}` is the mean of {_and(parts)}, and {_and(missing)} is not there"
+                        f"comparison.arms: `{name}` is the mean of {_and(parts)}, and there is no {_and(missing)}"
+                        + ("" if arms else ": name arms of this comparison in comparison.mean_of")
                     )
                 if means := [part for part in parts if isinstance(ARMS[part].target, MeanOf)]:
-                    raise ValueError(f"comparison.mean_of: {_and(means)} is a mean itself: name its arms in its place")
+                    raise ValueError(
+                        f"comparison.mean_of: no means of others, as {_and(means)}: name their arms instead"
+                    )
             case Solved(source_labels=True) if not of_classes or target.task != "classification":
                 raise ValueError(
                     f"comparison.arms: `{name}` learns the source's labels, too: source.task and target.task have to "

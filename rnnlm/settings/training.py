@@ -156,14 +156,14 @@ AUTO = [
 Adaptation = Literal["cache", "dynamic"]
 # How the words of a target with a vocabulary of its own come to their first rows.
 WordMap = Literal["exact", "pieces", "neighbours", "linear"]
-# What is trained: all weights; the head alone; the head first, and then all weights; or linear maps of the encoder's
-# weights, and the head.
-Trainable = Literal["all", "head", "head first", "maps"]
+# What is trained: all weights; the head alone; the head, which is solved, and then all weights; or linear maps of the
+# encoder's weights, and the head.
+Trainable = Literal["all", "head", "solved head, then all", "maps"]
 
 
 def trains_all(trainable: Trainable) -> bool:
     """Return whether all weights are trained."""
-    return trainable in ("all", "head first")
+    return trainable in ("all", "solved head, then all")
 
 
 # How much the training loss of a document counts.

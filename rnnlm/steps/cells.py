@@ -27,7 +27,7 @@ def finetune(
     return _compute(place, spec, needs, texts, documents)
 
 
-@step(version=4, run_name="baseline {spec.id.title}")
+@step(version=5, run_name="baseline {spec.id.title}")
 def baseline(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:
@@ -89,14 +89,16 @@ def _compute(
 
 
 def documents_of(spec: CellSpec, texts: Texts) -> list[DocumentsRef]:
-    """Return the documents that a cell reads, besides its tokens: the target's, for their groups and words.
+    """Return the documents that a cell reads, besides its tokens: the target's, for their groups, words and vectors.
 
     A cell that learns the source's labels gets the source's as well.
     """
     if spec.id.task == "language_model":
         return []
-    source_too = isinstance(spec.work, SolveLinear) and spec.work.source_labels
-    return [texts.documents, *([texts.source_documents] if source_too else [])]
+    if not isinstance(spec.work, SolveLinear):
+        return [texts.documents]
+    documents = texts.documents.with_vectors() if spec.work.model == "embeddings" else texts.documents
+    return [documents, *([texts.source_documents] if spec.work.source_labels else [])]
 
 
 @step(version=6)

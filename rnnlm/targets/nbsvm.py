@@ -20,13 +20,15 @@ SHORT = 500  # characters of a document, on average, below which n-grams of char
 OF_CHARACTERS = (3, 5)  # inside words
 
 
-def ngrams(train: Sequence[str], others: Sequence[Sequence[str]], *, classes: int, parted: bool) -> list[Any]:
+def ngrams(
+    train: Sequence[str], others: Sequence[Sequence[str]], *, classes: int, parted: bool, characters: float
+) -> list[Any]:
     """Return which n-grams each document has, as sparse matrices (documents, n-grams)."""
     from scipy import sparse
     from sklearn.feature_extraction.text import CountVectorizer
 
     kinds = [counted(train, classes=classes, parted=parted, longest=3)]
-    if parted and np.mean([len(text) for text in train]) < SHORT:
+    if parted and characters < SHORT:
         kinds.append({"analyzer": "char_wb", "ngram_range": OF_CHARACTERS, "max_features": kinds[0]["max_features"]})
     found = []
     for kind in kinds:
@@ -67,6 +69,6 @@ def solve(
 
 
 def _log_count_ratio(features: Any, of_class: np.ndarray) -> np.ndarray:
-    """Return how much oftener each feature occurs in the documents of a class than in the others, as a logarithm."""
+    """Return how much more often each feature occurs in the documents of a class than in the others, as a logarithm."""
     inside, outside = (SMOOTHING + np.asarray(features[of_class == n].sum(axis=0)) for n in (1, 0))
     return np.asarray(np.log(inside / inside.sum()) - np.log(outside / outside.sum()))

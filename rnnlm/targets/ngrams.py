@@ -27,7 +27,7 @@ def counted(train: Sequence[str], *, classes: int, parted: bool, longest: int) -
     return {"max_features": MOST_WEIGHTS // max(1, classes), **(by_word if in_words else by_character)}
 
 
-def tfidf(train: Sequence[str], others: Sequence[Sequence[str]], *, classes: int, parted: bool) -> list[Any]:
+def tfidf(train: Sequence[str], others: Sequence[Sequence[str]], *, classes: int, parted: bool, **_: Any) -> list[Any]:
     """Return TF-IDF of words and pairs of words, as sparse matrices (documents, features).
 
     Args:

@@ -16,8 +16,8 @@ class Solver:
     Attributes:
         strengths: Inverse strengths of the L2 penalty that are tried; validation chooses.
         features: Takes what it reads of the training documents and of further groups of documents, and by name the
-            number of `classes` (0 if labels are numbers) and whether the script is `parted` by spaces. Returns the
-            features of the training documents, then of each group.
+            number of `classes` (0 if labels are numbers), whether the script is `parted` by spaces, and how many
+            `characters` a document has in the mean. Returns the features of the training documents, then of each group.
         solve: Takes the features of the training documents, their labels, the features of each group, a strength and
             what is left in `Options`. Returns what the model says of each group.
         reads: What it reads of a document: its text, its words, or its vector (a column of `documents.parquet`).

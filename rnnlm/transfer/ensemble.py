@@ -1,7 +1,7 @@
 """Several models of the target task as one: the mean of what they say."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from rnnlm.transfer.subsets import labelled_documents
 
 def fit_ensemble(
     task: TargetTask,
-    cells: Sequence[Path],
+    cells: Mapping[str, Path],
     tokens: TokensRef,
     labels: int | None,
     seed: int,
@@ -34,7 +34,7 @@ def fit_ensemble(
 
     Args:
         task: The target task.
-        cells: Folders of the cells.
+        cells: Folders of the cells, by their arms.
         tokens: The target's tokens.
         labels: Their number of labels; if None, all of the training split.
         seed: Their seed.
@@ -50,13 +50,14 @@ def fit_ensemble(
     began = time.perf_counter()
     valid = labelled_documents(task, tokens, labels, seed, validation, documents).valid
     test = read_documents(tokens, "test", labelled=True)
-    on_valid, on_test = _said(task, cells, VALID, valid), _said(task, cells, PREDICTIONS, test)
+    folders = list(cells.values())
+    on_valid, on_test = _said(task, folders, VALID, valid), _said(task, folders, PREDICTIONS, test)
     if not weighted:
         means = np.mean(on_valid, axis=0), np.mean(on_test, axis=0)
         return write_target_model(final, task, (valid, means[0]), (test, means[1]), began)
     weights = task.fit_weights(on_valid, valid.labels)
     shares = weights / weights.sum()
-    chosen = {f"share_{n + 1}": float(share) for n, share in enumerate(shares)}
+    chosen = {f"share_{arm}": float(share) for arm, share in zip(cells, shares, strict=True)}
     of_valid, of_test = task.weighted(on_valid, shares), task.weighted(on_test, shares)
     return write_target_model(final, task, (valid, of_valid), (test, of_test), began, chosen)
 

@@ -98,12 +98,22 @@ class SolvedHeads:
             of_valid = np.concatenate([solved[n][1] for solved in by_fold])
             tried.append(Tried(strength, of_valid, task.score_all(of_valid, of.valid.labels) | {"strength": strength}))
         self.best = max(tried, key=lambda one: task.rank(one.on_valid, fit.training.select))
+        chosen = STRENGTHS.index(self.best.strength)
+        self._heads = {
+            tuple(train.document_ids): solved[chosen][0] for (train, _), solved in zip(of.folds, by_fold, strict=True)
+        }
 
     def put(self, train: Text) -> None:
         """Put the head for some of the documents into the model, with their statistics."""
-        # From the strongest penalty on, as where it was chosen.
-        strengths = STRENGTHS[: STRENGTHS.index(self.best.strength) + 1]
-        _put(self._model, _solved(self._model, (self._states, train), self._start, strengths)[-1][0])
+        name = tuple(train.document_ids)
+        if name not in self._heads:
+            # From the strongest penalty on, as in each fold.
+            strengths = STRENGTHS[: STRENGTHS.index(self.best.strength) + 1]
+            self._heads[name] = _solved(self._model, (self._states, train), self._start, strengths)[-1][0]
+        features = self._states(train)
+        self._model.settle_statistics(features)
+        self._model.task_head.prepare(flat(train.labels))
+        _put(self._model, self._heads[name])
 
 
 class _States(NamedTuple):

@@ -132,9 +132,8 @@ class _Tries:
             training = training.model_copy(update={"evaluations": 1})
         self._mapped, self.coverage = start_weights(fit.start, tokens, fit.word_map) if fit.start else ({}, {})
         self.model = fit.model(training)
-        self._began: Weights = {}
         self._heads: SolvedHeads | None = None
-        if fit.trainable == "head first":
+        if fit.trainable == "solved head, then all":
             set_weights(self.model, self._initial_weights(fit.seed))
             self._heads = SolvedHeads(fit, self.of, self.model, self._mapped)
         sizes = tokens.vocabulary_size, training.batch_size, training.max_tokens
@@ -174,8 +173,9 @@ class _Tries:
 
     def _average(self, way: int, trained: Weights, share: float, train: Text) -> None:
         """Put the average of the trained weights and the start into the model, if the way of fine-tuning says so."""
-        if self._way(way)[0].average:
-            average_with_start(self.model, self._began, trained, share, train, self._fit.seed)
+        fine_tuning, seed = self._way(way)
+        if fine_tuning.average:
+            average_with_start(self.model, self._initial_weights(seed), trained, share, train, self._fit.seed)
 
     def _initial_weights(self, seed: int) -> Weights:
         """Return the weights of the start, the same for all learning rates of a seed."""
@@ -209,7 +209,6 @@ class _Tries:
         set_weights(self.model, self._initial_weights(seed))
         if self._heads is not None:
             self._heads.put(train)
-        self._began = get_weights(self.model)
         folder = self._state_folder(self._states, way, rate, part, train, valid) if self._states else None
         history, before = train_target_model(
             self.model,

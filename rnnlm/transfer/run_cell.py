@@ -126,7 +126,7 @@ def run_cell(
         case AverageModels():
             return fit_ensemble(
                 TARGETS[spec.id.task],
-                needs,
+                dict(zip(work.arms, needs, strict=True)),
                 tokens,
                 spec.id.labels,
                 seed,

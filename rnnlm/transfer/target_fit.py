@@ -43,8 +43,8 @@ class TargetFit:
         validation: Which of them choose the model; if None, the whole validation split.
         documents: The target's documents, if they may have groups.
         start: Folder of a model whose encoder to start from. None: from scratch.
-        trainable: All weights; the head alone; the head first, and then all weights; or linear maps of the encoder's
-            weights, and the head.
+        trainable: All weights; the head alone; the head, which is solved, and then all weights; or linear maps of the
+            encoder's weights, and the head.
         word_map: How words come to their rows that the start does not know.
         beside: Text that the encoder is trained on in between; if None, it is trained on the labels alone.
         known_text: What the start knows, over the target's vocabulary, for ways of fine-tuning that ask how much each

@@ -93,7 +93,7 @@ def fit_solved(
     class_weights: ClassWeights = "none",
     source: DocumentsRef | None = None,
 ) -> Fitted:
-    """Fit what the tradition has for a target task, and score it on the test split.
+    """Solve a model of a target task, and score it on the test split.
 
     It sees the labelled documents that the other arms see.
 
@@ -118,17 +118,23 @@ def fit_solved(
     read = _read(documents, solver.reads)
     more, classes_of_more = _of_source(source, tokens.labels) if source else ([], np.zeros(0, np.int64))
     choices = list(itertools.product(solver.strengths, SOURCE_WEIGHTS if source else (1.0,)))
-    parted = bool(of.train.n_characters.sum() / max(1, of.train.n_words.sum()) <= LONGEST_WORDS)
+    # The same for all folds.
+    shape = {
+        "classes": len(tokens.labels),
+        "parted": bool(of.train.n_characters.sum() / max(1, of.train.n_words.sum()) <= LONGEST_WORDS),
+        "characters": float(of.train.n_characters.mean()),
+    }
 
     def solved(train: Text, others: Sequence[Text], choices: Sequence[tuple[float, float]]) -> Iterator[list[Said]]:
         """Yield what the model of each strength and weight says of each other text."""
         of_train, *of_others = ([read[n] for n in text.document_ids] for text in (train, *others))
-        classes = len(tokens.labels)
-        features, *asked = solver.features([*of_train, *more], of_others, classes=classes, parted=parted)
+        features, *asked = solver.features([*of_train, *more], of_others, **shape)
         all_labels = np.concatenate([train.labels, classes_of_more]) if more else train.labels
         for strength, weight in choices:
             weights = np.repeat([1.0, weight], [len(train), len(more)]) if more else None
-            yield solver.solve(features, all_labels, asked, strength, Options(classes, class_weights, weights))
+            yield solver.solve(
+                features, all_labels, asked, strength, Options(len(tokens.labels), class_weights, weights)
+            )
 
     at_once = [] if of.is_cross_validated else [test]
     by_fold = [list(solved(train, [valid, *at_once], choices)) for train, valid in of.folds]

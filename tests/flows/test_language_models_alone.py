@@ -10,7 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from rnnlm.errors import ConfigError
-from rnnlm.experiment import Comparison, Experiment, Promotion, check_experiment, load_experiment, load_pretraining
+from rnnlm.experiment import (
+    Comparison,
+    Experiment,
+    Promotion,
+    check_experiment,
+    load_experiment,
+    load_pretraining,
+)
 from rnnlm.refs import CheckpointRef
 from rnnlm.registry import register
 from rnnlm.registry.lineage import lineage
@@ -38,6 +45,7 @@ def test_a_form_that_fills_in_the_defaults_asks_for_no_classifiers() -> None:
 
     filled = load_experiment("demo").model_dump(mode="json")
     filled["target"]["corpus"] |= {"label": None, "labels": []}
+    filled["comparison"] = Comparison().model_dump(mode="json")
     found = transfer.validate_parameters({"experiment": filled})["experiment"]
     assert found.language_models_alone
 

@@ -356,6 +356,23 @@ def test_a_row_far_from_the_others_changes_none_of_their_bits(
 
 
 @every_precision
+def test_rows_are_done_over_in_a_vocabulary_of_several_parts(path: str) -> None:
+    """The words of a row are done some at a time: 1,024 in bfloat16, 256 in float32."""
+    r = np.random.default_rng(0)
+    rows, vocabulary, width = 150, 2_500, 20
+    values = [some(r, rows, width), some(r, vocabulary, width), some(r, vocabulary)]
+    values[0][::7] *= 300.0
+    targets, weights = r.integers(0, vocabulary, rows).astype(np.int32), np.ones(rows, np.float32)
+    found = run_softmax(path, 2, values, targets, weights)
+    right, sizes = softmax_by_hand(path, values, targets, weights)
+    np.testing.assert_allclose(found[0], right[0], rtol=1e-3, atol=tolerance(path, 1e-5) * 10)
+    for mine, expected, size in zip(found[1:], right[1:], sizes, strict=True):
+        scale = max(1.0, float(np.abs(expected).max()))
+        # The logits of those rows are large, and so is what their own rounding does.
+        assert np.all(np.abs(mine - expected) <= (size / 127 if path in BFLOAT16 else 0.0) + 2e-3 * scale)
+
+
+@every_precision
 def test_chunks_of_a_large_vocabulary_add_up(path: str) -> None:
     r = np.random.default_rng(0)
     # With a gradient a chunk has 576 rows at most.

@@ -197,7 +197,7 @@ def test_texts_and_files_of_words_are_tagged(verdict: ReportedVerdict, folder: P
 def test_wrong_settings_and_tags_are_named(folder: Path) -> None:
     wrong = settings(folder)
     wrong["comparison"]["arms"] = ["scratch", "tfidf"]
-    with pytest.raises(ConfigError, match=r"`tfidf` is not for the task tagging, whose tradition is `crf`"):
+    with pytest.raises(ConfigError, match=r"`tfidf` is not for the task tagging, which has `crf`"):
         check_experiment(wrong)
     del wrong["comparison"]["arms"]
     assert check_experiment(wrong).comparison.arms[1] == "crf"

@@ -73,18 +73,17 @@ def test_a_class_without_a_document_has_no_probability(there: list[int]) -> None
     assert (said[:, [n for n in range(3) if n not in there]] == 0.0).all()
 
 
-def test_phrases_of_three_words_are_counted_once_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nbsvm, "SHORT", 0)
+def test_phrases_of_three_words_are_counted_once_a_document() -> None:
     texts, asked = ["not at all good not at all", "good"], ["at all good times"]
-    train, others = nbsvm.ngrams(texts, [asked], classes=2, parted=True)
+    train, others = nbsvm.ngrams(texts, [asked], classes=2, parted=True, characters=nbsvm.SHORT)
     assert train.max() == 1.0
     assert train.shape == (2, 4 + 4 + 4)  # good not at all; four pairs; four phrases of three
     assert others.sum() == 3 + 2 + 1  # at, all, good, and what they make
 
 
 def test_short_documents_have_ngrams_of_characters_too() -> None:
-    (both,) = nbsvm.ngrams(["good"], [], classes=2, parted=True)
+    (both,) = nbsvm.ngrams(["good"], [], classes=2, parted=True, characters=4.0)
     # The word; of " good " four n-grams of three characters, three of four and two of five.
     assert both.shape == (1, 1 + 4 + 3 + 2)
-    (characters,) = nbsvm.ngrams(["好看", "难看"], [], classes=2, parted=False)
+    (characters,) = nbsvm.ngrams(["好看", "难看"], [], classes=2, parted=False, characters=2.0)
     assert characters.shape == (2, 3 + 2)

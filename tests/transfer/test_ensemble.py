@@ -58,7 +58,7 @@ def test_a_plain_mean_is_one_of_probabilities(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.0), cell("other", 2, 1.0)]
-    fitted = fit_ensemble(CLASSES, parts, tokens, None, 1, tmp_path / "mean")
+    fitted = fit_ensemble(CLASSES, dict(zip(("one", "other"), parts, strict=True)), tokens, None, 1, tmp_path / "mean")
     for name in (VALID, PREDICTIONS):
         mean = (said(parts[0], name) + said(parts[1], name)) / 2
         np.testing.assert_allclose(said(tmp_path / "mean", name), mean, atol=1e-6)
@@ -71,15 +71,17 @@ def test_weights_come_from_the_validation_split_alone(
     tokens: TokensRef, tmp_path: Path, cell: Callable[[str, int, float], Path]
 ) -> None:
     parts = [cell("one", 1, 1.5), cell("other", 2, 0.7)]
-    fitted = fit_ensemble(CLASSES, parts, tokens, None, 1, tmp_path / "mean", weighted=True)
+    fitted = fit_ensemble(
+        CLASSES, dict(zip(("one", "other"), parts, strict=True)), tokens, None, 1, tmp_path / "mean", weighted=True
+    )
     valid = read_documents(tokens, "valid", labelled=True)
     weights = fit_weights([said(part, VALID) for part in parts], valid.labels)
     shares = weights / weights.sum()
     assert shares[0] > shares[1] > 0.0
-    assert [fitted.metrics[f"valid/share_{n}"] for n in (1, 2)] == pytest.approx(shares)
+    assert [fitted.metrics[f"valid/share_{arm}"] for arm in ("one", "other")] == pytest.approx(shares)
     expected = weighted([said(part) for part in parts], shares)
     np.testing.assert_allclose(said(tmp_path / "mean"), expected, atol=1e-6)
-    # The temperature was chosen together with the weights, and once more without their pull towards each other.
+    # The temperature was chosen together with the weights, and once more without their shrinkage.
     temperature = fitted.metrics["valid/temperature"]
     assert temperature == pytest.approx(1.0 / weights.sum(), rel=0.2)
     of_valid = weighted([said(part, VALID) for part in parts], shares)
@@ -92,4 +94,4 @@ def test_cells_of_other_documents_are_refused(
     whole = cell("whole", 1, 1.0)
     pq.write_table(pq.read_table(whole / VALID).slice(1), whole / VALID)
     with pytest.raises(DataError, match="the model saw other documents"):
-        fit_ensemble(CLASSES, [whole, whole], tokens, None, 1, tmp_path / "mean")
+        fit_ensemble(CLASSES, {"one": whole, "other": whole}, tokens, None, 1, tmp_path / "mean")

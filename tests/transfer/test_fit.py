@@ -159,7 +159,7 @@ def test_lp_ft_starts_where_feature_transfer_ends(
     monkeypatch.setattr("rnnlm.transfer.fit_target.train_target_model", recorded)
     solved = cell("solved", "head", tmp_path / "source", 30)
     assert not seen
-    found = cell("found", "head first", tmp_path / "source", 30)
+    found = cell("found", "solved head, then all", tmp_path / "source", 30)
     rates, folds = len(TRAINING.learning_rates), 5 if way == "cross-validation" else 1
     assert len(seen) == rates * folds + (way == "cross-validation")
     last, feature = seen[-1][1], Checkpoint.load(tmp_path / "solved").weights

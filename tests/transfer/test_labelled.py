@@ -1,7 +1,6 @@
 """Which labelled documents a cell is trained on, and which choose its model."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -333,12 +332,12 @@ def test_a_mean_is_weighted_by_the_documents_that_chose_its_parts(
     documents, tokens = reviews
     fit_target_model(TargetFit(MODEL, tokens, TRAINING, 3, labels=60, validation=validation), tmp_path / "trained")
     fit_solved(CLASSES, documents, tokens, 60, 3, tmp_path / "tfidf", select="nll", validation=validation)
-    parts: Sequence[Path] = [tmp_path / "trained", tmp_path / "tfidf"]
+    parts = {"scratch": tmp_path / "trained", "tfidf": tmp_path / "tfidf"}
     metrics = fit_ensemble(
         CLASSES, parts, tokens, 60, 3, tmp_path / "mean", validation=validation, weighted=True
     ).metrics
     whole = drawn(tokens, 60, validation)
-    said = [CLASSES.said(pq.read_table(part / VALID)) for part in parts]
+    said = [CLASSES.said(pq.read_table(part / VALID)) for part in parts.values()]
     weights = CLASSES.fit_weights(said, whole.valid.labels)
-    assert metrics["valid/share_1"] == pytest.approx(weights[0] / weights.sum())
+    assert metrics["valid/share_scratch"] == pytest.approx(weights[0] / weights.sum())
     assert pq.read_table(tmp_path / "mean" / VALID)["id"].to_pylist() == whole.valid.document_ids.tolist()

@@ -27,7 +27,7 @@ def read(file: File, corpus: Corpus) -> Iterator[Record]:
     """
     word_column = 0 if corpus.text == Corpus.model_fields["text"].default else _column(corpus, "text", file)
     tag_column = _column(corpus, "label", file) if corpus.label else None
-    for field in ("group", "split"):
+    for field in ("vector", "group", "split"):
         if getattr(corpus, field):
             raise ConfigError(f"CoNLL columns have no {field}.", where=file.address, remedy=f"Leave `{field}` out.")
     least = 1 + max(word_column, tag_column or 0, 0 if tag_column is None else 1)

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 from rnnlm.corpus.clean import plain_name
 from rnnlm.corpus.files import File
 from rnnlm.corpus.words import joined
@@ -38,7 +40,7 @@ class Record(NamedTuple):
     nothing: Literal["", "missing", "blank"] = ""
     words: tuple[str, ...] | None = None
     tags: tuple[str, ...] | None = None
-    vector: tuple[float, ...] | None = None
+    vector: np.ndarray | None = None
 
 
 def find_columns(corpus: Corpus, there: Sequence[str], where: str, remedy: str = "") -> dict[str, str]:
@@ -146,8 +148,8 @@ def record_of(corpus: Corpus, values: Mapping[str, object], found: Mapping[str, 
     )
 
 
-def _vector(value: object, column: str, where: str) -> tuple[float, ...] | None:
-    """Return a list of numbers; None if there is none."""
+def _vector(value: object, column: str, where: str) -> np.ndarray | None:
+    """Return a list of numbers as float32; None if there is none."""
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(_is_number(one) for one in value):
@@ -156,7 +158,7 @@ def _vector(value: object, column: str, where: str) -> tuple[float, ...] | None:
             where=where,
             remedy="Write a list of numbers for each document, as Parquet and JSON lines can hold it.",
         )
-    return tuple(map(float, value))
+    return np.asarray(value, np.float32)
 
 
 def _is_number(value: object) -> bool:

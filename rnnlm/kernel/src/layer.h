@@ -15,7 +15,7 @@ using rnnlm::Scratch;
 #define STEP_LINES 512  // lines of a panel that a step back through time does at a time, while the next are fetched
 #endif
 #ifndef CHUNK_BYTES
-// Of what a chunk of the softmax keeps: its exponentials, or their sums if there is no gradient. Each chunk reads and
+// Of what a chunk of the softmax keeps: its exponentials; in float32 without a gradient, their sums. Each chunk reads and
 // writes a gradient as large as the embeddings once, so a few rows at a time would cost more than what the caches save.
 #define CHUNK_BYTES 24000000
 #endif

@@ -12,7 +12,7 @@
 
 namespace {
 
-// A chunk of rows, and its factors.
+// A chunk of rows, and its factors. Of those in float32 it has only the shifts and the scales.
 struct Chunk16 : Chunk {
     const Half *columns, *lines;  // the embeddings: right, strips of words; right, strips of the width
     const Half* hidden;           // left: rows by the width
@@ -20,8 +20,8 @@ struct Chunk16 : Chunk {
     long lines_of_rows;           // tiles of the rows
 };
 
-// What a thread needs for its rows.
-struct RowsOfThread {
+// Scratch of a thread, for the rows that it does.
+struct ThreadScratch {
     Half* exponentials;  // left: rows by WORDS_AT_ONCE
     float* totals;       // (rows, LANES): their sums; or in the first number the largest logit
 };
@@ -42,7 +42,7 @@ INLINE void logits_of_strip(const Softmax& s, const Chunk16& c, long strip, long
 }
 
 // The largest logits of rows [begin, end) in a strip of words.
-void largest_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long strip, long begin, long end) {
+void largest_of_strip(const Softmax& s, const Chunk16& c, const ThreadScratch& own, long strip, long begin, long end) {
     const long first = strip * STRIP, there = at_most(STRIP, s.vocabulary - first);
     logits_of_strip(s, c, strip, begin, end, [&](long m, long rows, const float* sums) INLINE_LAMBDA {
         for (long r = 0; r < rows; r++) {
@@ -56,7 +56,7 @@ void largest_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThread& ow
 }
 
 // Exponentials of rows [begin, end) in a strip of words, added to their sums.
-void exponentials_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long strip, long begin,
+void exponentials_of_strip(const Softmax& s, const Chunk16& c, const ThreadScratch& own, long strip, long begin,
                            long end) {
     const long first = strip * STRIP, there = s.vocabulary - first;
     Vec bias[2], present[2];
@@ -95,7 +95,7 @@ void exponentials_of_strip(const Softmax& s, const Chunk16& c, const RowsOfThrea
 }
 
 // Adds the exponentials of rows [begin, end) times the embeddings of their words, from `word` on, to dhidden.
-void add_to_hidden(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long word, long begin, long end) {
+void add_to_hidden(const Softmax& s, const Chunk16& c, const ThreadScratch& own, long word, long begin, long end) {
     const long D = s.width, words = tiles(s.vocabulary), depth = at_most(DEPTH_AT_ONCE, words - word / DEPTH);
     alignas(64) float sums[BLOCK * STRIP];
     for (long n = 0; n < D; n += STRIP)
@@ -110,7 +110,7 @@ void add_to_hidden(const Softmax& s, const Chunk16& c, const RowsOfThread& own, 
 }
 
 // Everything of rows [begin, end) but what they contribute to the gradients of the embeddings and the bias.
-void rows_of_chunk(const Softmax& s, const Chunk16& c, const RowsOfThread& own, long begin, long end) {
+void rows_of_chunk(const Softmax& s, const Chunk16& c, const ThreadScratch& own, long begin, long end) {
     const long strips = tiles(s.vocabulary) * DEPTH / STRIP, strips_at_once = WORDS_AT_ONCE / STRIP;
     // Returns whether all sums are well inside float32's range.
     const auto exponentials = [&] {
@@ -182,8 +182,9 @@ void softmax_bfloat16(const Softmax& s, int threads) {
         return;
     }
     // Beside products this fast, reading and writing the embeddings' gradient once a chunk counts for more: with 33,278
-    // words of width 400 a call took 232 to 362 ms in chunks of 180 rows, 185 ms in chunks of 721. So a chunk has 6 times as
-    // many rows, at least, as in float32, unless it needs more than 4 times the memory. Chunks are as long as each other.
+    // words of width 400 a call of an earlier version took 232 to 362 ms with AMX in chunks of 180 rows, 185 ms in chunks
+    // of 721. So a chunk has 6 times as many rows, at least, as in float32, unless it needs more than 4 times the memory.
+    // Chunks are as long as each other.
     const auto rows_of = [&](long bytes) { return bytes / (V * 2) / DEPTH * DEPTH; };
     const auto larger = [](long a, long b) { return a > b ? a : b; };
     long most = larger(rows_of(CHUNK_BYTES), larger(CHUNK_ROWS, at_most(6 * CHUNK_ROWS, rows_of(4L * CHUNK_BYTES))));
@@ -200,7 +201,7 @@ void softmax_bfloat16(const Softmax& s, int threads) {
     const auto take = [&](long halves) { return (Half*)scratch.take(halves / 2); };
     Half *columns = take(columns_size), *hidden = take(hidden_size), *lines = nullptr, *scaled = nullptr;
     Chunk16 c = {};
-    std::vector<RowsOfThread> own(threads);
+    std::vector<ThreadScratch> own(threads);
     if (gradient) {
         lines = take(lines_size), scaled = take(scaled_size);
         c.by_word = take(by_word_size);
