@@ -238,7 +238,8 @@ def test_a_run_is_cancelled_and_the_worker_takes_the_next(
     assert runs_of(stack, "ended") == {"KILLED": 2}
 
     # The worker is free for the next one, which is suspended at work, and goes on where it was.
-    source["source"]["language_model"]["epochs"] = 20
+    # So long that a fast machine has not finished it before it is suspended.
+    source["source"]["language_model"]["epochs"] = 60
     start_training(page, stack, source)
     confirmed(page, "Suspend")
     state(page, "Suspended")
