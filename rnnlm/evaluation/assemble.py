@@ -13,6 +13,7 @@ from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import (
     added_seeds_sentence,
     left_out_sentences,
+    mean_sentence,
     shared_start_sentence,
     unknown_sentences,
     unknown_share,
@@ -97,6 +98,7 @@ def assemble(
         *warnings,
         *verdict_sentences(found, beyond, tradition, recommendation_sentence(chosen)),
         *of_models,
+        mean_sentence(scores),
         equivalence_sentence([one for one in equivalences if (one.arm, one.labels) in helped]),
         more_labels_sentence(curves, chosen),
         *([forgotten.sentence] if forgotten else []),

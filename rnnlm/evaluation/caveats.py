@@ -1,11 +1,14 @@
 """What a reader has to know of the data before the scores mean anything: what was left out, what no token tells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
+from rnnlm.arms import arm_named
+from rnnlm.evaluation.comparison import listed
 from rnnlm.evaluation.enough import counted
 from rnnlm.experiment import Comparison, Validation
 from rnnlm.plan import Plan
-from rnnlm.refs import CellId, DocumentsRef, TokensRef
+from rnnlm.refs import CellId, DocumentsRef, ScoreRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 
 # A vocabulary of the 10,000 most frequent words leaves out 3 to 8 % of an English text, and up to 15 % of one in a
@@ -31,6 +34,27 @@ def shared_start_sentence(cells: Plan) -> str:
         "All seeds start from the same language model of the target text. What another one would give is not known "
         "(comparison.seeds_language_model)."
     )
+
+
+def mean_sentence(scores: Sequence[ScoreRef]) -> str:
+    """Say what the weighted mean is made of, and with which shares. Return nothing if there is none.
+
+    Args:
+        scores: All cells.
+    """
+    prefix, shares = "valid/share_", dict[int, list[dict[str, float]]]()
+    for score in scores:
+        if of_parts := {name.removeprefix(prefix): n for name, n in score.metrics.items() if name.startswith(prefix)}:
+            shares.setdefault(score.labels, []).append(of_parts)
+    if not shares:
+        return ""
+    parts = list(next(iter(shares.values()))[0])
+    of_labels = [
+        f"{listed([f'{100 * fmean(one[part] for one in of_seeds):.0f}' for part in parts])} % with {labels:,} labels"
+        for labels, of_seeds in sorted(shares.items())
+    ]
+    titles = listed([arm_named(part).title for part in parts])
+    return f"The weighted mean is one of {titles}; shares: {', '.join(of_labels)}."
 
 
 def validation_sentence(ways: Mapping[int, Validation]) -> str:

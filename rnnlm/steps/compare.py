@@ -12,7 +12,7 @@ from rnnlm.store import file_sha256, home, whole_folder
 from rnnlm.tracking import Tracker
 
 
-@step(version=22)
+@step(version=23)
 def compare(
     place: Place,
     experiment: Experiment,

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.evaluation.caveats import left_out_sentences, unknown_sentences, validation_sentence
+from rnnlm.evaluation.caveats import left_out_sentences, mean_sentence, unknown_sentences, validation_sentence
 from rnnlm.evaluation.enough import more_documents, small_splits
 from rnnlm.experiment import validation_of
-from rnnlm.refs import DocumentsRef, ModelKind, TokensRef
+from rnnlm.refs import DocumentsRef, ModelKind, ScoreRef, TokensRef
 from rnnlm.settings import Corpus, Tokenizer
 
 GIVEN = Corpus(files=["x.csv"], label="label", split="split")
@@ -134,3 +134,22 @@ def test_it_is_said_which_labels_chose_the_models() -> None:
     (found,) = {validation_sentence({500: validation_of(False, 500, labelled)})}
     assert found.startswith("Numbers of labels leave out the 1,000 labelled validation documents that chose each model")
     assert validation_sentence({}) == ""
+
+
+def test_it_is_said_what_a_weighted_mean_is_made_of() -> None:
+    def score(arm: str, labels: int, seed: int, **metrics: float) -> ScoreRef:
+        return ScoreRef(
+            path=Path("cell"), sha256="", task="classifier", arm=arm, labels=labels, seed=seed,
+            metrics={f"valid/{name}": value for name, value in metrics.items()}, seconds=1.0, recorded_as="",
+        )  # fmt: skip
+
+    scores = [
+        score("parameter", 500, 1, share=0.5),  # of the trained weights, in an average with the start
+        *(score("mean", 500, seed, share_parameter=0.2 * seed, share_nbsvm=1.0 - 0.2 * seed) for seed in (1, 2)),
+        score("mean", 2_000, 1, share_parameter=0.0, share_nbsvm=1.0),
+    ]
+    assert mean_sentence(scores) == (
+        "The weighted mean is one of parameter transfer and NB-SVM; shares: 30 and 70 % with 500 labels, 0 and 100 % "
+        "with 2,000 labels."
+    )
+    assert mean_sentence(scores[:1]) == ""
