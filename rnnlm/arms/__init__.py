@@ -61,7 +61,7 @@ _ARMS = (
     Arm(
         "nbsvm",
         "NB-SVM",
-        "NB-SVM, a linear model on n-grams of words",
+        "NB-SVM",
         look=18,
         tradition=True,
         target=Solved("nbsvm"),
@@ -200,7 +200,7 @@ _ARMS = (
         look=11,
         target=MeanOf(("parameter", "backward")),
     ),
-    Arm("mean", "weighted mean", "a weighted mean of several models", look=12, target=MeanOf(weighted=True)),
+    Arm("mean", "weighted mean", "a weighted mean of several models", look=20, target=MeanOf(weighted=True)),
     Arm(
         "scratch_kneser_ney",
         "scratch + Kneser-Ney",
