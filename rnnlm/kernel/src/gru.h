@@ -1,6 +1,7 @@
 // The GRU, forward and backward (Cho et al. 2014), as the LSTM of lstm.h: threads share the rows, and gates are made of
 // sums that are still in registers.
 #pragma once
+#include "forward.h"
 #include "kernels.h"
 #include "layer.h"
 #include "pool.h"
@@ -9,8 +10,6 @@ namespace {
 
 using rnnlm::Gru;
 using rnnlm::GruGradient;
-
-const long GRU_LINE = 3 * LANES;  // a line of packed weights: three gates of one vector of units
 
 // Where a step reads and writes.
 struct GruStep {
@@ -73,80 +72,22 @@ INLINE void gru_cell_back(const Gru& l, const GruGradient& d, long t, long m, lo
     store(d.dh0 + at, dh * z * kept, left);
 }
 
-// Rows [begin, end) through all time.
-void gru_rows(const Gru& l, const float* packed, float* reset, long begin, long end) {
-    const long I = l.inputs, U = l.units, K = I + U;
-    for (long t = 0; t < l.steps; t++) {
-        const GruStep s = gru_step(l, t, reset, begin, end);
-        for (long first = 0; first < U; first += LANES) {
-            const float* p = packed + first * K * 3;
-            const long left = U - first;
-            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
-                constexpr int M = decltype(rows)::number;
-                Vec sums[M][3], candidates[M];
-                for (int g = 0; g < 3; g++) {
-                    Vec bias = gru_bias(l, g, first, left);
-                    for (int m = 0; m < M; m++) sums[m][g] = bias;
-                }
-                const float* ahead = p + K * GRU_LINE + (m0 - begin) / ROWS * K * 16;  // as for the LSTM
-                accumulate<M, 3, true>(sums, s.x + m0 * I, I, 1, p, GRU_LINE, LANES, I, ahead);
-                const Vec second = load(l.bias + 5 * U + first, left);
-                for (int m = 0; m < M; m++) candidates[m] = sums[m][2], sums[m][2] = second;
-                p += I * GRU_LINE;
-                accumulate<M, 3, true>(sums, s.before + m0 * U, U, 1, p, GRU_LINE, LANES, U, ahead + I * 16);
-                p -= I * GRU_LINE;
-                for (int m = 0; m < M; m++)
-                    gru_cell(s, U, m0 + m, first, left, all(1.f), sums[m][0], sums[m][1], candidates[m], sums[m][2]);
-            });
-        }
-    }
-}
+struct GruCell {
+    static constexpr int GATES = 3;
+    const Gru l;
 
-// The same for few rows, whose weights are read once and not packed. Threads share the columns.
-void gru_few_rows(const Gru& l, float* sums, float* candidates, float* reset, int threads) {
-    const long B = l.batch, I = l.inputs, U = l.units, N = 3 * U;
-    for (long t = 0; t < l.steps; t++) {
-        const GruStep s = gru_step(l, t, reset, 0, B);
-        rnnlm::parallel(threads, [&](int id) {
-            const long begin = part_of(N, LANES, id, threads), end = part_of(N, LANES, id + 1, threads);
-            for (long m = 0; m < B; m++)
-                for (long n = begin; n < end; n++) sums[m * N + n] = n < 2 * U ? l.bias[n] + l.bias[N + n] : l.bias[n];
-            few_rows(sums, s.x, B, l.kernel, I, N, begin, end);
-            for (long m = 0; m < B; m++)
-                for (long n = begin < 2 * U ? 2 * U : begin; n < end; n++) {
-                    candidates[m * U + n - 2 * U] = sums[m * N + n];
-                    sums[m * N + n] = l.bias[N + n];
-                }
-            few_rows(sums, s.before, B, l.recurrent, U, N, begin, end);
-        });
-        for (long m = 0; m < B; m++)
-            for (long first = 0; first < U; first += LANES) {
-                const float* p = sums + m * N + first;
-                const long left = U - first;
-                gru_cell(s, U, m, first, left, all(1.f), load(p, left), load(p + U, left),
-                         load(candidates + m * U + first, left), load(p + 2 * U, left));
-            }
+    GruStep step(long t, float* reset, long begin, long end) const { return gru_step(l, t, reset, begin, end); }
+    INLINE Vec bias(int g, long first, long left) const { return gru_bias(l, g, first, left); }
+    // The candidate's recurrent product is a sum of its own, with a bias of its own.
+    INLINE Vec recurrent(int g, Vec inputs, long first, long left) const {
+        return g < 2 ? inputs : load(l.bias + 5 * l.units + first, left);
     }
-}
+    INLINE void output(const GruStep& s, long m, long first, long left, const Vec (&sums)[3], Vec candidate) const {
+        gru_cell(s, l.units, m, first, left, all(1.f), sums[0], sums[1], candidate, sums[2]);
+    }
+};
 
-void gru(const Gru& l, int threads) {
-    const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
-    const bool pack = l.steps * l.batch >= ROWS_TO_PACK;
-    threads = worthwhile(threads, pack ? (double)l.steps * l.batch * K * 3 * U : (double)K * 3 * U);
-    const long weights_size = pack ? blocks * K * GRU_LINE : l.batch * 3 * U, reset_size = l.keep ? l.batch * U : 0;
-    const long candidates_size = pack ? 0 : l.batch * U;
-    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(reset_size) + rnnlm::room(candidates_size));
-    float *weights = scratch.take(weights_size), *reset = scratch.take(reset_size);
-    float* candidates = scratch.take(candidates_size);
-    if (!pack) return gru_few_rows(l, weights, candidates, reset, threads);
-    rnnlm::parallel(threads, [&](int id) {
-        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++)
-            pack_gates<3>(weights, l.kernel, l.recurrent, l.inputs, U, b);
-    });
-    rnnlm::parallel(threads, [&](int id) {
-        gru_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
-    });
-}
+void gru(const Gru& l, int threads) { forward(GruCell{l}, threads); }
 
 // The gradients of both products, (steps, batch, 3 units) each, for rows [begin, end).
 void gru_rows_back(const Gru& l, const GruGradient& d, const float* packed, float* of_inputs, float* of_recurrent,

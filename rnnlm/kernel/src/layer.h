@@ -64,38 +64,6 @@ INLINE const float* after_resets(const float* before, const float* keep, float* 
     return reset;
 }
 
-// Below this many rows in all, packing the weights costs more than it saves.
-const long ROWS_TO_PACK = 24;
-
-// sums (rows, N) += a (rows, K) times weights (K, N) as they are in memory, for columns [begin, end): for few rows.
-// Each element is summed from k = 0 upwards, as in a block, so both ways give the same bits.
-INLINE void few_rows(float* sums, const float* a, long rows, const float* weights, long K, long N, long begin,
-                     long end) {
-    const long AT_ONCE = 8;  // lines of weights for each time that a sum is read and written
-    for (long k0 = 0; k0 < K; k0 += AT_ONCE) {
-        const long lines = at_most(AT_ONCE, K - k0);
-        for (long m = 0; m < rows; m++) {
-            float* row = sums + m * N;
-            const float *left = a + m * K + k0, *w = weights + k0 * N;
-            long n = begin;
-            if (lines == AT_ONCE) {  // the loop that takes the time: whole vectors, and the factors in registers
-                Vec factors[AT_ONCE];
-                for (long k = 0; k < AT_ONCE; k++) factors[k] = broadcast(left + k);
-                for (; n + LANES <= end; n += LANES) {
-                    Vec sum = load(row + n);
-                    for (long k = 0; k < AT_ONCE; k++) sum += factors[k] * load(w + k * N + n);
-                    store(row + n, sum);
-                }
-            }
-            for (; n < end; n += LANES) {
-                Vec sum = load(row + n, end - n);
-                for (long k = 0; k < lines; k++) sum += broadcast(left + k) * load(w + k * N + n, end - n);
-                store(row + n, sum, end - n);
-            }
-        }
-    }
-}
-
 // Lines of a product that are done at a time: a panel of them stays in the second cache.
 const long LINES = 256;
 // Rows of a product that a thread does at a time, so that a part of a panel stays in the cache; fewer where there are

@@ -1,10 +1,9 @@
 // The LSTM, forward and backward (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
 //
-// Threads share the rows of a batch: rows do not meet before the gradients of the weights, so no step waits for another
-// thread. A block of sums holds all four gates of its units, and becomes gates, cell and output without leaving the
-// registers (as in LIBXSMM's LSTM cell, Banerjee et al. 2019, and FlashRNN, Pöppel et al. 2024). The product by the
-// inputs is inside the loop: the projected inputs of a whole window would be the largest array of the layer.
+// On the way back threads share the rows of a batch: rows do not meet before the gradients of the weights, so no step
+// waits for another thread.
 #pragma once
+#include "forward.h"
 #include "kernels.h"
 #include "layer.h"
 #include "pool.h"
@@ -78,72 +77,21 @@ INLINE void lstm_cell_back(const Lstm& l, const LstmGradient& d, long t, long m,
     store(d.dc0 + at, dc * f * kept, left);
 }
 
-// Rows [begin, end) through all time.
-void lstm_rows(const Lstm& l, const float* packed, float* reset, long begin, long end) {
-    const long I = l.inputs, U = l.units, K = I + U;
-    for (long m = begin; m < end && !l.gates; m++) memcpy(l.cells + m * U, l.c0 + m * U, U * sizeof(float));
-    for (long t = 0; t < l.steps; t++) {
-        const LstmStep s = lstm_step(l, t, reset, begin, end);
-        for (long first = 0; first < U; first += LANES) {
-            const float* p = packed + first * K * 4;
-            const long left = U - first;
-            in_blocks(begin, end, [&](long m0, auto rows) INLINE_LAMBDA {
-                constexpr int M = decltype(rows)::number;
-                Vec sums[M][4];
-                for (int g = 0; g < 4; g++) {
-                    Vec bias = load(l.bias + g * U + first, left);
-                    for (int m = 0; m < M; m++) sums[m][g] = bias;
-                }
-                // The next panel comes from a slower cache: each block of rows fetches its share of it (16 lanes alone).
-                const float* ahead = p + K * PANEL + (m0 - begin) / ROWS * K * 16;
-                accumulate<M, 4, true>(sums, s.x + m0 * I, I, 1, p, PANEL, LANES, I, ahead);
-                accumulate<M, 4, true>(sums, s.before + m0 * U, U, 1, p + I * PANEL, PANEL, LANES, U, ahead + I * 16);
-                for (int m = 0; m < M; m++)
-                    lstm_cell(s, U, m0 + m, first, left, sums[m][0], sums[m][1], sums[m][2], sums[m][3]);
-            });
-        }
-    }
-}
+struct LstmCell {
+    static constexpr int GATES = 4;
+    const Lstm l;
 
-// The same for few rows, whose weights are read once and not packed. Threads share the columns.
-void lstm_few_rows(const Lstm& l, float* sums, float* reset, int threads) {
-    const long B = l.batch, I = l.inputs, U = l.units, N = 4 * U;
-    if (!l.gates) memcpy(l.cells, l.c0, B * U * sizeof(float));
-    for (long t = 0; t < l.steps; t++) {
-        const LstmStep s = lstm_step(l, t, reset, 0, B);
-        rnnlm::parallel(threads, [&](int id) {
-            const long begin = part_of(N, LANES, id, threads), end = part_of(N, LANES, id + 1, threads);
-            for (long m = 0; m < B; m++)
-                for (long n = begin; n < end; n++) sums[m * N + n] = l.bias[n];
-            few_rows(sums, s.x, B, l.kernel, I, N, begin, end);
-            few_rows(sums, s.before, B, l.recurrent, U, N, begin, end);
-        });
-        for (long m = 0; m < B; m++)
-            for (long first = 0; first < U; first += LANES) {
-                const float* p = sums + m * N + first;
-                const long left = U - first;
-                lstm_cell(s, U, m, first, left, load(p, left), load(p + U, left), load(p + 2 * U, left),
-                          load(p + 3 * U, left));
-            }
+    LstmStep step(long t, float* reset, long begin, long end) const { return lstm_step(l, t, reset, begin, end); }
+    INLINE Vec bias(int g, long first, long left) const { return load(l.bias + g * l.units + first, left); }
+    INLINE Vec recurrent(int, Vec inputs, long, long) const { return inputs; }
+    INLINE void output(const LstmStep& s, long m, long first, long left, const Vec (&sums)[4], Vec) const {
+        lstm_cell(s, l.units, m, first, left, sums[0], sums[1], sums[2], sums[3]);
     }
-}
+};
 
 void lstm(const Lstm& l, int threads) {
-    const long U = l.units, K = l.inputs + U, blocks = ceil_div(U, LANES);
-    const bool pack = l.steps * l.batch >= ROWS_TO_PACK;
-    // Few rows wait for the memory, and for each other at every step.
-    threads = worthwhile(threads, pack ? (double)l.steps * l.batch * K * 4 * U : (double)K * 4 * U);
-    const long weights_size = pack ? blocks * K * PANEL : l.batch * 4 * U, reset_size = l.keep ? l.batch * U : 0;
-    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(reset_size));
-    float *weights = scratch.take(weights_size), *reset = scratch.take(reset_size);
-    if (!pack) return lstm_few_rows(l, weights, reset, threads);
-    rnnlm::parallel(threads, [&](int id) {
-        for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++)
-            pack_gates<4>(weights, l.kernel, l.recurrent, l.inputs, U, b);
-    });
-    rnnlm::parallel(threads, [&](int id) {
-        lstm_rows(l, weights, reset, part_of(l.batch, 1, id, threads), part_of(l.batch, 1, id + 1, threads));
-    });
+    if (!l.gates) memcpy(l.cells, l.c0, l.batch * l.units * sizeof(float));
+    forward(LstmCell{l}, threads);
 }
 
 // The gradient of all gates before their functions, dz, for rows [begin, end), from the last step to the first.
