@@ -55,6 +55,11 @@ class TargetModel(keras.layers.Layer):
             input_signature=[tf.TensorSpec((None, None), tf.int32), self.places],
             autograph=False,
         )
+        self.compiled_said = tf.function(
+            lambda features: self.task_head.said(self.outputs_of(features)),
+            input_signature=[tf.TensorSpec((None, width))],
+            autograph=False,
+        )
 
     @property
     def places(self) -> tf.TensorSpec:

@@ -1,6 +1,7 @@
 """Training of a model of a target task: all of it, or linear maps of its encoder and the head."""
 
 import functools
+import itertools
 import math
 import threading
 from collections.abc import Iterator
@@ -251,6 +252,8 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
     """Return the pooled states of each document, or the states of each word, without dropout: (rows, width)."""
     features = np.zeros((documents.n_rows, model.head.kernel.shape[0]), np.float32)
     batches, one_takes = sorted_batches(documents, EVALUATION_TOKENS, model.training.max_tokens), threading.Lock()
+    first = list(itertools.islice(batches, AT_A_TIME))
+    batches = itertools.chain(first, batches)
 
     def compute() -> None:
         while True:
@@ -260,6 +263,9 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
                 return
             features[batch.rows] = model.compiled_features(*batch.inputs).numpy()
 
+    if len(first) < AT_A_TIME:  # to start threads takes as long as to read a short text
+        compute()
+        return features
     with ThreadPoolExecutor(AT_A_TIME) as threads:
         for thread in [threads.submit(compute) for _ in range(AT_A_TIME)]:
             thread.result()
@@ -267,7 +273,7 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
 
 
 def _predict_features(model: TargetModel, features: np.ndarray) -> Said:
-    return np.array(model.task_head.said(model.outputs_of(tf.constant(features))))
+    return np.array(model.compiled_said(features))
 
 
 class _Step:

@@ -79,6 +79,29 @@ Results softmax(const rnnlm::Path &path, int threads, unsigned seed) {
     return o;
 }
 
+// Weights in bfloat16, and logits: on the paths for float32 alone.
+Results reading(const rnnlm::Path &path, int threads, unsigned seed) {
+    std::mt19937 r(seed);
+    const long T = 1 + r() % 30, B = 1 + r() % 7, I = 1 + r() % 75, U = 1 + r() % 75, V = 1 + r() % 200;
+    const auto halves = [&](long n) {
+        std::vector<uint16_t> v(n);
+        for (uint16_t &x : v) x = 0x3e00 + r() % 0x40 + (r() % 2 << 15);
+        return v;
+    };
+    auto x = some(r, T * B * I), bias = some(r, 4 * U), gru_bias = some(r, 6 * U), h0 = some(r, B * U), c0 = some(r, B * U);
+    auto kernel = halves(I * 4 * U), recurrent = halves(U * 4 * U), embeddings = halves(V * U);
+    auto word_bias = some(r, V);
+    Results o;
+    for (long n : {T * B * U, B * U, T * B * U, B * V}) o.emplace_back(n, NAN);
+    path.lstm({T, B, I, U, x.data(), nullptr, nullptr, bias.data(), h0.data(), c0.data(), nullptr, o[0].data(), o[1].data(),
+               nullptr, kernel.data(), recurrent.data()}, threads);
+    auto gru_kernel = halves(I * 3 * U), gru_recurrent = halves(U * 3 * U);
+    path.gru({T, B, I, U, x.data(), nullptr, nullptr, gru_bias.data(), h0.data(), nullptr, o[2].data(), nullptr,
+              gru_kernel.data(), gru_recurrent.data()}, threads);
+    path.logits({B, V, U, h0.data(), nullptr, word_bias.data(), o[3].data(), embeddings.data()}, threads);
+    return o;
+}
+
 Results pooling(const rnnlm::Path &path, int threads, unsigned seed) {
     std::mt19937 r(seed);
     const long T = 1 + r() % 9, N = 1 + r() % 300;
@@ -128,7 +151,8 @@ int main(int, char **arguments) {
     int failed = 0;
     for (unsigned seed = 0; seed < cases; seed++) {
         const Results right[] = {lstm(rnnlm::portable, 1, seed), softmax(rnnlm::portable, 1, seed),
-                                 pooling(rnnlm::portable, 1, seed), gru(rnnlm::portable, 1, seed)};
+                                 pooling(rnnlm::portable, 1, seed), gru(rnnlm::portable, 1, seed),
+                                 reading(rnnlm::portable, 1, seed)};
         for (const char *name : {"portable", "avx2", "avx512", "avx2_bf16", "avx512_bf16", "amx"}) {
             const rnnlm::Path *path = rnnlm::path_named(name);
             if (!path) continue;
@@ -138,6 +162,7 @@ int main(int, char **arguments) {
             failed += wrong("softmax", *path, seed, softmax(*path, 3, seed), right[1]);
             failed += wrong("pooling", *path, seed, pooling(*path, 2, seed), right[2]);
             failed += wrong("gru", *path, seed, gru(*path, 2, seed), right[3]);
+            if (!rounds(*path)) failed += wrong("reading", *path, seed, reading(*path, 2, seed), right[4]);
             other.join();
             failed += others + wrong("lstm", *path, seed, lstm(*path, 3, seed), right[0]);
         }

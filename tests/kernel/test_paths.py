@@ -39,11 +39,14 @@ def structure(sizes: str, arrays: str) -> Any:
 
 
 # As in rnnlm/kernel/src/kernels.h.
-LSTM = structure("steps batch inputs units", "x kernel recurrent bias h0 c0 keep h cells gates")
+LSTM = structure(
+    "steps batch inputs units", "x kernel recurrent bias h0 c0 keep h cells gates half_kernel half_recurrent"
+)
 LSTM_GRADIENT = structure("", "dh dc dx dkernel drecurrent dbias dh0 dc0")
-GRU = structure("steps batch inputs units", "x kernel recurrent bias h0 keep h gates")
+GRU = structure("steps batch inputs units", "x kernel recurrent bias h0 keep h gates half_kernel half_recurrent")
 GRU_GRADIENT = structure("", "dh dx dkernel drecurrent dbias dh0")
 SOFTMAX = structure("rows vocabulary width", "hidden embeddings bias targets weights nll dhidden dembeddings dbias")
+LOGITS = structure("rows vocabulary width", "hidden embeddings bias logits half_embeddings")
 POOLING = structure("steps size", "forget added before cells")
 POOLING_GRADIENT = structure("", "dcells dforget dadded dbefore")
 
@@ -440,6 +443,64 @@ def test_few_rows_have_the_same_bits_as_many(path: str, run: Any, gates: int, ba
         return np.asarray(run(path, 2, values, None)[0])
 
     np.testing.assert_array_equal(outputs(batch), outputs(60)[:, :batch])
+
+
+@every_precision
+@pytest.mark.parametrize("batch", [1, 2, 13])
+def test_a_long_sequence_of_few_rows_agrees_with_float64(path: str, batch: int) -> None:
+    values, keep, above = lstm_case(300, batch, 40, 70, batch)
+    for threads in THREADS:
+        outputs, cell = run_lstm(path, threads, values, keep, training=False)
+        right = lstm_by_hand(path, values, keep, *above)
+        assert_close([outputs, cell[0]], right[:2], tolerance(path, 1e-5), cascade(path))
+
+
+sizes = st.integers(1, 120)
+
+
+@every_path
+@settings(max_examples=40)
+@given(lstm=st.booleans(), steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=sizes, units=sizes, seed=seeds)
+def test_weights_in_bfloat16_are_rounded_and_nothing_else(
+    path: str, lstm: bool, steps: int, batch: int, inputs: int, units: int, seed: int
+) -> None:
+    r, gates = np.random.default_rng(seed), 4 if lstm else 3
+    x, state = some(r, steps, batch, inputs), [some(r, batch, units) for _ in range(2 if lstm else 1)]
+    halves = [some(r, n, gates * units).astype(ml_dtypes.bfloat16) for n in (inputs, units)]
+    bias = some(r, 4 * units) if lstm else some(r, 2, 3 * units)
+    keep = (r.random((steps, batch, 1)) > 0.2).astype(np.float32)
+    rounded, cells = [half.astype(np.float32) for half in halves], [unwritten(batch, units)] if lstm else []
+    right, *_ = (run_lstm if lstm else run_gru)(path, 1, [x, *rounded, bias, *state], keep)
+    for threads in THREADS:
+        h = unwritten(steps, batch, units)
+        pointers = [half.view(np.uint16) for half in halves]
+        call(
+            *("lstm" if lstm else "gru", path, threads),
+            (LSTM if lstm else GRU)(
+                *(steps, batch, inputs, units, x, None, None, bias, *state, keep, h, *cells, None, *pointers)
+            ),
+        )
+        np.testing.assert_array_equal(h, right)
+
+
+@every_precision
+@settings(max_examples=40)
+@given(rows=st.integers(0, 20), vocabulary=st.integers(1, 400), width=odd, seed=seeds)
+def test_logits_of_any_size_agree_with_float64(path: str, rows: int, vocabulary: int, width: int, seed: int) -> None:
+    r = np.random.default_rng(seed)
+    hidden, bias = some(r, rows, width), some(r, vocabulary)
+    half = some(r, vocabulary, width).astype(ml_dtypes.bfloat16)
+    embeddings = half.astype(np.float32)
+    found = []
+    for threads in THREADS:
+        for arrays in ((embeddings, bias, None), (None, bias, half.view(np.uint16))):
+            logits = unwritten(rows, vocabulary)
+            call("logits", path, threads, LOGITS(rows, vocabulary, width, hidden, *arrays[:2], logits, arrays[2]))
+            found.append(logits)
+    right = hidden.astype(np.float64) @ embeddings.astype(np.float64).T + bias
+    assert_close(found[:1], [right], 1e-5)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 @every_precision

@@ -20,6 +20,7 @@ ALWAYS = ("path_portable", "pool", "dispatch")
 SMALL = [
     "-DWORTH_A_THREAD=1",
     "-DSTEP_LINES=32",
+    "-DROWS_AHEAD=24",
     "-DCHUNK_BYTES=1",
     "-DCHUNK_ROWS=12",
     "-DDEPTH_AT_ONCE=2",

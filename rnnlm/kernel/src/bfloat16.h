@@ -11,8 +11,6 @@
 
 namespace {
 
-typedef uint16_t Half;  // the upper 16 bits of a float32
-
 const long DEPTH = 32;             // numbers of a left tile's row, lines of a right tile
 const long TILE_ROWS = 16;         // of a left tile
 const long LEFT = TILE_ROWS * DEPTH, RIGHT = DEPTH * LANES;  // numbers of a tile
@@ -26,8 +24,6 @@ INLINE long place(long m, long k, long depth) {
     return (m / TILE_ROWS * depth + k / DEPTH) * LEFT + m % TILE_ROWS * DEPTH + k % DEPTH;
 }
 
-typedef Half Halves __attribute__((vector_size(2 * LANES)));
-typedef Half UnalignedHalves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
 typedef int32_t UnalignedInt __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
 // Rounded to bfloat16, to even where two are as near; NaN stays NaN.
@@ -41,16 +37,8 @@ INLINE Halves rounded(Vec v) {
     return __builtin_convertvector(bits, Halves);
 #endif
 }
-INLINE Int widened(Halves h) {
-#if LANES == 16
-    return (Int)_mm512_cvtepu16_epi32((__m256i)h);
-#else
-    return (Int)_mm256_cvtepu16_epi32((__m128i)h);
-#endif
-}
 // Two lines side by side.
 INLINE Int pair(Halves even, Halves odd) { return widened(even) | (widened(odd) << 16); }
-INLINE Vec even_of(Int pairs) { return (Vec)(pairs << 16); }
 INLINE Vec odd_of(Int pairs) { return (Vec)(pairs & (int32_t)0xffff0000); }
 
 INLINE void store(Half* p, Halves v) { *(UnalignedHalves*)p = v; }
@@ -58,7 +46,6 @@ INLINE void store(Half* p, Halves v, long n) {
     if (n >= LANES) return store(p, v);
     for (long k = 0; k < n; k++) p[k] = v[k];
 }
-INLINE Halves load(const Half* p) { return *(const UnalignedHalves*)p; }
 INLINE void store(Half* p, Int pairs) { *(UnalignedInt*)p = pairs; }
 INLINE Int load_pairs(const Half* p) { return *(const UnalignedInt*)p; }
 

@@ -40,31 +40,38 @@ INLINE Range range_of(long n, long block, int id, int parts) {
 
 // sums (rows, N) += a (rows, K) times weights (K, N) as they are in memory, for some columns: for few rows. Each element is
 // summed from k = 0 upwards, as in a block, so both ways give the same bits.
-INLINE void few_rows(float* sums, const float* a, long rows, const float* weights, long K, long N, Range columns) {
+template <class Weight>
+INLINE void few_rows(float* sums, const float* a, long rows, const Weight* weights, long K, long N, Range columns) {
     const long AT_ONCE = 8;  // lines of weights for each time that a sum is read and written
     for (long k0 = 0; k0 < K; k0 += AT_ONCE) {
         const long lines = at_most(AT_ONCE, K - k0);
-        for (long m = 0; m < rows; m++) {
-            float* row = sums + m * N;
-            const float *left = a + m * K + k0, *w = weights + k0 * N;
-            long n = columns.begin;
-            if (lines == AT_ONCE) {  // the loop that takes the time: whole vectors, and the factors in registers
-                Vec factors[AT_ONCE];
-                for (long k = 0; k < AT_ONCE; k++) factors[k] = broadcast(left + k);
-                for (; n + LANES <= columns.end; n += LANES) {
-                    Vec sum = load(row + n);
-                    for (long k = 0; k < AT_ONCE; k++) sum += factors[k] * load(w + k * N + n);
-                    store(row + n, sum);
+        const Weight* w = weights + k0 * N;
+        in_blocks(0, rows, [&](long m0, auto rows_of_block) INLINE_LAMBDA {
+            constexpr int M = decltype(rows_of_block)::number;
+            const float* left = a + m0 * K + k0;
+            float* out = sums + m0 * N;
+            const auto add = [&](long n, long there, long lines) INLINE_LAMBDA {
+                Vec own[M];
+                for (int m = 0; m < M; m++) own[m] = load(out + m * N + n, there);
+                for (long k = 0; k < lines; k++) {
+                    // The lines after these are fetched meanwhile: a thread's part of a line is too short for the processor
+                    // to guess them.
+                    __builtin_prefetch(w + (k + AT_ONCE) * N + n);
+                    const Vec column = weights_at(w + k * N + n, there);
+                    for (int m = 0; m < M; m++) own[m] += broadcast(left + m * K + k) * column;
                 }
-            }
-            for (; n < columns.end; n += LANES) {
-                Vec sum = load(row + n, columns.end - n);
-                for (long k = 0; k < lines; k++) sum += broadcast(left + k) * load(w + k * N + n, columns.end - n);
-                store(row + n, sum, columns.end - n);
-            }
-        }
+                for (int m = 0; m < M; m++) store(out + m * N + n, own[m], there);
+            };
+            long n = columns.begin;
+            // The loop that takes the time: whole vectors and lines, by constants.
+            for (; lines == AT_ONCE && n + LANES <= columns.end; n += LANES) add(n, LANES, AT_ONCE);
+            for (; n < columns.end; n += LANES) add(n, columns.end - n, lines);
+        });
     }
 }
+
+// Steps of so many rows whose inputs are multiplied together.
+INLINE long steps_together(long batch) { return batch && batch < ROWS_AHEAD ? ROWS_AHEAD / batch : 1; }
 
 // Some rows and some blocks of LANES units through all time, from packed weights. `projected`, scratch of (blocks,
 // ROWS_AHEAD + FEW_ROWS, gates, LANES), holds the sums of the inputs of several steps; null where each step makes its own.
@@ -73,7 +80,7 @@ void forward_part(const Cell cell, const float* packed, float* projected, float*
                   rnnlm::Barrier* barrier) {
     constexpr int GATES = Cell::GATES;
     const long B = cell.l.batch, I = cell.l.inputs, U = cell.l.units, LINE = GATES * LANES, panel = (I + U) * LINE;
-    const long together = projected && ROWS_AHEAD > B ? ROWS_AHEAD / B : 1;
+    const long together = projected ? steps_together(B) : 1;
     for (long t = 0; t < cell.l.steps; t++) {
         const auto step = cell.step(t, reset, rows.begin, rows.end);
         for (long b = blocks.begin; b < blocks.end; b++) {
@@ -118,40 +125,47 @@ void forward_part(const Cell cell, const float* packed, float* projected, float*
     }
 }
 
-// The same for few rows in all, from the weights as they are in memory, which are read once a step, those of the inputs
-// once. `projected` and `sums` are scratch, (steps, batch, gates units) and (batch, gates units).
-template <class Cell>
-void forward_few_rows(const Cell cell, float* projected, float* sums, float* reset, Range units, rnnlm::Barrier& barrier) {
+// The same from the weights as they are in memory, which are read once a step, those of the inputs once for several steps:
+// for few rows in all, or weights in bfloat16. `projected` and `sums` are scratch, (steps together, batch, gates units) and
+// (batch, gates units).
+template <class Cell, class Weight>
+void forward_unpacked(const Cell cell, const Weight* kernel, const Weight* recurrent, float* projected, float* sums,
+                      float* reset, Range units, rnnlm::Barrier& barrier) {
     constexpr int GATES = Cell::GATES;
-    const long B = cell.l.batch, U = cell.l.units, N = GATES * U;
-    const auto columns = [=](int g) { return Range{g * U + units.begin, g * U + units.end}; };
+    const long B = cell.l.batch, I = cell.l.inputs, U = cell.l.units, N = GATES * U, together = steps_together(B);
     const auto in_vectors = [=](auto f) INLINE_LAMBDA {
-        for (long first = units.begin; first < units.end; first += LANES) f(first, units.end - first);
+        for (int g = 0; g < GATES; g++)
+            for (long first = units.begin; first < units.end; first += LANES) f(g, first, units.end - first);
     };
-    for (int g = 0; g < GATES; g++) {
-        for (long m = 0; m < cell.l.steps * B; m++)
-            in_vectors([=](long first, long left) INLINE_LAMBDA {
-                store(projected + m * N + g * U + first, cell.bias(g, first, left), left);
-            });
-        few_rows(projected, cell.l.x, cell.l.steps * B, cell.l.kernel, cell.l.inputs, N, columns(g));
-    }
+    // sums (rows, N) += a (rows, K) times weights, for these units.
+    const auto add_product = [=](float* sums, const float* a, long rows, const Weight* weights, long K) {
+        for (int g = 0; g < GATES; g++)
+            few_rows(sums, a, rows, weights, K, N, {g * U + units.begin, g * U + units.end});
+    };
     for (long t = 0; t < cell.l.steps; t++) {
         const auto step = cell.step(t, reset, 0, B);
-        const float* inputs = projected + t * B * N;
-        for (int g = 0; g < GATES; g++) {
-            for (long m = 0; m < B; m++)
-                in_vectors([=](long first, long left) INLINE_LAMBDA {
-                    const long at = m * N + g * U + first;
-                    store(sums + at, cell.recurrent(g, load(inputs + at, left), first, left), left);
+        if (t % together == 0) {
+            const long rows = at_most(together, cell.l.steps - t) * B;
+            for (long m = 0; m < rows; m++)
+                in_vectors([=](int g, long first, long left) INLINE_LAMBDA {
+                    store(projected + m * N + g * U + first, cell.bias(g, first, left), left);
                 });
-            few_rows(sums, step.before, B, cell.l.recurrent, U, N, columns(g));
+            add_product(projected, step.x, rows, kernel, I);
         }
+        const float* inputs = projected + t % together * B * N;
         for (long m = 0; m < B; m++)
-            in_vectors([=](long first, long left) INLINE_LAMBDA {
-                Vec of_row[GATES];
-                for (int g = 0; g < GATES; g++) of_row[g] = load(sums + m * N + g * U + first, left);
-                cell.output(step, m, first, left, of_row, load(inputs + m * N + (GATES - 1) * U + first, left));
+            in_vectors([=](int g, long first, long left) INLINE_LAMBDA {
+                const long at = m * N + g * U + first;
+                store(sums + at, cell.recurrent(g, load(inputs + at, left), first, left), left);
             });
+        add_product(sums, step.before, B, recurrent, U);
+        for (long m = 0; m < B; m++)
+            for (long first = units.begin; first < units.end; first += LANES) {
+                const long left = units.end - first, at = m * N + first;
+                Vec of_row[GATES];
+                for (int g = 0; g < GATES; g++) of_row[g] = load(sums + at + g * U, left);
+                cell.output(step, m, first, left, of_row, load(inputs + at + (GATES - 1) * U, left));
+            }
         barrier.wait();
     }
 }
@@ -162,29 +176,36 @@ void forward(const Cell& cell, int threads) {
     const auto& l = cell.l;
     const long B = l.batch, U = l.units, K = l.inputs + U, N = GATES * U, total = l.steps * B, blocks = ceil_div(U, LANES);
     threads = worthwhile(threads, (double)total * K * N);
-    const bool pack = total >= ROWS_TO_PACK, ahead = pack && B <= FEW_ROWS;
+    const bool pack = total >= ROWS_TO_PACK && !l.half_kernel, ahead = pack && B <= FEW_ROWS;
     const long weights_size = pack ? blocks * K * GATES * LANES : 0, reset_size = l.keep ? rnnlm::room(B * U) : 0;
     const bool by_units = !pack || ahead || B < ROWS * threads || weights_size * (long)sizeof(float) > OWN_CACHE;
-    const long projected_size = !pack ? total * N : ahead ? blocks * (ROWS_AHEAD + FEW_ROWS) * GATES * LANES : 0;
-    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(projected_size) + rnnlm::room(B * N) + threads * reset_size + 16);
-    float *weights = scratch.take(weights_size), *projected = scratch.take(projected_size), *sums = scratch.take(B * N);
-    float* reset = scratch.take(threads * reset_size);
-    const long parts_of_units = at_most(threads, blocks), parts_of_rows = at_most(threads, B);
+    const long rows_ahead = at_most(total, ROWS_AHEAD > B ? ROWS_AHEAD : B);
+    const long projected_size = !pack ? rows_ahead * N : ahead ? blocks * (ROWS_AHEAD + FEW_ROWS) * GATES * LANES : 0;
+    const long sums_size = pack ? 0 : B * N;
+    Scratch scratch(rnnlm::room(weights_size) + rnnlm::room(projected_size) + rnnlm::room(sums_size) +
+                    rnnlm::room(threads * reset_size));
+    float *weights = scratch.take(weights_size), *projected = scratch.take(projected_size);
+    float *sums = scratch.take(sums_size), *reset = scratch.take(threads * reset_size);
+    const int parts_of_units = (int)at_most(threads, blocks), parts_of_rows = (int)at_most(threads, B);
     if (pack)
         rnnlm::parallel(threads, [&](int id) {
             for (long b = blocks * id / threads; b < blocks * (id + 1) / threads; b++)
                 pack_gates<GATES>(weights, l.kernel, l.recurrent, l.inputs, U, b);
         });
     if (!by_units)
-        return rnnlm::parallel((int)parts_of_rows, [&](int id) {
-            const Range rows = range_of(B, 1, id, (int)parts_of_rows);
+        return rnnlm::parallel(parts_of_rows, [&](int id) {
+            const Range rows = range_of(B, 1, id, parts_of_rows);
             forward_part(cell, weights, nullptr, reset, rows, {0, blocks}, nullptr);
         });
     rnnlm::Barrier barrier;
-    rnnlm::together((int)parts_of_units, [&](int id, int parts) {
+    rnnlm::together(parts_of_units, [&](int id, int parts) {
         barrier.expect(parts);
         float* own = reset + id * reset_size;
-        if (!pack) return forward_few_rows(cell, projected, sums, own, range_of(U, LANES, id, parts), barrier);
+        const auto unpacked = [&](auto* kernel, auto* recurrent) {
+            forward_unpacked(cell, kernel, recurrent, projected, sums, own, range_of(U, LANES, id, parts), barrier);
+        };
+        if (l.half_kernel) return unpacked(l.half_kernel, l.half_recurrent);
+        if (!pack) return unpacked(l.kernel, l.recurrent);
         forward_part(cell, weights, ahead ? projected : nullptr, own, {0, B}, range_of(blocks, 1, id, parts), &barrier);
     });
 }

@@ -44,6 +44,9 @@ int rnnlm_gru_gradient(const char* path, int threads, const rnnlm::Gru* l, const
 int rnnlm_softmax(const char* path, int threads, const rnnlm::Softmax* s) {
     return with(path, [&](auto& p) { p.softmax(*s, threads); });
 }
+int rnnlm_logits(const char* path, int threads, const rnnlm::Logits* s) {
+    return with(path, [&](auto& p) { p.logits(*s, threads); });
+}
 int rnnlm_pooling(const char* path, int threads, const rnnlm::Pooling* p, const rnnlm::PoolingGradient* d) {
     return with(path, [&](auto& found) { d ? found.pooling_gradient(*p, *d, threads) : found.pooling(*p, threads); });
 }

@@ -17,6 +17,9 @@ struct Lstm {
     float *h;                // (steps, batch, units): the outputs
     float *cells;            // (steps, batch, units); without gates (batch, units), the last alone
     float *gates;            // (steps, batch, 4 units), for the gradient; null: there will be none
+    // Both weights in bfloat16, in place of those in float32, where these are not null: half as much is read at a step.
+    // On the paths for float32, and without gates.
+    const uint16_t *half_kernel, *half_recurrent;
 };
 
 struct LstmGradient {
@@ -42,6 +45,7 @@ struct Gru {
     float *h;                // (steps, batch, units): the outputs
     float *gates;            // (steps, batch, 4 units), for the gradient: update, reset, candidate, and the candidate's
                              // recurrent product; null: there will be none
+    const uint16_t *half_kernel, *half_recurrent;  // as for the LSTM
 };
 
 struct GruGradient {
@@ -68,6 +72,16 @@ struct Softmax {
     float *dbias;             // (vocabulary)
 };
 
+// hidden embeddings' + bias, for few rows: a row of embeddings is read once for all of them.
+struct Logits {
+    long rows, vocabulary, width;
+    const float *hidden;      // (rows, width)
+    const float *embeddings;  // (vocabulary, width)
+    const float *bias;        // (vocabulary)
+    float *logits;            // (rows, vocabulary)
+    const uint16_t *half_embeddings;  // in bfloat16, in place of those in float32, if not null
+};
+
 // c[t] = forget[t] * c[t - 1] + added[t], unit by unit: the recurrence of the QRNN.
 struct Pooling {
     long steps, size;  // size: batch * units
@@ -87,6 +101,7 @@ struct Path {
     void (*gru)(const Gru &, int threads);
     void (*gru_gradient)(const Gru &, const GruGradient &, int threads);
     void (*softmax)(const Softmax &, int threads);
+    void (*logits)(const Logits &, int threads);
     void (*pooling)(const Pooling &, int threads);
     void (*pooling_gradient)(const Pooling &, const PoolingGradient &, int threads);
 };

@@ -76,6 +76,33 @@ INLINE void store(float* p, Vec v, long n) {
 }
 #endif
 
+// Numbers in bfloat16: the upper 16 bits of a float32.
+typedef uint16_t Half;
+typedef Half Halves __attribute__((vector_size(2 * LANES)));
+typedef Half UnalignedHalves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+INLINE Halves load(const Half* p) { return *(const UnalignedHalves*)p; }
+INLINE Int widened(Halves h) {
+#if LANES == 16
+    return (Int)_mm512_cvtepu16_epi32((__m256i)h);
+#elif LANES == 8
+    return (Int)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+    return __builtin_convertvector(h, Int);
+#endif
+}
+// The numbers in the lower half of each lane.
+INLINE Vec even_of(Int pairs) { return (Vec)(pairs << 16); }
+
+// The first n weights at p, in either type; the others are zero.
+INLINE Vec weights_at(const float* p, long n) { return load(p, n); }
+INLINE Vec weights_at(const Half* p, long n) {
+    if (n >= LANES) return even_of(widened(load(p)));
+    Halves h = {};
+    for (long k = 0; k < n; k++) h[k] = p[k];
+    return even_of(widened(h));
+}
+
 INLINE float sum(Vec v) {
 #if LANES == 16
     return _mm512_reduce_add_ps((__m512)v);

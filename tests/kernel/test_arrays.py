@@ -1,0 +1,49 @@
+"""The kernels on NumPy arrays, beside the same ones as TensorFlow's operations."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from rnnlm import kernel
+from rnnlm.kernel import arrays
+
+if not kernel.is_usable():
+    pytest.skip("the kernels were not compiled", allow_module_level=True)
+
+STEPS, BATCH, WIDTH, UNITS = 5, 3, 20, 33
+
+
+def some(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).normal(0, 0.3, shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("gates", [3, 4])
+def test_layers_are_those_of_the_operations(gates: int) -> None:
+    lstm = gates == 4
+    weights = some(WIDTH, gates * UNITS), some(UNITS, gates * UNITS), some(4 * UNITS) if lstm else some(2, 3 * UNITS)
+    state = tuple(some(BATCH, UNITS) for _ in range(gates - 2))
+    x = some(STEPS, BATCH, 2 * WIDTH)[:, :, ::2]  # not one piece of memory
+    found = (arrays.lstm if lstm else arrays.gru)(x, weights, state)
+    tensors = [tf.constant(array) for array in weights], tuple(tf.constant(part) for part in state)
+    right = (kernel.lstm if lstm else kernel.gru)(tf.constant(x), *tensors, None, training=False)
+    for mine, other in zip(found, right, strict=False):
+        np.testing.assert_array_equal(mine, other.numpy())
+
+
+def test_logits_are_a_product() -> None:
+    hidden, embeddings, bias = some(4, WIDTH), some(50, WIDTH), some(50)
+    right = hidden.astype(np.float64) @ embeddings.T + bias
+    np.testing.assert_allclose(arrays.logits(hidden, embeddings, bias), right, atol=1e-5)
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    weights = some(WIDTH, 4 * UNITS), some(UNITS, 4 * UNITS), some(4 * UNITS)
+    x, state = some(STEPS, BATCH, WIDTH), (some(BATCH, UNITS), some(BATCH, UNITS))
+    with pytest.raises(ValueError, match="shapes"):
+        arrays.lstm(x[:, :, 1:], weights, state)
+    with pytest.raises(ValueError, match="shapes"):
+        arrays.lstm(x, weights, (state[0], some(BATCH + 1, UNITS)))
+    with pytest.raises(ValueError, match="shapes"):
+        arrays.gru(x, weights, state[:1])
+    with pytest.raises(ValueError, match="shape"):
+        arrays.logits(some(2, WIDTH), some(9, WIDTH + 1), some(9))
