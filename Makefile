@@ -13,7 +13,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 compiles := $(PYTHONDONTWRITEBYTECODE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
+.PHONY: help demo up test test-slow test-faults test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,9 @@ test: $(installed) ## run the tests, except the slow ones, on all cores
 
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
+
+test-faults: $(installed) ## damage 200 files of a workplace, one after the other
+	RNNLM_FAULTS=200 $(bin)/python -m pytest tests/faults
 
 test-browser: $(installed) ## what a person does in the pages, in Chromium (must be installed)
 	$(bin)/python -m pytest -m browser tests/flows/browser

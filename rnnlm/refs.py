@@ -35,10 +35,6 @@ class Ref(BaseModel):
         """Return a hash of the content, so that what is computed of an output can be remembered by its reference."""
         return hash(self.sha256)
 
-    def exists(self) -> bool:
-        """Return whether the output is still there; a cached reference may outlive its folder."""
-        return self.path.is_dir()
-
 
 class DocumentsRef(Ref):
     """Cleaned and split documents: `path/documents.parquet`.

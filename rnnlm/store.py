@@ -1,5 +1,6 @@
 """Where things are on disk, and how a step's output appears there: all of it or nothing."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -9,12 +10,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from rnnlm.errors import FullDiskError
 
 DEPLOYMENTS = Path(__file__).resolve().parent / "deployments"  # what Prefect deploys of the flows
 EXPERIMENTS = DEPLOYMENTS / "experiments"  # those that come with rnnlm
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ALMOST_NOTHING = 1 << 20  # bytes
+SUMS = "SHA256SUMS"  # the list of digests in the folder of an output
+# Folders that are being written: how their names begin, and the file in them whose lock says that their process lives.
+WORK, LOCK = ".rnnlm-", ".lock"
 
 
 # Where a run from Python alone works. Its threads work there, too, so this is no context variable.
@@ -52,33 +58,77 @@ def sqlite_address(file: Path, driver: str = "") -> str:
 
 
 @contextmanager
-def whole_folder(final: Path) -> Iterator[Path]:
+def whole_folder(final: Path, *, listed: bool = True) -> Iterator[Path]:
     """Yield a folder to write into that becomes `final` at the end, in one rename.
 
     If the body fails, nothing is left behind; a reader never sees half of an output. An earlier `final` stays in
-    place until the new one is whole.
+    place until the new one is whole. What a process that was killed has left beside it is removed.
+
+    Args:
+        final: The folder.
+        listed: Whether it gets a list of its files' digests, which `rnnlm.checksums` compares.
 
     Raises:
         FullDiskError: If the disk is full.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
+    _clear_leftovers(final.parent)
+    work, lock = _work_folder(final)
     try:
         yield work
+        if listed:
+            _list_digests(work)
         if final.exists():
             # A folder cannot be renamed onto one that is not empty: the old one steps aside first.
-            old = Path(tempfile.mkdtemp(prefix=f".{final.name}-old-", dir=final.parent))
-            final.rename(old / "old")
-            work.rename(final)
-            shutil.rmtree(old)
+            old, old_lock = _work_folder(final)
+            with old_lock:
+                final.rename(old / "old")
+                _give_up(work, lock)
+                work.rename(final)
+                shutil.rmtree(old)
         else:
+            _give_up(work, lock)
             work.rename(final)
     except OSError as error:
         if error.errno not in FULL:
             raise
         raise FullDiskError(str(final.parent)) from error
     finally:
+        lock.release()
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _work_folder(final: Path) -> tuple[Path, FileLock]:
+    """Make a folder beside `final`, with a file in it that this process holds locked as long as it lives."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f"{WORK}{final.name}-", dir=final.parent))
+        lock = FileLock(work / LOCK, thread_local=False)
+        try:
+            lock.acquire()
+        except FileNotFoundError:  # another process has taken it for a leftover
+            continue
+        return work, lock
+
+
+def _give_up(work: Path, lock: FileLock) -> None:
+    lock.release()
+    (work / LOCK).unlink(missing_ok=True)
+
+
+def _clear_leftovers(parent: Path) -> None:
+    """Remove the folders of processes that were killed: their locks are free."""
+    for folder in parent.glob(f"{WORK}*/"):
+        lock = FileLock(folder / LOCK, thread_local=False)
+        with contextlib.suppress(Timeout, OSError):
+            lock.acquire(blocking=False)
+            shutil.rmtree(folder, ignore_errors=True)
+            lock.release()
+
+
+def _list_digests(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
+    lines = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def write_whole(file: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from prefect.settings import PREFECT_TASKS_REFRESH_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import exponential_backoff
 
+from rnnlm.checksums import is_whole
 from rnnlm.errors import FullDiskError, RnnlmError, StoreError
 from rnnlm.process import alone
 from rnnlm.refs import ChallengeRef, ModelRef, Ref
@@ -163,7 +164,9 @@ class Prefect:
         """Return a step's result, and remember whether it was computed or came from the cache."""
         result, again = cast(R, state.result()), False
         if cached := state.name == "Cached":
-            result, again = find_record(self.tracker, result, arguments)
+            # Of the two copies, ours has a digest.
+            known = step.known(arguments)
+            result, again = find_record(self.tracker, result if known is None else known, arguments)
         observer().step_ended(step.title(arguments), result, cached)
         if recorded := getattr(result, "recorded_as", None):
             self.recorded.append(recorded)
@@ -181,12 +184,16 @@ def _is_gone(state: State[Any]) -> bool:
     """Return whether a step's result came from the cache, and what it refers to is not there now, here or elsewhere."""
     if state.name != "Cached":
         return False
-    result = state.result()
+    try:
+        result = state.result()
+    except Exception as error:  # of whatever has become of Prefect's own file
+        logger.warning("What Prefect kept of the step cannot be read: %s", error)
+        return True
     if isinstance(result, ChallengeRef):
         result = result.model
     if isinstance(result, ModelRef):
         return not is_registered(result)
-    return isinstance(result, Ref) and not result.exists()
+    return isinstance(result, Ref) and not is_whole(result.path)
 
 
 def may_pass(task: Any, _: TaskRun, state: State[Any]) -> bool:

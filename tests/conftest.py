@@ -240,3 +240,37 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "TextT
         return TextTokenizer.load(file)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_experiment(write_news_and_reviews: Callable[[Path], None]) -> Callable[[Path], None]:
+    """Write an experiment of seconds with its texts, `reviews.yaml`, into a folder."""
+
+    def write(folder: Path) -> None:
+        write_news_and_reviews(folder)
+        training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1}
+        shares = {"valid_share": 0.2, "test_share": 0.3}
+        settings = {
+            "name": "reviews",
+            "model": {"embedding": 8, "layers": 1},
+            "source": {
+                "corpus": {"files": ["news/*.txt"], **shares},
+                "tokenizer": {"kind": "word", "vocabulary_size": 40},
+                "language_model": training,
+            },
+            "target": {
+                "corpus": {"files": ["reviews.csv"], "label": "stars", **shares},
+                "language_model": training,
+                "classifier": {
+                    "epochs": 1,
+                    "min_steps": 4,
+                    "batch_size": 8,
+                    "learning_rates": [0.02],
+                    "evaluations": 1,
+                },
+            },
+            "comparison": {"arms": ["scratch", "tfidf", "parameter"], "labels": [20], "seeds": 1},
+        }
+        (folder / "reviews.yaml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML, too
+
+    return write

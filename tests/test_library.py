@@ -15,33 +15,10 @@ import rnnlm
 from rnnlm.errors import ConfigError
 
 
-def write_experiment(folder: Path) -> None:
-    """Write an experiment with the texts of `write_news_and_reviews`, which are there."""
-    training = {"epochs": 1, "batch_size": 4, "window": 8, "evaluations": 1}
-    shares = {"valid_share": 0.2, "test_share": 0.3}
-    settings = {
-        "name": "reviews",
-        "model": {"embedding": 8, "layers": 1},
-        "source": {
-            "corpus": {"files": ["news/*.txt"], **shares},
-            "tokenizer": {"kind": "word", "vocabulary_size": 40},
-            "language_model": training,
-        },
-        "target": {
-            "corpus": {"files": ["reviews.csv"], "label": "stars", **shares},
-            "language_model": training,
-            "classifier": {"epochs": 1, "min_steps": 4, "batch_size": 8, "learning_rates": [0.02], "evaluations": 1},
-        },
-        "comparison": {"arms": ["scratch", "tfidf", "parameter"], "labels": [20], "seeds": 1},
-    }
-    (folder / "reviews.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, write_news_and_reviews: Callable[[Path], None]) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_experiment: Callable[[Path], None]) -> Path:
     """A folder with texts, and with what earlier tests have computed."""
     folder = tmp_path_factory.mktemp("texts")
-    write_news_and_reviews(folder)
     write_experiment(folder)
     return folder
 

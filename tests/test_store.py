@@ -1,4 +1,6 @@
 import errno
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,8 +33,32 @@ def test_a_new_one_takes_the_place_of_the_earlier(tmp_path: Path) -> None:
     for content in "12":
         with whole_folder(final) as work:
             (work / content).write_text(content)
-    assert [entry.name for entry in final.iterdir()] == ["2"]
+    assert sorted(entry.name for entry in final.iterdir()) == ["2", "SHA256SUMS"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_folder_lists_the_digests_of_its_files(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "out") as work:
+        (work / "b").write_bytes(b"abc")
+        (work / "a").mkdir()
+        (work / "a" / "电影.txt").write_bytes(b"")
+    done = subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.stdout == "a/电影.txt: OK\nb: OK\n"
+    with whole_folder(tmp_path / "out", listed=False) as work:
+        (work / "b").write_bytes(b"abc")
+    assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["b"]
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path: Path) -> None:
+    code = "import os, sys, pathlib, rnnlm.store as s\nwith s.whole_folder(pathlib.Path(sys.argv[1])) as work: "
+    code += "(work / 'x').write_text('1'); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".rnnlm-out-")
+    (tmp_path / ".mine-out-12345678").mkdir()
+    with whole_folder(tmp_path / "other") as work, whole_folder(tmp_path / "third"):
+        assert work.is_dir(), "a process that lives keeps its folder"
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [".mine-out-12345678", "other", "third"]
 
 
 def test_a_full_disk_says_where_and_what_to_do(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from rnnlm.refs import ReportRef
 from rnnlm.report import words
 from rnnlm.report.answer import answer_of
 from rnnlm.report.summary import summaries
+from rnnlm.steps.compare import read_verdict
 from rnnlm.targets import TARGETS, measure_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ WIDE = 160  # columns of what goes into a file or a pipe
 
 def print_verdict(report: ReportRef) -> None:
     """Print a report's verdict: the answer, the arms with what each gains over scratch, and what else to know."""
-    verdict = Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
+    verdict = read_verdict(report)
     answer = answer_of(verdict)
     typer.echo()
     _say(answer.warnings, "bold red")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef
 from rnnlm.settings import Corpus
@@ -46,7 +47,7 @@ def class_counts(documents: DocumentsRef) -> dict[str, Counter[str]]:
         documents: The documents.
     """
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    with pq.ParquetFile(documents.file) as parquet:
+    with pq.ParquetFile(checked(documents.file)) as parquet:
         for group in range(parquet.num_row_groups):
             table = parquet.read_row_group(group, columns=["label", "split"])
             table = table.filter(pc.is_valid(table["label"]))

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.corpus.classes import check_labelled
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef
@@ -25,7 +26,7 @@ def numbers_of(documents: DocumentsRef) -> dict[str, np.ndarray]:
     Args:
         documents: The documents, whose labels are numbers.
     """
-    table = pq.read_table(documents.file, columns=["label", "split"])
+    table = pq.read_table(checked(documents.file), columns=["label", "split"])
     table = table.filter(pc.is_valid(table["label"]))
     return {
         split: np.array(table.filter(pc.equal(table["split"], split))["label"].to_pylist(), np.float64)

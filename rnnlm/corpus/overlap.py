@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.refs import DocumentsRef
 
 # The digest of an empty text, which says nothing about where a document comes from.
@@ -33,5 +34,5 @@ def leak_sentence(seen: int, test: int) -> str:
 
 
 def _digests(documents: DocumentsRef, splits: list[str]) -> pa.Array:
-    table = pq.read_table(documents.file, columns=["digest", "split"])
+    table = pq.read_table(checked(documents.file), columns=["digest", "split"])
     return table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))["digest"].combine_chunks()

@@ -36,7 +36,7 @@ def fetch(link: str, downloads: Path) -> Path:
     sha256 = parts["sha256"]
     folder = downloads / sha256
     if (kept := _only_file(folder)) is None:
-        with whole_folder(folder) as work:
+        with whole_folder(folder, listed=False) as work:  # its digest is in its address
             _download(f"{parts['name']}=={parts['version']}", sha256, work, link)
         kept = _only_file(folder)
     if kept is None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.corpus.scripts import UNSPACED, blocks
 from rnnlm.refs import DocumentsRef, PassagesRef
 from rnnlm.store import file_sha256, whole_folder
@@ -93,7 +94,7 @@ def sharing_passages(test: DocumentsRef, read: Iterable[tuple[DocumentsRef, Sequ
 
 def _documents(documents: DocumentsRef, splits: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
     """Yield the ids and the texts of some splits, in pieces."""
-    with pq.ParquetFile(documents.file) as file:
+    with pq.ParquetFile(checked(documents.file)) as file:
         for batch in file.iter_batches(AT_ONCE, columns=["id", "text", "split"]):
             table = pa.Table.from_batches([batch])
             table = table.filter(pc.is_in(table["split"], value_set=pa.array(splits)))

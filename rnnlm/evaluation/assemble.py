@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.corpus import leak_sentence, read_before
 from rnnlm.evaluation.alone import registered_sentence, weak_baseline_sentence
 from rnnlm.evaluation.caveats import (
@@ -187,7 +188,7 @@ def _busy_cores(parts: list[CheckpointRef | ScoreRef]) -> float | None:
 
 
 def _forgetting(ref: ForgettingRef) -> Forgetting:
-    return forgetting(*(pq.read_table(ref.path / f"{when}.parquet") for when in ("before", "after")))
+    return forgetting(*(pq.read_table(checked(ref.path / f"{when}.parquet")) for when in ("before", "after")))
 
 
 def _coverage(scores: list[ScoreRef]) -> list[Coverage]:
@@ -224,5 +225,5 @@ def _cell(score: ScoreRef, before: float) -> Cell:
 
 
 def _history(folder: Path) -> list[Point]:
-    points = json.loads((folder / "history.json").read_text(encoding="utf-8"))
+    points = json.loads(checked(folder / "history.json").read_text(encoding="utf-8"))
     return [Point.model_validate(point) for point in points]

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.evaluation.confusion import confusion
 from rnnlm.evaluation.examples import predictions_of_cells
 from rnnlm.evaluation.verdict import Confusion
@@ -19,7 +20,9 @@ def confusions(scores: list[ScoreRef], classes: list[str]) -> list[Confusion]:
     found = []
     for arm in dict.fromkeys(score.arm for score in classifiers):
         most = max(score.labels for score in classifiers if score.arm == arm)
-        tables = [pq.read_table(file) for file in predictions_of_cells(scores, CLASSES.model, arm, most).values()]
+        tables = [
+            pq.read_table(checked(file)) for file in predictions_of_cells(scores, CLASSES.model, arm, most).values()
+        ]
         counts = sum(
             confusion_counts(CLASSES.said(table).argmax(axis=1), table["label"].to_numpy(), len(classes))
             for table in tables

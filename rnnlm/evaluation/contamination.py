@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.corpus.passages import LENGTH, TRIFLE
 from rnnlm.evaluation.comparison import Rules, gains, ways
 from rnnlm.evaluation.predictions import PREDICTIONS, predictions_of
@@ -20,14 +21,14 @@ def without_shared_passages(passages: PassagesRef, scores: Sequence[ScoreRef], r
         scores: All cells.
         rules: How gains are judged.
     """
-    both = set(pq.read_table(passages.file, columns=["id"])["id"].to_pylist())
+    both = set(pq.read_table(checked(passages.file), columns=["id"])["id"].to_pylist())
     rest = [predictions_of(score, leave_out=both) for score in scores if both and _is_left(score, both)]
     return SharedPassages(source=passages.source, target=passages.target, gains=gains(rest, rules=rules))
 
 
 def _is_left(score: ScoreRef, leave_out: Set[str]) -> bool:
     """Return whether a cell was scored on other documents than these."""
-    ids = pq.read_table(score.path / PREDICTIONS, columns=["id"])["id"].to_pylist()
+    ids = pq.read_table(checked(score.path / PREDICTIONS), columns=["id"])["id"].to_pylist()
     return not leave_out >= set(ids)
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.arms import SCRATCH, arm_named
+from rnnlm.checksums import checked
 from rnnlm.evaluation.verdict import Example, Examples, Gain
 from rnnlm.refs import DocumentsRef, LabelKind, ScoreRef
 from rnnlm.targets import TargetTask
@@ -83,7 +84,7 @@ def answers(files: Sequence[Path], target: TargetTask) -> Answers:
         files: A `predictions.parquet` of each seed, at least one.
         target: The target task.
     """
-    tables = [pq.read_table(file) for file in files]
+    tables = [pq.read_table(checked(file)) for file in files]
     labels = target.labels_of(tables[0])
     each = [target.said(table) for table in tables]
     return Answers(
@@ -157,7 +158,7 @@ def _clearest(places: np.ndarray, knows: Answers, errs: Answers) -> list[int]:
 
 def _rows(file: Path, ids: list[str], kind: LabelKind) -> dict[str, Row]:
     columns = ["id", "text", *(["words"] if kind == "tags" else [])]
-    table = pq.read_table(file, columns=columns, filters=pc.field("id").isin(pa.array(ids, pa.string())))
+    table = pq.read_table(checked(file), columns=columns, filters=pc.field("id").isin(pa.array(ids, pa.string())))
     return {row["id"]: row for row in table.to_pylist()}
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.evaluation.comparison import Predictions
 from rnnlm.refs import ScoreRef
 from rnnlm.targets import TARGETS
@@ -21,7 +22,7 @@ def predictions_of(score: ScoreRef, leave_out: Set[str] = frozenset()) -> Predic
         score: The cell.
         leave_out: Ids of documents that are left out.
     """
-    table = pq.read_table(score.path / PREDICTIONS)
+    table = pq.read_table(checked(score.path / PREDICTIONS))
     if leave_out:
         table = table.filter(pc.invert(pc.is_in(table["id"], value_set=pa.array(sorted(leave_out), pa.string()))))
     counts = None

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.corpus.bio import classes_of
 from rnnlm.corpus.words import words_in
 from rnnlm.evaluation.promotion import Bits, Judged
@@ -68,6 +69,6 @@ def bits(trained: Trained, documents: DocumentsRef, ids: Sequence[str]) -> Bits:
 
 def _columns(documents: DocumentsRef, ids: Sequence[str], *names: str) -> list[list[Any]]:
     """Return columns of the documents with these ids, in the order of the ids."""
-    table = pq.read_table(documents.file, columns=["id", *names])
+    table = pq.read_table(checked(documents.file), columns=["id", *names])
     place = pc.index_in(pa.array(ids, pa.string()), value_set=table["id"].combine_chunks())
     return [table[name].take(place).to_pylist() for name in names]

@@ -4,13 +4,14 @@ import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnlm.errors import ConfigError
+from rnnlm.errors import ConfigError, DataError
 from rnnlm.inference.complete import Completer
 from rnnlm.inference.lexicon import Lexicon
 from rnnlm.inference.session import Reader
 from rnnlm.model.checkpoint import Checkpoint, Description
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
+from rnnlm.store import made_anew
 from rnnlm.targets import TARGETS
 from rnnlm.tokens import TextTokenizer
 
@@ -34,10 +35,17 @@ class Trained:
         """Read a checkpoint and build its model.
 
         Raises:
-            DataError: If the folder is not complete.
+            DataError: If the folder is not complete, or its files do not belong together.
         """
-        checkpoint = Checkpoint.load(folder)
-        return cls(checkpoint.description, TextTokenizer.load(folder / "tokenizer.json"), checkpoint.build())
+        checkpoint, tokenizer = Checkpoint.load(folder), TextTokenizer.load(folder / "tokenizer.json")
+        expected = checkpoint.description.vocabulary_size
+        if tokenizer.size != expected:
+            raise DataError(
+                f"the tokenizer has {tokenizer.size:,} tokens, and the model {expected:,}",
+                where=str(folder),
+                remedy=made_anew(folder),
+            )
+        return cls(checkpoint.description, tokenizer, checkpoint.build())
 
     def target_model(self, kind: str) -> TargetModel:
         """Return this model as one of a target task.

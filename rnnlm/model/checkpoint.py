@@ -5,17 +5,21 @@ tokens). Nothing is pickled, and the digest of the weights depends on the weight
 """
 
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import keras
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors.numpy import load_file, save
 
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.model.language_model import LanguageModel
+from rnnlm.model.shapes import Shapes, language_model_shapes, target_model_shapes
 from rnnlm.model.target_model import TargetModel
 from rnnlm.refs import ModelKind
 from rnnlm.settings import ClassifierTraining, Model, RegressorTraining, TaggerTraining, TargetTraining
@@ -44,13 +48,38 @@ class Description(BaseModel):
 
     kind: ModelKind
     settings: Model
-    vocabulary_size: int
+    vocabulary_size: int = Field(ge=1, le=10_000_000)
     classifier: ClassifierTraining | None = None
     regressor: RegressorTraining | None = None
     tagger: TaggerTraining | None = None
     labels: list[str] = []
-    temperature: float = 1.0
+    temperature: float = Field(default=1.0, ge=0.01, le=100.0)
     head: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        of_targets = {"classifier": self.classifier, "regressor": self.regressor, "tagger": self.tagger}
+        if {kind for kind, training in of_targets.items() if training} != {self.kind} - {"language_model"}:
+            raise ValueError(f"kind: a {self.kind.replace('_', ' ')} has no settings, or those of another model")
+        most = 1_000_000 if self.kind in ("classifier", "tagger") else 0
+        if not min(2, most) <= len(set(self.labels)) == len(self.labels) <= most:
+            raise ValueError(
+                f"labels: {len(self.labels)} do not fit a {self.kind.replace('_', ' ')}, or one is twice there"
+            )
+        if self.kind == "regressor":
+            missing = {"mean", "deviation", "low", "high"} ^ set(self.head)
+            if missing or not (self.head["deviation"] > 0.0 and self.head["low"] <= self.head["high"]):
+                raise ValueError("head: mean, deviation (above 0), low and high are needed")
+            if not math.isfinite(self.head["mean"] * self.head["deviation"]):
+                raise ValueError("head: mean and deviation must be finite")
+        return self
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shape of each weight, by name."""
+        if self.training is None:
+            return language_model_shapes(self.settings, self.vocabulary_size)
+        return target_model_shapes(self.settings, self.training, self.vocabulary_size, len(self.labels))
 
     @staticmethod
     def load(folder: Path) -> "Description":
@@ -59,8 +88,9 @@ class Description(BaseModel):
         Raises:
             DataError: If the file is missing or broken.
         """
+        file = checked(folder / "model.json")
         try:
-            return Description.model_validate(json.loads((folder / "model.json").read_text(encoding="utf-8")))
+            return Description.model_validate(json.loads(file.read_text(encoding="utf-8")))
         except Exception as error:
             raise _broken(folder, error) from error
 
@@ -78,8 +108,22 @@ class Checkpoint:
     weights: Weights
 
     def build(self) -> LanguageModel | TargetModel:
-        """Build the model and load the weights into it."""
+        """Build the model and load the weights into it.
+
+        Raises:
+            DataError: If the weights are not those that the description asks for, or one is no number.
+        """
         d = self.description
+        found, wanted = {name: array.shape for name, array in self.weights.items()}, d.shapes
+        if found != wanted:
+            differ = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+            raise DataError(
+                f"the weights are not those of the model that model.json describes: {differ[0]} has the shape "
+                f"{found.get(differ[0], 'of nothing')}, not {wanted.get(differ[0], 'of nothing')}",
+                remedy="Get the whole model again from where it was made.",
+            )
+        if strange := [name for name, array in self.weights.items() if not np.isfinite(array).all()]:
+            raise DataError(f"the weights {strange[0]} have numbers that are not finite")
         model: LanguageModel | TargetModel
         if d.training is None:
             model = LanguageModel(d.settings, d.vocabulary_size)
@@ -115,8 +159,9 @@ class Checkpoint:
             DataError: If a file is missing or broken.
         """
         description = Description.load(folder)
+        file = checked(folder / "weights.safetensors")
         try:
-            return Checkpoint(description, load_file(folder / "weights.safetensors"))
+            return Checkpoint(description, load_file(file))
         except Exception as error:
             raise _broken(folder, error) from error
 

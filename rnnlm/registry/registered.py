@@ -9,6 +9,7 @@ import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from rnnlm.checksums import checked
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.mlflow_store import answering, check_store
 from rnnlm.refs import CheckpointRef, ModelRef
@@ -62,7 +63,7 @@ def registered(address: str) -> Registered:
         seconds = _seconds(client, version)
         metrics = client.get_logged_model(str(version.source).removeprefix("models:/")).metrics or []
     folder = checkpoint_folder(uri)
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    description = json.loads(checked(folder / "model.json").read_text(encoding="utf-8"))
     checkpoint = CheckpointRef(
         path=folder,
         sha256=known[CHECKPOINT_TAG],

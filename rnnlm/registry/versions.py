@@ -20,6 +20,7 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array, Object, ParamSchema, ParamSpec, Property
 from mlflow.utils.git_utils import get_git_commit
 
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
 from rnnlm.mlflow_store import answering, check_store
@@ -237,7 +238,7 @@ def _outputs(checkpoint: CheckpointRef) -> Schema:
     """
     try:
         # Only the classes are needed, and rnnlm.model.checkpoint would load TensorFlow.
-        labels = json.loads((checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]
+        labels = json.loads(checked(checkpoint.path / "model.json").read_text(encoding="utf-8"))["labels"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"no whole checkpoint: {error}", where=str(checkpoint.path), remedy=made_anew(checkpoint.path)

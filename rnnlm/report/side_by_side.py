@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.evaluation.comparison import Predictions, Rules, gains_over_run
 from rnnlm.evaluation.predictions import predictions_of
@@ -79,9 +80,9 @@ def read_verdict(text: str, where: str) -> Verdict:
     except ValidationError as error:
         first = error.errors()[0]
         raise DataError(
-            f"its verdict.json cannot be read: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+            f"its verdict.json cannot be read: {'.'.join(map(str, first['loc'])) or 'all of it'}: {first['msg']}",
             where=where,
-            remedy="Another version of rnnlm wrote it. Run the experiment again; finished steps are kept.",
+            remedy="It is damaged, or of another version of rnnlm. Run the experiment again; finished steps are kept.",
         ) from error
 
 
@@ -252,7 +253,7 @@ def _predictions(
         if key in wanted and cell.output and (folder / "predictions.parquet").is_file():
             ref = cell.model_dump(include={"task", "arm", "labels", "seed", "metrics", "seconds"})
             score = ScoreRef(path=folder, sha256="", recorded_as="", **ref)
-            ids = pq.read_table(folder / "predictions.parquet", columns=["id"])["id"].to_pylist()
+            ids = pq.read_table(checked(folder / "predictions.parquet"), columns=["id"])["id"].to_pylist()
             found[key] = ids, predictions_of(score)
     return found
 

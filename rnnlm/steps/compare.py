@@ -2,11 +2,12 @@
 
 import yaml
 
+from rnnlm.checksums import checked
 from rnnlm.evaluation.assemble import assemble
 from rnnlm.evaluation.verdict import Verdict
 from rnnlm.experiment import Experiment
 from rnnlm.refs import CheckpointRef, ForgettingRef, ReportRef, ScoreRef, Texts
-from rnnlm.report import write_report
+from rnnlm.report import side_by_side, write_report
 from rnnlm.steps.step import Place, step
 from rnnlm.store import file_sha256, home, whole_folder
 from rnnlm.tracking import Tracker
@@ -42,8 +43,13 @@ def compare(
 
 
 def read_verdict(report: ReportRef) -> Verdict:
-    """Return the verdict of a report."""
-    return Verdict.model_validate_json((report.path / "verdict.json").read_text(encoding="utf-8"))
+    """Return the verdict of a report.
+
+    Raises:
+        DataError: If its file is damaged, or is no verdict.
+    """
+    file = checked(report.path / "verdict.json")
+    return side_by_side.read_verdict(file.read_text(encoding="utf-8", errors="replace"), str(file))
 
 
 def record_verdict(report: ReportRef, tracker: Tracker) -> None:

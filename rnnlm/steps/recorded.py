@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
+from rnnlm.checksums import checked
 from rnnlm.plan import CellSpec
 from rnnlm.refs import CellId, CheckpointRef, ForgettingRef, Ref, ScoreRef, TokensRef
 from rnnlm.tracking import Tracker
@@ -78,5 +79,5 @@ def _record(run: Tracker, result: Recorded, arguments: Mapping[str, Any]) -> Non
     run.set_tags(tags)
     history = result.path / "history.json"
     if history.is_file():
-        points = json.loads(history.read_text(encoding="utf-8"))
+        points = json.loads(checked(history).read_text(encoding="utf-8"))
         run.log_curve([(p["step"], {f"valid/{name}": value for name, value in p["metrics"].items()}) for p in points])

@@ -11,8 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
+from rnnlm.checksums import is_whole
 from rnnlm.refs import Ref
 from rnnlm.store import home, write_whole
 from rnnlm.tracking import Tracker
@@ -98,8 +99,7 @@ class Step(Generic[P, R]):
     def key(self, arguments: Mapping[str, Any]) -> str:
         """Return the name under which the output for these arguments is kept."""
         content = {name: _content(value) for name, value in arguments.items() if name not in self.not_in_key}
-        text = json.dumps(["rnnlm", self.name, self.version, content], sort_keys=True, ensure_ascii=False)
-        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:32]}"
+        return f"{self.name}-{_digest(['rnnlm', self.name, self.version, content])[:32]}"
 
     def folder(self, arguments: Mapping[str, Any]) -> Path:
         """Return the folder of the output for these arguments."""
@@ -115,15 +115,32 @@ class Step(Generic[P, R]):
         """Keep a reference to an output of the store, so that any run finds it."""
         if not isinstance(result, Ref) or self.known(arguments) == result:
             return
-        write_whole(self._file(arguments), result.model_dump_json())
+        content = result.model_dump(mode="json")
+        write_whole(self._file(arguments), json.dumps(content | {"digest": _digest(content)}, ensure_ascii=False))
 
-    def known(self, arguments: Mapping[str, Any]) -> R | None:
-        """Return what the step returned for these arguments, here or in another run, if the output is still there."""
+    def known(self, arguments: Mapping[str, Any], *, check: bool = True) -> R | None:
+        """Return what the step returned for these arguments, here or in another run, if the output is still there.
+
+        Args:
+            arguments: The arguments.
+            check: Whether the output's files are compared with their digests. A damaged output is set aside.
+        """
+        file = self._file(arguments)
         try:
-            result: Any = TypeAdapter(self.result_type).validate_json(self._file(arguments).read_bytes())
-        except (FileNotFoundError, ValidationError):
+            content = json.loads(file.read_text(encoding="utf-8"))
+            digest = content.pop("digest", None)  # earlier versions wrote none
+            if digest not in (None, _digest(content)):
+                raise ValueError("it is not what was written")
+            result: Any = TypeAdapter(self.result_type).validate_python(content, strict=False)
+        except FileNotFoundError:
             return None
-        return cast(R, result) if isinstance(result, Ref) and result.exists() else None
+        except (OSError, ValueError, AttributeError, TypeError) as error:  # of pydantic and of Unicode, too
+            logger.warning("%s is damaged, and the step runs again: %s", file, error)
+            return None
+        if not isinstance(result, Ref):
+            return None
+        there = is_whole(result.path, listed=digest is not None) if check else result.path.is_dir()
+        return cast(R, result) if there else None
 
     def _file(self, arguments: Mapping[str, Any]) -> Path:
         return home() / "results" / f"{self.key(arguments)}.json"
@@ -150,6 +167,11 @@ def _step_named(module: str, name: str) -> Step[..., Any]:
     found = getattr(import_module(module), name)
     assert isinstance(found, Step)
     return found
+
+
+def _digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _content(value: Any) -> Any:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from rnnlm import settings
 from rnnlm.apart import apart
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.refs import SPLITS, DocumentsRef, ShardRef, TokenizerRef, TokensRef, token_files
 from rnnlm.store import file_sha256, files_sha256, made_anew, whole_folder
@@ -365,7 +366,7 @@ def _texts(file: Path, split: str) -> Iterator[list[str]]:
 def _tables(shard: ShardRef) -> Iterator[pa.Table]:
     """Stream a shard as it was encoded, a batch at a time."""
     try:
-        with pa.memory_map(str(shard.file)) as source, pa.ipc.open_file(source) as reader:
+        with pa.memory_map(str(checked(shard.file))) as source, pa.ipc.open_file(source) as reader:
             for number in range(reader.num_record_batches):
                 yield pa.Table.from_batches([reader.get_batch(number)])
     except (OSError, pa.ArrowException) as error:
@@ -378,7 +379,7 @@ def _batches(
     """Stream the documents of one split, or those of them in some row groups; no batch is of two row groups."""
     wanted = _row_groups(file, split) if row_groups is None else row_groups
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(checked(file)) as parquet:
             for group in wanted:
                 for batch in parquet.iter_batches(batch_size=_BATCH, row_groups=[group], columns=columns):
                     rows = batch.filter(pc.equal(batch["split"].cast(pa.string()), split))
@@ -390,7 +391,7 @@ def _batches(
 
 def _row_groups(file: Path, split: str) -> list[int]:
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(checked(file)) as parquet:
             return split_row_groups(parquet, split)
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise unreadable(file, error) from error

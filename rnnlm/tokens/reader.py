@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked, is_whole
 from rnnlm.errors import DataError
 from rnnlm.process import alone
 from rnnlm.refs import TokensRef
@@ -96,7 +97,7 @@ class _OfFile(NamedTuple):
 
 
 def _read_file(tokens: TokensRef, number: int, split: str, mapped: bool) -> _OfFile:
-    file = tokens.files[number]
+    file = checked(tokens.files[number])
     try:
         with pq.ParquetFile(file, memory_map=True) as parquet:
             groups = split_row_groups(parquet, split)
@@ -130,10 +131,10 @@ def _copied(parquet: pq.ParquetFile, groups: list[int], split: str, name: str) -
     dtype = np.dtype(parquet.schema_arrow.field("ids").type.value_type.to_pandas_dtype())
     if not groups:
         return _Copy(FlatFile(flat / "ids", dtype, 0), np.zeros(0, np.int64))
-    if not flat.exists():
+    if not is_whole(flat, listed=True):
         # Cells that run at the same time read the same text: one of them copies it, the others wait.
         with alone(f"mapped-{flat.name}", lambda: None):
-            if not flat.exists():
+            if not is_whole(flat, listed=True):
                 with whole_folder(flat) as work:
                     _copy_ids(parquet, groups, split, work)
     written = flat / "lengths"

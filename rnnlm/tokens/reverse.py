@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.errors import ConfigError
 from rnnlm.refs import TokensRef, token_files
 from rnnlm.store import files_sha256, whole_folder
@@ -44,7 +45,7 @@ def reverse(tokens: TokensRef, final: Path) -> TokensRef:
 
 def _reverse_file(file: Path, new: Path) -> None:
     try:
-        with pq.ParquetFile(file, memory_map=True) as parquet:
+        with pq.ParquetFile(checked(file), memory_map=True) as parquet:
             schema = parquet.schema_arrow
             schema = schema.with_metadata((schema.metadata or {}) | {b"direction": b"backward"})
             with pq.ParquetWriter(new, schema, compression="zstd") as writer:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer, decoders, models
 
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.store import file_sha256, made_anew
 from rnnlm.tokens.kinds import BOS, EOS, PAD, UNK, surface, written
@@ -60,7 +61,7 @@ class TextTokenizer:
         """
         remedy = made_anew(path)
         try:
-            content = path.read_text(encoding="utf-8")
+            content = checked(path).read_text(encoding="utf-8")
             sha256 = file_sha256(path)
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"the tokenizer cannot be read: {error}", where=str(path), remedy=remedy) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.evaluation.predictions import PREDICTIONS
 from rnnlm.experiment import Validation
@@ -66,7 +67,7 @@ def _said(task: TargetTask, cells: Sequence[Path], name: str, text: Text) -> lis
     """Read what each cell said, and check that it is of these documents."""
     found = []
     for cell in cells:
-        table = pq.read_table(cell / name)
+        table = pq.read_table(checked(cell / name))
         if table["id"].to_pylist() != text.document_ids.tolist():
             raise DataError("the model saw other documents", where=str(cell), remedy=made_anew(cell))
         found.append(task.said(table))

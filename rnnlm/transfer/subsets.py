@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from rnnlm.checksums import checked
 from rnnlm.experiment import Validation
 from rnnlm.experiment.validation import FOLDS
 from rnnlm.refs import DocumentsRef, TokensRef
@@ -82,7 +83,7 @@ def _groups(text: Text, documents: DocumentsRef | None) -> np.ndarray:
     numbers = np.arange(len(text))
     if documents is None:
         return numbers
-    table = pq.read_table(documents.file, columns=["id", "group"], filters=pc.field("group").is_valid())
+    table = pq.read_table(checked(documents.file), columns=["id", "group"], filters=pc.field("group").is_valid())
     known = dict(zip(table["id"].to_pylist(), table["group"].to_pylist(), strict=True))
     first: dict[str, int] = {}
     return np.array(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rnnlm.arms import Smoothing
+from rnnlm.checksums import checked
 from rnnlm.corpus.words import words_in
 from rnnlm.evaluation.language_model import LONGEST_WORDS, score_tokens
 from rnnlm.evaluation.mixture import mixed, mixture_weight
@@ -156,7 +157,7 @@ def _ngram(smoothing: Smoothing, order: int, tokens: TokensRef) -> NgramModel:
 
 def _of_source(source: DocumentsRef, classes: Sequence[str]) -> tuple[list[str], np.ndarray]:
     """Return the text and the class index of each training document of the source that is of the target's classes."""
-    table = pq.read_table(source.file, columns=["text", "label"], filters=[("split", "=", "train")])
+    table = pq.read_table(checked(source.file), columns=["text", "label"], filters=[("split", "=", "train")])
     places = pc.index_in(table["label"], pa.array(classes, pa.string()))
     table = table.append_column("class", places).filter(pc.is_valid(places))
     return table["text"].to_pylist(), table["class"].to_numpy().astype(np.int64)
@@ -165,7 +166,7 @@ def _of_source(source: DocumentsRef, classes: Sequence[str]) -> tuple[list[str],
 def _read(documents: DocumentsRef, column: str) -> dict[str, Any]:
     """Return the text, the words or the vector of each labelled document by its id."""
     columns = {"text": ["text"], "words": ["text", "words"], "vector": ["vector"]}[column]
-    table = pq.read_table(documents.file, columns=["id", "label", *columns])
+    table = pq.read_table(checked(documents.file), columns=["id", "label", *columns])
     table = table.filter(pc.is_valid(table["label"]))
     if column == "words":
         found = [

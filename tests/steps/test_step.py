@@ -1,6 +1,9 @@
 """What a step's output is kept under, and how it is found again."""
 
+import json
+import logging
 import pickle
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,12 +89,34 @@ def test_what_a_step_has_made_is_found_and_not_made_again() -> None:
 
 def test_what_was_deleted_is_made_again() -> None:
     first = Local().run(train, PART)
-    (first.path / "weights").unlink()
-    first.path.rmdir()
+    shutil.rmtree(first.path)
     with pytest.raises(NotDoneError, match="train has not run for this input"):
         Look().run(train, PART)
     assert Local().run(train, PART) == first
     assert COMPUTED == ["abc", "abc"]
+
+
+def test_a_damaged_output_is_made_again(caplog: pytest.LogCaptureFixture) -> None:
+    first = Local().run(train, PART)
+    (first.path / "weights").write_text("0.2")
+    with caplog.at_level(logging.WARNING, "rnnlm.steps"):
+        assert Local().run(train, PART) == first
+    assert COMPUTED == ["abc", "abc"]
+    assert (first.path / "weights").read_text() == "0.1"
+    assert f"{first.path / 'weights'} is damaged" in caplog.text
+
+
+def test_another_digit_in_a_kept_result_is_seen(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = Local().run(train, PART)
+    (file,) = (home / "results").iterdir()
+    file.write_text(file.read_text().replace('"documents": 1', '"documents": 2'))
+    with caplog.at_level(logging.WARNING, "rnnlm.steps"):
+        assert Local().run(train, PART) == first
+    assert f"{file} is damaged, and the step runs again: it is not what was written" in caplog.text
+    # Earlier versions wrote no digest.
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in content.items() if key != "digest"}))
+    assert train.known(train.arguments(PART)) == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"path": 1}', "\xff"])

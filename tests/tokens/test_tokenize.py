@@ -145,7 +145,7 @@ def test_the_file_says_what_it_was_made_of(ref: DocumentsRef, tmp_path: Path) ->
     assert metadata[b"documents_sha256"].decode() == tokens.documents_sha256 == ref.sha256
     assert int(metadata[b"vocabulary_size"]) == tokens.vocabulary_size
     assert json.loads(metadata[b"labels"]) == ref.labels
-    assert sorted(file.name for file in tokens.path.iterdir()) == ["tokenizer.json", "tokens.parquet"]
+    assert sorted(file.name for file in tokens.path.iterdir()) == ["SHA256SUMS", "tokenizer.json", "tokens.parquet"]
 
 
 @pytest.mark.parametrize("kind", KIND_NAMES)

@@ -93,5 +93,6 @@ def test_cells_of_other_documents_are_refused(
 ) -> None:
     whole = cell("whole", 1, 1.0)
     pq.write_table(pq.read_table(whole / VALID).slice(1), whole / VALID)
+    (whole / "SHA256SUMS").unlink()
     with pytest.raises(DataError, match="the model saw other documents"):
         fit_ensemble(CLASSES, {"one": whole, "other": whole}, tokens, None, 1, tmp_path / "mean")

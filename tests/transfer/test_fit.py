@@ -147,6 +147,7 @@ def test_lp_ft_starts_where_feature_transfer_ends(
     cell("source", "all", None, 40)
     # A source with other classes: its head says nothing to the target.
     description = tmp_path / "source" / "model.json"
+    (tmp_path / "source" / "SHA256SUMS").unlink()
     description.write_text(json.dumps(json.loads(description.read_text()) | {"labels": ["a", "b"]}))
     assert Checkpoint.load(tmp_path / "source").description.labels == ["a", "b"]
     seen: list[tuple[list[str], Weights]] = []

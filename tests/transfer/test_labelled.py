@@ -257,6 +257,7 @@ def test_a_frozen_encoder_is_judged_by_states_of_its_own_documents(
     start = Checkpoint.load(tmp_path / "start")
     zero = {name: np.zeros_like(start.weights[name]) for name in ("head/kernel", "head/bias")}
     Checkpoint(start.description, start.weights | zero).save(tmp_path / "start", tokens.tokenizer)
+    (tmp_path / "start" / "SHA256SUMS").unlink()
     fit = TargetFit(
         MODEL, tokens, TRAINING, 3, labels=60, validation=validation, start=tmp_path / "start", trainable="head"
     )
