@@ -1,11 +1,13 @@
 """How an experiment is read: YAML that means what it says, and one error for what cannot be meant."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from rnnlm.corpus.addresses import resolve
 from rnnlm.errors import ConfigError
 from rnnlm.experiment import check_experiment, load_experiment
 from rnnlm.settings import Corpus
@@ -142,3 +144,30 @@ print(load_experiment("demo", ["target.corpus.label=yes"]).target.corpus.label)
 def test_what_is_wrong_in_a_file_is_shown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"(?s)found character '@'.*title: @home"):
         load_experiment(_file(tmp_path, b"title: @home\n"))
+
+
+@pytest.mark.parametrize(
+    ("address", "written"),
+    [
+        ("data/a?.txt", "data/a?.txt"),
+        ("s3://bucket/**/*.txt", "s3://bucket/**/*.txt"),
+        ("https://host/x.csv?download=1", "https://host/x.csv?download=1"),
+        ("https://me:secret@host/x.csv", "https://***@host/x.csv"),
+        ("https://host/x.csv?v=2&api_key=secret#part", "https://host/x.csv?v=2&api_key=***#part"),
+        ("https://host/x.csv?se=2027&sig=secret%2Fx", "https://host/x.csv?se=2027&sig=***"),
+        ("https://host/x.csv?x=secretsecretsecretsecret", "https://host/x.csv?x=***"),
+        ("zip://a.csv::ftp://me:secret@host/x.zip", "zip://a.csv::ftp://***@host/x.zip"),
+    ],
+)
+def test_what_is_written_of_an_address_has_no_password(address: str, written: str) -> None:
+    corpus = Corpus(files=[address], exclude=[address])
+    assert corpus.model_dump(mode="json")["exclude"] == [written]
+    assert json.loads(corpus.model_dump_json())["files"] == [written]
+    assert corpus.model_dump()["files"] == [address], "it is read from there"
+    assert corpus.model_dump(mode="json", context={"secrets": True})["files"] == [address]
+
+
+def test_a_password_that_was_left_out_is_asked_for(tmp_path: Path) -> None:
+    corpus = Corpus(files=["https://***@host/x.csv"])
+    with pytest.raises(ConfigError, match=r"host/x.csv: has \*\*\* in place of a password or a key. Put it in again"):
+        resolve(corpus, downloads=tmp_path)

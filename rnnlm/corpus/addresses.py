@@ -21,6 +21,7 @@ from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import Split
 from rnnlm.settings import Corpus
+from rnnlm.settings.corpus import MASK
 from rnnlm.store import file_sha256
 
 _MAGIC = re.compile(r"[*?\[{]")
@@ -140,6 +141,9 @@ def _links(address: str) -> list[str]:
 def _match(address: str, split: Split | None, format_name: str, downloads: Path) -> tuple[list[_Match], list[str]]:
     """Return the files that an address names, and what left the skipped files behind."""
     links = _links(address)
+    if "://" in address and MASK in address:
+        remedy = "Put it in again: what rnnlm writes into reports and records has none."
+        raise ConfigError(f"has {MASK} in place of a password or a key", where=address, remedy=remedy)
     local_links = [str(package.fetch(link, downloads)) if link.startswith(package.PROTOCOL) else link for link in links]
     shown = [public(link) for link in links]
     with trouble("::".join(shown)):

@@ -317,7 +317,7 @@ def _corpus(survey: Survey, of: str, folder: Path) -> tuple[dict[str, Any], dict
             problem += " so that each has labels and train has two classes"
         remedy = "Give more documents, or smaller ones: text by line or paragraph."
         raise DataError(f"{problem}.", where=", ".join(survey.addresses[:3]), remedy=remedy)
-    fields = survey.corpus.model_dump(exclude_unset=True, mode="json")
+    fields = survey.corpus.model_dump(exclude_unset=True, mode="json", context={"secrets": True})
     for key in ("files", "train", "valid", "test"):
         if key in fields:
             fields[key] = [_relative(address, folder, survey.addresses) for address in fields[key]]

@@ -2,9 +2,9 @@
 
 import codecs
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import PlainSerializer, SerializationInfo, field_validator, model_validator
 
 from rnnlm.settings.base import Settings, field
 
@@ -38,6 +38,37 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"not a regular expression: {error}") from error
 
 
+# Names in the query of an address that tell that the value is a key, and how long a value is that may be one.
+_SECRET = re.compile(r"key|token|sig|secret|pass|auth|credential|session", re.IGNORECASE)
+_LONG = 24
+MASK = "***"
+
+
+def masked(address: str) -> str:
+    """Return an address without its passwords and keys: `https://***@host/x.csv?key=***`."""
+    if "://" not in address:
+        return address
+    address = re.sub(r"://[^/@]*@", f"://{MASK}@", address)
+    place, mark, query = address.partition("?")
+    if not mark or not place.rpartition("::")[2].startswith(("http://", "https://")):
+        return address
+
+    def part(written: str) -> str:
+        name, equals, value = written.partition("=")
+        return f"{name}{equals}{MASK}" if equals and (_SECRET.search(name) or len(value) >= _LONG) else written
+
+    query, hash_, fragment = query.partition("#")
+    return f"{place}?{'&'.join(map(part, query.split('&')))}{hash_}{fragment}"
+
+
+def _written(address: str, info: SerializationInfo) -> str:
+    return address if info.context and info.context.get("secrets") else masked(address)
+
+
+# Written as JSON, into verdicts, pages and records, it has no password. With the context {"secrets": True} it has.
+Address = Annotated[str, PlainSerializer(_written, when_used="json")]
+
+
 class Corpus(Settings):
     """Where the text is, what a document is, and how it is cleaned and split.
 
@@ -46,11 +77,11 @@ class Corpus(Settings):
     that exists is taken as it is, whatever characters it has; in a glob, `[[]` stands for an opening bracket.
     """
 
-    files: list[str] = field("Addresses whose documents are split by hash, or by the split column.", default=[])
-    train: list[str] = field("Addresses of the training split, where splits are given as files.", default=[])
-    valid: list[str] = field("Addresses of the validation split; empty: cut from train by hash.", default=[])
-    test: list[str] = field("Addresses of the test split, where splits are given as files.", default=[])
-    exclude: list[str] = field(
+    files: list[Address] = field("Addresses whose documents are split by hash, or by the split column.", default=[])
+    train: list[Address] = field("Addresses of the training split, where splits are given as files.", default=[])
+    valid: list[Address] = field("Addresses of the validation split; empty: cut from train by hash.", default=[])
+    test: list[Address] = field("Addresses of the test split, where splits are given as files.", default=[])
+    exclude: list[Address] = field(
         "Addresses whose documents must not be in this corpus (the test set of another one). They are read and "
         "cleaned as its own.",
         default=[],
