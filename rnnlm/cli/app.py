@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -313,6 +314,30 @@ def info(traceback: Traceback = False) -> None:
 
         for name, value in facts().items():
             typer.echo(f"{name:<10}  {value}")
+
+
+@app.command(name="gc")
+def collect_garbage(
+    days: Annotated[float, typer.Option(min=0, help="What was used in the last so many days stays.")] = 30,
+    keep_gb: Annotated[
+        float | None, typer.Option(min=0, help="Of older things, remove only as many that so many GB are left in all.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    traceback: Traceback = False,
+) -> None:
+    """Remove outputs that no run has used for long; if one is needed again, its step runs again."""
+    with errors_for_people(traceback):
+        from rnnlm.steps.unused import kept, remove, unused
+
+        everything = kept()
+        may_go = unused(everything, days, None if keep_gb is None else keep_gb * 1e9)
+        gone = may_go if dry_run else [one for one in may_go if remove(one)]
+        for one in gone:
+            when = time.strftime("%Y-%m-%d", time.localtime(one.used))
+            typer.echo(f"{when}  {one.size / 1e6:>10,.1f} MB  {one.path}")
+        what = "would go" if dry_run else "are gone"
+        freed, whole = (sum(one.size for one in some) / 1e9 for some in (gone, everything))
+        typer.echo(f"{len(gone):,} of {len(everything):,} outputs {what}: {freed:,.2f} of {whole:,.2f} GB.")
 
 
 @app.command()

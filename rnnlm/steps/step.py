@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import logging
+import os
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, cast
 from pydantic import BaseModel, TypeAdapter
 
 from rnnlm.checksums import is_whole
+from rnnlm.process import this_process
 from rnnlm.refs import Ref
 from rnnlm.store import home, write_whole
 from rnnlm.tracking import Tracker
@@ -139,8 +141,14 @@ class Step(Generic[P, R]):
             return None
         if not isinstance(result, Ref):
             return None
-        there = is_whole(result.path, listed=digest is not None) if check else result.path.is_dir()
-        return cast(R, result) if there else None
+        if not check:
+            return cast(R, result) if result.path.is_dir() else None
+        if not is_whole(result.path, listed=digest is not None):
+            return None
+        # `rnnlm gc` sees when an output was used, and that this process, which has used it, still lives.
+        this_process()
+        os.utime(file)
+        return cast(R, result)
 
     def _file(self, arguments: Mapping[str, Any]) -> Path:
         return home() / "results" / f"{self.key(arguments)}.json"

@@ -1,6 +1,7 @@
 """Reading `tokens.parquet`, or the files that a large text is in: one split, in memory or memory-mapped."""
 
 import functools
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -137,6 +138,7 @@ def _copied(parquet: pq.ParquetFile, groups: list[int], split: str, name: str) -
             if not is_whole(flat, listed=True):
                 with whole_folder(flat) as work:
                     _copy_ids(parquet, groups, split, work)
+    os.utime(flat)  # it was used
     written = flat / "lengths"
     lengths = np.fromfile(written, np.int64) if written.exists() else np.zeros(0, np.int64)
     return _Copy(FlatFile(flat / "ids", dtype, int(lengths.sum())), lengths)

@@ -1,0 +1,102 @@
+"""What a workplace can do without: outputs that no run has used for long, and what damage and kills have left."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from rnnlm.store import WORK, home
+
+DAY = 86_400  # seconds
+
+
+class Unused(NamedTuple):
+    """A folder or a file that can be made again, or is of no use any more.
+
+    Attributes:
+        path: Where it is.
+        size: Its bytes.
+        used: When it was used last, in seconds since 1970.
+    """
+
+    path: Path
+    size: int
+    used: float
+
+
+def kept() -> list[Unused]:
+    """Return all that the workplace keeps only so that it need not be made again; what was used longest ago is first.
+
+    Reports, downloads, databases and registered models are not among it.
+    """
+    found = []
+    for folder in ("store", "mapped", "training"):
+        for path in _entries(home() / folder):
+            result = home() / "results" / f"{path.name}.json"
+            times = [file.stat().st_mtime for file in (path, result) if file.exists()]
+            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+            found.append(Unused(path, sum(file.stat().st_size for file in files), max(times)))
+    return sorted(found, key=lambda one: one.used)
+
+
+def unused(everything: Sequence[Unused], days: float, keep_bytes: float | None) -> list[Unused]:
+    """Return what may go.
+
+    Args:
+        everything: What `kept` returned.
+        days: What was used since then stays.
+        keep_bytes: Of older things, only so many go that this much is left in all; if None, all of them.
+
+    Returns:
+        What was used longest ago comes first. What a run needs that goes on now is never among it: it was used after
+        the run began.
+    """
+    before = min([time.time() - days * DAY, *_began()])
+    left, may_go = sum(one.size for one in everything), []
+    for one in everything:
+        if one.used < before and (keep_bytes is None or left > keep_bytes):
+            may_go.append(one)
+            left -= one.size
+    return may_go
+
+
+def remove(what: Unused) -> bool:
+    """Remove something, and return whether it is gone. What another process makes right now stays."""
+    (home() / "locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home() / "locks" / what.path.name, thread_local=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return False
+    with lock:
+        # The result first: nobody finds the output any more.
+        (home() / "results" / f"{what.path.name}.json").unlink(missing_ok=True)
+        if what.path.is_dir():
+            aside = what.path.with_name(f"{WORK}{what.path.name}-gone")
+            what.path.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            what.path.unlink(missing_ok=True)
+    return not what.path.exists()
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.glob("*")) if not path.name.startswith(WORK))
+
+
+def _began() -> Iterator[float]:
+    """Yield when each process that lives in this workplace began: it holds its file locked."""
+    for file in (home() / "processes").glob("[!.]*"):
+        lock = FileLock(file, thread_local=False)
+        with contextlib.suppress(OSError):
+            began = file.stat().st_mtime
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                yield began
+            else:
+                lock.release()
