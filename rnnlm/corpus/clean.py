@@ -1,10 +1,20 @@
 """Cleaning of a document's text."""
 
+import functools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+from rnnlm.errors import ConfigError
 from rnnlm.settings import Corpus
+
+if TYPE_CHECKING:
+    import regex
+
+# Seconds that a pattern may take for one document: some need a time that doubles with each character.
+PATIENCE = 10.0
 
 # Line tabulation, form feed, the separators and the C1 block are found between words (the C1 block mostly as a dash
 # that lost its code page), so they become a space. The other control characters are removed.
@@ -32,7 +42,7 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
     Line ends become LF. Control characters other than LF and TAB are removed. Text becomes Unicode NFC. HTML breaks
     become line ends, if the corpus says so. The replacements are made in order. White space at both ends is removed.
     """
-    replacements = [(re.compile(replacement.pattern), replacement.by) for replacement in corpus.replace]
+    replacements = [(_compiled(replacement.pattern), replacement.by) for replacement in corpus.replace]
 
     def clean(text: str) -> str:
         text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CONTROL)
@@ -40,10 +50,42 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
         if corpus.html_breaks:
             text = _HTML_BREAK.sub("\n", text)
         for pattern, by in replacements:
-            text = pattern.sub(by, text)
+            with _in_time("replace", pattern):
+                text = pattern.sub(by, text, timeout=PATIENCE)
         return _START.sub("", text).rstrip()
 
     return clean
+
+
+def label_in(pattern: str, address: str) -> str | None:
+    """Return the first group of `label_pattern` in an address.
+
+    Raises:
+        ConfigError: If it takes too long.
+    """
+    compiled = _compiled(pattern)
+    with _in_time("label_pattern", compiled):
+        match = compiled.search(address, timeout=PATIENCE)
+    return match[1] if match else None
+
+
+@functools.cache
+def _compiled(pattern: str) -> "regex.Pattern[str]":
+    import regex  # unlike Python's own, it can be told how long it may take
+
+    return regex.compile(pattern)
+
+
+@contextmanager
+def _in_time(field: str, pattern: "regex.Pattern[str]") -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise ConfigError(
+            f"the pattern {pattern.pattern!r} takes more than {PATIENCE:.0f} seconds for one document",
+            where=field,
+            remedy="Write it so that it can match in one way only: `a+$` in place of `(a+)+$`.",
+        ) from error
 
 
 def plain_name(name: str) -> str:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import math
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from rnnlm.corpus.addresses import find, resolve_excluded
 from rnnlm.corpus.bio import classes_of, iob2
-from rnnlm.corpus.clean import cleaner, plain_name
+from rnnlm.corpus.clean import cleaner, label_in, plain_name
 from rnnlm.corpus.columns import number_of
 from rnnlm.corpus.encoding import no_text
 from rnnlm.corpus.files import File
@@ -274,10 +273,10 @@ def _label(corpus: Corpus, file: File, record: Record, where: str, label_kind: L
     """
     if corpus.label_pattern is not None:
         # The address below the corpus' own folder comes first: the place of that folder must not decide a label.
-        match = re.search(corpus.label_pattern, file.name) or re.search(corpus.label_pattern, file.address)
-        if match is None or not match[1]:
+        label = label_in(corpus.label_pattern, file.name) or label_in(corpus.label_pattern, file.address)
+        if not label:
             raise DataError("`label_pattern` finds no label in the address.", where=file.address)
-        return _checked(_plain_label(match[1], label_kind), where, label_kind)
+        return _checked(_plain_label(label, label_kind), where, label_kind)
     if (corpus.label is None and corpus.format != "aclimdb") or record.unlabelled:
         return None
     label = record.label or None

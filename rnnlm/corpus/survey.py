@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from rnnlm.corpus.addresses import find
-from rnnlm.corpus.clean import cleaner, plain_name
+from rnnlm.corpus.clean import cleaner, label_in, plain_name
 from rnnlm.corpus.columns import (
     Column,
     group_column,
@@ -498,8 +498,7 @@ def _read(kind: Survey, limit: int) -> None:
                 continue
             label = record.label or None
             if kind.corpus.label_pattern:
-                match = re.search(kind.corpus.label_pattern, file.name)
-                label = match[1] if match else None
+                label = label_in(kind.corpus.label_pattern, file.name)
             split = by_name[file.address] or (record.split if record.split in SPLITS else None)
             kind.documents.append(
                 Seen(digest_of(text, where), split, None if record.unlabelled else label, record.group, len(text))

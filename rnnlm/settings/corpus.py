@@ -32,9 +32,12 @@ class Replacement(Settings):
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
+    import regex  # it searches; takes a while
+
     try:
+        regex.compile(pattern)
         return re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as error:
+    except (re.error, regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from error
 
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.corpus.clean import cleaner
+from rnnlm.corpus import clean
+from rnnlm.corpus.clean import cleaner, label_in
+from rnnlm.errors import ConfigError
 from rnnlm.settings import Corpus, Replacement
 
 NEWS = Corpus(files=["news.csv"])
@@ -60,3 +62,17 @@ def test_clean_text_is_nfc_without_control_characters(parts: list[str]) -> None:
     assert not [
         character for character in cleaned if unicodedata.category(character) == "Cc" and character not in "\n\t"
     ]
+
+
+@pytest.mark.parametrize("pattern", [r"(a|aa)+$", r"((a{1,9}){1,9}){1,9}$"])
+def test_a_pattern_that_takes_too_long_is_named(pattern: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clean, "PATIENCE", 0.2)
+    slow = "a" * 90 + "b"
+    with pytest.raises(ConfigError, match=r"replace: the pattern .* takes more than 0 seconds for one document"):
+        cleaner(_corpus(replace=[{"pattern": pattern, "by": ""}]))(slow)
+    with pytest.raises(ConfigError, match="label_pattern: the pattern"):
+        label_in(f"({pattern})!", slow)
+    assert label_in("(neg|pos)", "train/pos/1.txt") == "pos"
+    assert label_in("(neg|pos)", "train/1.txt") is None
+    # Python's own module would search for years; this one sees that it need not.
+    assert cleaner(_corpus(replace=[{"pattern": r"(a+)+$", "by": ""}]))(slow) == slow
