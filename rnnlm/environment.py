@@ -5,7 +5,6 @@ they read their settings once. What the user has set is left as it is.
 """
 
 import base64
-import json
 import logging
 import math
 import os
@@ -15,7 +14,7 @@ from typing import Any
 from rnnlm.errors import ConfigError
 from rnnlm.login import login
 from rnnlm.model.backend import TENSORFLOW
-from rnnlm.store import home, sqlite_address
+from rnnlm.store import home, read_json, sqlite_address
 
 SERVERS = "servers.json"  # beside the data: the addresses of the servers that `rnnlm up` runs
 HOSTS = "RNNLM_HOSTS"  # the values of `Host` that a server answers, separated by commas; the first is the browser's
@@ -119,9 +118,12 @@ def _bypass_proxies() -> None:
 def running_servers() -> dict[str, Any] | None:
     """Return the process (`pid`) and the addresses (`prefect`, `mlflow`) of a running `rnnlm up`, if there is one."""
     try:
-        servers = json.loads((home() / SERVERS).read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        # Not running, or just about to write the file.
+        servers = read_json(home() / SERVERS)
+        addresses = [servers["prefect"], servers["mlflow"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        # Not running, just about to write the file, or no file of ours.
+        return None
+    if not all(isinstance(one, str) and one.startswith(("http://", "https://")) for one in addresses):
         return None
     return servers if answers(f"{servers['prefect']}/api/health") else None
 
@@ -151,7 +153,7 @@ def answers(url: str) -> bool:
         # Certificates take longer to load than the answer takes to come.
         answer = httpx.get(url, headers=authorization(), timeout=2.0, verify=url.startswith("https:"))
         return answer.status_code == httpx.codes.OK
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False
 
 

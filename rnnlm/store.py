@@ -3,12 +3,15 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -155,6 +158,22 @@ def write_whole(file: Path, text: str) -> None:
         raise FullDiskError(str(file.parent)) from error
     finally:
         new.unlink(missing_ok=True)
+
+
+def read_json(file: Path) -> Any:
+    """Read a small file that holds JSON.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+        ValueError: If it is not a regular file of at most 64 MB, or not JSON.
+    """
+    status = file.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size > 64_000_000:
+        raise ValueError("is not a regular file, or is too large")
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
 
 
 def made_anew(path: Path) -> str:

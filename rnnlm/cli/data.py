@@ -115,7 +115,7 @@ def _show(kind: "Survey") -> None:
     facts = _facts(kind)
     names = facts["files"]
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-    typer.echo(", ".join(names[:3]) + more)
+    _say(", ".join(names[:3]) + more)
     rows = [("format", _format(facts)), ("documents", _documents(kind, facts))]
     if lengths := facts["characters"]:
         rows.append(
@@ -128,21 +128,27 @@ def _show(kind: "Survey") -> None:
     if facts["labels"]:
         rows.append(("labels", _counted(facts["labels"], kind.unlabelled)))
     for name, said in rows:
-        typer.echo(f"  {name:<10}  {said}")
+        _say(f"  {name:<10}  {said}")
     if facts["columns"]:
         width = min(_WIDTH, max(len(column["name"]) for column in facts["columns"]))
         typer.echo()
-        typer.echo(f"  {'column':<{max(width, 6)}}  seems      read as  different  empty  for example")
+        _say(f"  {'column':<{max(width, 6)}}  seems      read as  different  empty  for example")
         for column in facts["columns"]:
             name = _cut(column["name"])
-            typer.echo(
+            _say(
                 f"  {name:<{max(width, 6)}}  {column['seems']:<9}  {column['read_as']:<7}  {column['different']:>9,}  "
                 f"{column['empty']:>5,}  {column['example']}".rstrip()
             )
     if found := warnings_of(kind):
         typer.echo()
         for warning in found:
-            typer.echo(f"  ! {warning}")
+            _say(f"  ! {warning}")
+
+
+def _say(text: str) -> None:
+    """Print text of the data: what would steer a terminal, or has no UTF-8, as Python writes it."""
+    shown = (c if c.isprintable() or c in "\u200c\u200d" else c.encode("unicode_escape").decode() for c in text)
+    typer.echo("".join(shown))
 
 
 def _facts(kind: "Survey") -> dict[str, Any]:

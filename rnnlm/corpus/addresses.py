@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -15,7 +16,7 @@ from fsspec.implementations.tar import TarFileSystem
 from fsspec.utils import glob_translate
 
 from rnnlm.corpus import package
-from rnnlm.corpus.files import File, cause_of, no_such_file, public, trouble
+from rnnlm.corpus.files import File, cause_of, is_regular, no_such_file, public, trouble
 from rnnlm.corpus.formats import belongs
 from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
@@ -24,6 +25,8 @@ from rnnlm.settings import Corpus
 from rnnlm.settings.corpus import MASK
 from rnnlm.store import file_sha256
 
+# What fsspec lists beside them: parts of other file systems, and what needs more than an address.
+_NO_FILES = ("reference", "generic", "dir", "jlab", "asyncwrapper", "dbfs")
 _MAGIC = re.compile(r"[*?\[{]")
 
 
@@ -70,7 +73,19 @@ def _files(addresses: list[tuple[Split | None, str]], format_name: str, download
     # Addresses may overlap, such as `*.txt` and `a.txt`. A file is read only once for a split.
     once = {(match.address, match.split): match for match in matches}.values()
     files = [File(match.name(shared), match.address, match.path, match.fs, match.split) for match in once]
+    for file in files:
+        if not file.address.isascii() and _is_no_text(file.address):
+            shown = file.address.encode("unicode_escape").decode()
+            raise DataError("the name of the file is not UTF-8.", where=shown, remedy="Rename it.")
     return Found(files, Counter(kind for _, kinds in found for kind in kinds))
+
+
+def _is_no_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def fingerprint(corpus: Corpus, *, downloads: Path) -> str:
@@ -140,6 +155,8 @@ def _links(address: str) -> list[str]:
 
 def _match(address: str, split: Split | None, format_name: str, downloads: Path) -> tuple[list[_Match], list[str]]:
     """Return the files that an address names, and what left the skipped files behind."""
+    if not address.strip():
+        raise ConfigError("an address is empty", where="files", remedy="Name a file, a folder or a glob.")
     links = _links(address)
     if "://" in address and MASK in address:
         remedy = "Put it in again: what rnnlm writes into reports and records has none."
@@ -172,6 +189,11 @@ def _file_system(links: list[str], shown: str) -> tuple[Any, str]:
     short = links[0].startswith("tar://") and "".join(links[1:2]).endswith(".tgz")
     options = {"tar": {"compression": "gzip"}} if short else {}
     try:
+        if links[0].partition("://")[0] in _NO_FILES:
+            raise ValueError("it is no place of files by itself")
+        for link in links:
+            if link.startswith(("http://", "https://")):
+                _ = urlsplit(link).port  # of an address that is none
         fs, path = fsspec.core.url_to_fs("::".join(links), **options)
     except ValueError as error:
         raise ConfigError(f"cannot be used as an address: {error}.", where=shown) from error
@@ -211,6 +233,8 @@ def _expand(fs: Any, path: str, format_name: str, address: str) -> _Paths:
         raise no_such_file(address)
     below = len(root) + 1 if root else 0
     left = {file: by for file in there if (by := junk(file[below:]))}
+    if isinstance(fs, LocalFileSystem):
+        left |= {file: "no file" for file in there if not is_regular(file)}
     files = sorted(file for file in there if file not in left)
     if kind == "directory":
         files = [file for file in files if belongs(file[below:], format_name)]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Seconds that a pattern may take for one document: some need a time that doubles with each character.
 PATIENCE = 10.0
+# Characters that replacements may make of a document, at most.
+LONGEST = 2_000_000_000
 
 # Line tabulation, form feed, the separators and the C1 block are found between words (the C1 block mostly as a dash
 # that lost its code page), so they become a space. The other control characters are removed.
@@ -50,6 +52,8 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
         if corpus.html_breaks:
             text = _HTML_BREAK.sub("\n", text)
         for pattern, by in replacements:
+            if len(text) * (1 + len(by)) > LONGEST:
+                raise ConfigError(f"may make a text of {len(text):,} characters too long", where="replace")
             with _in_time("replace", pattern):
                 text = pattern.sub(by, text, timeout=PATIENCE)
         return _START.sub("", text).rstrip()

@@ -136,7 +136,8 @@ def records(corpus: Corpus, file: File, label_kind: LabelKind = "class") -> Iter
         label = None if record.label is None else _plain_label(record.label, label_kind)
         if label_kind == "tags" and record.tags is not None:
             label = _tags(corpus, record, where)
-        group, split = (None if name is None else plain_name(name) for name in (record.group, record.split))
+        names = (("group", record.group), ("split", record.split))
+        group, split = (None if name is None else _name(name, what) for what, name in names)
         without = record.unlabelled or (unlabelled is not None and (label or "") == unlabelled)
         yield record._replace(label=label, group=group, split=split, unlabelled=without), where
     if strange > _STRANGE * characters:
@@ -237,9 +238,23 @@ def _checked_width(corpus: Corpus, record: Record, label: str | None, width: int
     return found
 
 
+def _name(name: str, what: str) -> str:
+    """Return the name of a label, group or split without what does not belong to it.
+
+    Raises:
+        DataError: If it contains half of a surrogate pair.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = name[:40].encode("unicode_escape").decode()
+        raise DataError(f"the {what} '{shown}' has half of a surrogate pair, which is not text.") from error
+    return plain_name(name)
+
+
 def _plain_label(label: str, label_kind: LabelKind) -> str:
     """Return a label without what does not belong to it; a number as Python writes it."""
-    plain = plain_name(label)
+    plain = _name(label, "label")
     number = number_of(plain) if label_kind == "number" else None
     return plain if number is None else repr(number)
 
@@ -250,7 +265,7 @@ def _tags(corpus: Corpus, record: Record, where: str) -> str:
     Raises:
         DataError: If there are no words, another number of them, or a tag marks no entity.
     """
-    words, tags = record.words or (), [plain_name(tag) for tag in record.tags or ()]
+    words, tags = record.words or (), [_name(tag, "tag") for tag in record.tags or ()]
     if len(words) != len(tags):
         problem = f"the numbers of words and tags differ: {len(words):,} and {len(tags):,}."
         remedy = "Write a tag for each word." if record.words else "Name a column of lists of words in `text`."

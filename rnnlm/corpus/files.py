@@ -1,11 +1,14 @@
 """One file, wherever it is: open and decompress it, and describe what goes wrong in plain words."""
 
 import bz2
+import errno
 import gzip
 import io
 import lzma
+import os
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
@@ -19,6 +22,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.tar import TarFileSystem
 
 from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError, RnnlmError, StoreError
@@ -58,6 +62,10 @@ COMPRESSIONS = tuple(_DECOMPRESSORS)
 # The number of characters of a client's message that an error shows.
 _SAID = 300
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hf", "http": "http", "https": "http"}
+
+
+# What the system says of a name that can be no file's.
+_NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENXIO, errno.EINVAL)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,10 @@ class File:
             StoreError: If it cannot be reached.
         """
         with trouble(self.address), ExitStack() as stack:
+            if isinstance(self.fs, LocalFileSystem) and not is_regular(self.path):
+                raise DataError("is not a regular file, but a pipe, a socket or a device.", where=self.address)
+            if isinstance(self.fs, TarFileSystem) and self.fs.tar.getmember(self.path).isdev():
+                raise DataError("is a pipe or a device of an archive, not a file.", where=self.address)
             raw = stack.enter_context(self.fs.open(self.path, "rb"))
             compression = self._compression
             file = raw if compression is None else stack.enter_context(_DECOMPRESSORS[compression](raw))
@@ -136,6 +148,11 @@ class File:
                 yield copy
 
 
+def is_regular(path: str) -> bool:
+    """Return whether a local path is that of a regular file, or of nothing: to read from a pipe might never end."""
+    return stat.S_ISREG(os.stat(path).st_mode) if os.path.exists(path) else True  # noqa: PTH110, PTH116
+
+
 @contextmanager
 def trouble(address: str) -> Iterator[None]:
     """Turn an error while the body finds or reads a file into an error for people."""
@@ -162,6 +179,9 @@ def trouble(address: str) -> Iterator[None]:
         # Decompressors raise their own OSError. An OSError of the system has a number.
         if error.errno is None and type(error) in (OSError, gzip.BadGzipFile):
             raise _damaged(error, address) from error
+        if error.errno in _NO_NAMES:
+            shown = address if len(address) <= _SAID else f"{address[:_SAID]}…"
+            raise DataError(f"cannot be opened: {error.strerror}.", where=shown) from error
         raise _unreachable(error, address) from error
     except pa.ArrowException as error:
         raise _damaged(error, address) from error
@@ -171,6 +191,10 @@ def trouble(address: str) -> Iterator[None]:
             raise DataError(f"cannot be unpacked: {error}.", where=address, remedy="Unpack it first.") from error
         if _is_ours(error):
             raise
+        if isinstance(error, MemoryError):
+            raise DataError("needs more memory than there is.", where=address, remedy="Make smaller files.") from error
+        if "://" not in address:  # what is on this machine can be reached
+            raise DataError(f"cannot be read: {_said_by(error)}.", where=address) from error
         # The clients of remote file systems raise errors of any kind, seldom an OSError.
         raise _unreachable(error, address) from error
 
@@ -221,11 +245,14 @@ def _raised_by(error: Exception, package: str) -> bool:
 
 
 def _unreachable(error: Exception, address: str) -> StoreError:
+    remedy = "Check the network and the address, and try again later."
+    return StoreError(f"cannot be reached: {_said_by(error)}.", where=address, remedy=remedy)
+
+
+def _said_by(error: Exception) -> str:
     # Clients write pages, and addresses with their keys.
     said = " ".join(re.sub(r"\w+://\S+", lambda link: public(link[0]), str(error)).split()) or type(error).__name__
-    said = said if len(said) <= _SAID else f"{said[:_SAID]}…"
-    remedy = "Check the network and the address, and try again later."
-    return StoreError(f"cannot be reached: {said.rstrip('.')}.", where=address, remedy=remedy)
+    return (said if len(said) <= _SAID else f"{said[:_SAID]}…").rstrip(".")
 
 
 def _damaged(error: Exception, address: str) -> DataError:

@@ -5,11 +5,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pyarrow.parquet as pq
-
 from rnnlm.corpus.encoding import foreign, likely
 from rnnlm.corpus.files import File, trouble
 from rnnlm.corpus.formats import format_of
+from rnnlm.corpus.formats.parquet import check_sizes, opened, rows_of
 from rnnlm.corpus.formats.table import LINES, separator_of, separator_said
 from rnnlm.errors import DataError
 from rnnlm.settings import Corpus
@@ -134,8 +133,14 @@ def _table(lines: Sequence[str], separator: str, quoted: bool) -> list[list[str]
 
 def _parquet(file: File, rows: int) -> Head:
     with trouble(file.address), file.open_at_random() as binary:
-        parquet = pq.ParquetFile(binary)
+        parquet = opened(binary)
+        check_sizes(parquet, file, Corpus(files=[file.address]).max_characters)
         batch = next(parquet.iter_batches(batch_size=rows), None)
-        found = batch.to_pylist() if batch is not None else []
+        found, characters = list[dict[str, object]](), 0
+        for row in rows_of(batch) if batch is not None else ():
+            found.append(row)
+            characters += sum(len(value) for value in row.values() if isinstance(value, str | list))
+            if characters > _HEAD:
+                break
         names = parquet.schema_arrow.names
-        return Head("parquet", "auto", None, False, names, found, parquet.metadata.num_rows <= rows)
+        return Head("parquet", "auto", None, False, names, found, parquet.metadata.num_rows == len(found))

@@ -41,6 +41,7 @@ _CHARACTERS = 300_000_000
 # The number of files whose heads are examined. Further files are assumed to be like the first of their format.
 _HEADS = 50
 # The scripts are found in the beginnings of the first documents: the number of documents, and of characters.
+_COLUMNS = 2_000  # of a table; each is looked at in each row
 _SAMPLED, _SAMPLE = 5_000, 500
 # With this many text files, each is a document. With fewer, their lines or paragraphs are.
 _FILES = 20
@@ -345,11 +346,15 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
             column.begin_file()
         for row in rows:
             for name in row.keys() - columns.keys():
-                columns[name] = Column(name)
+                if len(columns) == _COLUMNS:
+                    raise DataError(f"has more than {_COLUMNS:,} columns", where=kind.files[0].address)
+                if name:
+                    columns[name] = Column(name)
             for name, column in columns.items():
                 column.add(row.get(name))
     kind.columns = list(columns.values())
-    chosen = kind.column(text) if text else text_column(kind.columns)
+    with_names = [column for column in kind.columns if column.name]
+    chosen = kind.column(text) if text else text_column(with_names)
     lists = [one for one in kind.columns if one.holds_words]
     if (chosen in lists) or (chosen is None and text is None and len(lists) > 1):
         words = chosen or next((one for one in lists if one.name.lower() in _WORDS), lists[0])
@@ -360,7 +365,9 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
         raise _tagged("in columns of lists", kind.files[0].address, named, tagged)
     if chosen is None:
         # Nothing looks like text. The longest column is shown as text, with a warning.
-        chosen = max(kind.columns, key=lambda column: column.length, default=Column("text"))
+        if not with_names:
+            raise DataError("has no column with a name, so none can be the text", where=kind.files[0].address)
+        chosen = max(with_names, key=lambda column: column.length)
     fields: dict[str, Any] = {"text": chosen.name, "html_breaks": chosen.has_breaks}
     others = [column for column in kind.columns if column is not chosen and column.name]
     if label is None:
@@ -423,7 +430,7 @@ def _splits_by_name(kind: Survey, by_row: bool) -> dict[str, Any]:
 def _rows(kind: Survey, file: File) -> Iterator[dict[str, object]]:
     """Read the rows of a table with all their columns, by name."""
     if kind.format == "parquet":
-        yield from parquet_rows(file)
+        yield from parquet_rows(file, kind.corpus)
         return
     if kind.format == "jsonl":
         yield from (value for _, value in json_rows(file, kind.corpus))

@@ -1,6 +1,8 @@
 """Reading an experiment: a YAML file or plain values, changed by `--set`, and checked."""
 
+import contextlib
 import functools
+import itertools
 import logging
 import re
 import types
@@ -18,6 +20,11 @@ from rnnlm.settings.base import S
 from rnnlm.store import EXPERIMENTS
 
 logger = logging.getLogger("rnnlm.config")
+
+LARGEST = 1_000_000  # bytes of an experiment's file
+NODES = 100_000  # values of an experiment, where those of an alias count each time
+SAID = 200  # characters of a value, and
+PROBLEMS = 20  # refused values, that an error shows
 
 
 def load_experiment(name_or_file: str, overrides: list[str] | None = None) -> Experiment:
@@ -95,6 +102,8 @@ def _read(name_or_file: str, overrides: list[str] | None) -> tuple[dict[str, Any
     """Read an experiment's values, with its changes; return them and the file's path."""
     path = _experiment_file(name_or_file)
     try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise ConfigError(f"has {size:,} bytes; an experiment has {LARGEST:,} at most", where=str(path))
         written = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}.", where=str(path)) from error
@@ -117,10 +126,32 @@ def check_experiment(content: dict[str, Any], where: str = "") -> Experiment:
 
 def _checked(kind: type[S], content: dict[str, Any], where: str) -> S:
     try:
+        with contextlib.suppress(RecursionError):  # an alias of what it is in, which the check says better
+            _check_text(content, [], where)
         return kind.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(detail) for detail in error.errors()]
+        details = error.errors()
+        lines = [_explain(detail) for detail in details[:PROBLEMS]]
+        lines += [f"and {len(details) - PROBLEMS:,} more"] if len(details) > PROBLEMS else []
         raise ConfigError("; ".join(lines), where=where) from error
+
+
+def _check_text(value: Any, fields: list[str], where: str) -> None:
+    """Refuse text that nothing could write down: half of a surrogate pair."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_text(name, fields, where)
+            _check_text(inner, [*fields, str(name)], where)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_text(inner, fields, where)
+    elif isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            shown = value[:SAID].encode("unicode_escape").decode()
+            problem = f"{'.'.join(fields)}: '{shown}' has half of a surrogate pair, which is not text"
+            raise ConfigError(problem, where=where) from error
 
 
 def _experiment_file(name_or_file: str) -> Path:
@@ -164,14 +195,18 @@ def _read_yaml(written: str | bytes, annotation: Any, where: str) -> Any:
         loader, node = _composed(written)
         if node is None:
             return None
-        _prepare(node, annotation, where, [])
+        _prepare(node, annotation, where, [], itertools.count())
         return loader.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot be read as YAML: {error}", where=where) from error
+    except (yaml.YAMLError, ValueError, ArithmeticError, IndexError, RecursionError) as error:
+        raise ConfigError(f"cannot be read as YAML: {error or type(error).__name__}", where=where) from error
 
 
-def _prepare(node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node]) -> None:
+def _prepare(
+    node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node], visited: "itertools.count[int]"
+) -> None:
     """Refuse keys that are there twice, and make plain scalars text where the settings want text."""
+    if next(visited) == NODES:  # aliases of aliases: ten lines can say a billion values
+        raise ConfigError(f"has more than {NODES:,} values", where=where)
     if any(node is parent for parent in above):  # an alias of what it is in
         return
     if isinstance(node, yaml.ScalarNode):
@@ -180,7 +215,7 @@ def _prepare(node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node
     elif isinstance(node, yaml.SequenceNode):
         items = [typing.get_args(choice)[0] for choice in _choices(annotation) if typing.get_origin(choice) is list]
         for item in node.value:
-            _prepare(item, items[0] if items else None, where, [*above, node])
+            _prepare(item, items[0] if items else None, where, [*above, node], visited)
     elif isinstance(node, yaml.MappingNode):
         settings = next((choice for choice in _choices(annotation) if _is_settings(choice)), None)
         seen: dict[tuple[str, str], yaml.Node] = {}
@@ -198,7 +233,7 @@ def _prepare(node: yaml.Node, annotation: Any, where: str, above: list[yaml.Node
             plain = isinstance(key, yaml.ScalarNode)
             inner = settings.model_fields.get(key.value) if settings and plain else None
             merged = annotation if key.tag == "tag:yaml.org,2002:merge" else None
-            _prepare(value, inner.annotation if inner else merged, where, [*above, node])
+            _prepare(value, inner.annotation if inner else merged, where, [*above, node], visited)
 
 
 _NO_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float", "timestamp")}
@@ -247,7 +282,15 @@ def _explain(detail: Any) -> str:
         return message  # it names the field more exactly
     if not field or (detail["type"] == "value_error" and isinstance(detail["input"], dict)):
         return f"{field}: {message}" if field else message
-    return f"{field}: {message} (given: {detail['input']!r})"
+    return f"{field}: {message} (given: {_shown(detail['input'])})"
+
+
+def _shown(value: Any) -> str:
+    try:
+        said = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number of very many digits"
+    return said if len(said) <= SAID else f"{said[:SAID]}…"
 
 
 def _accepted(steps: list[str]) -> list[str]:

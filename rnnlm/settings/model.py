@@ -23,7 +23,7 @@ class Dropout(Settings):
 class Model(Settings):
     """The recurrent language model: embedding, stacked recurrent layers, softmax tied to the embedding."""
 
-    embedding: int = field("Width of the embedding and of the last layer (they are tied).", default=128, ge=4)
+    embedding: int = field("Width of the embedding and of the last layer (they are tied).", default=128, ge=4, le=8_192)
     hidden: int = field("Width of the layers before the last.", default=192, ge=4, le=4_096)
     layers: int = field("Number of recurrent layers.", default=2, ge=1, le=8)
     cell: Literal["lstm", "gru", "qrnn"] = field(

@@ -1,6 +1,5 @@
 """How fast this workplace has trained so far. Trainings that are like no earlier one are estimated from this."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from rnnlm.experiment.validation import FOLDS
 from rnnlm.plan import CellSpec, TrainLanguageModel, TrainTarget
 from rnnlm.refs import TokensRef
 from rnnlm.settings import LanguageModelTraining, Model, TargetTraining
-from rnnlm.store import home
+from rnnlm.store import home, read_json
 
 # A training of fewer seconds is mostly compiling: it counts only where there is no longer one.
 LONG = 30.0
@@ -40,15 +39,17 @@ def rates() -> Iterator[Rate]:
         if kept.name.partition("-")[0] not in ("pretrain", "baseline", "finetune"):
             continue
         try:
-            result = json.loads(kept.read_bytes())
+            result = read_json(kept)
             folder = home() / "store" / kept.stem
-            described = json.loads((folder / "model.json").read_bytes())
-            history = json.loads((folder / "history.json").read_bytes())
-            if described["kind"] == "language_model" and history and history[-1]["tokens"] and result["seconds"]:
+            described, history = read_json(folder / "model.json"), read_json(folder / "history.json")
+            if described["kind"] != "language_model" or not history:
+                continue
+            tokens, seconds = float(history[-1]["tokens"]), float(result["seconds"])
+            if 0.0 < tokens < math.inf and 0.0 < seconds < math.inf:
                 model = Model(**described["settings"])
                 cost = language_model_cost(model, described["vocabulary_size"])
-                yield Rate(_kind(model), cost, history[-1]["tokens"], result["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+                yield Rate(_kind(model), cost, int(tokens), seconds)
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, IndexError):
             continue  # another kind of result, or a damaged one: the step that needs it says so
 
 

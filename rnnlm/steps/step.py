@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from rnnlm.checksums import is_whole
 from rnnlm.process import this_process
 from rnnlm.refs import Ref
-from rnnlm.store import home, write_whole
+from rnnlm.store import home, read_json, write_whole
 from rnnlm.tracking import Tracker
 
 P = ParamSpec("P")
@@ -129,11 +129,13 @@ class Step(Generic[P, R]):
         """
         file = self._file(arguments)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             digest = content.pop("digest", None)  # earlier versions wrote none
             if digest not in (None, _digest(content)):
                 raise ValueError("it is not what was written")
             result: Any = TypeAdapter(self.result_type).validate_python(content, strict=False)
+            if isinstance(result, Ref) and not result.path.resolve().is_relative_to(home()):
+                raise ValueError(f"its output is not in {home()}")
         except FileNotFoundError:
             return None
         except (OSError, ValueError, AttributeError, TypeError) as error:  # of pydantic and of Unicode, too

@@ -1,10 +1,11 @@
 """A trained tokenizer as later steps use it: text to ids and back."""
 
 import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,11 @@ class TextTokenizer:
             raise DataError(f"is not a tokenizer: {error}", where=str(path), remedy=remedy) from error
         # Text that spells a special token ("<eos>" in a web page) is text all the same.
         tokenizer.encode_special_tokens = True
+        # Ours do neither; to fill up to 10^9 tokens would take all of the memory.
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        if strange := _strange(json.loads(content), tokenizer.get_vocab_size()):
+            raise DataError(f"its {strange} is not that of a tokenizer of rnnlm", where=str(path), remedy=remedy)
         ids = tokenizer.get_vocab()
         if UNK not in ids or EOS not in ids or sorted(ids.values()) != list(range(len(ids))):
             raise DataError(f"the vocabulary lacks {UNK}, {EOS} or a number", where=str(path), remedy=remedy)
@@ -180,3 +186,31 @@ def _of_words(encoding: Encoding, words: Sequence[tuple[int, int]]) -> EncodedWo
         np.clip(before + first, 0, min(behind, last_place)).astype(np.int32),
         np.clip(before + last, 0, last_place).astype(np.int32),
     )
+
+
+def _strange(content: dict[str, Any], size: int) -> str:
+    """Return which part of a tokenizer's file none of ours has, or nothing. Some take all memory, or abort Python.
+
+    Args:
+        content: The file, which the library could read.
+        size: Number of its tokens.
+    """
+    for part in _parts(content.get("normalizer"), "normalizers"):
+        spaces = {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}
+        if (
+            part.get("type") != "Lowercase" and part != spaces
+        ):  # another replacement may make a text as long as it likes
+            return f"normalizer {part.get('type')}"
+    for part in _parts(content.get("post_processor"), "processors"):
+        ids = [i for token in part.get("special_tokens", {}).values() for i in token["ids"]]
+        if any(not 0 <= i < size for i in ids):
+            return "post-processor"
+    if content["model"].get("unk_token") not in (None, UNK):
+        return "unknown token"
+    return ""
+
+
+def _parts(part: dict[str, Any] | None, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the parts of a sequence, or the only part."""
+    for one in (part or {}).get(name, [part] if part else []):
+        yield from _parts(one, name) if name in one else [one]
