@@ -45,21 +45,31 @@ def is_whole(folder: Path, *, listed: bool = False) -> bool:
         folder: The folder of the output.
         listed: Whether there must be a list of digests. Earlier versions wrote none.
     """
-    if not folder.is_dir():
+    try:
+        number = folder.stat().st_ino
+    except FileNotFoundError:
         return False
     try:
         digests = _digests(folder)
         if listed and not digests:
             raise DataError("is gone", where=str(folder / SUMS))
-        for name in digests:
-            checked(folder / name)
+        for name, digest in digests.items():
+            if problem := _problem(folder / name, digest):
+                raise DataError(problem, where=str(folder / name))
     except DataError as error:
         aside = folder.with_name(f"damaged-{folder.name}")
         shutil.rmtree(aside, ignore_errors=True)
         try:
+            if folder.stat().st_ino != number:  # another process has set it aside, and made it again
+                return is_whole(folder, listed=listed)
             folder.rename(aside)
         except FileNotFoundError:  # another process has just done it
             return False
+        except OSError as trouble:
+            remedy = "Remove or rename it yourself, and run the same command again."
+            raise DataError(
+                f"is damaged and cannot be set aside: {trouble}", where=str(folder), remedy=remedy
+            ) from error
         logger.warning("%s %s. Its folder is now %s, and is made again.", error.where, error.problem, aside)
         return False
     return True

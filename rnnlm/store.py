@@ -86,12 +86,12 @@ def whole_folder(final: Path, *, listed: bool = True) -> Iterator[Path]:
             old, old_lock = _work_folder(final)
             with old_lock:
                 final.rename(old / "old")
-                _give_up(work, lock)
                 work.rename(final)
                 shutil.rmtree(old)
         else:
-            _give_up(work, lock)
             work.rename(final)
+        # Until here it was locked: otherwise another process would take it for a leftover.
+        (final / LOCK).unlink(missing_ok=True)
     except OSError as error:
         if error.errno not in FULL:
             raise
@@ -111,11 +111,6 @@ def _work_folder(final: Path) -> tuple[Path, FileLock]:
         except FileNotFoundError:  # another process has taken it for a leftover
             continue
         return work, lock
-
-
-def _give_up(work: Path, lock: FileLock) -> None:
-    lock.release()
-    (work / LOCK).unlink(missing_ok=True)
 
 
 def _clear_leftovers(parent: Path) -> None:

@@ -130,9 +130,12 @@ class Prefect:
             given: dict[str, Any] = {**arguments, TRACKER: self.tracker}
             state = task_of(step)(**given, return_state=True)
             if _is_gone(state):
+                known = step.known(arguments)
+                if known is not None:  # only what Prefect kept is damaged
+                    return self._counted(step, arguments, known, cached=True)
                 logger.warning("What %s made is not there; the step runs again.", step.name)
                 state = task_of(step).with_options(refresh_cache=True)(**given, return_state=True)
-            return self._counted(step, arguments, state)
+            return self._counted(step, arguments, cast(R, state.result()), state.name == "Cached")
 
     def submit(self, step: Step[P, R], *args: P.args, **kwargs: P.kwargs) -> Callable[[], R]:
         """Begin a step where the flow's task runner runs it, and return what waits for its result.
@@ -156,14 +159,14 @@ class Prefect:
             if _is_gone(future.state):
                 # It finds the cached reference to it, and does the work again.
                 return self.run(step, *args, **kwargs)
-            return self._counted(step, arguments, future.state)
+            return self._counted(step, arguments, cast(R, future.state.result()), future.state.name == "Cached")
 
         return wait
 
-    def _counted(self, step: Step[P, R], arguments: Mapping[str, Any], state: State[Any]) -> R:
+    def _counted(self, step: Step[P, R], arguments: Mapping[str, Any], result: R, cached: bool) -> R:
         """Return a step's result, and remember whether it was computed or came from the cache."""
-        result, again = cast(R, state.result()), False
-        if cached := state.name == "Cached":
+        again = False
+        if cached:
             # Of the two copies, ours has a digest.
             known = step.known(arguments)
             result, again = find_record(self.tracker, result if known is None else known, arguments)

@@ -57,6 +57,15 @@ def test_a_file_that_is_shorter_or_gone_is_found(damage: str, output: Path) -> N
         checked(file)
 
 
+def test_files_in_folders_are_compared_too(output: Path) -> None:
+    with whole_folder(output) as work:
+        (work / "figures").mkdir()
+        (work / "figures" / "a.png").write_bytes(b"abc")
+    assert is_whole(output)
+    flip(output / "figures" / "a.png")
+    assert not is_whole(output)
+
+
 def test_a_second_damage_takes_the_place_of_the_first(output: Path, tmp_path: Path) -> None:
     for content in "12":
         with whole_folder(output) as work:

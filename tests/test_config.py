@@ -155,7 +155,9 @@ def test_what_is_wrong_in_a_file_is_shown(tmp_path: Path) -> None:
         ("https://me:secret@host/x.csv", "https://***@host/x.csv"),
         ("https://host/x.csv?v=2&api_key=secret#part", "https://host/x.csv?v=2&api_key=***#part"),
         ("https://host/x.csv?se=2027&sig=secret%2Fx", "https://host/x.csv?se=2027&sig=***"),
-        ("https://host/x.csv?x=secretsecretsecretsecret", "https://host/x.csv?x=***"),
+        ("https://host/x.csv?id=1aB-2cD-3eF-4gH-5iJ-6kL-7mN", "https://host/x.csv?id=1aB-2cD-3eF-4gH-5iJ-6kL-7mN"),
+        ("https://me:sec@ret@host/x.csv#token=secret", "https://***@host/x.csv#token=***"),
+        ("zip://a?.txt::https://host/x.zip?token=secret", "zip://a?.txt::https://host/x.zip?token=***"),
         ("zip://a.csv::ftp://me:secret@host/x.zip", "zip://a.csv::ftp://***@host/x.zip"),
     ],
 )

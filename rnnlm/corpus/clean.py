@@ -52,13 +52,31 @@ def cleaner(corpus: Corpus) -> Callable[[str], str]:
         if corpus.html_breaks:
             text = _HTML_BREAK.sub("\n", text)
         for pattern, by in replacements:
-            if len(text) * (1 + len(by)) > LONGEST:
-                raise ConfigError(f"may make a text of {len(text):,} characters too long", where="replace")
             with _in_time("replace", pattern):
-                text = pattern.sub(by, text, timeout=PATIENCE)
+                text = _replaced(pattern, by, text)
         return _START.sub("", text).rstrip()
 
     return clean
+
+
+def _replaced(pattern: "regex.Pattern[str]", by: str, text: str) -> str:
+    too_long = ConfigError(f"may make a text of {len(text):,} characters too long", where="replace")
+    if "\\" not in by:
+        if len(text) * (1 + len(by)) > LONGEST:
+            raise too_long
+        return pattern.sub(by, text, timeout=PATIENCE)
+    made = 0
+
+    def one(match: "regex.Match[str]") -> str:
+        # A group may be found again and again (`(?=(.*))`), so that no length is known before.
+        nonlocal made
+        piece = match.expand(by)
+        made += len(piece)
+        if made > LONGEST:
+            raise too_long
+        return piece
+
+    return pattern.sub(one, text, timeout=PATIENCE)
 
 
 def label_in(pattern: str, address: str) -> str | None:

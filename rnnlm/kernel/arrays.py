@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from rnnlm.kernel.library import FILE, kernel
 
@@ -43,10 +44,13 @@ def _call(function: str, arguments: ctypes.Structure, inputs: dict[str, np.ndarr
         outputs: Arrays that are written, by name.
     """
     kept = {}  # arrays must live as long as the call
+    fields = {field[0] for field in arguments._fields_}
     for name, value in inputs.items():
-        half = value.dtype != np.float32
+        place = name if value.dtype == np.float32 else f"half_{name}"
+        if place not in fields or (place != name and value.dtype != tf.bfloat16.as_numpy_dtype):
+            raise TypeError(f"{name} is of the type {value.dtype}")
         kept[name] = array = np.ascontiguousarray(value)
-        setattr(arguments, f"half_{name}" if half else name, array.ctypes.data)
+        setattr(arguments, place, array.ctypes.data)
     for name, array in outputs.items():
         setattr(arguments, name, array.ctypes.data)
     found = kernel()
@@ -100,6 +104,8 @@ def _inputs(
     """Return the inputs of a layer by name, after a look at their shapes: the kernel trusts them."""
     (_, batch, width), units = x.shape, len(weights[1])
     shapes = [(width, gates * units), (units, gates * units), bias, *((batch, units) for _ in state)]
+    if weights[0].dtype != weights[1].dtype:
+        raise TypeError(f"the kernels are of the types {weights[0].dtype} and {weights[1].dtype}")
     if [array.shape for array in (*weights, *state)] != shapes:
         raise ValueError(f"weights and states have the shapes {[a.shape for a in (*weights, *state)]}, not {shapes}")
     arrays = (x, *weights, *state)

@@ -83,7 +83,7 @@ def _load() -> Kernel:
         library = ctypes.CDLL(str(FILE))
     except (tf.errors.OpError, OSError) as error:
         return _without(f"the faster kernels cannot be loaded ({error})")
-    complete = all(hasattr(operations, name) for name in OPERATIONS) and hasattr(library, "rnnlm_bfloat16_path")
+    complete = all(hasattr(operations, name) for name in OPERATIONS) and hasattr(library, "rnnlm_logits")
     if not (complete and library.rnnlm_registered()):
         return _without(
             f"the faster kernels do not fit TensorFlow {tf.__version__}, or are of another version of rnnlm"

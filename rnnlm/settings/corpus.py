@@ -41,27 +41,24 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise ValueError(f"not a regular expression: {error}") from error
 
 
-# Names in the query of an address that tell that the value is a key, and how long a value is that may be one.
+# Names in the query of an address that tell that the value is a key.
 _SECRET = re.compile(r"key|token|sig|secret|pass|auth|credential|session", re.IGNORECASE)
-_LONG = 24
 MASK = "***"
 
 
 def masked(address: str) -> str:
     """Return an address without its passwords and keys: `https://***@host/x.csv?key=***`."""
-    if "://" not in address:
-        return address
-    address = re.sub(r"://[^/@]*@", f"://{MASK}@", address)
-    place, mark, query = address.partition("?")
-    if not mark or not place.rpartition("::")[2].startswith(("http://", "https://")):
-        return address
+    return "::".join(map(_masked_link, address.split("::"))) if "://" in address else address
 
-    def part(written: str) -> str:
-        name, equals, value = written.partition("=")
-        return f"{name}{equals}{MASK}" if equals and (_SECRET.search(name) or len(value) >= _LONG) else written
 
-    query, hash_, fragment = query.partition("#")
-    return f"{place}?{'&'.join(map(part, query.split('&')))}{hash_}{fragment}"
+def _masked_link(link: str) -> str:
+    link = re.sub(r"://[^/?#]*@", f"://{MASK}@", link)
+    if not link.startswith(("http://", "https://")):
+        return link
+    # Of the query and of the fragment.
+    return re.sub(
+        r"([?&#])([^=&#]*)=([^&#]*)", lambda m: f"{m[1]}{m[2]}={MASK}" if _SECRET.search(m[2]) else m[0], link
+    )
 
 
 def _written(address: str, info: SerializationInfo) -> str:

@@ -8,7 +8,7 @@ from rnnlm.steps.step import Place, logger, step
 from rnnlm.store import home
 
 
-@step(version=3)
+@step(version=4)
 def ingest(place: Place, corpus: Corpus, fingerprint: str, label_kind: LabelKind = "class") -> DocumentsRef:
     """Read, clean and split the documents of a corpus.
 

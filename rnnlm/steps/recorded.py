@@ -63,7 +63,10 @@ def _record(run: Tracker, result: Recorded, arguments: Mapping[str, Any]) -> Non
         run.log_params(cell_settings(spec))
     else:
         run.log_params(
-            {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in given.items()}
+            {
+                name: value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+                for name, value in given.items()
+            }
         )
     tags = {"rnnlm.output": result.sha256}
     read = [*arguments.get("texts", []), *(arguments.get(name) for name in ("tokens", "source_tokens"))]

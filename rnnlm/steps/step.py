@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from rnnlm.checksums import is_whole
 from rnnlm.process import this_process
 from rnnlm.refs import Ref
-from rnnlm.store import home, read_json, write_whole
+from rnnlm.store import SUMS, home, read_json, write_whole
 from rnnlm.tracking import Tracker
 
 P = ParamSpec("P")
@@ -109,6 +109,7 @@ class Step(Generic[P, R]):
 
     def compute(self, arguments: Mapping[str, Any], tracker: Tracker, meter: Meter = no_meter) -> R:
         """Run the step, and keep what it returns."""
+        this_process()  # `rnnlm gc` sees that it lives
         result = cast(Callable[..., R], self.function)(Place(self.folder(arguments), tracker, meter), **arguments)
         self.keep(arguments, result)
         return result
@@ -118,7 +119,9 @@ class Step(Generic[P, R]):
         if not isinstance(result, Ref) or self.known(arguments) == result:
             return
         content = result.model_dump(mode="json")
-        write_whole(self._file(arguments), json.dumps(content | {"digest": _digest(content)}, ensure_ascii=False))
+        # Earlier versions listed no digests of an output's files, and none are asked for then.
+        digest = {"digest": _digest(content)} if (result.path / SUMS).is_file() else {}
+        write_whole(self._file(arguments), json.dumps(content | digest, ensure_ascii=False))
 
     def known(self, arguments: Mapping[str, Any], *, check: bool = True) -> R | None:
         """Return what the step returned for these arguments, here or in another run, if the output is still there.
@@ -134,7 +137,9 @@ class Step(Generic[P, R]):
             if digest not in (None, _digest(content)):
                 raise ValueError("it is not what was written")
             result: Any = TypeAdapter(self.result_type).validate_python(content, strict=False)
-            if isinstance(result, Ref) and not result.path.resolve().is_relative_to(home()):
+            if isinstance(result, Ref) and not any(
+                result.path.is_relative_to(home() / one) for one in ("store", "runs")
+            ):
                 raise ValueError(f"its output is not in {home()}")
         except FileNotFoundError:
             return None

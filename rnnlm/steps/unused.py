@@ -1,7 +1,8 @@
-"""What a workplace can do without: outputs that no run has used for long, and what damage and kills have left."""
+"""What a workplace can do without: outputs that no run has used for long, and what was set aside as damaged."""
 
 import contextlib
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,14 +34,25 @@ def kept() -> list[Unused]:
 
     Reports, downloads, databases and registered models are not among it.
     """
+    folders = [home() / name for name in ("store", "mapped", "training")]
+    paths = [path for folder in folders for path in folder.glob("*") if not path.name.startswith(WORK)]
+    paths += (home() / "runs").glob("*/damaged-*")
     found = []
-    for folder in ("store", "mapped", "training"):
-        for path in _entries(home() / folder):
-            result = home() / "results" / f"{path.name}.json"
-            times = [file.stat().st_mtime for file in (path, result) if file.exists()]
-            files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-            found.append(Unused(path, sum(file.stat().st_size for file in files), max(times)))
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            found.append(Unused(path, _size(path), _used(path)))
     return sorted(found, key=lambda one: one.used)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return sum(status.st_size for status in (file.lstat() for file in files) if stat.S_ISREG(status.st_mode))
+
+
+def _used(path: Path) -> float:
+    """Return when an output was used last: the time of its result is set then."""
+    result = home() / "results" / f"{path.name}.json"
+    return max(file.lstat().st_mtime for file in (path, result) if file is path or file.exists())
 
 
 def unused(everything: Sequence[Unused], days: float, keep_bytes: float | None) -> list[Unused]:
@@ -65,27 +77,25 @@ def unused(everything: Sequence[Unused], days: float, keep_bytes: float | None) 
 
 
 def remove(what: Unused) -> bool:
-    """Remove something, and return whether it is gone. What another process makes right now stays."""
+    """Remove something, and return whether it is gone. What another process makes or has used meanwhile stays."""
     (home() / "locks").mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home() / "locks" / what.path.name, thread_local=False)
+    # As in `rnnlm.tokens.reader`, and in the runners of steps.
+    name = f"mapped-{what.path.name}" if what.path.parent.name == "mapped" else what.path.name
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
+        with FileLock(home() / "locks" / name, thread_local=False).acquire(blocking=False):
+            if _used(what.path) > what.used:
+                return False
+            # The result first: nobody finds the output any more.
+            (home() / "results" / f"{what.path.name}.json").unlink(missing_ok=True)
+            if what.path.is_dir() and not what.path.is_symlink():
+                aside = what.path.with_name(f"{WORK}{what.path.name}-gone")
+                what.path.rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
+            else:
+                what.path.unlink(missing_ok=True)
+    except (Timeout, FileNotFoundError):
         return False
-    with lock:
-        # The result first: nobody finds the output any more.
-        (home() / "results" / f"{what.path.name}.json").unlink(missing_ok=True)
-        if what.path.is_dir():
-            aside = what.path.with_name(f"{WORK}{what.path.name}-gone")
-            what.path.rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            what.path.unlink(missing_ok=True)
-    return not what.path.exists()
-
-
-def _entries(folder: Path) -> Iterator[Path]:
-    return (path for path in sorted(folder.glob("*")) if not path.name.startswith(WORK))
+    return True
 
 
 def _began() -> Iterator[float]:

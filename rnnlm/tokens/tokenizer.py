@@ -197,13 +197,12 @@ def _strange(content: dict[str, Any], size: int) -> str:
     """
     for part in _parts(content.get("normalizer"), "normalizers"):
         spaces = {"type": "Replace", "pattern": {"Regex": r"\s+"}, "content": " "}
-        if (
-            part.get("type") != "Lowercase" and part != spaces
-        ):  # another replacement may make a text as long as it likes
+        # Another replacement may make a text as long as it likes.
+        if part.get("type") != "Lowercase" and part != spaces:
             return f"normalizer {part.get('type')}"
     for part in _parts(content.get("post_processor"), "processors"):
         ids = [i for token in part.get("special_tokens", {}).values() for i in token["ids"]]
-        if any(not 0 <= i < size for i in ids):
+        if part.get("type") != "TemplateProcessing" or any(not 0 <= i < size for i in ids):
             return "post-processor"
     if content["model"].get("unk_token") not in (None, UNK):
         return "unknown token"

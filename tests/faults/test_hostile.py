@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from rnnlm import environment
 from rnnlm.cli.app import app
-from rnnlm.corpus import fingerprint, ingest
+from rnnlm.corpus import clean, fingerprint, ingest
 from rnnlm.errors import DataError, RnnlmError
 from rnnlm.experiment import load_experiment
 from rnnlm.settings import Corpus
@@ -150,6 +150,16 @@ def test_a_replacement_cannot_fill_the_memory(tmp_path: Path) -> None:
         read(tmp_path, files=["a.txt"], replace=grow)
 
 
+def test_a_group_that_is_found_again_and_again_cannot_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean, "LONGEST", 1_000_000)
+    (tmp_path / "a.txt").write_text("a" * 4_000)
+    with pytest.raises(RnnlmError, match="replace: may make a text of 4,000 characters too long"):
+        read(tmp_path, files=["a.txt"], replace=[{"pattern": "(?=(.*))", "by": r"\1"}])
+    assert read(tmp_path, files=["a.txt"], replace=[{"pattern": "(a)a", "by": r"<\1>"}]).documents["train"] == 1
+
+
 OF_SOURCE = "name: x\nsource: {corpus: {files: [x.txt]}}\n"
 ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 10)
@@ -194,6 +204,7 @@ def test_odd_experiments_are_one_short_error(content: str, tmp_path: Path) -> No
         {"normalizer": {"type": "Replace", "pattern": {"Regex": "."}, "content": "b" * 1_000}},
         {"unk": "zz"},
         {"post": 10**6},
+        {"post_processor": {"type": "BertProcessing", "sep": ["a", 999_999], "cls": ["b", 4]}},
     ],
     ids=str,
 )

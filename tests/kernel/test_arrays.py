@@ -47,3 +47,9 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         arrays.gru(x, weights, state[:1])
     with pytest.raises(ValueError, match="shape"):
         arrays.logits(some(2, WIDTH), some(9, WIDTH + 1), some(9))
+    with pytest.raises(TypeError, match="x is of the type float64"):
+        arrays.lstm(x.astype(np.float64), weights, state)
+    with pytest.raises(TypeError, match="the kernels are of the types float64 and float32"):
+        arrays.lstm(x, (weights[0].astype(np.float64), *weights[1:]), state)
+    with pytest.raises(TypeError, match="embeddings is of the type float16"):
+        arrays.logits(some(2, WIDTH), some(9, WIDTH).astype(np.float16), some(9))

@@ -106,6 +106,25 @@ def test_a_damaged_output_is_made_again(caplog: pytest.LogCaptureFixture) -> Non
     assert f"{first.path / 'weights'} is damaged" in caplog.text
 
 
+def test_outputs_of_earlier_versions_stay(home: Path) -> None:
+    """They have no list of digests. It is not asked for, however often their result is written again."""
+    first = Local().run(train, PART)
+    (first.path / "SHA256SUMS").unlink()
+    (file,) = (home / "results").iterdir()
+    file.unlink()
+    for _ in range(2):
+        train.keep(train.arguments(PART), first)
+        assert train.known(train.arguments(PART)) == first
+    assert COMPUTED == ["abc"]
+
+
+def test_a_store_may_be_a_link_to_another_disk(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    (home / "store").symlink_to(tmp_path_factory.mktemp("large"))
+    first = Local().run(train, PART)
+    assert Local().run(train, PART) == first
+    assert COMPUTED == ["abc"]
+
+
 def test_another_digit_in_a_kept_result_is_seen(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Local().run(train, PART)
     (file,) = (home / "results").iterdir()

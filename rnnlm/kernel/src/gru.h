@@ -1,5 +1,4 @@
-// The GRU, forward and backward (Cho et al. 2014), as the LSTM of lstm.h: threads share the rows, and gates are made of
-// sums that are still in registers.
+// The GRU, forward and backward (Cho et al. 2014), as the LSTM of lstm.h: on the way back threads share the rows.
 #pragma once
 #include "forward.h"
 #include "kernels.h"
