@@ -121,7 +121,8 @@ class Step(Generic[P, R]):
         content = result.model_dump(mode="json")
         # Earlier versions listed no digests of an output's files, and none are asked for then.
         digest = {"digest": _digest(content)} if (result.path / SUMS).is_file() else {}
-        write_whole(self._file(arguments), json.dumps(content | digest, ensure_ascii=False))
+        written = json.dumps(content | digest, ensure_ascii=False, separators=(",", ":"))
+        write_whole(self._file(arguments), written)
 
     def known(self, arguments: Mapping[str, Any], *, check: bool = True) -> R | None:
         """Return what the step returned for these arguments, here or in another run, if the output is still there.

@@ -273,7 +273,7 @@ def pooled_features(model: TargetModel, documents: Text) -> np.ndarray:
 
 
 def _predict_features(model: TargetModel, features: np.ndarray) -> Said:
-    return np.array(model.compiled_said(features))
+    return np.array(model.task_head.said(model.compiled_outputs(features)))
 
 
 class _Step:

@@ -128,7 +128,7 @@ def test_a_store_may_be_a_link_to_another_disk(home: Path, tmp_path_factory: pyt
 def test_another_digit_in_a_kept_result_is_seen(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = Local().run(train, PART)
     (file,) = (home / "results").iterdir()
-    file.write_text(file.read_text().replace('"documents": 1', '"documents": 2'))
+    file.write_text(file.read_text().replace('"documents":1', '"documents":2'))
     with caplog.at_level(logging.WARNING, "rnnlm.steps"):
         assert Local().run(train, PART) == first
     assert f"{file} is damaged, and the step runs again: it is not what was written" in caplog.text
