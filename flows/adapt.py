@@ -38,7 +38,10 @@ def adapt(
     check_can_wait(promotion)
     found = registered(source_model)
     whole = {"secrets": True}  # of the addresses, which are read
-    settings = {"target": target.model_dump(mode="json", context=whole), "comparison": comparison.model_dump(mode="json")}
+    settings = {
+        "target": target.model_dump(mode="json", context=whole),
+        "comparison": comparison.model_dump(mode="json"),
+    }
     experiment = check_experiment(
         {"name": name, "model": found.settings, "source": found.configuration, **settings}, where=found.model.uri
     )
