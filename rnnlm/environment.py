@@ -121,7 +121,7 @@ def running_servers() -> dict[str, Any] | None:
         servers = read_json(home() / SERVERS)
         addresses = [servers["prefect"], servers["mlflow"]]
     except (OSError, ValueError, TypeError, KeyError):
-        # Not running, just about to write the file, or no file of ours.
+        # No server runs, or the file is still being written, or it is not ours.
         return None
     if not all(isinstance(one, str) and one.startswith(("http://", "https://")) for one in addresses):
         return None

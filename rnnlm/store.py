@@ -171,6 +171,12 @@ def read_json(file: Path) -> Any:
         raise ValueError("is nested too deeply") from error
 
 
+def mark_used(path: Path) -> None:
+    """Set the time of a file or folder to now: `rnnlm gc` keeps what was used lately."""
+    with contextlib.suppress(OSError):  # a workplace that only others may write to can be read all the same
+        os.utime(path)
+
+
 def made_anew(path: Path) -> str:
     """Return what a person can do about an output that is damaged, or lacks a file.
 

@@ -318,10 +318,8 @@ def info(traceback: Traceback = False) -> None:
 
 @app.command(name="gc")
 def collect_garbage(
-    days: Annotated[float, typer.Option(min=0, help="What was used in the last so many days stays.")] = 30,
-    keep_gb: Annotated[
-        float | None, typer.Option(min=0, help="Of older things, remove only as many that so many GB are left in all.")
-    ] = None,
+    days: Annotated[float, typer.Option(min=0, help="Keep what was used in the last N days.")] = 30,
+    keep_gb: Annotated[float | None, typer.Option(min=0, help="Stop when no more than this many GB are left.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
     traceback: Traceback = False,
 ) -> None:

@@ -22,6 +22,7 @@ from rnnlm.corpus.junk import junk
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import Split
 from rnnlm.settings import Corpus
+from rnnlm.settings.base import unwritable
 from rnnlm.settings.corpus import MASK
 from rnnlm.store import file_sha256
 
@@ -74,18 +75,9 @@ def _files(addresses: list[tuple[Split | None, str]], format_name: str, download
     once = {(match.address, match.split): match for match in matches}.values()
     files = [File(match.name(shared), match.address, match.path, match.fs, match.split) for match in once]
     for file in files:
-        if not file.address.isascii() and _is_no_text(file.address):
-            shown = file.address.encode("unicode_escape").decode()
+        if shown := unwritable(file.address):
             raise DataError("the name of the file is not UTF-8.", where=shown, remedy="Rename it.")
     return Found(files, Counter(kind for _, kinds in found for kind in kinds))
-
-
-def _is_no_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
 
 
 def fingerprint(corpus: Corpus, *, downloads: Path) -> str:

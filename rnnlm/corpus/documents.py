@@ -28,6 +28,7 @@ from rnnlm.corpus.words import cleaned, joined, spans
 from rnnlm.errors import ConfigError, DataError
 from rnnlm.refs import SPLITS, DocumentsRef, LabelKind, Split
 from rnnlm.settings import Corpus
+from rnnlm.settings.base import unwritable
 from rnnlm.store import whole_folder
 
 logger = logging.getLogger("rnnlm.steps")
@@ -244,11 +245,8 @@ def _name(name: str, what: str) -> str:
     Raises:
         DataError: If it contains half of a surrogate pair.
     """
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        shown = name[:40].encode("unicode_escape").decode()
-        raise DataError(f"the {what} '{shown}' has half of a surrogate pair, which is not text.") from error
+    if shown := unwritable(name):
+        raise DataError(f"the {what} '{shown}' has half of a surrogate pair, which is not text.")
     return plain_name(name)
 
 

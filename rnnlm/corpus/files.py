@@ -5,7 +5,6 @@ import errno
 import gzip
 import io
 import lzma
-import os
 import re
 import shutil
 import stat
@@ -150,7 +149,10 @@ class File:
 
 def is_regular(path: str) -> bool:
     """Return whether a local path is that of a regular file, or of nothing: to read from a pipe might never end."""
-    return stat.S_ISREG(os.stat(path).st_mode) if os.path.exists(path) else True  # noqa: PTH110, PTH116
+    try:
+        return stat.S_ISREG(Path(path).stat().st_mode)
+    except (OSError, ValueError):  # who opens it hears what is wrong
+        return True
 
 
 @contextmanager

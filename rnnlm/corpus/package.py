@@ -121,9 +121,12 @@ def _download_archive(name: str, sha256: str, folder: Path) -> bool:
             with contextlib.suppress(OSError, ValueError, httpx.HTTPError, httpx.InvalidURL):
                 for url in _links(http, page):
                     address, _, fragment = url.partition("#")
-                    # A folder of archives tells no digests: there each file is looked at.
-                    if fragment == f"sha256={sha256}" or (not fragment and address.startswith("file:")):
-                        file = folder / Path(_local(address)).name
+                    file = folder / _local(address).name
+                    # A folder of archives tells no digests: there each file of this package is looked at.
+                    in_folder = (
+                        not fragment and address.startswith("file:") and _normal(file.name).startswith(_normal(name))
+                    )
+                    if fragment == f"sha256={sha256}" or in_folder:
                         _save(http, address, file)
                         if file_sha256(file) == sha256:
                             return True
@@ -149,8 +152,11 @@ def _pages(name: str, settings: dict[str, str]) -> Iterator[str]:
         yield place if "://" in place else Path(place).resolve().as_uri()
     if settings.get("no-index", "0").lower() in ("", "0", "false", "no"):
         indexes = [settings.get("index-url", INDEX), *settings.get("extra-index-url", "").split()]
-        normal = re.sub(r"[-_.]+", "-", name).lower()
-        yield from (f"{index.rstrip('/')}/{normal}/" for index in indexes)
+        yield from (f"{index.rstrip('/')}/{_normal(name)}/" for index in indexes)
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _links(http: "httpx.Client", page: str) -> list[str]:

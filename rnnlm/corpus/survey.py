@@ -370,7 +370,7 @@ def _columns(kind: Survey, text: str | None, label: str | None, limit: int) -> d
             raise DataError("has no column with a name, so none can be the text", where=kind.files[0].address)
         chosen = max(with_names, key=lambda column: column.length)
     fields: dict[str, Any] = {"text": chosen.name, "html_breaks": chosen.has_breaks}
-    others = [column for column in kind.columns if column is not chosen and column.name]
+    others = [column for column in with_names if column is not chosen]
     if label is None:
         choices = label_columns(others)
         kind.label_choices = [column.name for column in choices]

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from rnnlm.errors import ConfigError
 from rnnlm.experiment.experiment import Experiment, Pretraining
 from rnnlm.settings import Model
-from rnnlm.settings.base import S
+from rnnlm.settings.base import S, unwritable
 from rnnlm.store import EXPERIMENTS
 
 logger = logging.getLogger("rnnlm.config")
@@ -145,13 +145,9 @@ def _check_text(value: Any, fields: list[str], where: str) -> None:
     elif isinstance(value, list | tuple):
         for inner in value:
             _check_text(inner, fields, where)
-    elif isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            shown = value[:SAID].encode("unicode_escape").decode()
-            problem = f"{'.'.join(fields)}: '{shown}' has half of a surrogate pair, which is not text"
-            raise ConfigError(problem, where=where) from error
+    elif isinstance(value, str) and (shown := unwritable(value)):
+        problem = f"{'.'.join(fields)}: '{shown}' has half of a surrogate pair, which is not text"
+        raise ConfigError(problem, where=where)
 
 
 def _experiment_file(name_or_file: str) -> Path:

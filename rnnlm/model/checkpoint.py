@@ -61,11 +61,11 @@ class Description(BaseModel):
         of_targets = {"classifier": self.classifier, "regressor": self.regressor, "tagger": self.tagger}
         if {kind for kind, training in of_targets.items() if training} != {self.kind} - {"language_model"}:
             raise ValueError(f"kind: a {self.kind.replace('_', ' ')} has no settings, or those of another model")
-        most = 1_000_000 if self.kind in ("classifier", "tagger") else 0
-        if not min(2, most) <= len(set(self.labels)) == len(self.labels) <= most:
-            raise ValueError(
-                f"labels: {len(self.labels)} do not fit a {self.kind.replace('_', ' ')}, or one is twice there"
-            )
+        fewest, most = (2, 1_000_000) if self.kind in ("classifier", "tagger") else (0, 0)
+        if not fewest <= len(self.labels) <= most:
+            raise ValueError(f"labels: {len(self.labels)} do not fit a {self.kind.replace('_', ' ')}")
+        if len(set(self.labels)) < len(self.labels):
+            raise ValueError("labels: one is there twice")
         if self.kind == "regressor":
             missing = {"mean", "deviation", "low", "high"} ^ set(self.head)
             if missing or not (self.head["deviation"] > 0.0 and self.head["low"] <= self.head["high"]):

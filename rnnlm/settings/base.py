@@ -24,6 +24,15 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+def unwritable(text: str) -> str:
+    """Return how Python writes a text that has half of a surrogate pair, which no file can hold; otherwise nothing."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text[:200].encode("unicode_escape").decode()
+    return ""
+
+
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings by their whole names (`model.hidden`)."""
     names: dict[str, Any] = {}

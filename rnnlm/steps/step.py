@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 import logging
-import os
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter
 from rnnlm.checksums import is_whole
 from rnnlm.process import this_process
 from rnnlm.refs import Ref
-from rnnlm.store import SUMS, home, read_json, write_whole
+from rnnlm.store import SUMS, home, mark_used, read_json, write_whole
 from rnnlm.tracking import Tracker
 
 P = ParamSpec("P")
@@ -153,9 +152,8 @@ class Step(Generic[P, R]):
             return cast(R, result) if result.path.is_dir() else None
         if not is_whole(result.path, listed=digest is not None):
             return None
-        # `rnnlm gc` sees when an output was used, and that this process, which has used it, still lives.
-        this_process()
-        os.utime(file)
+        this_process()  # `rnnlm gc` sees that it lives
+        mark_used(file)
         return cast(R, result)
 
     def _file(self, arguments: Mapping[str, Any]) -> Path:

@@ -60,8 +60,8 @@ def unused(everything: Sequence[Unused], days: float, keep_bytes: float | None) 
 
     Args:
         everything: What `kept` returned.
-        days: What was used since then stays.
-        keep_bytes: Of older things, only so many go that this much is left in all; if None, all of them.
+        days: Outputs that were used in the last `days` days are kept.
+        keep_bytes: Removing stops when no more than this many bytes are left. If None, it does not stop before the end.
 
     Returns:
         What was used longest ago comes first. What a run needs that goes on now is never among it: it was used after

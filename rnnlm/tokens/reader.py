@@ -1,7 +1,6 @@
 """Reading `tokens.parquet`, or the files that a large text is in: one split, in memory or memory-mapped."""
 
 import functools
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from rnnlm.checksums import checked, is_whole
 from rnnlm.errors import DataError
 from rnnlm.process import alone
 from rnnlm.refs import TokensRef
-from rnnlm.store import home, made_anew, whole_folder
+from rnnlm.store import home, made_anew, mark_used, whole_folder
 from rnnlm.tokens.mapped import FlatFile, damaged, mapped_ids
 from rnnlm.tokens.text import NO_LABEL, Text, Vocabulary
 from rnnlm.tokens.tokenizer import TextTokenizer
@@ -138,7 +137,7 @@ def _copied(parquet: pq.ParquetFile, groups: list[int], split: str, name: str) -
             if not is_whole(flat, listed=True):
                 with whole_folder(flat) as work:
                     _copy_ids(parquet, groups, split, work)
-    os.utime(flat)  # it was used
+    mark_used(flat)
     written = flat / "lengths"
     lengths = np.fromfile(written, np.int64) if written.exists() else np.zeros(0, np.int64)
     return _Copy(FlatFile(flat / "ids", dtype, int(lengths.sum())), lengths)

@@ -189,7 +189,7 @@ def _of_words(encoding: Encoding, words: Sequence[tuple[int, int]]) -> EncodedWo
 
 
 def _strange(content: dict[str, Any], size: int) -> str:
-    """Return which part of a tokenizer's file none of ours has, or nothing. Some take all memory, or abort Python.
+    """Return the name of a part that rnnlm never writes, or an empty string. Such a part may fill the memory.
 
     Args:
         content: The file, which the library could read.
