@@ -65,11 +65,16 @@ def windows(task: Task, count: int, generator: np.random.Generator) -> Iterator[
     Token i is drawn with a probability proportional to 1 / (i + 1), Zipf's law. An adaptive softmax costs time for rare
     targets alone, so it needs targets that are as rare as those of a text; the other engines do the same work for all.
     """
-    cumulated = np.cumsum(1.0 / np.arange(1, task.vocabulary + 1))
     for _ in range(count):
-        drawn = generator.random((task.batch, task.window + 1)) * cumulated[-1]
-        stream = np.minimum(np.searchsorted(cumulated, drawn, side="right"), task.vocabulary - 1)
+        stream = zipf(task.vocabulary, (task.batch, task.window + 1), generator)
         yield stream[:, :-1], stream[:, 1:]
+
+
+def zipf(vocabulary: int, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Return tokens that are drawn by Zipf's law."""
+    cumulated = np.cumsum(1.0 / np.arange(1, vocabulary + 1))
+    drawn = generator.random(shape) * cumulated[-1]
+    return np.minimum(np.searchsorted(cumulated, drawn, side="right"), vocabulary - 1)
 
 
 def zipf_entropy(vocabulary: int) -> float:
@@ -118,7 +123,7 @@ def finish(rates: list[float], loss: float | None, *libraries: str) -> None:
 
 @dataclass(frozen=True)
 class Documents:
-    """Labelled documents of random tokens. Document i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Labelled documents of tokens that are drawn by Zipf's law. Document i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: np.ndarray
     offsets: np.ndarray
@@ -136,7 +141,7 @@ def documents(task: Task, seed: int) -> Documents:
     drawn = generator.lognormal(np.log(MEDIAN_TOKENS), SPREAD, task.documents)
     lengths = np.clip(drawn, SHORTEST, task.window).astype(np.int64)
     return Documents(
-        ids=generator.integers(FIRST_WORD, task.vocabulary, lengths.sum()),
+        ids=FIRST_WORD + zipf(task.vocabulary - FIRST_WORD, (lengths.sum(),), generator),
         offsets=np.concatenate(([0], np.cumsum(lengths))),
         labels=generator.integers(0, 2, task.documents),
     )

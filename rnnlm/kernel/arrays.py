@@ -2,10 +2,10 @@
 
 import ctypes
 import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from rnnlm.kernel.library import FILE, kernel
 
@@ -21,11 +21,53 @@ def _structure(sizes: str, arrays: str) -> type[ctypes.Structure]:
 
 
 # As in src/kernels.h.
-LSTM = _structure(
-    "steps batch inputs units", "x kernel recurrent bias h0 c0 keep h cells gates half_kernel half_recurrent"
-)
-GRU = _structure("steps batch inputs units", "x kernel recurrent bias h0 keep h gates half_kernel half_recurrent")
-LOGITS = _structure("rows vocabulary width", "hidden embeddings bias logits half_embeddings")
+_BYTES = "byte_kernel byte_recurrent kernel_scales recurrent_scales ids"
+LSTM = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {_BYTES}")
+GRU = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {_BYTES}")
+LOGITS = _structure("rows vocabulary width", "hidden embeddings bias logits byte_embeddings embeddings_scales")
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A matrix in eight bits: each column, or each row, is integers times a scale.
+
+    Attributes:
+        numbers: Integers from -127 to 127, int8, in the shape of the matrix.
+        scales: float32, one for each column or row.
+    """
+
+    numbers: np.ndarray
+    scales: np.ndarray
+
+    @classmethod
+    def of(cls, matrix: np.ndarray, axis: int) -> "Bytes":
+        """Round a matrix, so that the largest number with each scale is 127.
+
+        Args:
+            matrix: float32.
+            axis: The axis that a scale is for: 0 for each column, 1 for each row.
+        """
+        scales = np.abs(matrix).max(axis=axis, keepdims=True) / np.float32(127)
+        scales[scales == 0] = 1  # of zeros alone
+        return cls(np.rint(matrix / scales).astype(np.int8), scales.squeeze(axis))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the matrix."""
+        return self.numbers.shape
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+Matrix = np.ndarray | Bytes
+
+
+def rows(matrix: Matrix, of: np.ndarray) -> np.ndarray:
+    """Return rows of a matrix, which has a scale for each row if it is in eight bits, in float32."""
+    if isinstance(matrix, Bytes):
+        return np.asarray(matrix.numbers[of] * matrix.scales[of][..., None])
+    return np.asarray(matrix[of])
 
 
 @functools.cache
@@ -34,23 +76,29 @@ def _library() -> Any:
     return ctypes.CDLL(str(FILE))
 
 
-def _call(function: str, arguments: ctypes.Structure, inputs: dict[str, np.ndarray], outputs: Any) -> None:
+def _call(
+    function: str, arguments: ctypes.Structure, inputs: dict[str, Matrix], outputs: dict[str, np.ndarray]
+) -> None:
     """Call a kernel.
 
     Args:
         function: Its name.
         arguments: Its sizes.
-        inputs: Arrays by name. Weights in bfloat16 go where the kernel wants them.
+        inputs: Arrays by name. Weights in eight bits go where the kernel wants them.
         outputs: Arrays that are written, by name.
     """
     kept = {}  # arrays must live as long as the call
-    fields = {field[0] for field in arguments._fields_}
     for name, value in inputs.items():
-        place = name if value.dtype == np.float32 else f"half_{name}"
-        if place not in fields or (place != name and value.dtype != tf.bfloat16.as_numpy_dtype):
-            raise TypeError(f"{name} is of the type {value.dtype}")
-        kept[name] = array = np.ascontiguousarray(value)
-        setattr(arguments, place, array.ctypes.data)
+        of_kernel = (
+            {f"byte_{name}": value.numbers, f"{name}_scales": value.scales}
+            if isinstance(value, Bytes)
+            else {name: value}
+        )
+        for place, array in of_kernel.items():
+            if array.dtype != (np.int8 if place.startswith("byte_") else np.float32):
+                raise TypeError(f"{name} is of the type {array.dtype}")
+            kept[place] = contiguous = np.ascontiguousarray(array)
+            setattr(arguments, place, contiguous.ctypes.data)
     for name, array in outputs.items():
         setattr(arguments, name, array.ctypes.data)
     found = kernel()
@@ -58,13 +106,13 @@ def _call(function: str, arguments: ctypes.Structure, inputs: dict[str, np.ndarr
     getattr(_library(), f"rnnlm_{function}")(found.path.encode(), found.threads, ctypes.byref(arguments))
 
 
-def lstm(x: np.ndarray, weights: tuple[np.ndarray, ...], state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def lstm(x: np.ndarray, weights: tuple[Matrix, ...], state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Run an LSTM layer over a sequence.
 
     Args:
         x: (time, batch, width) float32.
-        weights: Kernel (width, 4 units) and recurrent kernel (units, 4 units), both in float32 or both in bfloat16, and
-            bias (4 units) in float32; gates in Keras' order.
+        weights: Kernel (width, 4 units) and recurrent kernel (units, 4 units), both in float32 or both in eight bits
+            with a scale for each column, and bias (4 units) in float32; gates in Keras' order.
         state: Output and cell before the first step, each (batch, units) float32.
 
     Returns:
@@ -78,13 +126,13 @@ def lstm(x: np.ndarray, weights: tuple[np.ndarray, ...], state: tuple[np.ndarray
     return outputs, cell
 
 
-def gru(x: np.ndarray, weights: tuple[np.ndarray, ...], state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+def gru(x: np.ndarray, weights: tuple[Matrix, ...], state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
     """Run a GRU layer over a sequence.
 
     Args:
         x: (time, batch, width) float32.
-        weights: Kernel (width, 3 units) and recurrent kernel (units, 3 units), both in float32 or both in bfloat16, and
-            bias (2, 3 units) in float32; gates in Keras' order.
+        weights: Kernel (width, 3 units) and recurrent kernel (units, 3 units), both in float32 or both in eight bits
+            with a scale for each column, and bias (2, 3 units) in float32; gates in Keras' order.
         state: Output before the first step, (batch, units) float32.
 
     Returns:
@@ -99,30 +147,38 @@ def gru(x: np.ndarray, weights: tuple[np.ndarray, ...], state: tuple[np.ndarray,
 
 
 def _inputs(
-    x: np.ndarray, weights: tuple[np.ndarray, ...], state: tuple[np.ndarray, ...], gates: int, bias: tuple[int, ...]
-) -> dict[str, np.ndarray]:
+    x: np.ndarray, weights: tuple[Matrix, ...], state: tuple[np.ndarray, ...], gates: int, bias: tuple[int, ...]
+) -> dict[str, Matrix]:
     """Return the inputs of a layer by name, after a look at their shapes: the kernel trusts them."""
     (_, batch, width), units = x.shape, len(weights[1])
     shapes = [(width, gates * units), (units, gates * units), bias, *((batch, units) for _ in state)]
-    if weights[0].dtype != weights[1].dtype:
-        raise TypeError(f"the kernels are of the types {weights[0].dtype} and {weights[1].dtype}")
+    if isinstance(weights[0], Bytes) != isinstance(weights[1], Bytes):
+        raise TypeError("one of the kernels is in eight bits, and the other in float32")
     if [array.shape for array in (*weights, *state)] != shapes:
         raise ValueError(f"weights and states have the shapes {[a.shape for a in (*weights, *state)]}, not {shapes}")
+    for matrix in weights[:2]:
+        _check_scales(matrix, matrix.shape[1])
     arrays = (x, *weights, *state)
     return dict(zip(("x", "kernel", "recurrent", "bias", "h0", "c0"), arrays, strict=False))
 
 
-def logits(hidden: np.ndarray, embeddings: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def _check_scales(matrix: Matrix, count: int) -> None:
+    if isinstance(matrix, Bytes) and matrix.scales.shape != (count,):
+        raise ValueError(f"the scales have the shape {matrix.scales.shape}, not {(count,)}")
+
+
+def logits(hidden: np.ndarray, embeddings: Matrix, bias: np.ndarray) -> np.ndarray:
     """Return the logit of every token after few rows of hidden states, (rows, vocabulary).
 
     Args:
         hidden: (rows, width) float32.
-        embeddings: (vocabulary, width), in float32 or bfloat16.
+        embeddings: (vocabulary, width), in float32, or in eight bits with a scale for each row.
         bias: (vocabulary,) float32.
     """
     (rows, width), vocabulary = hidden.shape, len(bias)
     if embeddings.shape != (vocabulary, width):
         raise ValueError(f"the embedding has the shape {embeddings.shape}, not {(vocabulary, width)}")
+    _check_scales(embeddings, vocabulary)
     found = np.empty((rows, vocabulary), np.float32)
     inputs = {"hidden": hidden, "embeddings": embeddings, "bias": bias}
     _call("logits", LOGITS(rows, vocabulary, width), inputs, {"logits": found})

@@ -12,6 +12,11 @@ def _resets(keep: tf.Tensor | None) -> tf.Tensor:
     return tf.zeros((0, 0, 1)) if keep is None else keep
 
 
+def _ids(ids: tf.Tensor | None) -> tf.Tensor:
+    """Return what the kernels take for `ids`."""
+    return tf.zeros((0, 0), tf.int32) if ids is None else ids
+
+
 def _shaped(gradients: Any, inputs: Any) -> tuple[tf.Tensor, ...]:
     """Return gradients with the shapes of what they are gradients of."""
     for gradient, of in zip(gradients, inputs, strict=True):
@@ -26,6 +31,7 @@ def lstm(
     keep: tf.Tensor | None,
     training: bool,
     bfloat16: bool = False,
+    ids: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run an LSTM layer over a sequence.
 
@@ -36,22 +42,24 @@ def lstm(
         keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
         training: Whether a gradient may be taken.
         bfloat16: Whether the factors of products are rounded to bfloat16; sums and results are in float32 all the same.
+        ids: (time, batch), which row of `x`, then (rows, width), each step reads. A row that is read often is
+            multiplied once. Only without a gradient, in float32. If None, `x` has a row for each step.
 
     Returns:
         The outputs (time, batch, units), and the last cell (batch, units).
     """
     operations, units = kernel().operations, weights[1].shape[0]
-    resets = _resets(keep)
-    shape = tf.TensorShape([x.shape[0], x.shape[1], units])
+    resets, read = _resets(keep), _ids(ids)
+    shape = tf.TensorShape([*(x if ids is None else ids).shape[:2], units])
     if not training:
-        h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, round_factors=bfloat16)
+        h, cells, _ = operations.rnnlm_lstm(x, *weights, *state, resets, read, round_factors=bfloat16)
         h.set_shape(shape)
         cells.set_shape([1, *shape[1:]])
         return h, cells[-1]
 
     @tf.custom_gradient
     def with_gradient(x: tf.Tensor, *inputs: tf.Tensor) -> Any:
-        h, cells, gates = operations.rnnlm_lstm(x, *inputs, resets, training=True, round_factors=bfloat16)
+        h, cells, gates = operations.rnnlm_lstm(x, *inputs, resets, read, training=True, round_factors=bfloat16)
         h.set_shape(shape)
         cells.set_shape(shape)
 
@@ -74,6 +82,7 @@ def gru(
     keep: tf.Tensor | None,
     training: bool,
     bfloat16: bool = False,
+    ids: tf.Tensor | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run a GRU layer over a sequence.
 
@@ -85,16 +94,17 @@ def gru(
         keep: (time, batch, 1), 0 where the state is reset before a step and 1 elsewhere; if None, never reset.
         training: Whether a gradient may be taken.
         bfloat16: As for `lstm`.
+        ids: As for `lstm`.
 
     Returns:
         The outputs (time, batch, units), and the last one (batch, units).
     """
     operations, units = kernel().operations, weights[1].shape[0]
-    resets = _resets(keep)
-    shape = tf.TensorShape([x.shape[0], x.shape[1], units])
+    resets, read = _resets(keep), _ids(ids)
+    shape = tf.TensorShape([*(x if ids is None else ids).shape[:2], units])
 
     def outputs_and_gates(*inputs: tf.Tensor) -> Any:
-        h, gates = operations.rnnlm_gru(*inputs, resets, training=training, round_factors=bfloat16)
+        h, gates = operations.rnnlm_gru(*inputs, resets, read, training=training, round_factors=bfloat16)
         h.set_shape(shape)
         return h, gates
 

@@ -90,17 +90,23 @@ class Encoder(keras.layers.Layer):
             after the last step.
         """
         dropout = self.settings.dropout
-        hidden = drop_word_types(
-            self.embedding(tokens), tokens, self.vocabulary_size, dropout.embedding, seed, WORD_TYPES
-        )
-        hidden = locked_dropout(hidden, dropout.input, seed, INPUT)
+        evaluated = seed is None and not training and precision == "float32"
+        looked_up = {"ids": tokens} if evaluated and not all_layers and self.cells[0].looks_up else {}
+        if looked_up:
+            hidden = tf.convert_to_tensor(self.embedding.embeddings)
+        else:
+            hidden = drop_word_types(
+                self.embedding(tokens), tokens, self.vocabulary_size, dropout.embedding, seed, WORD_TYPES
+            )
+            hidden = locked_dropout(hidden, dropout.input, seed, INPUT)
         after, outputs = [], [hidden]
         for n, layer in enumerate(self.cells):
             if n > 0:
                 hidden = locked_dropout(hidden, dropout.hidden, seed, HIDDEN + n)
             dropped = layer.drop(dropout, seed, n, tf.shape(tokens))
             state = states[n] if states else None
-            hidden, state = layer(hidden, state, keep, dropped=dropped, precision=precision, training=training)
+            given = looked_up if n == 0 else {}
+            hidden, state = layer(hidden, state, keep, dropped=dropped, precision=precision, training=training, **given)
             after.append(state)
             outputs.append(hidden)
         return outputs if all_layers else hidden, after

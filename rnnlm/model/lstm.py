@@ -71,6 +71,11 @@ class LSTM(keras.layers.Layer):
         """Widths of the state's parts: output and cell."""
         return self.units, self.units
 
+    @property
+    def looks_up(self) -> bool:
+        """Whether an evaluation in float32 may read rows of a table by ids: each that occurs is multiplied once."""
+        return native.is_usable() and not cudnn.is_usable()
+
     def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int, shape: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
         """Return the recurrent kernel of a window, without the weights that are dropped in it.
 
@@ -90,6 +95,7 @@ class LSTM(keras.layers.Layer):
         dropped: tf.Tensor | None = None,
         precision: Precision = "float32",
         training: bool = True,
+        ids: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, State]:
         """Run over a sequence.
 
@@ -100,12 +106,14 @@ class LSTM(keras.layers.Layer):
             dropped: What `drop` returns, in place of the layer's own recurrent kernel; if None, nothing is dropped.
             precision: Type of the products.
             training: Whether a gradient may be taken; where not, what only it needs is neither kept nor written.
+            ids: (time, batch), which row of `inputs`, then (rows, width), each step reads, if the layer `looks_up`; if
+                None, `inputs` has a row for each step.
 
         Returns:
             The outputs (time, batch, units), and the state after the last step.
         """
         if state is None:
-            state = tuple(tf.zeros((tf.shape(inputs)[1], width)) for width in self.state_widths)
+            state = tuple(tf.zeros((tf.shape(inputs if ids is None else ids)[1], width)) for width in self.state_widths)
         recurrent = self.recurrent_kernel if dropped is None else dropped
         weights = [tf.convert_to_tensor(w) for w in (self.kernel, recurrent, self.bias)]
         # cuDNN knows no reset inside a sequence.
@@ -114,7 +122,7 @@ class LSTM(keras.layers.Layer):
             return outputs, (h, cell)
         if native.is_usable(precision):
             bfloat16 = precision == "bfloat16"
-            outputs, cell = native.lstm(float32(inputs), weights, state, keep, training, bfloat16)
+            outputs, cell = native.lstm(float32(inputs), weights, state, keep, training, bfloat16, ids)
         elif keep is None:
             outputs, cell = _sequence(precision, reset=False, training=training)(inputs, *weights, *state)
         else:

@@ -53,6 +53,11 @@ class QRNN(keras.layers.Layer):
         """Widths of the state's parts: the cell, and with a window of two the last input."""
         return (self.units,) if self.window == 1 else (self.units, self.width)
 
+    @property
+    def looks_up(self) -> bool:
+        """As of the LSTM, but the inputs are multiplied together with those of the step before."""
+        return False
+
     def drop(self, dropout: Dropout, seed: tf.Tensor | None, layer: int, shape: tf.Tensor) -> tuple[tf.Tensor, ...]:
         """Return the kernel of a window without the weights that are dropped in it, and the mask of zoneout.
 

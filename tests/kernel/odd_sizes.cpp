@@ -35,7 +35,7 @@ Results lstm(const rnnlm::Path &path, int threads, unsigned seed) {
     Results o;
     for (long n : {T * B * U, T * B * U, T * B * 4 * U, T * B * I, I * 4 * U, U * 4 * U, 4 * U, B * U, B * U, T * B * U, B * U})
         o.emplace_back(n, NAN);
-    rnnlm::Lstm l = {T, B, I, U, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(), c0.data(),
+    rnnlm::Lstm l = {T, B, I, U, 0, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(), c0.data(),
                      resets ? keep.data() : nullptr, o[0].data(), o[1].data(), o[2].data()};
     path.lstm(l, threads);
     path.lstm_gradient(l, {dh.data(), dc.data(), o[3].data(), o[4].data(), o[5].data(), o[6].data(), o[7].data(), o[8].data()},
@@ -54,7 +54,7 @@ Results gru(const rnnlm::Path &path, int threads, unsigned seed) {
     for (float &k : keep) k = r() % 4 > 0;
     Results o;
     for (long n : {T * B * U, T * B * 4 * U, T * B * I, I * 3 * U, U * 3 * U, 6 * U, B * U}) o.emplace_back(n, NAN);
-    rnnlm::Gru l = {T, B, I, U, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(),
+    rnnlm::Gru l = {T, B, I, U, 0, x.data(), kernel.data(), recurrent.data(), bias.data(), h0.data(),
                     seed % 2 ? keep.data() : nullptr, o[0].data(), o[1].data()};
     path.gru(l, threads);
     path.gru_gradient(l, {dh.data(), o[2].data(), o[3].data(), o[4].data(), o[5].data(), o[6].data()}, threads);
@@ -79,26 +79,38 @@ Results softmax(const rnnlm::Path &path, int threads, unsigned seed) {
     return o;
 }
 
-// Weights in bfloat16, and logits: on the paths for float32 alone.
+// Weights in eight bits, rows of a table, and logits: on the paths for float32 alone.
 Results reading(const rnnlm::Path &path, int threads, unsigned seed) {
     std::mt19937 r(seed);
     const long T = 1 + r() % 30, B = 1 + r() % 7, I = 1 + r() % 75, U = 1 + r() % 75, V = 1 + r() % 200;
-    const auto halves = [&](long n) {
-        std::vector<uint16_t> v(n);
-        for (uint16_t &x : v) x = 0x3e00 + r() % 0x40 + (r() % 2 << 15);
+    const auto bytes = [&](long n) {
+        std::vector<int8_t> v(n);
+        for (int8_t &x : v) x = (int)(r() % 255) - 127;
+        return v;
+    };
+    const auto scales = [&](long n) {
+        std::vector<float> v(n);
+        for (float &x : v) x = 1e-3f + r() % 100 * 1e-4f;
         return v;
     };
     auto x = some(r, T * B * I), bias = some(r, 4 * U), gru_bias = some(r, 6 * U), h0 = some(r, B * U), c0 = some(r, B * U);
-    auto kernel = halves(I * 4 * U), recurrent = halves(U * 4 * U), embeddings = halves(V * U);
-    auto word_bias = some(r, V);
+    auto kernel = bytes(I * 4 * U), recurrent = bytes(U * 4 * U), embeddings = bytes(V * U);
+    auto of_kernel = scales(4 * U), of_recurrent = scales(4 * U), of_words = scales(V), word_bias = some(r, V);
     Results o;
-    for (long n : {T * B * U, B * U, T * B * U, B * V}) o.emplace_back(n, NAN);
-    path.lstm({T, B, I, U, x.data(), nullptr, nullptr, bias.data(), h0.data(), c0.data(), nullptr, o[0].data(), o[1].data(),
-               nullptr, kernel.data(), recurrent.data()}, threads);
-    auto gru_kernel = halves(I * 3 * U), gru_recurrent = halves(U * 3 * U);
-    path.gru({T, B, I, U, x.data(), nullptr, nullptr, gru_bias.data(), h0.data(), nullptr, o[2].data(), nullptr,
-              gru_kernel.data(), gru_recurrent.data()}, threads);
-    path.logits({B, V, U, h0.data(), nullptr, word_bias.data(), o[3].data(), embeddings.data()}, threads);
+    for (long n : {T * B * U, B * U, T * B * U, B * V, T * B * U, B * U, T * B * U, B * U}) o.emplace_back(n, NAN);
+    path.lstm({T, B, I, U, 0, x.data(), nullptr, nullptr, bias.data(), h0.data(), c0.data(), nullptr, o[0].data(), o[1].data(),
+               nullptr, kernel.data(), recurrent.data(), of_kernel.data(), of_recurrent.data()}, threads);
+    auto gru_kernel = bytes(I * 3 * U), gru_recurrent = bytes(U * 3 * U);
+    path.gru({T, B, I, U, 0, x.data(), nullptr, nullptr, gru_bias.data(), h0.data(), nullptr, o[2].data(), nullptr,
+              gru_kernel.data(), gru_recurrent.data(), of_kernel.data(), of_recurrent.data()}, threads);
+    std::vector<int32_t> ids(T * B);
+    for (int32_t &id : ids) id = r() % V;
+    auto table = some(r, V * I), whole = some(r, I * 4 * U), of_states = some(r, U * 4 * U);
+    path.lstm({T, B, I, U, V, table.data(), whole.data(), of_states.data(), bias.data(), h0.data(), c0.data(), nullptr,
+               o[4].data(), o[5].data(), nullptr, nullptr, nullptr, nullptr, nullptr, ids.data()}, threads);
+    path.lstm({T, B, I, U, V, table.data(), nullptr, nullptr, bias.data(), h0.data(), c0.data(), nullptr, o[6].data(),
+               o[7].data(), nullptr, kernel.data(), recurrent.data(), of_kernel.data(), of_recurrent.data(), ids.data()}, threads);
+    path.logits({B, V, U, h0.data(), nullptr, word_bias.data(), o[3].data(), embeddings.data(), of_words.data()}, threads);
     return o;
 }
 

@@ -92,6 +92,21 @@ def test_a_target_out_of_the_vocabulary_is_an_error(target: int) -> None:
 
 
 @needs_kernels
+@pytest.mark.parametrize("wrong", [-1, 6])
+def test_an_id_out_of_the_vocabulary_is_an_error(wrong: int) -> None:
+    weights, state = [tf.zeros((3, 8)), tf.zeros((2, 8)), tf.zeros((8,))], (tf.zeros((1, 2)), tf.zeros((1, 2)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="an id is not in the vocabulary"):
+        kernel.lstm(tf.zeros((6, 3)), weights, state, None, training=False, ids=tf.constant([[0], [wrong]]))
+
+
+@needs_kernels
+def test_ids_are_for_evaluations() -> None:
+    weights, state = [tf.zeros((3, 8)), tf.zeros((2, 8)), tf.zeros((8,))], (tf.zeros((1, 2)), tf.zeros((1, 2)))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="ids are for evaluations in float32"):
+        kernel.lstm(tf.zeros((6, 3)), weights, state, None, training=True, ids=tf.constant([[0], [1]]))
+
+
+@needs_kernels
 def test_an_empty_vocabulary_is_an_error() -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="the vocabulary is empty"):
         kernel.softmax_sum(tf.zeros((2, 3)), tf.zeros((0, 3)), tf.zeros((0,)), None, tf.ones((2,)))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnnlm.kernel.arrays import Bytes
 from rnnlm.kernel.library import FILE, kernel
 
 if not FILE.is_file():
@@ -39,14 +40,13 @@ def structure(sizes: str, arrays: str) -> Any:
 
 
 # As in rnnlm/kernel/src/kernels.h.
-LSTM = structure(
-    "steps batch inputs units", "x kernel recurrent bias h0 c0 keep h cells gates half_kernel half_recurrent"
-)
+BYTES = "byte_kernel byte_recurrent kernel_scales recurrent_scales ids"
+LSTM = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {BYTES}")
 LSTM_GRADIENT = structure("", "dh dc dx dkernel drecurrent dbias dh0 dc0")
-GRU = structure("steps batch inputs units", "x kernel recurrent bias h0 keep h gates half_kernel half_recurrent")
+GRU = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {BYTES}")
 GRU_GRADIENT = structure("", "dh dx dkernel drecurrent dbias dh0")
 SOFTMAX = structure("rows vocabulary width", "hidden embeddings bias targets weights nll dhidden dembeddings dbias")
-LOGITS = structure("rows vocabulary width", "hidden embeddings bias logits half_embeddings")
+LOGITS = structure("rows vocabulary width", "hidden embeddings bias logits byte_embeddings embeddings_scales")
 POOLING = structure("steps size", "forget added before cells")
 POOLING_GRADIENT = structure("", "dcells dforget dadded dbefore")
 
@@ -66,7 +66,7 @@ def run_lstm(path: str, threads: int, values: Arrays, keep: np.ndarray | None, t
     (steps, batch, inputs), units = x.shape, recurrent.shape[0]
     h, cells = unwritten(steps, batch, units), unwritten(steps if training else 1, batch, units)
     gates = unwritten(steps, batch, 4 * units) if training else None
-    call("lstm", path, threads, LSTM(steps, batch, inputs, units, *values, keep, h, cells, gates))
+    call("lstm", path, threads, LSTM(steps, batch, inputs, units, 0, *values, keep, h, cells, gates))
     return [h, cells] if gates is None else [h, cells, gates]
 
 
@@ -77,7 +77,7 @@ def lstm_with_gradient(
     h, cells, gates = run_lstm(path, threads, values, keep)
     (steps, batch, inputs), units = values[0].shape, h.shape[2]
     found = [unwritten(*value.shape) for value in values]
-    inputs_again = LSTM(steps, batch, inputs, units, *values, keep, h, cells, gates)
+    inputs_again = LSTM(steps, batch, inputs, units, 0, *values, keep, h, cells, gates)
     call("lstm_gradient", path, threads, inputs_again, LSTM_GRADIENT(dh, dc, *found))
     return [h, cells[-1], *found]
 
@@ -136,7 +136,7 @@ def run_gru(path: str, threads: int, values: Arrays, keep: np.ndarray | None) ->
     x, _, recurrent, *_ = values
     (steps, batch, inputs), units = x.shape, recurrent.shape[0]
     h, gates = unwritten(steps, batch, units), unwritten(steps, batch, 4 * units)
-    call("gru", path, threads, GRU(steps, batch, inputs, units, *values, keep, h, gates))
+    call("gru", path, threads, GRU(steps, batch, inputs, units, 0, *values, keep, h, gates))
     return [h, gates]
 
 
@@ -145,8 +145,8 @@ def gru_with_gradient(path: str, threads: int, values: Arrays, keep: np.ndarray 
     x, _, recurrent, *_ = values
     (steps, batch, inputs), units = x.shape, recurrent.shape[0]
     (h, gates), alone = run_gru(path, threads, values, keep), unwritten(steps, batch, units)
-    arguments = GRU(steps, batch, inputs, units, *values, keep, h, gates)
-    call("gru", path, threads, GRU(steps, batch, inputs, units, *values, keep, alone, None))
+    arguments = GRU(steps, batch, inputs, units, 0, *values, keep, h, gates)
+    call("gru", path, threads, GRU(steps, batch, inputs, units, 0, *values, keep, alone, None))
     np.testing.assert_array_equal(alone, h)  # with what the gradient needs and without
     found = [unwritten(*value.shape) for value in values]
     call("gru_gradient", path, threads, arguments, GRU_GRADIENT(dh, *found))
@@ -308,6 +308,38 @@ def test_a_gru_of_any_size_agrees_with_float64(
             np.testing.assert_array_equal(a, b)
 
 
+@every_path
+@settings(max_examples=40)
+@given(
+    steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=odd, units=odd, rows=st.integers(1, 300),
+    in_bytes=st.booleans(), seed=seeds,
+)  # fmt: skip
+def test_rows_of_a_table_have_the_bits_of_rows_for_each_step(
+    path: str, steps: int, batch: int, inputs: int, units: int, rows: int, in_bytes: bool, seed: int
+) -> None:
+    values, keep, _ = lstm_case(steps, batch, inputs, units, seed)
+    r = np.random.default_rng(seed)
+    table, ids = some(r, rows, inputs), r.integers(0, rows, (steps, batch)).astype(np.int32)
+    sizes = steps, batch, inputs, units
+    gru_weights = [some(r, inputs, 3 * units), some(r, units, 3 * units), some(r, 2, 3 * units)]
+    for structure, name, weights, states in (
+        (LSTM, "lstm", values[1:4], values[4:]),
+        (GRU, "gru", gru_weights, values[4:5]),
+    ):
+        narrow = [Bytes.of(w, 0) for w in weights[:2]] if in_bytes else []
+        whole = [None, None] if in_bytes else weights[:2]
+        bytes_ = [w.numbers for w in narrow] + [w.scales for w in narrow] if in_bytes else [None] * 4
+        found = []
+        for x, of, n in [(table[ids], None, 1), *((table, ids, n) for n in THREADS)]:
+            outputs = [unwritten(steps, batch, units), *([unwritten(batch, units)] if name == "lstm" else [])]
+            given_ones = x, *whole, weights[2], *states, keep, *outputs, None, *bytes_, of
+            call(name, path, n, structure(*sizes, len(table), *given_ones))
+            found.append(outputs)
+        for other in found[1:]:
+            for a, b in zip(found[0], other, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
 @every_precision
 @settings(max_examples=40)
 @given(
@@ -461,26 +493,31 @@ sizes = st.integers(1, 120)
 @every_path
 @settings(max_examples=40)
 @given(lstm=st.booleans(), steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=sizes, units=sizes, seed=seeds)
-def test_weights_in_bfloat16_are_rounded_and_nothing_else(
+def test_weights_in_eight_bits_are_their_integers_times_their_scales(
     path: str, lstm: bool, steps: int, batch: int, inputs: int, units: int, seed: int
 ) -> None:
     r, gates = np.random.default_rng(seed), 4 if lstm else 3
     x, state = some(r, steps, batch, inputs), [some(r, batch, units) for _ in range(2 if lstm else 1)]
-    halves = [some(r, n, gates * units).astype(ml_dtypes.bfloat16) for n in (inputs, units)]
+    narrow = [Bytes.of(some(r, n, gates * units), 0) for n in (inputs, units)]
     bias = some(r, 4 * units) if lstm else some(r, 2, 3 * units)
     keep = (r.random((steps, batch, 1)) > 0.2).astype(np.float32)
-    rounded, cells = [half.astype(np.float32) for half in halves], [unwritten(batch, units)] if lstm else []
-    right, *_ = (run_lstm if lstm else run_gru)(path, 1, [x, *rounded, bias, *state], keep)
+    values = [x, *(one.numbers * one.scales for one in narrow), bias, *state]
+    above = some(r, steps, batch, units), some(r, batch, units)
+    right, *_ = lstm_by_hand(path, values, keep, *above) if lstm else gru_by_hand(path, values, keep, above[0])
+    found = []
     for threads in THREADS:
-        h = unwritten(steps, batch, units)
-        pointers = [half.view(np.uint16) for half in halves]
+        h, cells = unwritten(steps, batch, units), [unwritten(batch, units)] if lstm else []
+        pointers = [one.numbers for one in narrow] + [one.scales for one in narrow]
         call(
             *("lstm" if lstm else "gru", path, threads),
             (LSTM if lstm else GRU)(
-                *(steps, batch, inputs, units, x, None, None, bias, *state, keep, h, *cells, None, *pointers)
+                *(steps, batch, inputs, units, 0, x, None, None, bias, *state, keep, h, *cells, None, *pointers)
             ),
         )
-        np.testing.assert_array_equal(h, right)
+        found.append(h)
+    assert_close(found[:1], [right], 1e-5)
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
 
 
 @every_precision
@@ -488,19 +525,18 @@ def test_weights_in_bfloat16_are_rounded_and_nothing_else(
 @given(rows=st.integers(0, 20), vocabulary=st.integers(1, 400), width=odd, seed=seeds)
 def test_logits_of_any_size_agree_with_float64(path: str, rows: int, vocabulary: int, width: int, seed: int) -> None:
     r = np.random.default_rng(seed)
-    hidden, bias = some(r, rows, width), some(r, vocabulary)
-    half = some(r, vocabulary, width).astype(ml_dtypes.bfloat16)
-    embeddings = half.astype(np.float32)
-    found = []
-    for threads in THREADS:
-        for arrays in ((embeddings, bias, None), (None, bias, half.view(np.uint16))):
-            logits = unwritten(rows, vocabulary)
-            call("logits", path, threads, LOGITS(rows, vocabulary, width, hidden, *arrays[:2], logits, arrays[2]))
-            found.append(logits)
+    hidden, bias, narrow = some(r, rows, width), some(r, vocabulary), Bytes.of(some(r, vocabulary, width), 1)
+    embeddings = narrow.numbers * narrow.scales[:, None]
     right = hidden.astype(np.float64) @ embeddings.astype(np.float64).T + bias
-    assert_close(found[:1], [right], 1e-5)
-    for other in found[1:]:
-        np.testing.assert_array_equal(other, found[0])
+    for arrays in ((embeddings, bias, None, None), (None, bias, narrow.numbers, narrow.scales)):
+        found = []
+        for threads in THREADS:
+            logits = unwritten(rows, vocabulary)
+            call("logits", path, threads, LOGITS(rows, vocabulary, width, hidden, *arrays[:2], logits, *arrays[2:]))
+            found.append(logits)
+        assert_close(found[:1], [right], 1e-5)
+        for other in found[1:]:
+            np.testing.assert_array_equal(other, found[0])
 
 
 @every_precision
@@ -527,7 +563,7 @@ def test_large_inputs_saturate_the_gates(path: str) -> None:
 
 
 def test_an_unknown_path_is_refused() -> None:
-    assert LIBRARY.rnnlm_lstm(b"sse9", 1, LSTM(0, 0, 0, 0, *[None] * 10)) == 1
+    assert LIBRARY.rnnlm_lstm(b"sse9", 1, LSTM(0, 0, 0, 0, 0, *[None] * 10)) == 1
 
 
 @pytest.mark.parametrize("path", [*PATHS[-1:], *BFLOAT16[-1:]])

@@ -15,7 +15,7 @@ COMPILER = shutil.which("g++") or shutil.which("c++")
 FLAGS = runpy.run_path(str(ROOT / "setup.py"))["PATHS"]
 LIBRARY = ROOT / "rnnlm" / "kernel" / "librnnlm.so"
 # TensorFlow's side of it is tested through TensorFlow.
-ALWAYS = ("path_portable", "pool", "dispatch")
+ALWAYS = ("path_portable", "pool", "rows", "dispatch")
 # Small cases, too, take several threads, chunks and pieces.
 SMALL = [
     "-DWORTH_A_THREAD=1",

@@ -11,6 +11,24 @@
 
 namespace {
 
+// Numbers in bfloat16: the upper 16 bits of a float32.
+typedef uint16_t Half;
+typedef Half Halves __attribute__((vector_size(2 * LANES)));
+typedef Half UnalignedHalves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
+
+INLINE Halves load(const Half* p) { return *(const UnalignedHalves*)p; }
+INLINE Int widened(Halves h) {
+#if LANES == 16
+    return (Int)_mm512_cvtepu16_epi32((__m256i)h);
+#elif LANES == 8
+    return (Int)_mm256_cvtepu16_epi32((__m128i)h);
+#else
+    return __builtin_convertvector(h, Int);
+#endif
+}
+// The numbers in the lower half of each lane.
+INLINE Vec even_of(Int pairs) { return (Vec)(pairs << 16); }
+
 const long DEPTH = 32;             // numbers of a left tile's row, lines of a right tile
 const long TILE_ROWS = 16;         // of a left tile
 const long LEFT = TILE_ROWS * DEPTH, RIGHT = DEPTH * LANES;  // numbers of a tile

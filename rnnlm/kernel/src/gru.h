@@ -73,7 +73,7 @@ INLINE void gru_cell_back(const Gru& l, const GruGradient& d, long t, long m, lo
 
 struct GruCell {
     static constexpr int GATES = 3;
-    const Gru l;
+    Gru l;
 
     GruStep step(long t, float* reset, long begin, long end) const { return gru_step(l, t, reset, begin, end); }
     INLINE Vec bias(int g, long first, long left) const { return gru_bias(l, g, first, left); }

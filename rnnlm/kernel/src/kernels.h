@@ -8,7 +8,8 @@ namespace rnnlm {
 // One layer of an LSTM over a sequence. Gates lie side by side in Keras' order: input, forget, candidate, output.
 struct Lstm {
     long steps, batch, inputs, units;
-    const float *x;          // (steps, batch, inputs)
+    long rows;               // of x, where ids are given
+    const float *x;          // (steps, batch, inputs); with ids (rows, inputs)
     const float *kernel;     // (inputs, 4 units)
     const float *recurrent;  // (units, 4 units)
     const float *bias;       // (4 units)
@@ -17,9 +18,13 @@ struct Lstm {
     float *h;                // (steps, batch, units): the outputs
     float *cells;            // (steps, batch, units); without gates (batch, units), the last alone
     float *gates;            // (steps, batch, 4 units), for the gradient; null: there will be none
-    // Both weights in bfloat16, in place of those in float32, where these are not null: half as much is read at a step.
-    // On the paths for float32, and without gates.
-    const uint16_t *half_kernel, *half_recurrent;
+    // Both weights in eight bits, in place of those in float32, where these are not null: a quarter as much is read at a
+    // step. A weight is its integer times the scale of its column. On the paths for float32, and without gates.
+    const int8_t *byte_kernel, *byte_recurrent;
+    const float *kernel_scales, *recurrent_scales;  // (4 units)
+    // (steps, batch): the row of x that each step reads, such as a word's embedding; null: x has one for each. A row that
+    // is read often is multiplied once. On the paths for float32, and without gates.
+    const int32_t *ids;
 };
 
 struct LstmGradient {
@@ -36,7 +41,8 @@ struct LstmGradient {
 // Gates lie side by side in Keras' order: update, reset, candidate.
 struct Gru {
     long steps, batch, inputs, units;
-    const float *x;          // (steps, batch, inputs)
+    long rows;               // as for the LSTM
+    const float *x;          // (steps, batch, inputs); with ids (rows, inputs)
     const float *kernel;     // (inputs, 3 units)
     const float *recurrent;  // (units, 3 units)
     const float *bias;       // (2, 3 units): of the product by the inputs, of the recurrent product
@@ -45,7 +51,9 @@ struct Gru {
     float *h;                // (steps, batch, units): the outputs
     float *gates;            // (steps, batch, 4 units), for the gradient: update, reset, candidate, and the candidate's
                              // recurrent product; null: there will be none
-    const uint16_t *half_kernel, *half_recurrent;  // as for the LSTM
+    const int8_t *byte_kernel, *byte_recurrent;     // as for the LSTM
+    const float *kernel_scales, *recurrent_scales;  // (3 units)
+    const int32_t *ids;                             // as for the LSTM
 };
 
 struct GruGradient {
@@ -79,7 +87,8 @@ struct Logits {
     const float *embeddings;  // (vocabulary, width)
     const float *bias;        // (vocabulary)
     float *logits;            // (rows, vocabulary)
-    const uint16_t *half_embeddings;  // in bfloat16, in place of those in float32, if not null
+    const int8_t *byte_embeddings;  // in eight bits, in place of those in float32, if not null
+    const float *embeddings_scales;  // (vocabulary): what the integers of each word are multiplied by
 };
 
 // c[t] = forget[t] * c[t - 1] + added[t], unit by unit: the recurrence of the QRNN.

@@ -9,6 +9,9 @@ using rnnlm::Logits;
 
 const int WORDS = 4;  // at a time, so that no sum waits for the one before
 
+INLINE float scale_of(const float*, const Logits&, long) { return 1.f; }
+INLINE float scale_of(const int8_t*, const Logits& s, long word) { return s.embeddings_scales[word]; }
+
 template <class Weight>
 void logits_of_words(const Logits s, const Weight* embeddings, long begin, long end) {
     const long D = s.width;
@@ -30,7 +33,7 @@ void logits_of_words(const Logits s, const Weight* embeddings, long begin, long 
             }
             for (int m = 0; m < M; m++)
                 for (int n = 0; n < words; n++)
-                    s.logits[(m0 + m) * s.vocabulary + first + n] = sum(sums[m][n]) + s.bias[first + n];
+                    s.logits[(m0 + m) * s.vocabulary + first + n] = sum(sums[m][n]) * scale_of(rows[n], s, first + n) + s.bias[first + n];
         });
     }
 }
@@ -39,7 +42,7 @@ void logits(const Logits& s, int threads) {
     threads = worthwhile(threads, (double)s.rows * s.vocabulary * s.width);
     rnnlm::parallel(threads, [&](int id) {
         const long begin = part_of(s.vocabulary, WORDS, id, threads), end = part_of(s.vocabulary, WORDS, id + 1, threads);
-        if (s.half_embeddings) return logits_of_words(s, s.half_embeddings, begin, end);
+        if (s.byte_embeddings) return logits_of_words(s, s.byte_embeddings, begin, end);
         logits_of_words(s, s.embeddings, begin, end);
     });
 }

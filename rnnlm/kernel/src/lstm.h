@@ -79,7 +79,7 @@ INLINE void lstm_cell_back(const Lstm& l, const LstmGradient& d, long t, long m,
 
 struct LstmCell {
     static constexpr int GATES = 4;
-    const Lstm l;
+    Lstm l;
 
     LstmStep step(long t, float* reset, long begin, long end) const { return lstm_step(l, t, reset, begin, end); }
     INLINE Vec bias(int g, long first, long left) const { return load(l.bias + g * l.units + first, left); }

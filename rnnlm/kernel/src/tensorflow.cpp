@@ -137,13 +137,33 @@ struct Attributes {
     bool training, bfloat16;
 };
 
-rnnlm::Lstm lstm_inputs(Call& call) {
+// The inputs of a layer and its sizes. Input `ids` says which row of them each step reads. If they have a row for each, its
+// shape is (0, 0), or `ids` is -1 where an operation has no such input.
+template <class Layer>
+void read_x(Call& call, int ids, Layer& l) {
+    const auto given = ids < 0 ? Call::Input{} : call.input(ids, 2);
+    if (!given.shape[0] && !given.shape[1]) {
+        const auto x = call.input(0, 3);
+        l.x = x.floats(), l.steps = x.shape[0], l.batch = x.shape[1], l.inputs = x.shape[2];
+        return;
+    }
+    const auto x = call.input(0, 2);
+    l.x = x.floats(), l.rows = x.shape[0], l.inputs = x.shape[1];
+    l.ids = (const int32_t*)given.data, l.steps = given.shape[0], l.batch = given.shape[1];
+    for (int64_t n = 0; n < given.elements; n++)
+        if (l.ids[n] < 0 || l.ids[n] >= l.rows) throw Wrong{TF_INVALID_ARGUMENT, "an id is not in the vocabulary"};
+}
+
+void check_reads_alone(Attributes a) {
+    if (a.training || a.bfloat16) throw Wrong{TF_INVALID_ARGUMENT, "ids are for evaluations in float32"};
+}
+
+rnnlm::Lstm lstm_inputs(Call& call, int ids = -1) {
     rnnlm::Lstm l = {};
-    auto x = call.input(0, 3);
-    auto kernel = call.input(1, 2);
-    l.steps = x.shape[0], l.batch = x.shape[1], l.inputs = x.shape[2], l.units = kernel.shape[1] / 4;
+    read_x(call, ids, l);
+    l.units = call.input(1, 2).shape[1] / 4;
     const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
-    l.x = x.floats(), l.kernel = call.input(1, {I, 4 * U}), l.recurrent = call.input(2, {U, 4 * U});
+    l.kernel = call.input(1, {I, 4 * U}), l.recurrent = call.input(2, {U, 4 * U});
     l.bias = call.input(3, {4 * U}), l.h0 = call.input(4, {B, U}), l.c0 = call.input(5, {B, U});
     auto keep = call.input(6, 3);
     if (keep.elements) l.keep = call.input(6, {T, B, 1});
@@ -151,7 +171,8 @@ rnnlm::Lstm lstm_inputs(Call& call) {
 }
 
 void lstm(Call& call, Attributes a) {
-    rnnlm::Lstm l = lstm_inputs(call);
+    rnnlm::Lstm l = lstm_inputs(call, 7);
+    if (l.ids) check_reads_alone(a);
     const int64_t T = l.steps, B = l.batch, U = l.units;
     l.h = call.output(0, {T, B, U});
     l.cells = call.output(1, {a.training ? T : 1, B, U});
@@ -174,13 +195,12 @@ void lstm_gradient(Call& call, Attributes a) {
     path_for(a.bfloat16)->lstm_gradient(l, d, rnnlm::threads());
 }
 
-rnnlm::Gru gru_inputs(Call& call) {
+rnnlm::Gru gru_inputs(Call& call, int ids = -1) {
     rnnlm::Gru l = {};
-    auto x = call.input(0, 3);
-    auto kernel = call.input(1, 2);
-    l.steps = x.shape[0], l.batch = x.shape[1], l.inputs = x.shape[2], l.units = kernel.shape[1] / 3;
+    read_x(call, ids, l);
+    l.units = call.input(1, 2).shape[1] / 3;
     const int64_t T = l.steps, B = l.batch, I = l.inputs, U = l.units;
-    l.x = x.floats(), l.kernel = call.input(1, {I, 3 * U}), l.recurrent = call.input(2, {U, 3 * U});
+    l.kernel = call.input(1, {I, 3 * U}), l.recurrent = call.input(2, {U, 3 * U});
     l.bias = call.input(3, {2, 3 * U}), l.h0 = call.input(4, {B, U});
     auto keep = call.input(5, 3);
     if (keep.elements) l.keep = call.input(5, {T, B, 1});
@@ -188,7 +208,8 @@ rnnlm::Gru gru_inputs(Call& call) {
 }
 
 void gru(Call& call, Attributes a) {
-    rnnlm::Gru l = gru_inputs(call);
+    rnnlm::Gru l = gru_inputs(call, 6);
+    if (l.ids) check_reads_alone(a);
     const int64_t T = l.steps, B = l.batch, U = l.units;
     l.h = call.output(0, {T, B, U});
     float* gates = call.output(1, {a.training ? T : 0, B, 4 * U});
@@ -324,7 +345,7 @@ __attribute__((constructor)) void add_operations() {
     registered =
         add<lstm>("RnnlmLstm",
                   {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "c0: float",
-                   "keep: float"},
+                   "keep: float", "ids: int32"},
                   {"h: float", "cells: float", "gates: float"}) &&
         add<lstm_gradient>("RnnlmLstmGradient",
                            {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "c0: float",
@@ -332,7 +353,8 @@ __attribute__((constructor)) void add_operations() {
                            {"dx: float", "dkernel: float", "drecurrent: float", "dbias: float", "dh0: float",
                             "dc0: float"}) &&
         add<gru>("RnnlmGru",
-                 {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "keep: float"},
+                 {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "keep: float",
+                  "ids: int32"},
                  {"h: float", "gates: float"}) &&
         add<gru_gradient>("RnnlmGruGradient",
                           {"x: float", "kernel: float", "recurrent: float", "bias: float", "h0: float", "keep: float",

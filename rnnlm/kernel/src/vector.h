@@ -76,31 +76,21 @@ INLINE void store(float* p, Vec v, long n) {
 }
 #endif
 
-// Numbers in bfloat16: the upper 16 bits of a float32.
-typedef uint16_t Half;
-typedef Half Halves __attribute__((vector_size(2 * LANES)));
-typedef Half UnalignedHalves __attribute__((vector_size(2 * LANES), aligned(2), may_alias));
-
-INLINE Halves load(const Half* p) { return *(const UnalignedHalves*)p; }
-INLINE Int widened(Halves h) {
-#if LANES == 16
-    return (Int)_mm512_cvtepu16_epi32((__m256i)h);
-#elif LANES == 8
-    return (Int)_mm256_cvtepu16_epi32((__m128i)h);
-#else
-    return __builtin_convertvector(h, Int);
-#endif
-}
-// The numbers in the lower half of each lane.
-INLINE Vec even_of(Int pairs) { return (Vec)(pairs << 16); }
-
 // The first n weights at p, in either type; the others are zero.
 INLINE Vec weights_at(const float* p, long n) { return load(p, n); }
-INLINE Vec weights_at(const Half* p, long n) {
-    if (n >= LANES) return even_of(widened(load(p)));
-    Halves h = {};
-    for (long k = 0; k < n; k++) h[k] = p[k];
-    return even_of(widened(h));
+INLINE Vec weights_at(const int8_t* p, long n) {
+    if (n < LANES) {
+        Vec v = {};
+        for (long k = 0; k < n; k++) v[k] = p[k];
+        return v;
+    }
+#if LANES == 16
+    return (Vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)p)));
+#elif LANES == 8
+    return (Vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)p)));
+#else
+    return Vec{(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+#endif
 }
 
 INLINE float sum(Vec v) {
