@@ -13,7 +13,7 @@ pip := $(bin)/python -m pip --disable-pip-version-check
 compiles := $(PYTHONDONTWRITEBYTECODE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-faults test-browser test-postgres test-compose screenshots terminal bench check format install lock clean
+.PHONY: help demo up test test-slow test-faults test-browser test-postgres test-compose screenshots terminal bench check advisories sbom format install lock clean
 
 help: ## this text
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +30,7 @@ test: $(installed) ## run the tests, except the slow ones, on all cores
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
 
-test-faults: $(installed) ## damage 200 files of a workplace, one after the other
+test-faults: $(installed) ## damage 200 files, let file operations fail, put a served model under load: about FAULTS
 	RNNLM_FAULTS=200 $(bin)/python -m pytest tests/faults
 
 test-browser: $(installed) ## what a person does in the pages, in Chromium (must be installed)
@@ -64,6 +64,12 @@ check: $(installed) ## format, lint, types, one-way imports
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/lint-imports
+
+advisories: $(installed) ## compare requirements.lock with the public lists of known weaknesses; needs the internet
+	$(bin)/uv tool run pip-audit@2.10.1 --disable-pip --require-hashes -r requirements.lock
+
+sbom: $(installed) ## write sbom.json: what requirements.lock has, in the CycloneDX format; needs the internet
+	$(bin)/uv tool run --from cyclonedx-bom==7.3.0 cyclonedx-py requirements requirements.lock --output-file sbom.json
 
 format: $(installed) ## format, and fix what can be fixed automatically
 	$(bin)/ruff format .

@@ -38,6 +38,10 @@ def prepare() -> None:
     mlflow = folder / "mlflow"
     # SQLite makes its file, but not the folder around it.
     mlflow.mkdir(parents=True, exist_ok=True)
+    # Prefect's database has the parameters of runs as they were typed, with what is secret in them.
+    prefect.mkdir(mode=0o700, exist_ok=True)
+    if prefect.stat().st_uid == os.getuid() and prefect.stat().st_mode & 0o077:  # earlier versions let others in
+        prefect.chmod(0o700)
     # A run may change its working directory (a worker does), so nothing may stay relative.
     os.environ["RNNLM_HOME"] = str(folder)
     defaults = {
@@ -64,6 +68,8 @@ def prepare() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # A pickle runs code when it is read, and no model of ours is one.
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
     for name, value in (defaults | TENSORFLOW).items():
         os.environ[name] = os.environ.get(name) or value

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import mlflow
@@ -15,6 +16,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from rnnlm.errors import FullDiskError, StoreError
+from rnnlm.half_made import MLFLOW, is_half_made, set_aside
 from rnnlm.process import alone
 from rnnlm.store import FULL, home, sqlite_address
 
@@ -24,23 +26,30 @@ logger = logging.getLogger("rnnlm.store")
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
+_whole: set[Path | None] = set()  # databases that this process has looked at
+
+
 def make_store() -> None:
     """Make MLflow's database if it is a SQLite file that does not exist yet.
 
     MLflow would make its tables in the file itself, one after the other: a process that is killed meanwhile leaves a
     file that no later one can use, and two processes disturb each other. Here the file gets its name when it is whole.
+    One that MLflow itself has left half made, without a row of the user's, is set aside.
 
     Raises:
         StoreError: If it cannot be made.
     """
     file = _sqlite_file(mlflow.get_tracking_uri())
-    if file is None or _is_there(file):
+    if file is None or (_is_there(file) and (file in _whole or not is_half_made(file, MLFLOW))):
+        _whole.add(file)
         return
 
     def waiting() -> None:
         logger.info("Another run makes MLflow's database; this one waits for it.")
 
     with _errors_for_people(), alone("mlflow-database", waiting):
+        if _is_there(file) and is_half_made(file, MLFLOW):
+            set_aside(file)
         if not _is_there(file):
             _make(file)
 
@@ -161,6 +170,22 @@ def _explained(error: Exception) -> StoreError:
         where=where,
         remedy="Check MLFLOW_TRACKING_URI and that the server runs; finished steps are kept, run it again.",
     )
+
+
+def pages(search: Any, **arguments: Any) -> Iterator[Any]:
+    """Yield all that a search of MLflow's client finds, page by page.
+
+    Args:
+        search: The client's method.
+        arguments: Its arguments.
+    """
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def without_password(text: str) -> str:

@@ -25,19 +25,54 @@ Every text gets one row, in the order in which the texts came. What a row holds 
 `rnnlm.inference.settings` has the parameters. A wrong value is an error that names the parameter and what is accepted;
 a name that no task knows never comes here, because MLflow leaves it out, with a warning.
 
+MLflow's server answers requests within limits (`rnnlm.inference.limits`): one that is too large gets the status 413,
+and one that waits too long for others gets 503.
+
 A text is read by itself, from a zero state, whatever is beside it in the batch, and cleaned as
 `rnnlm.inference.texts` says.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INVALID_PARAMETER_VALUE, TEMPORARILY_UNAVAILABLE
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-from rnnlm.errors import ConfigError
+from rnnlm.errors import ConfigError, RnnlmError
+
+SERVED = "_MLFLOW_IS_IN_SERVING_ENVIRONMENT"  # MLflow's server sets it; a program that loads the model does not
+
+
+class Refused(MlflowException):
+    """What MLflow's server answers in place of rows.
+
+    Args:
+        error: What was wrong.
+        status: The HTTP status of the answer.
+        code: MLflow's name for such an error.
+    """
+
+    def __init__(self, error: RnnlmError, status: int, code: int) -> None:
+        self._text, self._status = str(error), status
+        super().__init__(self._text, code)
+
+    @property
+    def message(self) -> str:
+        """What the answer says."""
+        return self._text
+
+    @message.setter
+    def message(self, text: str) -> None:
+        # MLflow's server would put the whole request before it.
+        pass
+
+    def get_http_status_code(self) -> int:
+        """Return the HTTP status of the answer. MLflow's own table has none for what is too large."""
+        return self._status
 
 
 class TextModel(PythonModel):
@@ -48,12 +83,16 @@ class TextModel(PythonModel):
 
         Raises:
             DataError: If the checkpoint's folder is not whole.
+            ConfigError: If a limit has a wrong value.
         """
         # A file in the caller's home folder may name another backend, and TensorFlow comes with the first import.
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        from rnnlm.inference.limits import Gate, Limits
         from rnnlm.inference.trained import Trained
 
         self.trained = Trained.load(Path(context.artifacts["checkpoint"]))
+        limits = Limits.from_environment()
+        self.limits, self.gate = limits, Gate(limits)
 
     def predict(
         self,
@@ -69,15 +108,22 @@ class TextModel(PythonModel):
             params: The task and its parameters; if None, the model's own task.
 
         Raises:
-            MlflowException: If a parameter is wrong; it says so in a way that MLflow's server passes on.
+            Refused: If a parameter is wrong, or the server's limits do not allow the request.
         """
         from rnnlm.inference.answer import answer
+        from rnnlm.inference.limits import BusyError, TooLargeError
 
+        served = os.environ.get(SERVED, "").lower() == "true"
         try:
-            return answer(self.trained, model_input, params or {})
+            with self.gate.place() if served else contextlib.nullcontext():
+                return answer(self.trained, model_input, params or {}, self.limits if served else None)
+        # Of any other error the server's answer says only that it was unexpected.
         except ConfigError as error:
-            # Of any other error the server's answer says only that it was unexpected.
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+            raise Refused(error, 400, INVALID_PARAMETER_VALUE) from error
+        except TooLargeError as error:
+            raise Refused(error, 413, BAD_REQUEST) from error
+        except BusyError as error:
+            raise Refused(error, 503, TEMPORARILY_UNAVAILABLE) from error
 
 
 # MLflow would make the output's schema of it, and warn that it cannot: rnnlm.registry declares what a row holds.

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import stat
-import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,7 +104,9 @@ def whole_folder(final: Path, *, listed: bool = True) -> Iterator[Path]:
 def _work_folder(final: Path) -> tuple[Path, FileLock]:
     """Make a folder beside `final`, with a file in it that this process holds locked as long as it lives."""
     while True:
-        work = Path(tempfile.mkdtemp(prefix=f"{WORK}{final.name}-", dir=final.parent))
+        # Not by `tempfile`, whose folders are for their owner alone: an output has the rights of the user's umask.
+        work = final.parent / f"{WORK}{final.name}-{uuid.uuid4().hex}"
+        work.mkdir()
         lock = FileLock(work / LOCK, thread_local=False)
         try:
             lock.acquire()
@@ -133,19 +135,16 @@ def write_whole(file: Path, text: str) -> None:
     """Write a file in one rename: a reader sees the old content or the new one, whoever else writes it.
 
     Args:
-        file: The file; others may read it.
+        file: The file. It has the rights of the user's umask.
         text: Its new content.
 
     Raises:
         FullDiskError: If the disk is full.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
-    new = Path(name)
+    new = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text)
-        new.chmod(0o644)
+        new.write_text(text, encoding="utf-8")
         new.replace(file)
     except OSError as error:
         if error.errno not in FULL:

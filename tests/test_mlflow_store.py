@@ -3,10 +3,12 @@
 import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
@@ -110,16 +112,53 @@ def test_a_database_that_exists_is_left_as_it_is(mlflow_store: str, monkeypatch:
     make_store()
 
 
-def test_a_database_that_was_left_half_made_is_named(file: Path) -> None:
-    import sqlite3
-
+def half_made(file: Path, with_a_row: bool) -> None:
     file.parent.mkdir()
-    with sqlite3.connect(file) as database:
+    with closing(sqlite3.connect(file)) as database, database:
         database.execute("CREATE TABLE evaluation_datasets (name TEXT)")
-    database.close()
-    with pytest.raises(StoreError, match=r"left half made.*evaluation_datasets") as caught, answering():
+        if with_a_row:
+            database.execute("INSERT INTO evaluation_datasets VALUES ('mine')")
+
+
+def test_a_database_that_was_left_half_made_is_replaced(file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    half_made(file, with_a_row=False)
+    with answering():
+        mlflow.MlflowClient().search_experiments()
+    assert sorted(one.name for one in file.parent.iterdir()) == ["damaged-mlflow.db", "mlflow.db"]
+    assert "was left half made, without a row of yours" in caplog.text
+
+
+def test_one_with_something_in_it_is_named_and_stays(file: Path) -> None:
+    half_made(file, with_a_row=True)
+    with pytest.raises(StoreError, match=r"left half made.*already exists") as caught, answering():
         mlflow.MlflowClient().search_experiments()
     assert caught.value.where == str(file)
+    assert [one.name for one in file.parent.iterdir()] == ["mlflow.db"]
+
+
+@pytest.mark.parametrize("until", [2, 60])
+def test_what_mlflow_itself_has_left_half_made_is_replaced(file: Path, until: int) -> None:
+    """After any number of changes to the schema, in a process without our care."""
+    file.parent.mkdir()
+    script = f"""
+import os, signal, sqlalchemy
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+changes = 0
+def die(_, __, statement, *___):
+    global changes
+    changes += statement.lstrip().startswith(("CREATE", "ALTER", "DROP"))
+    if changes == {until}:
+        os.kill(os.getpid(), signal.SIGKILL)
+sqlalchemy.event.listen(sqlalchemy.engine.Engine, "before_cursor_execute", die)
+SqlAlchemyStore({sqlite_address(file)!r}, "artifacts")
+"""
+    killed = started(file, script)
+    killed.communicate(timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    make_store()
+    check_store()
+    with answering():
+        assert len(mlflow.MlflowClient().search_experiments()) == 1
 
 
 @pytest.mark.parametrize(

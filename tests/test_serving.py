@@ -12,6 +12,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModelContext
 
 from rnnlm import settings as config
+from rnnlm.inference.limits import Gate, Limits
 from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.model.target_model import TargetModel
@@ -222,3 +223,28 @@ def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=tmp_path.name):
         TextModel().load_context(PythonModelContext({"checkpoint": str(tmp_path)}, None))
+
+
+def test_a_server_refuses_what_is_too_large_and_a_program_does_not(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = loaded("word")
+    monkeypatch.setattr(model, "limits", Limits(texts=2))
+    assert len(predict(model, TEXTS)) == len(TEXTS)
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    assert len(predict(model, TEXTS[:2])) == 2
+    with pytest.raises(MlflowException, match="5 texts, and this server allows 2") as caught:
+        predict(model, TEXTS)
+    assert caught.value.get_http_status_code() == 413
+    caught.value.message = f"Failed to predict data '{TEXTS}'"  # as the server does
+    assert TEXTS[0] not in caught.value.serialize_as_json()
+
+
+def test_a_server_that_is_busy_says_so(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = loaded("word")
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")
+    monkeypatch.setattr(model, "gate", Gate(Limits(at_once=1, wait=0.0)))
+    with model.gate.place(), pytest.raises(MlflowException, match="Send the request again later") as caught:
+        predict(model, TEXTS)
+    assert caught.value.get_http_status_code() == 503
+    assert len(predict(model, TEXTS)) == len(TEXTS)

@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -100,3 +101,16 @@ def test_what_is_damaged_in_the_store_is_deleted_as_a_whole(tmp_path: Path, monk
         assert made_anew(path).startswith(f"Delete the folder {folder} and run the same command again")
     for elsewhere in (tmp_path / "store", tmp_path / "exported" / "model"):
         assert str(tmp_path) not in made_anew(elsewhere)
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_what_is_written_has_the_rights_of_the_users_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with whole_folder(tmp_path / "output") as work:
+            (work / "file").write_text("text")
+        write_whole(tmp_path / "result.json", "{}")
+    finally:
+        os.umask(before)
+    modes = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "output", tmp_path / "result.json")}
+    assert modes == {tmp_path / "output": 0o777 & ~umask, tmp_path / "result.json": 0o666 & ~umask}

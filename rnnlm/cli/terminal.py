@@ -13,7 +13,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from rnnlm.errors import DataError, FullDiskError, RnnlmError
+from rnnlm.errors import DataError, FullDiskError, RnnlmError, StoreError
 from rnnlm.model.native import load_tensorflow_quietly
 from rnnlm.signals import interrupted_by_signals
 from rnnlm.store import FULL, home, is_full
@@ -52,12 +52,34 @@ def errors_for_people(traceback: bool) -> Iterator[None]:
             raise
         typer.echo(f"Error: {_explain(error)}", err=True)
         raise typer.Exit(1) from None
-    except Exception:
-        # Prefect's server cannot write either, and its client then fails in some way of its own.
-        if traceback or not is_full(home()):
+    except Exception as error:
+        if traceback or not (explained := _of_the_server(error)):
             raise
-        typer.echo(f"Error: {FullDiskError(str(home()))}", err=True)
+        typer.echo(f"Error: {explained}", err=True)
         raise typer.Exit(1) from None
+
+
+def _of_the_server(error: BaseException | None) -> StoreError | None:
+    """Return what Prefect's client fails of where its server is away or cannot write; None if it is something else."""
+    if is_full(home()):
+        return FullDiskError(str(home()))
+    httpx = sys.modules.get("httpx")  # whoever has loaded it may have raised it
+    while httpx and error is not None:
+        if isinstance(error, httpx.TransportError) and _asked(error).startswith(os.environ.get("PREFECT_API_URL", "-")):
+            return StoreError(
+                f"Prefect's server does not answer any more ({str(error) or type(error).__name__})",
+                remedy="Finished steps and states of trainings are kept: start the server, and run the command again.",
+            )
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _asked(error: Any) -> str:
+    """Return the address that an error of httpx is about."""
+    try:
+        return str(error.request.url)
+    except RuntimeError:  # it is about none
+        return ""
 
 
 def _nobody_reads() -> bool:

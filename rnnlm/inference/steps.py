@@ -14,7 +14,7 @@ from rnnlm.model.language_model import LanguageModel
 
 States = list[tuple[np.ndarray, ...]]  # of each layer, in its parts: (texts, width) each
 
-# Bytes of a model's weights in float32 from which those of its products are kept in eight bits. Each step reads all
+# Bytes of a model's weights in float32 from which those of its products are kept in int8. Each step reads all
 # of them. Smaller ones stay in the caches of a processor; larger ones come from memory, and a quarter comes sooner.
 LARGE = 32_000_000
 KERNELS = {"lstm": arrays.lstm, "gru": arrays.gru}
@@ -53,7 +53,7 @@ class NativeSteps:
         large = sum(weights.nbytes for weights in get_weights(model).values()) > LARGE
 
         def kept(variable: keras.Variable, axis: int) -> arrays.Matrix:
-            return arrays.Bytes.of(np.array(variable), axis) if large else np.array(variable)
+            return arrays.Quantized.of(np.array(variable), axis) if large else np.array(variable)
 
         self._kernel = KERNELS[model.settings.cell]
         self._embeddings, self._bias = kept(model.encoder.embedding.embeddings, 1), np.array(model.bias)

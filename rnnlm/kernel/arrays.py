@@ -21,15 +21,15 @@ def _structure(sizes: str, arrays: str) -> type[ctypes.Structure]:
 
 
 # As in src/kernels.h.
-_BYTES = "byte_kernel byte_recurrent kernel_scales recurrent_scales ids"
-LSTM = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {_BYTES}")
-GRU = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {_BYTES}")
-LOGITS = _structure("rows vocabulary width", "hidden embeddings bias logits byte_embeddings embeddings_scales")
+_INT8 = "int8_kernel int8_recurrent kernel_scales recurrent_scales ids"
+LSTM = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {_INT8}")
+GRU = _structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {_INT8}")
+LOGITS = _structure("rows vocabulary width", "hidden embeddings bias logits int8_embeddings embeddings_scales")
 
 
 @dataclass(frozen=True)
-class Bytes:
-    """A matrix in eight bits: each column, or each row, is integers times a scale.
+class Quantized:
+    """A matrix in int8: each column, or each row, is integers times a scale.
 
     Attributes:
         numbers: Integers from -127 to 127, int8, in the shape of the matrix.
@@ -40,7 +40,7 @@ class Bytes:
     scales: np.ndarray
 
     @classmethod
-    def of(cls, matrix: np.ndarray, axis: int) -> "Bytes":
+    def of(cls, matrix: np.ndarray, axis: int) -> "Quantized":
         """Round a matrix, so that the largest number with each scale is 127.
 
         Args:
@@ -60,12 +60,12 @@ class Bytes:
         return len(self.numbers)
 
 
-Matrix = np.ndarray | Bytes
+Matrix = np.ndarray | Quantized
 
 
 def rows(matrix: Matrix, of: np.ndarray) -> np.ndarray:
-    """Return rows of a matrix, which has a scale for each row if it is in eight bits, in float32."""
-    if isinstance(matrix, Bytes):
+    """Return rows of a matrix, which has a scale for each row if it is in int8, in float32."""
+    if isinstance(matrix, Quantized):
         return np.asarray(matrix.numbers[of] * matrix.scales[of][..., None])
     return np.asarray(matrix[of])
 
@@ -84,18 +84,18 @@ def _call(
     Args:
         function: Its name.
         arguments: Its sizes.
-        inputs: Arrays by name. Weights in eight bits go where the kernel wants them.
+        inputs: Arrays by name. Weights in int8 go where the kernel wants them.
         outputs: Arrays that are written, by name.
     """
     kept = {}  # arrays must live as long as the call
     for name, value in inputs.items():
         of_kernel = (
-            {f"byte_{name}": value.numbers, f"{name}_scales": value.scales}
-            if isinstance(value, Bytes)
+            {f"int8_{name}": value.numbers, f"{name}_scales": value.scales}
+            if isinstance(value, Quantized)
             else {name: value}
         )
         for place, array in of_kernel.items():
-            if array.dtype != (np.int8 if place.startswith("byte_") else np.float32):
+            if array.dtype != (np.int8 if place.startswith("int8_") else np.float32):
                 raise TypeError(f"{name} is of the type {array.dtype}")
             kept[place] = contiguous = np.ascontiguousarray(array)
             setattr(arguments, place, contiguous.ctypes.data)
@@ -111,7 +111,7 @@ def lstm(x: np.ndarray, weights: tuple[Matrix, ...], state: tuple[np.ndarray, ..
 
     Args:
         x: (time, batch, width) float32.
-        weights: Kernel (width, 4 units) and recurrent kernel (units, 4 units), both in float32 or both in eight bits
+        weights: Kernel (width, 4 units) and recurrent kernel (units, 4 units), both in float32 or both in int8
             with a scale for each column, and bias (4 units) in float32; gates in Keras' order.
         state: Output and cell before the first step, each (batch, units) float32.
 
@@ -131,7 +131,7 @@ def gru(x: np.ndarray, weights: tuple[Matrix, ...], state: tuple[np.ndarray, ...
 
     Args:
         x: (time, batch, width) float32.
-        weights: Kernel (width, 3 units) and recurrent kernel (units, 3 units), both in float32 or both in eight bits
+        weights: Kernel (width, 3 units) and recurrent kernel (units, 3 units), both in float32 or both in int8
             with a scale for each column, and bias (2, 3 units) in float32; gates in Keras' order.
         state: Output before the first step, (batch, units) float32.
 
@@ -152,8 +152,8 @@ def _inputs(
     """Return the inputs of a layer by name, after a look at their shapes: the kernel trusts them."""
     (_, batch, width), units = x.shape, len(weights[1])
     shapes = [(width, gates * units), (units, gates * units), bias, *((batch, units) for _ in state)]
-    if isinstance(weights[0], Bytes) != isinstance(weights[1], Bytes):
-        raise TypeError("one of the kernels is in eight bits, and the other in float32")
+    if isinstance(weights[0], Quantized) != isinstance(weights[1], Quantized):
+        raise TypeError("one of the kernels is in int8, and the other in float32")
     if [array.shape for array in (*weights, *state)] != shapes:
         raise ValueError(f"weights and states have the shapes {[a.shape for a in (*weights, *state)]}, not {shapes}")
     for matrix in weights[:2]:
@@ -163,7 +163,7 @@ def _inputs(
 
 
 def _check_scales(matrix: Matrix, count: int) -> None:
-    if isinstance(matrix, Bytes) and matrix.scales.shape != (count,):
+    if isinstance(matrix, Quantized) and matrix.scales.shape != (count,):
         raise ValueError(f"the scales have the shape {matrix.scales.shape}, not {(count,)}")
 
 
@@ -172,7 +172,7 @@ def logits(hidden: np.ndarray, embeddings: Matrix, bias: np.ndarray) -> np.ndarr
 
     Args:
         hidden: (rows, width) float32.
-        embeddings: (vocabulary, width), in float32, or in eight bits with a scale for each row.
+        embeddings: (vocabulary, width), in float32, or in int8 with a scale for each row.
         bias: (vocabulary,) float32.
     """
     (rows, width), vocabulary = hidden.shape, len(bias)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
 
 import mlflow
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
@@ -23,11 +22,13 @@ from mlflow.utils.git_utils import get_git_commit
 from rnnlm.checksums import checked
 from rnnlm.errors import DataError
 from rnnlm.inference.settings import default_task, parameters
-from rnnlm.mlflow_store import answering, check_store
+from rnnlm.mlflow_store import answering, check_store, pages
+from rnnlm.process import this_process
 from rnnlm.refs import CheckpointRef, ModelRef
 from rnnlm.registry.address import NOT_THERE, missing_is_named
 from rnnlm.registry.aliases import CHAMPION, champion, promote
 from rnnlm.store import made_anew
+from rnnlm.tracking.mlflow import PROCESS_TAG
 
 CHECKPOINT_TAG = "rnnlm.checkpoint"
 CONFIGURATION_TAG = "rnnlm.configuration"  # the settings that it was trained with, as JSON
@@ -35,8 +36,8 @@ SOURCE_TAG = "rnnlm.source"  # of a target model: its source model
 CODE_TAG = "rnnlm.code"  # the code that registered it: the package's version, and the commit if it is known
 # Who asked, and with which code. These do not make another version of the same model from the same texts.
 NOT_LINEAGE = ("prefect", CODE_TAG)
-# The parameters that a registered model takes. Another number makes another version of the same checkpoint.
-SERVING_TAG, SERVING = "rnnlm.serving", "2"  # 2: tasks as parameters
+# What a registered model takes and allows. Another number makes another version of the same checkpoint.
+SERVING_TAG, SERVING = "rnnlm.serving", "3"  # 2: tasks as parameters; 3: limits of a server
 LONGEST_TAG = 4_000  # characters; 5,000 is the smallest limit of all stores
 
 # What rnnlm.serving imports. Without this list, MLflow would load the model in another process to find out.
@@ -83,6 +84,7 @@ def register(checkpoint: CheckpointRef, *, name: str, alias: str, run_id: str, t
         if found is None:
             model = _find_model(client, run_id, tags) or _log_model(client, checkpoint, name, run_id, tags)
             found = _create_version(client, name, model, tags)
+            _delete_others(client, found, tags)
         for key, value in _short(tags).items():
             if key not in found.tags:
                 client.set_model_version_tag(name, found.version, key, value)
@@ -154,7 +156,7 @@ def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str
     """Return the newest usable version of this checkpoint with this lineage."""
     lineage = _lineage(tags)
     # A query could also filter by tag, but some stores cannot do so for every character of a value.
-    versions = _pages(client.search_model_versions, filter_string=f"name = '{name}'")
+    versions = pages(client.search_model_versions, filter_string=f"name = '{name}'")
     same = [v for v in versions if v.status == "READY" and lineage.items() <= v.tags.items()]
     newest_first = sorted(same, key=lambda version: int(version.version), reverse=True)
     return next((v for v in newest_first if _has_files(client, str(v.source))), None)
@@ -162,14 +164,19 @@ def _find_version(client: mlflow.MlflowClient, name: str, tags: Mapping[str, str
 
 def _find_model(client: mlflow.MlflowClient, run_id: str, tags: Mapping[str, str]) -> LoggedModel | None:
     """Return the model that an earlier attempt logged completely but did not register."""
-    models = _pages(
-        client.search_logged_models,
-        experiment_ids=[client.get_run(run_id).info.experiment_id],
-        filter_string=f"tags.`{CHECKPOINT_TAG}` = '{tags[CHECKPOINT_TAG]}'",
-    )
+    models = _models(client, client.get_run(run_id).info.experiment_id, tags)
     lineage = _lineage(tags)
     same = (m for m in models if m.status == LoggedModelStatus.READY and lineage.items() <= m.tags.items())
     return next((m for m in same if _has_files(client, m.model_id)), None)
+
+
+def _models(client: mlflow.MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Iterator[LoggedModel]:
+    """Return the models of this checkpoint that were logged in an experiment."""
+    return pages(
+        client.search_logged_models,
+        experiment_ids=[experiment_id],
+        filter_string=f"tags.`{CHECKPOINT_TAG}` = '{tags[CHECKPOINT_TAG]}'",
+    )
 
 
 def _log_model(
@@ -186,7 +193,7 @@ def _log_model(
         run.info.experiment_id,
         name=re.sub(r"[/:.%\"']", "-", name),
         source_run_id=run_id,
-        tags=_short(tags),
+        tags=_short(tags) | {PROCESS_TAG: this_process()},
         params=run.data.params,
         model_type=checkpoint.kind,
     )
@@ -214,7 +221,13 @@ def _log_model(
     except BaseException:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
         raise
-    return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    ready = client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    # Where the answer to the first request was lost, MLflow's client has sent it again, and there are two.
+    for other in _models(client, run.info.experiment_id, tags):
+        is_ours = other.tags.get(PROCESS_TAG) == this_process() and other.source_run_id == run_id
+        if is_ours and other.status == LoggedModelStatus.PENDING:
+            client.delete_logged_model(other.model_id)
+    return ready
 
 
 # MLflow's names for the types of parameters.
@@ -287,6 +300,16 @@ def _create_version(
     )
 
 
+def _delete_others(client: mlflow.MlflowClient, created: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Delete versions that the same request has created: where an answer is lost, MLflow's client sends it again."""
+    # A search returns versions without their aliases.
+    kept = {str(created.version), *map(str, client.get_registered_model(created.name).aliases.values())}
+    for other in list(pages(client.search_model_versions, filter_string=f"name = '{created.name}'")):
+        is_the_same = other.source == created.source and _short(tags).items() <= other.tags.items()
+        if is_the_same and str(other.version) not in kept:
+            client.delete_model_version(other.name, other.version)
+
+
 def _log_metrics(client: mlflow.MlflowClient, version: ModelVersion, metrics: Mapping[str, float]) -> None:
     """Log those metrics that the version's model does not have yet."""
     # Only _create_version creates versions with these tags, and it sets both.
@@ -328,13 +351,3 @@ def _short(tags: Mapping[str, str]) -> dict[str, str]:
 
 def _lineage(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in _short(tags).items() if not key.startswith(NOT_LINEAGE)}
-
-
-def _pages(search: Any, **arguments: Any) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(page_token=token, **arguments)
-        yield from page
-        token = page.token
-        if not token:
-            return

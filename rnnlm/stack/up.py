@@ -7,10 +7,12 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rnnlm.environment import HOSTS, SERVERS, answers, patience, running_servers
 from rnnlm.errors import ConfigError, StoreError
+from rnnlm.half_made import MLFLOW, PREFECT, is_half_made, set_aside
 from rnnlm.process import alone
 from rnnlm.signals import interrupted_by_signals
 from rnnlm.stack.api import POOL, ask
@@ -53,7 +55,8 @@ def up(prefect_port: int | None = None, mlflow_port: int | None = None) -> None:
 
         prefect = find_port(PREFECT_PORT, prefect_port, "--prefect-port")
         mlflow = find_port(MLFLOW_PORT, mlflow_port, "--mlflow-port", taken=prefect)
-        if not (home() / "mlflow" / "mlflow.db").exists():
+        database = home() / "mlflow" / "mlflow.db"
+        if not database.exists() or is_half_made(database, MLFLOW):
             # Loads MLflow, and so only in a new workplace.
             from rnnlm.mlflow_store import make_store
 
@@ -133,8 +136,14 @@ def _servers_or_none_starting() -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def first_start() -> Iterator[None]:
-    """Start Prefect's server while no other one of the workplace starts: two would disturb each other's tables."""
+    """Start Prefect's server while no other one of the workplace starts: two would disturb each other's tables.
+
+    A database that a killed server has left half made, without a row of the user's, is set aside.
+    """
     with alone("prefect-server", waiting=lambda: None):
+        database = Path(os.environ["PREFECT_HOME"]) / "prefect.db"
+        if is_half_made(database, PREFECT):
+            set_aside(database)
         yield
 
 

@@ -11,7 +11,7 @@ from rnnlm.steps.step import Place, Step, states_folder, step
 from rnnlm.store import file_sha256
 
 
-@step(version=6, run_name="finetune {spec.id.title}")
+@step(version=7, run_name="finetune {spec.id.title}")
 def finetune(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:
@@ -27,7 +27,7 @@ def finetune(
     return _compute(place, spec, needs, texts, documents)
 
 
-@step(version=5, run_name="baseline {spec.id.title}")
+@step(version=6, run_name="baseline {spec.id.title}")
 def baseline(
     place: Place, spec: CellSpec, needs: list[Ref], texts: list[TokensRef], documents: list[DocumentsRef]
 ) -> ScoreRef:

@@ -10,6 +10,7 @@ from rnnlm.targets.measure import Measure
 from rnnlm.targets.ngrams import tfidf
 from rnnlm.targets.solver import Solver, ridge_of_vectors, ridge_regression, standardised
 from rnnlm.targets.task import Metric, Said, TargetTask
+from rnnlm.targets.weighting import SHRINKAGE
 
 STRATA = 10  # groups by their labels, of which a subset takes the same share
 
@@ -83,14 +84,22 @@ class Regression(TargetTask):
         return np.searchsorted(edges, labels, side="right")
 
     def fit_weights(self, said: Sequence[Said], labels: np.ndarray) -> np.ndarray:
-        """Return weights, zero or above and one in all, with the least squared error (stacking, Breiman 1996)."""
+        """Return weights, zero or above and one in all, with the least squared error (stacking, Breiman 1996).
+
+        They are shrunk towards equal ones.
+        """
         from scipy.optimize import nnls
 
         # With weights that are one in all, the error is a weighted sum of the models' errors: their mean is to be zero.
         errors = np.stack([one.astype(np.float64) - labels for one in said], axis=1)
-        # The last row says so; beside it the errors are small, so it is met to six digits.
+        # Times the weights, these are their distances from their mean. The penalty is that of classifiers' weights, if
+        # errors are normal, with the variance of those that equal weights have.
+        apart = np.eye(len(said)) - 1.0 / len(said)
+        apart *= np.sqrt(SHRINKAGE * np.mean(errors.mean(axis=1) ** 2))
+        # The last row says that they are one in all; beside it the errors are small, so it is met to six digits.
         heavy = 1e6 * (np.abs(errors).max() or 1.0) * np.sqrt(len(errors))
-        weights, _ = nnls(np.vstack([errors, np.full(len(said), heavy)]), np.append(np.zeros(len(errors)), heavy))
+        rows = np.vstack([errors, apart, np.full(len(said), heavy)])
+        weights, _ = nnls(rows, np.append(np.zeros(len(rows) - 1), heavy))
         return np.asarray(weights / weights.sum())
 
     def weighted(self, said: Sequence[Said], weights: np.ndarray) -> Said:

@@ -18,12 +18,21 @@ from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LifecycleStage,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from rnnlm.errors import DataError
-from rnnlm.mlflow_store import answering
+from rnnlm.mlflow_store import answering, pages
 from rnnlm.process import dead_processes, this_process
 from rnnlm.settings import flat
 from rnnlm.store import home
@@ -234,6 +243,8 @@ def _user() -> str:
 def end_runs_of_the_dead() -> None:
     """End the runs that processes of this workplace had begun and not ended when they were killed.
 
+    Models that they had begun to log are marked as deleted; `mlflow gc` removes their files.
+
     Raises:
         StoreError: If MLflow does not answer.
     """
@@ -243,14 +254,17 @@ def end_runs_of_the_dead() -> None:
         with answering():
             client = MlflowClient()
             experiments = [one.experiment_id for one in client.search_experiments()]
-            # All pages: a run's end takes it out of the next search.
-            while ended := [
-                run.info.run_id
-                for run in client.search_runs(experiments, "attributes.status = 'RUNNING'", max_results=1_000)
-                if run.data.tags.get(PROCESS_TAG) in dead
-            ]:
-                for run_id in ended:
-                    client.set_terminated(run_id, "KILLED")
+            for process in dead:
+                mine = f"tags.`{PROCESS_TAG}` = '{process}'"
+                # A run's end takes it out of the next search.
+                while begun := client.search_runs(experiments, f"{mine} and attributes.status = 'RUNNING'"):
+                    for run in begun:
+                        client.set_terminated(run.info.run_id, "KILLED")
+                # A query cannot ask for a model's status: some stores compare it with numbers.
+                models = list(pages(client.search_logged_models, experiment_ids=experiments, filter_string=mine))
+                for model in models:
+                    if model.status == LoggedModelStatus.PENDING:
+                        client.delete_logged_model(model.model_id)
 
 
 def finish(run_id: str, status: str) -> None:

@@ -7,9 +7,10 @@ import logging
 import math
 import os
 import platform
-import tempfile
 import time
+import uuid
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ from rnnlm.model.encoder import CELLS
 from rnnlm.model.precision import Precision, float32
 from rnnlm.model.softmax import tied_cross_entropy
 from rnnlm.settings import Model
-from rnnlm.store import home
+from rnnlm.store import home, read_json
 
 logger = logging.getLogger("rnnlm.training")
 
@@ -66,17 +67,30 @@ def _faster(cell: str, batch: int, steps: int, hidden: int, embedding: int, voca
     }
     key = hashlib.sha256(json.dumps(measured).encode()).hexdigest()[:32]
     kept = home() / "precision" / f"{key}.json"
-    if not kept.is_file():
+    if (found := _kept(kept)) is None:
         ratio = _ratio(cell, batch, steps, hidden, embedding, vocabulary)
         chosen: Precision = "bfloat16" if ratio > MARGIN else "float32"
-        _keep(kept, json.dumps(measured | {"ratio": round(ratio, 2), "precision": chosen}, indent=1))
-    found = json.loads(kept.read_text(encoding="utf-8"))
+        found = measured | {"ratio": round(ratio, 2), "precision": chosen}
+        _keep(kept, json.dumps(found, indent=1))
+        found = _kept(kept) or found
     logger.info(
         "precision: %s (a step in bfloat16 takes 1/%.2f of the time in float32 here)",
         found["precision"],
         found["ratio"],
     )
     return "bfloat16" if found["precision"] == "bfloat16" else "float32"
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """Return what was measured earlier, or None. A file that says nothing is removed."""
+    try:
+        found = read_json(path)
+        return {"precision": str(found["precision"]), "ratio": float(found["ratio"])}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        path.unlink(missing_ok=True)
+        return None
 
 
 def processor() -> str:
@@ -91,16 +105,17 @@ def processor() -> str:
 def _keep(path: Path, text: str) -> None:
     """Write a file whole, unless another process has written it meanwhile: the first one counts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent) as file:
-        file.write(text)
-        file.flush()
-        Path(file.name).chmod(0o644)  # others may share the workplace
+    new = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        new.write_text(text, encoding="utf-8")
         try:
-            os.link(file.name, path)
+            os.link(new, path)
         except FileExistsError:
             pass
         except OSError:  # there are disks without links
-            path.write_text(text, encoding="utf-8")
+            new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _ratio(cell: str, batch: int, steps: int, hidden: int, embedding: int, vocabulary: int) -> float:

@@ -35,7 +35,7 @@ from rnnlm.training.step import StepResult
 from rnnlm.training.update import clipped_update, make_optimizer
 
 # To be raised when the same settings give other bits: a state that was saved before must not be taken up then.
-VERSION = 6
+VERSION = 7
 SAVE_EVERY = 60.0  # seconds
 # Tokens of a batch: wide enough for fast products, and the largest arrays of the default models are some 50 MB. Two
 # batches at a time, because the recurrence's small operations leave a core idle: on two cores 1,013 documents a second

@@ -248,9 +248,11 @@ def test_info_says_what_computes_and_where_everything_is(
 def test_the_environment_lies_under_one_absolute_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "environ", {"TF_CPP_MIN_LOG_LEVEL": "0", "RNNLM_HOME": "runs"})
+    (tmp_path / "runs" / "prefect").mkdir(parents=True, mode=0o755)  # of an earlier version
     environment.prepare()
     assert os.environ["RNNLM_HOME"] == str(tmp_path / "runs")
     assert os.environ["PREFECT_HOME"] == str(tmp_path / "runs" / "prefect")
+    assert (tmp_path / "runs" / "prefect").stat().st_mode & 0o777 == 0o700
     assert os.environ["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/runs/mlflow/mlflow.db"
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0", "what the user has set stays"
     assert "PREFECT_API_URL" not in os.environ

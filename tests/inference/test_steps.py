@@ -39,7 +39,7 @@ def test_the_kernels_alone_agree_with_the_graph(trained: Make, cell: str) -> Non
 
 @needs_kernels
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_a_large_model_is_kept_in_eight_bits(trained: Make, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_model_is_quantized(trained: Make, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained("word", cell)
     exact, _ = read(model, NativeSteps(model.language_model))
     monkeypatch.setattr(steps, "LARGE", 0)

@@ -79,7 +79,7 @@ Results softmax(const rnnlm::Path &path, int threads, unsigned seed) {
     return o;
 }
 
-// Weights in eight bits, rows of a table, and logits: on the paths for float32 alone.
+// Weights in int8, rows of a table, and logits: on the paths for float32 alone.
 Results reading(const rnnlm::Path &path, int threads, unsigned seed) {
     std::mt19937 r(seed);
     const long T = 1 + r() % 30, B = 1 + r() % 7, I = 1 + r() % 75, U = 1 + r() % 75, V = 1 + r() % 200;

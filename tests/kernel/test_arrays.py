@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from rnnlm import kernel
 from rnnlm.kernel import arrays
-from rnnlm.kernel.arrays import Bytes
+from rnnlm.kernel.arrays import Quantized
 
 if not kernel.is_usable():
     pytest.skip("the kernels were not compiled", allow_module_level=True)
@@ -38,10 +38,10 @@ def test_logits_are_a_product() -> None:
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_eight_bits_are_off_by_half_a_step_at_most(axis: int) -> None:
+def test_quantized_numbers_are_off_by_half_a_step_at_most(axis: int) -> None:
     matrix = some(50, WIDTH)
     matrix[3] = matrix[:, 2] = 0.0
-    narrow = Bytes.of(matrix, axis)
+    narrow = Quantized.of(matrix, axis)
     scales = np.expand_dims(narrow.scales, axis)
     assert np.all(np.abs(narrow.numbers * scales - matrix) <= scales * 0.5001)
     assert np.abs(narrow.numbers).max() == 127
@@ -64,12 +64,12 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
         arrays.lstm(x.astype(np.float64), weights, state)
     with pytest.raises(TypeError, match="kernel is of the type float64"):
         arrays.lstm(x, (weights[0].astype(np.float64), *weights[1:]), state)
-    with pytest.raises(TypeError, match="one of the kernels is in eight bits"):
-        arrays.lstm(x, (Bytes.of(weights[0], 0), *weights[1:]), state)
-    by_row = Bytes.of(weights[0], 1), Bytes.of(weights[1], 1)
+    with pytest.raises(TypeError, match="one of the kernels is in int8"):
+        arrays.lstm(x, (Quantized.of(weights[0], 0), *weights[1:]), state)
+    by_row = Quantized.of(weights[0], 1), Quantized.of(weights[1], 1)
     with pytest.raises(ValueError, match="scales"):
         arrays.lstm(x, (*by_row, weights[2]), state)
     with pytest.raises(ValueError, match="scales"):
-        arrays.logits(some(2, WIDTH), Bytes.of(some(9, WIDTH), 0), some(9))
+        arrays.logits(some(2, WIDTH), Quantized.of(some(9, WIDTH), 0), some(9))
     with pytest.raises(TypeError, match="embeddings is of the type float16"):
         arrays.logits(some(2, WIDTH), some(9, WIDTH).astype(np.float16), some(9))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnlm.kernel.arrays import Bytes
+from rnnlm.kernel.arrays import Quantized
 from rnnlm.kernel.library import FILE, kernel
 
 if not FILE.is_file():
@@ -40,13 +40,13 @@ def structure(sizes: str, arrays: str) -> Any:
 
 
 # As in rnnlm/kernel/src/kernels.h.
-BYTES = "byte_kernel byte_recurrent kernel_scales recurrent_scales ids"
-LSTM = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {BYTES}")
+INT8 = "int8_kernel int8_recurrent kernel_scales recurrent_scales ids"
+LSTM = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 c0 keep h cells gates {INT8}")
 LSTM_GRADIENT = structure("", "dh dc dx dkernel drecurrent dbias dh0 dc0")
-GRU = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {BYTES}")
+GRU = structure("steps batch inputs units rows", f"x kernel recurrent bias h0 keep h gates {INT8}")
 GRU_GRADIENT = structure("", "dh dx dkernel drecurrent dbias dh0")
 SOFTMAX = structure("rows vocabulary width", "hidden embeddings bias targets weights nll dhidden dembeddings dbias")
-LOGITS = structure("rows vocabulary width", "hidden embeddings bias logits byte_embeddings embeddings_scales")
+LOGITS = structure("rows vocabulary width", "hidden embeddings bias logits int8_embeddings embeddings_scales")
 POOLING = structure("steps size", "forget added before cells")
 POOLING_GRADIENT = structure("", "dcells dforget dadded dbefore")
 
@@ -312,10 +312,10 @@ def test_a_gru_of_any_size_agrees_with_float64(
 @settings(max_examples=40)
 @given(
     steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=odd, units=odd, rows=st.integers(1, 300),
-    in_bytes=st.booleans(), seed=seeds,
+    quantized=st.booleans(), seed=seeds,
 )  # fmt: skip
 def test_rows_of_a_table_have_the_bits_of_rows_for_each_step(
-    path: str, steps: int, batch: int, inputs: int, units: int, rows: int, in_bytes: bool, seed: int
+    path: str, steps: int, batch: int, inputs: int, units: int, rows: int, quantized: bool, seed: int
 ) -> None:
     values, keep, _ = lstm_case(steps, batch, inputs, units, seed)
     r = np.random.default_rng(seed)
@@ -326,13 +326,13 @@ def test_rows_of_a_table_have_the_bits_of_rows_for_each_step(
         (LSTM, "lstm", values[1:4], values[4:]),
         (GRU, "gru", gru_weights, values[4:5]),
     ):
-        narrow = [Bytes.of(w, 0) for w in weights[:2]] if in_bytes else []
-        whole = [None, None] if in_bytes else weights[:2]
-        bytes_ = [w.numbers for w in narrow] + [w.scales for w in narrow] if in_bytes else [None] * 4
+        narrow = [Quantized.of(w, 0) for w in weights[:2]] if quantized else []
+        whole = [None, None] if quantized else weights[:2]
+        int8_ = [w.numbers for w in narrow] + [w.scales for w in narrow] if quantized else [None] * 4
         found = []
         for x, of, n in [(table[ids], None, 1), *((table, ids, n) for n in THREADS)]:
             outputs = [unwritten(steps, batch, units), *([unwritten(batch, units)] if name == "lstm" else [])]
-            given_ones = x, *whole, weights[2], *states, keep, *outputs, None, *bytes_, of
+            given_ones = x, *whole, weights[2], *states, keep, *outputs, None, *int8_, of
             call(name, path, n, structure(*sizes, len(table), *given_ones))
             found.append(outputs)
         for other in found[1:]:
@@ -493,12 +493,12 @@ sizes = st.integers(1, 120)
 @every_path
 @settings(max_examples=40)
 @given(lstm=st.booleans(), steps=st.integers(1, 12), batch=st.integers(1, 40), inputs=sizes, units=sizes, seed=seeds)
-def test_weights_in_eight_bits_are_their_integers_times_their_scales(
+def test_quantized_weights_are_their_integers_times_their_scales(
     path: str, lstm: bool, steps: int, batch: int, inputs: int, units: int, seed: int
 ) -> None:
     r, gates = np.random.default_rng(seed), 4 if lstm else 3
     x, state = some(r, steps, batch, inputs), [some(r, batch, units) for _ in range(2 if lstm else 1)]
-    narrow = [Bytes.of(some(r, n, gates * units), 0) for n in (inputs, units)]
+    narrow = [Quantized.of(some(r, n, gates * units), 0) for n in (inputs, units)]
     bias = some(r, 4 * units) if lstm else some(r, 2, 3 * units)
     keep = (r.random((steps, batch, 1)) > 0.2).astype(np.float32)
     values = [x, *(one.numbers * one.scales for one in narrow), bias, *state]
@@ -525,7 +525,7 @@ def test_weights_in_eight_bits_are_their_integers_times_their_scales(
 @given(rows=st.integers(0, 20), vocabulary=st.integers(1, 400), width=odd, seed=seeds)
 def test_logits_of_any_size_agree_with_float64(path: str, rows: int, vocabulary: int, width: int, seed: int) -> None:
     r = np.random.default_rng(seed)
-    hidden, bias, narrow = some(r, rows, width), some(r, vocabulary), Bytes.of(some(r, vocabulary, width), 1)
+    hidden, bias, narrow = some(r, rows, width), some(r, vocabulary), Quantized.of(some(r, vocabulary, width), 1)
     embeddings = narrow.numbers * narrow.scales[:, None]
     right = hidden.astype(np.float64) @ embeddings.astype(np.float64).T + bias
     for arrays in ((embeddings, bias, None, None), (None, bias, narrow.numbers, narrow.scales)):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as arrays_of
 
-from rnnlm.model.encoder import CELLS
+from rnnlm.model.encoder import CELLS, Encoder
 from rnnlm.model.language_model import LanguageModel
 from rnnlm.settings import Dropout, LanguageModelTraining, Model
 from rnnlm.training.batches import Window
@@ -164,3 +164,23 @@ def test_a_language_model_learns_with_every_regulariser(cell: str, precision: An
         losses.append(result.loss)
     assert losses[0] > 2.0
     assert np.mean(losses[-10:]) < 0.5
+
+
+@every_cell
+@pytest.mark.parametrize("vocabulary", [3, 40, 2_000])
+@pytest.mark.parametrize(("time", "batch"), [(7, 3), (12, 20)])
+@pytest.mark.parametrize("resets", [False, True])
+def test_an_evaluation_looks_words_up_and_finds_the_same(
+    cell: str, vocabulary: int, time: int, batch: int, resets: bool
+) -> None:
+    """It may multiply each word's embedding once. Few words come again and again, many of 2,000 do not."""
+    encoder = Encoder(Model(embedding=WIDTH, hidden=UNITS, layers=2, cell=cell), vocabulary, seed=1)
+    r = np.random.default_rng(2)
+    tokens = tf.constant(r.integers(0, vocabulary, (time, batch)), tf.int32)
+    states = [tuple(map(tf.constant, some_state(layer, batch))) for layer in encoder.cells]
+    keep = tf.constant((r.random((time, batch, 1)) > 0.2).astype(np.float32)) if resets else None
+    found, after = encoder(tokens, states, keep, training=False)
+    right, right_after = encoder(tokens, states, keep, training=True)
+    np.testing.assert_array_equal(found, right)
+    for mine, expected in zip(tf.nest.flatten(after), tf.nest.flatten(right_after), strict=True):
+        np.testing.assert_array_equal(mine, expected)

@@ -377,3 +377,97 @@ def test_a_database_that_is_none_is_an_error_at_once(mlflow_store: str, tmp_path
     with pytest.raises(StoreError, match=r"broken\.db.*not a database"):
         check_store()
     assert time.monotonic() - start < 5
+
+
+class Repeating:
+    """MLflow's client where the answers to some requests are lost: it sends them again."""
+
+    def __init__(self, client: mlflow.MlflowClient, lost: str) -> None:
+        self._client, self._lost = client, lost
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._client, name)
+
+        def twice(*args: Any, **named: Any) -> Any:
+            function(*args, **named)
+            return function(*args, **named)
+
+        return twice if name == self._lost else function
+
+
+@pytest.mark.parametrize("lost", ["create_logged_model", "create_model_version"])
+def test_a_lost_answer_leaves_nothing_twice(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    real = mlflow.MlflowClient
+    with monkeypatch.context() as losing:
+        losing.setattr(mlflow, "MlflowClient", lambda: Repeating(real(), lost))
+        ref = champion(checkpoint, run_id)
+    assert [int(one.version) for one in versions(client)] == [ref.version]
+    assert [one.status for one in logged(client)] == ["READY"]
+    assert champion(checkpoint, run_id).version == ref.version
+
+
+def test_a_model_that_a_killed_process_began_to_log_is_deleted(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, tmp_path: Path
+) -> None:
+    from rnnlm.tracking.mlflow import end_runs_of_the_dead
+
+    script = """
+import os, signal, sys
+import mlflow
+from rnnlm.refs import CheckpointRef
+from rnnlm.registry import register
+mlflow.MlflowClient.log_model_artifacts = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+register(CheckpointRef.model_validate_json(sys.argv[1]), name="tiny", alias="champion", run_id=sys.argv[2], tags={})
+"""
+    variables = os.environ | {"MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()}
+    command = [sys.executable, "-c", script, checkpoint.model_dump_json(), run_id]
+    assert subprocess.run(command, env=variables, check=False, capture_output=True).returncode == -9
+    assert [one.status for one in logged(client)] == ["PENDING"]
+    end_runs_of_the_dead()
+    assert logged(client) == []
+    assert champion(checkpoint, run_id).version == 1
+
+
+def test_the_server_answers_within_its_limits(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.pyfunc import scoring_server
+    from starlette.testclient import TestClient
+
+    monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false")  # the server sets it; this takes it back
+    for name, value in (("TEXTS", "2"), ("AT_ONCE", "1"), ("WAIT", "0")):
+        monkeypatch.setenv(f"RNNLM_SERVE_{name}", value)
+    model: Any = mlflow.pyfunc.load_model(champion(checkpoint, run_id).uri)
+    server = TestClient(scoring_server.init(model))
+
+    def ask(inputs: list[str]) -> Any:
+        return server.post("/invocations", json={"inputs": inputs})
+
+    assert ask(TEXTS[:2]).status_code == 200
+    too_large = ask(TEXTS)
+    assert too_large.status_code == 413
+    assert "5 texts, and this server allows 2" in too_large.json()["message"]
+    assert TEXTS[1] not in too_large.text
+    with model.unwrap_python_model().gate.place():
+        busy = ask(TEXTS[:2])
+    assert busy.status_code == 503
+    assert "Send the request again later" in busy.json()["message"]
+    assert ask(TEXTS[:2]).status_code == 200
+
+
+def test_what_the_alias_of_a_person_points_to_is_no_duplicate(
+    checkpoint: CheckpointRef, client: mlflow.MlflowClient, run_id: str
+) -> None:
+    ref = champion(checkpoint, run_id)
+    source, tags = str(client.get_model_version("tiny", str(ref.version)).source), LINEAGE
+    mine = client.get_model_version("tiny", str(ref.version))
+    client.set_registered_model_alias("tiny", "mine", str(mine.version))
+    again = client.create_model_version("tiny", source, run_id, tags=mine.tags)
+    rnnlm.registry.versions._delete_others(client, again, tags)
+    assert len(versions(client)) == 2
+    client.delete_registered_model_alias("tiny", "mine")
+    client.delete_registered_model_alias("tiny", "champion")
+    rnnlm.registry.versions._delete_others(client, again, tags)
+    assert [one.version for one in versions(client)] == [again.version]

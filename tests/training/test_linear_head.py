@@ -5,6 +5,7 @@ import pytest
 
 from rnnlm.model.heads import ClassHead, NumberHead
 from rnnlm.settings import ClassifierTraining, RegressorTraining
+from rnnlm.training import linear_head
 from rnnlm.training.linear_head import Linear, solve
 
 GENERATOR = np.random.default_rng(1)
@@ -33,6 +34,21 @@ def test_classes_are_solved_as_by_scikit_learn(classes: int, strength: float, we
     logits = STATES @ found.kernel + found.bias
     expected = STATES @ model.coef_.T + model.intercept_
     np.testing.assert_allclose(logits - logits.mean(1, keepdims=True) * (classes > 2), expected, atol=2e-3)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("strength", [1e-6, 0.001, 1.0, 1e6])
+def test_both_searches_find_the_same(monkeypatch: pytest.MonkeyPatch, classes: int, strength: float) -> None:
+    head = ClassHead(ClassifierTraining(label_smoothing=0.05), classes)
+    labels, states = head.prepare(np.minimum(CLASSES, classes - 1)), STATES.astype(np.float64)
+    start = Linear(GENERATOR.normal(size=(7, head.outputs)), np.zeros(head.outputs))
+    logits = []
+    for largest in (10_000, 0):
+        monkeypatch.setattr(linear_head, "WEIGHTS_OF_NEWTON", largest)
+        found = solve(head, states, labels, start, zero(head.outputs), strength)
+        logits.append(states @ found.kernel + found.bias)
+    first, second = (one - one.mean(axis=1, keepdims=True) * (classes > 2) for one in logits)
+    np.testing.assert_allclose(first, second, atol=1e-4)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -1,5 +1,6 @@
 """`precision: auto`, and what bfloat16 products cost in quality."""
 
+import errno
 import json
 import logging
 from pathlib import Path
@@ -66,6 +67,31 @@ def test_of_two_processes_that_measure_at_once_the_first_counts(
     monkeypatch.setattr(precision, "_ratio", slow)
     assert chosen() == "bfloat16"
     assert len(list((tmp_path / "precision").iterdir())) == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"precision": 1}'])
+def test_a_file_that_says_nothing_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    monkeypatch.setattr(precision, "_ratio", lambda *_: 2.0)
+    assert chosen() == "bfloat16"
+    (kept,) = (tmp_path / "precision").iterdir()
+    kept.write_text(content, encoding="utf-8")
+    precision._faster.cache_clear()
+    monkeypatch.setattr(precision, "_ratio", lambda *_: 1.0)
+    assert chosen() == "float32"
+    assert json.loads(kept.read_text(encoding="utf-8"))["precision"] == "float32"
+
+
+def test_a_full_disk_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(precision, "_ratio", lambda *_: 2.0)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        chosen()
+    assert list((tmp_path / "precision").iterdir()) == []
 
 
 def test_what_is_asked_for_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:

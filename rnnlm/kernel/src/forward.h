@@ -42,6 +42,11 @@ INLINE Range range_of(long n, long block, int id, int parts) {
     return {part_of(n, block, id, parts), part_of(n, block, id + 1, parts)};
 }
 
+template <int N>
+struct Count {
+    static constexpr int number = N;
+};
+
 // sums (rows, N) += a (rows, K) times numbers (K, N), for some columns: for few rows. Each element is summed from k = 0
 // upwards, as in a block, so both ways give the same bits.
 template <class Number>
@@ -73,9 +78,10 @@ INLINE void few_rows(float* sums, const float* a, long rows, const Number* numbe
             };
             long n = columns.begin;
             // The loop that takes the time: whole vectors and lines, by constants.
-            constexpr int WHOLE = sizeof(Number) == 1 ? 4 : 1;
-            for (; lines == AT_ONCE && n + WHOLE * LANES <= columns.end; n += WHOLE * LANES) add(n, Rows<WHOLE>(), LANES, AT_ONCE);
-            for (; n < columns.end; n += LANES) add(n, Rows<1>(), columns.end - n, lines);
+            constexpr int VECTORS = sizeof(Number) == 1 ? 4 : 1;  // a cache line of weights in int8
+            const long whole = VECTORS * LANES;
+            for (; lines == AT_ONCE && n + whole <= columns.end; n += whole) add(n, Count<VECTORS>(), LANES, AT_ONCE);
+            for (; n < columns.end; n += LANES) add(n, Count<1>(), columns.end - n, lines);
         });
     }
 }
@@ -85,7 +91,7 @@ struct Floats {
     const float* numbers;
     INLINE Vec scales(long, long) const { return all(1.f); }
 };
-struct Bytes {
+struct Int8 {
     const int8_t* numbers;
     const float* of_columns;
     INLINE Vec scales(long n, long left) const { return load(of_columns + n, left); }
@@ -172,8 +178,8 @@ void forward_part(const Cell cell, const float* packed, const Projected projecte
 }
 
 // The same from the weights as they are in memory, which are read once a step, those of the inputs once for several steps:
-// for few rows in all, or weights in eight bits. `projected` and `sums` are scratch, (steps together, batch, gates units) and
-// (batch, gates units). A column's scale multiplies the whole sum, so what is added to the product is divided by it before.
+// for few rows in all, or weights in int8. `projected` and `sums` are scratch, (steps together, batch, gates units) and
+// (batch, gates units). A column's scale multiplies the whole sum, so what is added to the product is divided by it first.
 template <class Cell, class Weights>
 void forward_unpacked(const Cell cell, const Weights kernel, const Weights recurrent, float* projected, float* sums,
                       float* reset, Range units, rnnlm::Barrier& barrier) {
@@ -237,10 +243,10 @@ void forward(Cell cell, int threads) {
     const long B = l.batch, I = l.inputs, U = l.units, K = I + U, N = GATES * U, LINE = GATES * LANES;
     const long total = l.steps * B, blocks = ceil_div(U, LANES);
     threads = worthwhile(threads, (double)total * K * N);
-    const bool pack = total >= ROWS_TO_PACK && !l.byte_kernel;
+    const bool pack = total >= ROWS_TO_PACK && !l.int8_kernel;
     const rnnlm::RowsRead read(pack ? l.ids : nullptr, total, l.rows);
     const long distinct = read.distinct;
-    // Where most rows occur once, their sums would be the largest array of the layer.
+    // The sums of the rows that occur are then at most twice as large as the outputs.
     const bool once = l.ids && pack && 2 * distinct <= total, ahead = pack && !once && B <= FEW_ROWS;
     const long gathered_size = once ? distinct * I : l.ids ? total * I : 0;
     const long weights_size = pack ? blocks * K * LINE : 0, reset_size = l.keep ? rnnlm::room(B * U) : 0;
@@ -279,8 +285,8 @@ void forward(Cell cell, int threads) {
         const auto unpacked = [&](auto kernel, auto recurrent) {
             forward_unpacked(cell, kernel, recurrent, projected, sums, own, range_of(U, LANES, id, parts), barrier);
         };
-        if (l.byte_kernel)
-            return unpacked(Bytes{l.byte_kernel, l.kernel_scales}, Bytes{l.byte_recurrent, l.recurrent_scales});
+        if (l.int8_kernel)
+            return unpacked(Int8{l.int8_kernel, l.kernel_scales}, Int8{l.int8_recurrent, l.recurrent_scales});
         if (!pack) return unpacked(Floats{l.kernel}, Floats{l.recurrent});
         forward_part(cell, weights, of_inputs, own, {0, B}, range_of(blocks, 1, id, parts), &barrier);
     });

@@ -18,9 +18,9 @@ struct Lstm {
     float *h;                // (steps, batch, units): the outputs
     float *cells;            // (steps, batch, units); without gates (batch, units), the last alone
     float *gates;            // (steps, batch, 4 units), for the gradient; null: there will be none
-    // Both weights in eight bits, in place of those in float32, where these are not null: a quarter as much is read at a
+    // Both weights in int8, in place of those in float32, where these are not null: a quarter as much is read at a
     // step. A weight is its integer times the scale of its column. On the paths for float32, and without gates.
-    const int8_t *byte_kernel, *byte_recurrent;
+    const int8_t *int8_kernel, *int8_recurrent;
     const float *kernel_scales, *recurrent_scales;  // (4 units)
     // (steps, batch): the row of x that each step reads, such as a word's embedding; null: x has one for each. A row that
     // is read often is multiplied once. On the paths for float32, and without gates.
@@ -51,7 +51,7 @@ struct Gru {
     float *h;                // (steps, batch, units): the outputs
     float *gates;            // (steps, batch, 4 units), for the gradient: update, reset, candidate, and the candidate's
                              // recurrent product; null: there will be none
-    const int8_t *byte_kernel, *byte_recurrent;     // as for the LSTM
+    const int8_t *int8_kernel, *int8_recurrent;     // as for the LSTM
     const float *kernel_scales, *recurrent_scales;  // (3 units)
     const int32_t *ids;                             // as for the LSTM
 };
@@ -87,7 +87,7 @@ struct Logits {
     const float *embeddings;  // (vocabulary, width)
     const float *bias;        // (vocabulary)
     float *logits;            // (rows, vocabulary)
-    const int8_t *byte_embeddings;  // in eight bits, in place of those in float32, if not null
+    const int8_t *int8_embeddings;  // in int8, in place of those in float32, if not null
     const float *embeddings_scales;  // (vocabulary): what the integers of each word are multiplied by
 };
 

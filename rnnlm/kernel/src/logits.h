@@ -32,8 +32,10 @@ void logits_of_words(const Logits s, const Weight* embeddings, long begin, long 
                 }
             }
             for (int m = 0; m < M; m++)
-                for (int n = 0; n < words; n++)
-                    s.logits[(m0 + m) * s.vocabulary + first + n] = sum(sums[m][n]) * scale_of(rows[n], s, first + n) + s.bias[first + n];
+                for (int n = 0; n < words; n++) {
+                    const long word = first + n;
+                    s.logits[(m0 + m) * s.vocabulary + word] = sum(sums[m][n]) * scale_of(rows[n], s, word) + s.bias[word];
+                }
         });
     }
 }
@@ -42,7 +44,7 @@ void logits(const Logits& s, int threads) {
     threads = worthwhile(threads, (double)s.rows * s.vocabulary * s.width);
     rnnlm::parallel(threads, [&](int id) {
         const long begin = part_of(s.vocabulary, WORDS, id, threads), end = part_of(s.vocabulary, WORDS, id + 1, threads);
-        if (s.byte_embeddings) return logits_of_words(s, s.byte_embeddings, begin, end);
+        if (s.int8_embeddings) return logits_of_words(s, s.int8_embeddings, begin, end);
         logits_of_words(s, s.embeddings, begin, end);
     });
 }
