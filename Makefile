@@ -30,7 +30,7 @@ test: $(installed) ## run the tests, except the slow ones, on all cores
 test-slow: $(installed) ## run the slow tests
 	$(bin)/python -m pytest -m slow
 
-test-faults: $(installed) ## damage 200 files, let file operations fail, put a served model under load: about FAULTS
+test-faults: $(installed) ## damage 200 files, let file operations fail, put a served model under load: about an hour
 	RNNLM_FAULTS=200 $(bin)/python -m pytest tests/faults
 
 test-browser: $(installed) ## what a person does in the pages, in Chromium (must be installed)

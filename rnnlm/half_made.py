@@ -33,10 +33,12 @@ class Maker:
     own: dict[str, str]
 
 
-MLFLOW = Maker("mlflow", "store/db_migrations/versions", {"alembic_version": "true", "experiments": "name = 'Default'"})
-PREFECT = Maker(
-    "prefect", "server/database/_migrations/versions/sqlite", {"alembic_version": "true", "configuration": "true"}
+MLFLOW = Maker(
+    "mlflow",
+    "store/db_migrations/versions",
+    {"alembic_version": "true", "experiments": "name = 'Default'", "workspaces": "name = 'default'"},
 )
+PREFECT = Maker("prefect", "server/database/_migrations/versions/sqlite", {"alembic_version": "true"})
 
 
 def is_half_made(file: Path, maker: Maker) -> bool:

@@ -136,7 +136,7 @@ def test_one_with_something_in_it_is_named_and_stays(file: Path) -> None:
     assert [one.name for one in file.parent.iterdir()] == ["mlflow.db"]
 
 
-@pytest.mark.parametrize("until", [2, 60])
+@pytest.mark.parametrize("until", [2, 60, 150])
 def test_what_mlflow_itself_has_left_half_made_is_replaced(file: Path, until: int) -> None:
     """After any number of changes to the schema, in a process without our care."""
     file.parent.mkdir()
