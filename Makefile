@@ -66,10 +66,10 @@ check: $(installed) ## format, lint, types, one-way imports
 	$(bin)/lint-imports
 
 advisories: $(installed) ## compare requirements.lock with the public lists of known weaknesses; needs the internet
-	$(bin)/uv tool run pip-audit@2.10.1 --disable-pip --require-hashes -r requirements.lock
+	$(bin)/uv tool run pip-audit@2.9.0 --disable-pip --require-hashes -r requirements.lock
 
 sbom: $(installed) ## write sbom.json: what requirements.lock has, in the CycloneDX format; needs the internet
-	$(bin)/uv tool run --from cyclonedx-bom==7.3.0 cyclonedx-py requirements requirements.lock --output-file sbom.json
+	$(bin)/uv tool run --from cyclonedx-bom==7.0.0 cyclonedx-py requirements requirements.lock --output-file sbom.json
 
 format: $(installed) ## format, and fix what can be fixed automatically
 	$(bin)/ruff format .
