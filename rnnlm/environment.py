@@ -68,7 +68,7 @@ def prepare() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        # A pickle runs code when it is read, and no model of ours is one.
+        # To read a pickle is to run the code in it. The models of rnnlm contain no pickles.
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     }
     for name, value in (defaults | TENSORFLOW).items():

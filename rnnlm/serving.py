@@ -91,8 +91,8 @@ class TextModel(PythonModel):
         from rnnlm.inference.trained import Trained
 
         self.trained = Trained.load(Path(context.artifacts["checkpoint"]))
-        limits = Limits.from_environment()
-        self.limits, self.gate = limits, Gate(limits)
+        self.limits = Limits.from_environment()
+        self.gate = Gate(self.limits)
 
     def predict(
         self,

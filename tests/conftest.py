@@ -242,6 +242,42 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., "TextT
     return make
 
 
+@pytest.fixture
+def registered_model(mlflow_store: str, tmp_path: Path) -> str:
+    """Register a small language model of random weights, and return its address in MLflow."""
+    import mlflow
+
+    from rnnlm import registry
+    from rnnlm import settings as config
+    from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
+    from rnnlm.model.language_model import LanguageModel
+    from rnnlm.refs import CheckpointRef
+    from rnnlm.store import file_sha256
+    from rnnlm.tokens import TextTokenizer
+    from rnnlm.tokens.kinds import train
+
+    folder = tmp_path / "model"
+    folder.mkdir()
+    text = "the film was a delight great dull long and a joy to see"
+    train(config.Tokenizer(), [[text]] * 3).save(str(tmp_path / "own.json"))
+    size = TextTokenizer.load(tmp_path / "own.json").size
+    settings = config.Model(embedding=8, hidden=8, layers=1)
+    description = Description(kind="language_model", settings=settings, vocabulary_size=size)
+    Checkpoint(description, get_weights(LanguageModel(settings, size))).save(folder, tmp_path / "own.json")
+    checkpoint = CheckpointRef(
+        path=folder,
+        sha256=file_sha256(folder / "weights.safetensors"),
+        kind="language_model",
+        metrics={},
+        seconds=1.0,
+        tokens_sha256="0",
+        recorded_as="",
+    )
+    client = mlflow.MlflowClient()
+    run = client.create_run(client.create_experiment("tiny"))
+    return registry.register(checkpoint, name="tiny", alias="champion", run_id=run.info.run_id, tags={}).uri
+
+
 @pytest.fixture(scope="session")
 def write_experiment(write_news_and_reviews: Callable[[Path], None]) -> Callable[[Path], None]:
     """Write an experiment of seconds with its texts, `reviews.yaml`, into a folder."""

@@ -16,15 +16,6 @@ import httpx
 import mlflow
 import pytest
 
-from rnnlm import settings as config
-from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-from rnnlm.model.language_model import LanguageModel
-from rnnlm.refs import CheckpointRef
-from rnnlm.registry import register
-from rnnlm.store import file_sha256
-from rnnlm.tokens import TextTokenizer
-from rnnlm.tokens.kinds import train
-
 REQUESTS = 5_000 if "RNNLM_FAULTS" in os.environ else 300
 AT_ONCE = 200
 GROWTH = 100_000_000  # bytes that the server's memory may grow by after the first fifth of the requests
@@ -51,37 +42,13 @@ def body(number: int) -> dict[str, Any]:
     return {"inputs": [text, text[::-1]]}
 
 
-@pytest.fixture
-def served_model(mlflow_store: str, tmp_path: Path) -> str:
-    """Register a small language model of random weights, and return where MLflow keeps it."""
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
-    train(config.Tokenizer(vocabulary_size=60), [[" ".join(WORDS)]] * 3).save(str(tmp_path / "tokenizer.json"))
-    size = TextTokenizer.load(tmp_path / "tokenizer.json").size
-    settings = config.Model(embedding=8, hidden=8, layers=1)
-    description = Description(kind="language_model", settings=settings, vocabulary_size=size)
-    weights = get_weights(LanguageModel(settings, size, seed=1))
-    Checkpoint(description, weights).save(folder, tmp_path / "tokenizer.json")
-    ref = CheckpointRef(
-        path=folder,
-        sha256=file_sha256(folder / "weights.safetensors"),
-        kind="language_model",
-        metrics={},
-        seconds=1.0,
-        tokens_sha256="70ce",
-        recorded_as="",
-    )
-    run_id = str(mlflow.MlflowClient().create_run("0").info.run_id)
-    registered = register(ref, name="tiny", alias="champion", run_id=run_id, tags={})
-    return str(mlflow.artifacts.download_artifacts(registered.uri, dst_path=str(tmp_path / "served")))
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_no_answer_is_lost_or_wrong(served_model: str, tmp_path: Path) -> None:
-    model, port = mlflow.pyfunc.load_model(served_model), free_port()
+def test_no_answer_is_lost_or_wrong(registered_model: str, tmp_path: Path) -> None:
+    folder = mlflow.artifacts.download_artifacts(registered_model, dst_path=str(tmp_path / "served"))
+    model, port = mlflow.pyfunc.load_model(folder), free_port()
     command = [sys.executable, "-m", "uvicorn", "--port", str(port), "mlflow.pyfunc.scoring_server.app:app"]
     environment = os.environ | {
-        "__pyfunc_model_path__": served_model,
+        "__pyfunc_model_path__": folder,
         "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600",
         "RNNLM_SERVE_WAIT": "600",
     }

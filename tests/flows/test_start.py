@@ -62,41 +62,6 @@ def test_the_list_of_commands_says_what_each_one_says_of_itself() -> None:
 
 
 @pytest.fixture
-def registered(mlflow_store: str, tmp_path: Path) -> str:
-    """Register a tiny language model."""
-    import mlflow
-
-    from rnnlm import registry
-    from rnnlm import settings as config
-    from rnnlm.model.checkpoint import Checkpoint, Description, get_weights
-    from rnnlm.model.language_model import LanguageModel
-    from rnnlm.refs import CheckpointRef
-    from rnnlm.store import file_sha256
-    from rnnlm.tokens import TextTokenizer
-    from rnnlm.tokens.kinds import train
-
-    folder = tmp_path / "model"
-    folder.mkdir()
-    train(config.Tokenizer(), [["the film was a delight"]] * 3).save(str(tmp_path / "own.json"))
-    size = TextTokenizer.load(tmp_path / "own.json").size
-    settings = config.Model(embedding=8, hidden=8, layers=1)
-    description = Description(kind="language_model", settings=settings, vocabulary_size=size)
-    Checkpoint(description, get_weights(LanguageModel(settings, size))).save(folder, tmp_path / "own.json")
-    checkpoint = CheckpointRef(
-        path=folder,
-        sha256=file_sha256(folder / "weights.safetensors"),
-        kind="language_model",
-        metrics={},
-        seconds=1.0,
-        tokens_sha256="0",
-        recorded_as="",
-    )
-    client = mlflow.MlflowClient()
-    run = client.create_run(client.create_experiment("tiny"))
-    return registry.register(checkpoint, name="tiny", alias="champion", run_id=run.info.run_id, tags={}).uri
-
-
-@pytest.fixture
 def idle() -> None:
     """Skip a test of times where other processes keep this machine busy."""
     before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
@@ -120,18 +85,18 @@ def medians(times: int, *commands: Sequence[str]) -> list[float]:
 
 @pytest.mark.slow
 def test_mlflow_is_not_loaded_beside_tensorflow(
-    registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+    registered_model: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
-    assert not loaded("score", registered, "the film") & {"mlflow", "prefect", "sqlalchemy"}
+    assert not loaded("score", registered_model, "the film") & {"mlflow", "prefect", "sqlalchemy"}
 
 
 @pytest.mark.slow
 def test_a_registered_model_answers_soon_after_tensorflow_is_loaded(
-    idle: None, registered: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
+    idle: None, registered_model: str, mlflow_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_store)
-    asked = [[START, command, registered, "the film"] for command in ("complete", "score")]
+    asked = [[START, command, registered_model, "the film"] for command in ("complete", "score")]
     tensorflow, *taken = medians(3, ["import tensorflow"], *asked)
     print(f"TensorFlow {tensorflow:.2f} s; complete, score {taken}")
     assert max(taken) <= 1.3 * tensorflow

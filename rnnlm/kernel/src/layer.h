@@ -14,10 +14,10 @@ using rnnlm::Scratch;
 #ifndef STEP_LINES
 #define STEP_LINES 512  // lines of a panel that a step back through time does at a time, while the next are fetched
 #endif
-#ifndef CHUNK_INT8
+#ifndef CHUNK_BYTES
 // Of what a chunk of the softmax keeps: its exponentials; in float32 without a gradient, their sums. Each chunk reads and
 // writes a gradient as large as the embeddings once, so a few rows at a time would cost more than what the caches save.
-#define CHUNK_INT8 24000000
+#define CHUNK_BYTES 24000000
 #endif
 #ifndef CHUNK_ROWS
 #define CHUNK_ROWS (16L * ROWS)  // of a chunk, at least

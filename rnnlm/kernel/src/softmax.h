@@ -204,7 +204,7 @@ void softmax(const Softmax& s, int threads) {
         return;
     }
     // Without a gradient a chunk has one sum for each panel alone.
-    long most = CHUNK_INT8 / (panels * (gradient ? PANEL : 1) * 4) / ROWS * ROWS;
+    long most = CHUNK_BYTES / (panels * (gradient ? PANEL : 1) * 4) / ROWS * ROWS;
     most = at_most(most < CHUNK_ROWS ? CHUNK_ROWS : most, s.rows);
     // Packed once for all chunks; without a gradient there is one chunk as a rule, and a thread packs what it needs next.
     const long columns_size = (gradient ? panels : threads) * PANEL * D, partial_size = panels * most;

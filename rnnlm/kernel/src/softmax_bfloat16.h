@@ -187,7 +187,7 @@ void softmax_bfloat16(const Softmax& s, int threads) {
     // Chunks are as long as each other.
     const auto rows_of = [&](long bytes) { return bytes / (V * 2) / DEPTH * DEPTH; };
     const auto larger = [](long a, long b) { return a > b ? a : b; };
-    long most = larger(rows_of(CHUNK_INT8), larger(CHUNK_ROWS, at_most(6 * CHUNK_ROWS, rows_of(4L * CHUNK_INT8))));
+    long most = larger(rows_of(CHUNK_BYTES), larger(CHUNK_ROWS, at_most(6 * CHUNK_ROWS, rows_of(4L * CHUNK_BYTES))));
     most = gradient ? padded(ceil_div(s.rows, ceil_div(s.rows, most)), DEPTH) : s.rows;
     const long most_lines = tiles(most), rows_at_once = at_most(ROWS_AT_ONCE, most_lines * DEPTH);
     const long columns_size = strips * depth * 2 * RIGHT, lines_size = width_strips * words * 2 * RIGHT;
